@@ -1,0 +1,2 @@
+//! The architecture contract and its implementations.
+#![no_std]

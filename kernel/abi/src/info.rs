@@ -1,0 +1,59 @@
+//! What the kernel tells a fresh engine, once, in read-only memory at [`crate::layout::INFO`].
+
+/// First word of [`EngineInfo`]: "EMBODIOS" in ASCII, little-endian.
+pub const INFO_MAGIC: u64 = u64::from_le_bytes(*b"EMBODIOS");
+
+/// A run of bytes or of records in the engine's address space, inside memory mapped read-only.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Span {
+    /// Address of the first element.
+    pub address: u64,
+    /// Number of elements.
+    pub count: u64,
+}
+
+/// One core, by dense index.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CoreInfo {
+    /// APIC id or MPIDR affinity.
+    pub hardware_id: u64,
+    /// 1 when the core came up and takes threads; 0 when it was found but did not start.
+    pub online: u64,
+}
+
+/// One module: a file that firmware loaded or that is part of the kernel image.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ModuleInfo {
+    /// UTF-8 name without directory.
+    pub name: Span,
+    /// Contents, mapped read-only.
+    pub bytes: Span,
+}
+
+/// Start-up information. Thread 0 of the engine is entered with its address as the only argument.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EngineInfo {
+    /// [`INFO_MAGIC`].
+    pub magic: u64,
+    /// Ticks a second of the counter that user code reads directly (TSC, CNTVCT_EL0).
+    pub counter_hz: u64,
+    /// Counter value at the kernel's entry: time zero of the machine's clock.
+    pub counter_zero: u64,
+    /// How often the engine has been restarted after a crash; 0 for the first.
+    pub restarts: u64,
+    /// Every core found, as [`CoreInfo`]; online cores come first, so that core `i < online` is
+    /// exactly the one a thread is started on by index `i`. The boot core is index 0.
+    pub cores: Span,
+    /// Number of online cores.
+    pub online: u64,
+    /// Modules, as [`ModuleInfo`].
+    pub modules: Span,
+    /// The kernel's command line, UTF-8.
+    pub command_line: Span,
+    /// Architecture and machine, UTF-8, for example `x86_64 microvm`.
+    pub machine: Span,
+}

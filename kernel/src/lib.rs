@@ -1,0 +1,2 @@
+//! The portable kernel.
+#![no_std]
