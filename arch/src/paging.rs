@@ -152,7 +152,7 @@ impl<E: Entry> AddressSpace<E> {
         access: Access,
         tables: &mut impl Tables,
     ) -> Result<(), MapError> {
-        if (virt.0 | range.start.0 | range.end.0) % PAGE != 0 {
+        if !(virt.0 | range.start.0 | range.end.0).is_multiple_of(PAGE) {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
@@ -170,7 +170,7 @@ impl<E: Entry> AddressSpace<E> {
         let mut slot = index(job.virt, level);
         while job.virt < job.end && slot < ENTRIES {
             let target = self.read(table, slot).target(level);
-            let whole = (job.virt | job.phys) % span == 0 && job.end - job.virt >= span;
+            let whole = (job.virt | job.phys).is_multiple_of(span) && job.end - job.virt >= span;
             match target {
                 Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
                 Target::Table(next) => self.map_in(next, level - 1, job, tables)?,
