@@ -20,7 +20,6 @@ pub const REGISTERS: PhysAddr = PhysAddr(0xfee0_0000);
 const TSC_DEADLINE: u32 = 0x6e0;
 
 /// Register offsets (table 11-1); the MSR is `0x800 + offset / 16` (11.12.1.2).
-const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
@@ -110,9 +109,11 @@ pub fn init_core() {
     write(TIMER, MASKED | u32::from(TIMER_VECTOR));
 }
 
-/// This core's id: all 32 bits in x2APIC mode, bits 31:24 otherwise (11.4.6, 11.12.5.1).
+/// This core's id, from CPUID: it answers before the APIC is switched on. Leaf 0x0b has all 32 bits (10.12.8.1),
+/// leaf 1 the lowest eight.
 pub fn id() -> HwCpuId {
-    HwCpuId(if is_x2() { read(ID).into() } else { u64::from(read(ID) >> 24) })
+    let topology = cpuid(0x0b, 0);
+    HwCpuId(if topology.ebx != 0 { topology.edx.into() } else { u64::from(cpuid(1, 0).ebx >> 24) })
 }
 
 pub fn end_of_interrupt() {

@@ -101,9 +101,12 @@ fn image() -> Image {
 /// Fills the lists; false when one is too short.
 fn describe(start: &StartInfo, topology: &cores::Topology, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
-    let mut complete = start.memory().all(|region| boot.memory.push(region).is_ok());
-    let reserved =
-        [PhysRange::new(0, LOW_MEMORY), image].into_iter().chain(start.ranges()).chain(start.modules());
+    // Firmware keeps what it hands over below 1 MiB on some machines, and lists little of it as memory.
+    let low = PhysRange::new(0, LOW_MEMORY);
+    let above = |region: PhysRange| PhysRange { start: region.start.max(low.end), end: region.end };
+    let regions = start.memory().map(above).filter(|region| region.length() > 0);
+    let mut complete = regions.chain([low]).all(|region| boot.memory.push(region).is_ok());
+    let reserved = [low, image].into_iter().chain(start.ranges()).chain(start.modules());
     for range in reserved.filter(|range| range.length() > 0) {
         complete &= boot.reserved.push(range).is_ok();
     }
