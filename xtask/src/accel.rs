@@ -65,10 +65,7 @@ impl Host {
             AccelChoice::Auto if own && self.kvm_usable && hardware => Ok(kvm),
             AccelChoice::Auto => Ok(Accelerator::Tcg),
             AccelChoice::Kvm if !own => {
-                bail!(
-                    "--accel kvm: a {guest} guest needs a {guest} host, this one is {}",
-                    std::env::consts::ARCH
-                )
+                bail!("--accel kvm: cannot run {guest} on a host of {}", std::env::consts::ARCH)
             }
             AccelChoice::Kvm if !self.kvm_usable => {
                 bail!("--accel kvm: /dev/kvm cannot be opened for reading and writing")

@@ -11,7 +11,7 @@ use crate::arch::Arch;
 use crate::image;
 use crate::process::{self, End};
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Package of the engine program.
 const ENGINE_PACKAGE: &str = "embodios-engine";
@@ -108,13 +108,7 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
-    let write = || {
-        let directory = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok::<_, std::io::Error>(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    workspace::replace_file(path, |file| {
+        file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
+    })
 }

