@@ -119,7 +119,7 @@ pub struct TestOptions {
     /// Only this architecture
     #[arg(long)]
     pub arch: Option<Arch>,
-    /// Core counts to boot with
+    /// Core counts to boot with; other machines are tested with the counts among these
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "LIST")]
     pub smp: Vec<Topology>,
     /// Only the tests that run on the host

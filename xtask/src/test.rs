@@ -3,6 +3,7 @@
 mod guests;
 mod host;
 mod report;
+mod setups;
 
 use anyhow::Result;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 use crate::{checks, model};
 use report::{Report, Row};
+use setups::Setup;
 
 /// xtask's status when a test failed.
 pub const FAILED: u8 = 1;
@@ -40,8 +42,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
             if arch == Arch::X86_64 {
                 report.add(scan(&built)?);
             }
-            for smp in &options.smp {
-                report.add(guests::run(workspace, &built, arch, smp, options.timeout)?);
+            for setup in Setup::select(arch, &options.smp)? {
+                report.add(guests::run(workspace, &built, &setup, options.timeout)?);
             }
         }
     }

@@ -6,37 +6,31 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::report::Row;
+use super::setups::Setup;
 use crate::accel::Accelerator;
-use crate::arch::Arch;
 use crate::build::Built;
 use crate::command_line;
 use crate::guest::{self, Ending};
-use crate::machine::{Console, Machine, MachineKind};
+use crate::machine::{Console, Machine};
 use crate::model::Model;
 use crate::symbols::Symbols;
-use crate::topology::Topology;
 use crate::workspace::Workspace;
 
-/// Boots with the emulator and these cores, and runs the console's `test` command.
+/// Boots one emulated machine and runs the console's `test` command.
 ///
 /// # Errors
 /// When QEMU cannot be started or the log cannot be written.
-pub fn run(
-    workspace: &Workspace,
-    built: &Built,
-    arch: Arch,
-    smp: &Topology,
-    timeout: Duration,
-) -> Result<Row> {
+pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Row> {
     let start = Instant::now();
+    let arch = setup.kind.arch();
     let command_line = command_line::build(&Model::Embedded, &[], Some("test"))?;
     let machine = Machine {
-        kind: MachineKind::default_of(arch),
-        gic: None,
-        el2: false,
-        cpu: None,
+        kind: setup.kind,
+        gic: setup.gic,
+        el2: setup.el2,
+        cpu: setup.cpu,
         accel: Accelerator::Tcg,
-        smp,
+        smp: &setup.smp,
         memory: "512M",
         kernel: &built.image,
         module: None,
@@ -53,11 +47,11 @@ pub fn run(
         output.extend_from_slice(bytes);
         Ok(())
     })?;
-    let log = workspace.output(arch).join(format!("test-{smp}.log"));
+    let name = setup.to_string();
+    let log = workspace.output(arch).join(format!("test {name}.log").replace(' ', "-"));
     fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
     let output = String::from_utf8_lossy(&output);
-    let Verdict { passed, failed, notes } = judge(&output, smp.cores(), &ending);
-    let name = format!("{arch} {}, -smp {smp}", machine.kind.name());
+    let Verdict { passed, failed, notes } = judge(&output, setup.smp.cores(), &ending);
     if failed > 0 {
         println!("--- console of {name} ---\n{output}\n--- end of console ---");
     }
