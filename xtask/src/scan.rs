@@ -14,6 +14,9 @@ use object::Endianness;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SHT_PROGBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
+/// What the linker fills gaps in code with: `int3`.
+const LINKER_PADDING: u8 = 0xcc;
+
 /// What the scan found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -43,8 +46,8 @@ pub fn scan(elf: &[u8]) -> Result<Report> {
     Ok(report)
 }
 
-/// All code, cut at its symbols. The padding behind a function of known size is left out; code from
-/// assembly, whose size nobody wrote down, reaches to the next symbol.
+/// All code, cut at its symbols and without the padding behind it. Code from assembly, whose size nobody
+/// wrote down, reaches to the padding before the next symbol.
 fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
     let endian = Endianness::Little;
     let header = FileHeader64::<Endianness>::parse(elf).context("not an ELF64 file")?;
@@ -72,7 +75,10 @@ fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
         for ((address, size, name), next) in marks.iter().zip(ends) {
             let end = if *size == 0 { next } else { next.min(address + size) };
             let range = (address.saturating_sub(base)) as usize..end.saturating_sub(base) as usize;
-            let code = code.get(range).with_context(|| format!("{name} lies outside its section"))?;
+            let mut code = code.get(range).with_context(|| format!("{name} lies outside its section"))?;
+            while *size == 0 && code.last() == Some(&LINKER_PADDING) {
+                code = &code[..code.len() - 1];
+            }
             functions.push(Function { name: name.clone(), address: *address, code });
         }
     }
