@@ -19,6 +19,7 @@ mod input;
 mod memory;
 pub mod output;
 pub mod per_cpu;
+pub mod phases;
 mod power;
 mod selftest;
 mod smp;

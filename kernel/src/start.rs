@@ -3,8 +3,8 @@
 use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
 use crate::{
-    command_line, fault, heap, input, kprintln, memory, output, per_cpu, power, selftest, smp, syscall,
-    thread,
+    command_line, fault, heap, input, kprintln, memory, output, per_cpu, phases, power, selftest, smp,
+    syscall, thread,
 };
 use alloc::format;
 use alloc::vec::Vec;
@@ -27,6 +27,7 @@ static LATER: Mutex<Option<Later>> = Mutex::new(None);
 /// `boot` describes this machine truthfully; memory not reserved in it is nobody's; its strings, modules
 /// and slices stay where they are for good.
 pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
+    phases::done("board");
     output::init(board);
     let (options, bad_word) = command_line::parse(boot.command_line);
     log::set_max_level(options.log);
@@ -41,12 +42,14 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         Arch::load_root(root);
         heap::HEAP.init(heap.start.identity().0 as *mut u8, heap.length() as usize);
     }
+    phases::done("memory map and page tables");
     if let Some(word) = bad_word {
         log::error!("command line: `{word}` makes no sense");
     }
     if let Err(error) = smp::prepare(boot.cores) {
         panic!("kernel stacks for {} cores: {error}", boot.cores.len());
     }
+    phases::done("per-CPU blocks and stacks");
     // SAFETY: first on this core, with the block made for it.
     unsafe { Arch::init_core(per_cpu::all()[CpuId::BOOT.index()].local) };
     let origin = Origin {
@@ -65,13 +68,20 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
 fn start_on_own_stack() -> ! {
     let Some(later) = LATER.lock().take() else { unreachable!("`start` filled it") };
     smp::come_online();
+    phases::done("boot core");
     smp::start_others(&later.options);
+    phases::done("other cores");
     print_banner(&later.origin.machine);
+    phases::done("banner");
     let this = per_cpu::this();
     later.board.console().enable_interrupt(this.cpu, this.hardware);
+    phases::done("console interrupt");
+    let entry_counter = later.origin.entry_counter;
     if let Err(error) = engine::start(later.origin) {
         panic!("{error}");
     }
+    phases::done("engine loaded");
+    phases::report(entry_counter);
     thread::idle()
 }
 

@@ -40,6 +40,10 @@ impl paging::Entry for Entry {
         )
     }
 
+    fn advance(self, bytes: u64) -> Self {
+        Self(self.0 + bytes)
+    }
+
     fn target(self, level: u8) -> Target {
         let address = PhysAddr(self.0 & ADDRESS);
         let has = |bits| self.0 & bits != 0;
