@@ -10,7 +10,5 @@ fn main() {
         let directory = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
         println!("cargo:rustc-link-arg-bins=-T{directory}/link.ld");
         println!("cargo:rustc-link-arg-bins=--defsym=IMAGE={:#x}", layout::IMAGE);
-        // The prebuilt `alloc` names it; with panics that abort, nothing gets there.
-        println!("cargo:rustc-link-arg-bins=--defsym=_Unwind_Resume=0");
     }
 }
