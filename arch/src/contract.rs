@@ -22,6 +22,8 @@ pub struct CoreLocal {
     pub stack_bottom: VirtAddr,
     /// Dense index. Offset 24.
     pub cpu: CpuId,
+    /// Top of a small second stack for reporting that the first one overflowed. Offset 32.
+    pub emergency_top: VirtAddr,
     /// The hardware's name.
     pub hardware: HwCpuId,
     /// What the architecture keeps per core.

@@ -132,6 +132,10 @@ impl Entry for HostEntry {
         Self(rights.iter().enumerate().fold(address.0 | 3, |bits, (i, &on)| bits | u64::from(on) << (2 + i)))
     }
 
+    fn advance(self, bytes: u64) -> Self {
+        Self(self.0 + bytes)
+    }
+
     fn target(self, _: u8) -> Target {
         let address = PhysAddr(self.0 & !0xfff);
         let bit = |i: u8| self.0 >> i & 1 != 0;

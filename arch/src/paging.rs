@@ -64,6 +64,8 @@ pub trait Entry: Copy {
     fn table(address: PhysAddr) -> Self;
     /// The bits of a leaf at `level` (1, 2 or 3).
     fn leaf(address: PhysAddr, level: u8, access: Access) -> Self;
+    /// A leaf like this one for memory `bytes` further on.
+    fn advance(self, bytes: u64) -> Self;
     /// Reads an entry of a table at `level`.
     fn target(self, level: u8) -> Target;
 }
@@ -152,7 +154,7 @@ impl<E: Entry> AddressSpace<E> {
         access: Access,
         tables: &mut impl Tables,
     ) -> Result<(), MapError> {
-        if (virt.0 | range.start.0 | range.end.0) % PAGE != 0 {
+        if !(virt.0 | range.start.0 | range.end.0).is_multiple_of(PAGE) {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
@@ -170,14 +172,13 @@ impl<E: Entry> AddressSpace<E> {
         let mut slot = index(job.virt, level);
         while job.virt < job.end && slot < ENTRIES {
             let target = self.read(table, slot).target(level);
-            let whole = (job.virt | job.phys) % span == 0 && job.end - job.virt >= span;
+            let whole = (job.virt | job.phys).is_multiple_of(span) && job.end - job.virt >= span;
             match target {
                 Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
                 Target::Table(next) => self.map_in(next, level - 1, job, tables)?,
                 Target::Empty if level <= self.largest_leaf && whole => {
-                    self.write(table, slot, E::leaf(PhysAddr(job.phys), level, job.access));
-                    job.virt += span;
-                    job.phys += span;
+                    slot += self.fill(table, slot, level, job);
+                    continue;
                 }
                 Target::Empty => {
                     let next = tables.allocate().ok_or(MapError::OutOfTables)?;
@@ -188,6 +189,23 @@ impl<E: Entry> AddressSpace<E> {
             slot += 1;
         }
         Ok(())
+    }
+
+    /// Fills a run of empty slots of one table with leaves; how many. Kept tight: most of what a boot maps goes
+    /// through here, and some hypervisors emulate every instruction of the kernel.
+    fn fill(&mut self, table: PhysAddr, first: usize, level: u8, job: &mut Job) -> usize {
+        let shift = span(level).trailing_zeros();
+        let room = (ENTRIES - first).min(((job.end - job.virt) >> shift) as usize);
+        let mut entry = E::leaf(PhysAddr(job.phys), level, job.access);
+        let mut filled = 0;
+        while filled < room && self.read(table, first + filled).target(level) == Target::Empty {
+            self.write(table, first + filled, entry);
+            entry = entry.advance(1 << shift);
+            filled += 1;
+        }
+        job.virt += (filled as u64) << shift;
+        job.phys += (filled as u64) << shift;
+        filled
     }
 
     /// Where `virt` leads, and with which rights.

@@ -5,4 +5,19 @@
 
 extern crate alloc;
 
+pub mod activations;
+pub mod cache;
+pub mod chat;
+pub mod generate;
+pub mod gguf;
+pub mod kernels;
+pub mod matrix;
+pub mod memory;
+pub mod model;
 pub mod platform;
+pub mod pool;
+pub mod rope;
+pub mod sample;
+pub mod session;
+pub mod tokenizer;
+pub mod vector;

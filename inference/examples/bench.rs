@@ -1,0 +1,51 @@
+//! Speed on this host: `cargo run --release -p embodios-inference --features std --example bench -- MODEL
+//! [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS]`.
+//!
+//! Prints prompt and generation tokens a second and the hash of the logits, which is the same for every
+//! number of threads, every variant of the kernels and every architecture.
+
+use std::error::Error;
+use std::ops::ControlFlow;
+
+use embodios_inference::cache::Limits;
+use embodios_inference::generate::{Request, generate};
+use embodios_inference::gguf::Gguf;
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
+use embodios_inference::platform::Platform as _;
+use embodios_inference::platform::host::Host;
+use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::sample::Sampling;
+use embodios_inference::session::Session;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("usage: bench MODEL [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS]")?;
+    let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
+    let (threads, prompt_tokens, limit) = (number(1)?, number(128)?, number(64)?);
+
+    let host = Host::leak(threads);
+    host.pin(0);
+    let file = std::fs::read(&path)?;
+    let start = host.now_ns();
+    let model = Model::load(&Gguf::parse(&file)?)?;
+    let load = host.now_ns() - start;
+    let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
+    let vocabulary = model.config.vocabulary as u32;
+    let prompt: Vec<u32> = (0..prompt_tokens as u32).map(|i| (i * 7919 + 13) % vocabulary).collect();
+    let context = (prompt_tokens + limit).min(model.config.context);
+    for kernels in Kernels::available() {
+        let limits = Limits { context: Some(context), budget: 1 << 30 };
+        let mut session = Session::new(&model, kernels, limits)?;
+        let request = Request { prompt: &prompt, limit, end: &[], sampling: Sampling::GREEDY };
+        let report = generate(&mut session, &mut pool, &request, &mut |_| ControlFlow::Continue(()))?;
+        println!(
+            "{kernels}: {threads} threads, load {:.1} ms, prompt {:.1} tok/s, generation {:.1} tok/s, logits {:016x}",
+            load as f64 / 1e6,
+            report.prompt_rate(),
+            report.generation_rate(),
+            report.logits_hash,
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! From a prompt's tokens to the model's, each handed on as soon as it is made.
+
+use core::fmt;
+use core::ops::ControlFlow;
+
+use crate::pool::Pool;
+use crate::sample::{Sampler, Sampling};
+use crate::session::{Session, SessionError};
+
+/// What to generate.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Tokens to go on from, after what the session already holds.
+    pub prompt: &'a [u32],
+    /// Most tokens to make.
+    pub limit: usize,
+    /// Tokens that end the text; they are not handed on.
+    pub end: &'a [u32],
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+}
+
+/// Why it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The model ended its text, with this token.
+    End(u32),
+    /// The limit of tokens.
+    Limit,
+    /// The context is full.
+    ContextFull,
+    /// The receiver of tokens asked to.
+    Asked,
+}
+
+/// What was done, and in what time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Why it stopped.
+    pub stop: Stop,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Time until the logits after the prompt, in nanoseconds.
+    pub prompt_ns: u64,
+    /// Tokens handed on.
+    pub tokens: usize,
+    /// Tokens passed through the model after the prompt.
+    pub steps: usize,
+    /// Time since the logits after the prompt, in nanoseconds.
+    pub generation_ns: u64,
+    /// [`LogitsHash`] of all logits that tokens were chosen from.
+    pub logits_hash: u64,
+}
+
+impl Report {
+    /// Tokens a second through the model while generating.
+    #[must_use]
+    pub fn generation_rate(&self) -> f64 {
+        rate(self.steps, self.generation_ns)
+    }
+
+    /// Tokens a second through the model for the prompt.
+    #[must_use]
+    pub fn prompt_rate(&self) -> f64 {
+        rate(self.prompt_tokens, self.prompt_ns)
+    }
+}
+
+fn rate(count: usize, nanoseconds: u64) -> f64 {
+    count as f64 * 1e9 / nanoseconds.max(1) as f64
+}
+
+/// Why there is no (further) token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenerateError {
+    /// The session refused the tokens.
+    Session(SessionError),
+    /// A logit is infinite or not a number: the model's weights are damaged.
+    NotFinite {
+        /// Tokens taken when it came up.
+        position: usize,
+    },
+}
+
+impl fmt::Display for GenerateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(error) => error.fmt(f),
+            Self::NotFinite { position } => {
+                write!(
+                    f,
+                    "the model gives numbers that are not finite after {position} tokens: damaged weights"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for GenerateError {}
+
+impl From<SessionError> for GenerateError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+/// Generates. `receive` gets every token as it is made, and may ask to stop.
+///
+/// # Errors
+/// [`GenerateError`]; tokens made before have been handed on.
+pub fn generate(
+    session: &mut Session<'_>,
+    pool: &mut Pool,
+    request: &Request<'_>,
+    receive: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) -> Result<Report, GenerateError> {
+    let platform = pool.platform();
+    let vocabulary = session.model().config.vocabulary;
+    let mut sampler = Sampler::new(request.sampling, vocabulary).map_err(SessionError::from)?;
+    let mut hash = LogitsHash::new();
+    let (mut tokens, mut steps) = (0, 0);
+
+    let start = platform.now_ns();
+    session.feed(pool, request.prompt)?;
+    let prompted = platform.now_ns();
+    let stop = loop {
+        if tokens == request.limit {
+            break Stop::Limit;
+        }
+        if !hash.update(session.logits()) {
+            return Err(GenerateError::NotFinite { position: session.position() });
+        }
+        let token = sampler.choose(session.logits());
+        if request.end.contains(&token) {
+            break Stop::End(token);
+        }
+        tokens += 1;
+        if receive(token).is_break() {
+            break Stop::Asked;
+        }
+        if tokens == request.limit {
+            break Stop::Limit;
+        }
+        if session.position() == session.context() {
+            break Stop::ContextFull;
+        }
+        session.feed(pool, &[token])?;
+        steps += 1;
+    };
+    Ok(Report {
+        stop,
+        prompt_tokens: request.prompt.len(),
+        prompt_ns: prompted - start,
+        tokens,
+        steps,
+        generation_ns: platform.now_ns() - prompted,
+        logits_hash: hash.value(),
+    })
+}
+
+/// FNV-1a of 64 bits over the bits of logits, taken as 32-bit words instead of bytes: equal where all
+/// bits are equal, on every platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogitsHash(u64);
+
+impl LogitsHash {
+    /// The hash of nothing (FNV's offset basis).
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Adds `logits`. Result: whether all of them are finite.
+    pub fn update(&mut self, logits: &[f32]) -> bool {
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        for logit in logits {
+            self.0 = (self.0 ^ u64::from(logit.to_bits())).wrapping_mul(PRIME);
+        }
+        logits.iter().all(|logit| logit.is_finite())
+    }
+
+    /// The hash.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for LogitsHash {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,135 @@
+//! The arithmetic every layer is made of: matrix times vector, and the two sums of attention.
+//!
+//! There are several variants, one an instruction set. All give the **same bits**, on every
+//! architecture, because every floating-point operation and its order is fixed here:
+//! - multiplications and additions are separate and rounded each (no fused multiply-add);
+//! - quantised row times vector: block `b` gives `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
+//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; `t` is added to
+//!   lane `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
+//! - float row times vector, and query times key: the product of element `i` is added to lane `i mod 8`; the
+//!   result is `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
+//! - weighted sum of values: every element by itself, positions in order.
+//!
+//! Lanes begin at +0 and so never become -0, which makes adding a padding of zeros void.
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use core::fmt;
+
+use crate::activations::Activations;
+use crate::matrix::{BF16, F16, F32, Matrix, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, WeightType};
+
+pub(crate) use portable::{LANES, reduce};
+
+/// Rows that are best worked together.
+pub const ROW_UNIT: usize = 4;
+
+/// A variant whose instructions this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernels(Variant);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    X86(x86::Isa),
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Kernels {
+    /// Plain Rust, on every processor: the definition of the arithmetic.
+    pub const PORTABLE: Self = Self(Variant::Portable);
+
+    /// All variants for this processor, best first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let special = x86::Isa::available().map(Variant::X86);
+        #[cfg(target_arch = "aarch64")]
+        let special = core::iter::once(Variant::Neon);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let special = core::iter::empty();
+        special.map(Self).chain([Self::PORTABLE])
+    }
+
+    /// The best variant for this processor.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available().next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// `out[i] = matrix row (first + i) * input`.
+    ///
+    /// # Panics
+    /// When the rows are not the matrix's, or `input` has not its number of columns.
+    pub fn multiply(self, matrix: &Matrix<'_>, first: usize, input: &Activations, out: &mut [f32]) {
+        assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
+        let rows = matrix.row_range(first, out.len());
+        macro_rules! dispatch {
+            ($function:ident, $format:ty) => {
+                match self.0 {
+                    Variant::Portable => portable::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                    #[cfg(target_arch = "x86_64")]
+                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, matrix.row_bytes(), input, out),
+                    #[cfg(target_arch = "aarch64")]
+                    Variant::Neon => neon::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                }
+            };
+        }
+        match matrix.kind() {
+            WeightType::F32 => dispatch!(float_rows, F32),
+            WeightType::F16 => dispatch!(float_rows, F16),
+            WeightType::BF16 => dispatch!(float_rows, BF16),
+            WeightType::Q4_0 => dispatch!(quant_rows, Q4_0),
+            WeightType::Q4_1 => dispatch!(quant_rows, Q4_1),
+            WeightType::Q5_0 => dispatch!(quant_rows, Q5_0),
+            WeightType::Q5_1 => dispatch!(quant_rows, Q5_1),
+            WeightType::Q8_0 => dispatch!(quant_rows, Q8_0),
+        }
+    }
+
+    /// `scores[t] = (query * keys[t]) * scale`, with `keys` a run of vectors as long as `query`.
+    ///
+    /// # Panics
+    /// When `keys` is shorter than the scores need.
+    pub fn score(self, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+        let keys = &keys[..query.len() * scores.len()];
+        match self.0 {
+            Variant::Portable => portable::score(query, keys, scale, scores),
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => x86::score(isa, query, keys, scale, scores),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon => neon::score(query, keys, scale, scores),
+        }
+    }
+
+    /// `out = sum over t of weights[t] * values[t]`, with `values` a run of vectors as long as `out`.
+    ///
+    /// # Panics
+    /// When `values` is shorter than the weights need.
+    pub fn mix(self, weights: &[f32], values: &[f32], out: &mut [f32]) {
+        let values = &values[..out.len() * weights.len()];
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => x86::mix(isa, weights, values, out),
+            // The portable loop becomes vector code by itself where vectors are in the baseline.
+            _ => portable::mix(weights, values, out),
+        }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Variant::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => isa.name(),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon => "NEON",
+        })
+    }
+}

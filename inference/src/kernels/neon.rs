@@ -1,0 +1,206 @@
+//! The arithmetic with 128-bit vectors of AArch64's baseline.
+
+use core::arch::aarch64::*;
+
+use super::portable;
+use crate::activations::{Activations, GROUP};
+use crate::matrix::{BF16, BLOCK, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat};
+
+/// As [`portable::quant_rows`].
+pub(super) fn quant_rows<Q: QuantVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
+        // SAFETY: NEON is in the baseline.
+        *result = unsafe { quant_row::<Q>(row, input) };
+    }
+}
+
+/// Safety: NEON.
+#[target_feature(enable = "neon")]
+unsafe fn quant_row<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
+    let mut lanes = vdupq_n_f32(0.0);
+    for (index, blocks) in row.chunks(GROUP * Q::BYTES).enumerate() {
+        let start = index * GROUP;
+        let levels = &input.levels()[start..][..GROUP];
+        let mut partial = [vdupq_n_s32(0); GROUP];
+        let (mut scales, mut minima) = ([0.0; GROUP], [0.0; GROUP]);
+        for (lane, block) in blocks.chunks_exact(Q::BYTES).enumerate() {
+            partial[lane] = integer_product(Q::load(block), &levels[lane]);
+            scales[lane] = Q::scale(block);
+            minima[lane] = Q::minimum(block);
+        }
+        let [p0, p1, p2, p3] = partial;
+        let mut sums = vpaddq_s32(vpaddq_s32(p0, p1), vpaddq_s32(p2, p3));
+        if Q::ZERO != 0 {
+            sums = vmlsq_n_s32(sums, load_i32(&input.sums()[start..]), Q::ZERO);
+        }
+        let scales = vmulq_f32(load_f32(&scales), load_f32(&input.scales()[start..]));
+        let mut terms = vmulq_f32(scales, vcvtq_f32_s32(sums));
+        if Q::HAS_MINIMUM {
+            terms = vaddq_f32(terms, vmulq_f32(load_f32(&minima), load_f32(&input.scaled_sums()[start..])));
+        }
+        lanes = vaddq_f32(lanes, terms);
+    }
+    let mut array = [0.0; GROUP];
+    // SAFETY: the array holds the 4 floats written.
+    unsafe { vst1q_f32(array.as_mut_ptr(), lanes) };
+    portable::reduce_group(array)
+}
+
+/// Four sums of eight products. Sums of two products, at most 2 * 128 * 127, fit 16 bits.
+#[inline]
+#[target_feature(enable = "neon")]
+fn integer_product([low, high]: [int8x16_t; 2], levels: &[i8; BLOCK]) -> int32x4_t {
+    // SAFETY: the levels are 32 bytes.
+    let (x_low, x_high) = unsafe { (vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))) };
+    let first = vmlal_high_s8(vmull_s8(vget_low_s8(low), vget_low_s8(x_low)), low, x_low);
+    let second = vmlal_high_s8(vmull_s8(vget_low_s8(high), vget_low_s8(x_high)), high, x_high);
+    vpadalq_s16(vpaddlq_s16(first), second)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_f32(values: &[f32]) -> float32x4_t {
+    let values = &values[..4];
+    // SAFETY: four floats.
+    unsafe { vld1q_f32(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_i32(values: &[i32]) -> int32x4_t {
+    let values = &values[..4];
+    // SAFETY: four integers.
+    unsafe { vld1q_s32(values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn load_u8(bytes: &[u8]) -> uint8x16_t {
+    let bytes = &bytes[..16];
+    // SAFETY: 16 bytes.
+    unsafe { vld1q_u8(bytes.as_ptr()) }
+}
+
+/// A quantised format as vectors.
+pub(super) trait QuantVector: QuantFormat {
+    /// The block's levels.
+    fn load(block: &[u8]) -> [int8x16_t; 2];
+}
+
+macro_rules! quant_vectors {
+    ($($format:ty, |$block:ident| $load:expr;)*) => {$(
+        impl QuantVector for $format {
+            #[inline]
+            fn load($block: &[u8]) -> [int8x16_t; 2] {
+                // SAFETY: NEON is in the baseline.
+                unsafe { $load }
+            }
+        }
+    )*};
+}
+
+quant_vectors! {
+    Q8_0, |block| [vreinterpretq_s8_u8(load_u8(&block[2..])), vreinterpretq_s8_u8(load_u8(&block[18..]))];
+    Q4_0, |block| nibbles(&block[2..]);
+    Q4_1, |block| nibbles(&block[4..]);
+    Q5_0, |block| with_fifth_bits(nibbles(&block[6..]), &block[2..]);
+    Q5_1, |block| with_fifth_bits(nibbles(&block[8..]), &block[4..]);
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn nibbles(bytes: &[u8]) -> [int8x16_t; 2] {
+    let both = load_u8(bytes);
+    [vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15))), vreinterpretq_s8_u8(vshrq_n_u8::<4>(both))]
+}
+
+/// Adds 16 to level `i` where bit `i` is set.
+#[inline]
+#[target_feature(enable = "neon")]
+fn with_fifth_bits([low, high]: [int8x16_t; 2], bits: &[u8]) -> [int8x16_t; 2] {
+    let bit_of_lane = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let spread = |first: u8, second: u8| {
+        let bytes = vcombine_u8(vdup_n_u8(first), vdup_n_u8(second));
+        vreinterpretq_s8_u8(vandq_u8(vtstq_u8(bytes, bit_of_lane), vdupq_n_u8(16)))
+    };
+    [vorrq_s8(low, spread(bits[0], bits[1])), vorrq_s8(high, spread(bits[2], bits[3]))]
+}
+
+/// As [`portable::float_rows`].
+pub(super) fn float_rows<F: FloatVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
+        // SAFETY: NEON is in the baseline.
+        *result = unsafe { float_product::<F>(row, input.values()) };
+    }
+}
+
+/// As [`portable::score`].
+pub(super) fn score(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
+        // SAFETY: NEON is in the baseline.
+        *score = unsafe { float_product::<F32>(bytemuck::cast_slice(key), query) } * scale;
+    }
+}
+
+/// Safety: NEON.
+#[target_feature(enable = "neon")]
+unsafe fn float_product<F: FloatVector>(weights: &[u8], values: &[f32]) -> f32 {
+    let mut lanes = [vdupq_n_f32(0.0); 2];
+    let (whole, rest) = values.as_chunks::<8>();
+    for (values, weights) in whole.iter().zip(weights.chunks_exact(8 * F::BYTES)) {
+        let (first, second) = weights.split_at(4 * F::BYTES);
+        lanes[0] = vaddq_f32(lanes[0], vmulq_f32(F::load(first), load_f32(values)));
+        lanes[1] = vaddq_f32(lanes[1], vmulq_f32(F::load(second), load_f32(&values[4..])));
+    }
+    let mut array = [0.0; portable::LANES];
+    // SAFETY: the array holds the 8 floats written.
+    unsafe {
+        vst1q_f32(array.as_mut_ptr(), lanes[0]);
+        vst1q_f32(array.as_mut_ptr().add(4), lanes[1]);
+    }
+    let weights = weights[whole.len() * 8 * F::BYTES..].chunks_exact(F::BYTES);
+    for (lane, (weight, value)) in weights.zip(rest).enumerate() {
+        array[lane] += F::value(weight) * value;
+    }
+    portable::reduce(array)
+}
+
+/// A float format as vectors.
+pub(super) trait FloatVector: FloatFormat {
+    /// Four weights.
+    #[inline]
+    fn load(weights: &[u8]) -> float32x4_t {
+        let four = core::array::from_fn::<f32, 4, _>(|i| Self::value(&weights[i * Self::BYTES..]));
+        // SAFETY: NEON is in the baseline; four floats.
+        unsafe { vld1q_f32(four.as_ptr()) }
+    }
+}
+
+impl FloatVector for F16 {}
+
+impl FloatVector for F32 {
+    #[inline]
+    fn load(weights: &[u8]) -> float32x4_t {
+        // SAFETY: NEON is in the baseline.
+        unsafe { vreinterpretq_f32_u8(load_u8(weights)) }
+    }
+}
+
+impl FloatVector for BF16 {
+    #[inline]
+    fn load(weights: &[u8]) -> float32x4_t {
+        let weights = &weights[..8];
+        // SAFETY: NEON is in the baseline; 8 bytes.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vreinterpret_u16_u8(vld1_u8(weights.as_ptr())))) }
+    }
+}

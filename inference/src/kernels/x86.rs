@@ -1,0 +1,311 @@
+//! The arithmetic with 256-bit vectors: AVX2, and AVX2 with one of the two forms of the VNNI dot product.
+//!
+//! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
+//! the activations are loaded once for both.
+
+#[path = "x86/detect.rs"]
+mod detect;
+#[path = "x86/formats.rs"]
+mod formats;
+
+use core::arch::x86_64::*;
+
+use super::portable;
+use crate::activations::{Activations, GROUP};
+use crate::matrix::QuantFormat;
+pub(super) use detect::Isa;
+use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, FloatVector, QuantVector};
+
+/// Rows worked at once.
+const PAIR: usize = 2;
+
+/// As [`portable::quant_rows`].
+pub(super) fn quant_rows<Q: QuantVector>(
+    isa: Isa,
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    check_rows(rows, row_bytes, out);
+    assert!(input.levels().len() * Q::BYTES >= row_bytes, "blocks of the input");
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; lengths
+    // were checked above.
+    unsafe {
+        match isa {
+            Isa::Avx2 => quant_rows_avx2::<Q>(rows, row_bytes, input, out),
+            Isa::AvxVnni => quant_rows_avx_vnni::<Q>(rows, row_bytes, input, out),
+            Isa::Avx512Vnni => quant_rows_avx512_vnni::<Q>(rows, row_bytes, input, out),
+        }
+    }
+}
+
+/// As [`portable::float_rows`].
+pub(super) fn float_rows<F: FloatVector>(
+    _: Isa,
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    check_rows(rows, row_bytes, out);
+    assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
+    // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
+    unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+}
+
+/// As [`portable::score`].
+pub(super) fn score(_: Isa, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    assert!(keys.len() == query.len() * scores.len(), "length of the keys");
+    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
+    unsafe { score_avx2(query, keys, scale, scores) }
+}
+
+/// As [`portable::mix`].
+pub(super) fn mix(_: Isa, weights: &[f32], values: &[f32], out: &mut [f32]) {
+    assert!(values.len() == weights.len() * out.len(), "length of the values");
+    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
+    unsafe { mix_avx2(weights, values, out) }
+}
+
+fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
+    assert!(row_bytes.checked_mul(out.len()) == Some(rows.len()), "bytes of the rows");
+}
+
+// The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn quant_rows_avx2<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &Activations, out: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { quant_pairs::<Avx2, Q>(rows, row_bytes, x, out) }
+}
+
+#[target_feature(enable = "avx2,f16c,avxvnni")]
+unsafe fn quant_rows_avx_vnni<Q: QuantVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    x: &Activations,
+    out: &mut [f32],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { quant_pairs::<AvxVnni, Q>(rows, row_bytes, x, out) }
+}
+
+#[target_feature(enable = "avx2,f16c,avx512vnni,avx512vl")]
+unsafe fn quant_rows_avx512_vnni<Q: QuantVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    x: &Activations,
+    out: &mut [f32],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { quant_pairs::<Avx512Vnni, Q>(rows, row_bytes, x, out) }
+}
+
+/// Safety: the processor has `D`'s instructions; `rows` holds `out.len()` rows of `row_bytes`, whole blocks
+/// of `Q`, and `input` as many blocks as a row.
+#[inline(always)]
+unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    let blocks = row_bytes / Q::BYTES;
+    for (index, results) in out.chunks_mut(PAIR).enumerate() {
+        let first = rows[index * PAIR * row_bytes..].as_ptr();
+        // SAFETY: the second row exists, or stands in as the first once more and is dropped.
+        let pair = [first, unsafe { first.add((results.len() - 1) * row_bytes) }];
+        // SAFETY: `pair` and `input` have `blocks` blocks; groups end at or before them.
+        unsafe {
+            let mut lanes = _mm256_setzero_ps();
+            let whole = blocks / GROUP;
+            for group in 0..whole {
+                lanes = _mm256_add_ps(lanes, group_terms::<D, Q, GROUP>(pair, group, input));
+            }
+            lanes = match blocks % GROUP {
+                1 => _mm256_add_ps(lanes, group_terms::<D, Q, 1>(pair, whole, input)),
+                2 => _mm256_add_ps(lanes, group_terms::<D, Q, 2>(pair, whole, input)),
+                3 => _mm256_add_ps(lanes, group_terms::<D, Q, 3>(pair, whole, input)),
+                _ => lanes,
+            };
+            // [l0 + l2, l1 + l3] of each row, in the low half of each 128 bits.
+            let halves = _mm256_add_ps(lanes, _mm256_permute_ps(lanes, 0b_11_10_11_10));
+            let sums = _mm256_add_ps(halves, _mm256_movehdup_ps(halves));
+            results[0] = _mm256_cvtss_f32(sums);
+            if let Some(second) = results.get_mut(1) {
+                *second = _mm_cvtss_f32(_mm256_extractf128_ps(sums, 1));
+            }
+        }
+    }
+}
+
+/// The terms of blocks `group * GROUP ..` of both rows, `N` of each, the first row's in the low half.
+///
+/// Safety: the processor has `D`'s instructions; the rows have `group * GROUP + N` blocks, `input` that
+/// many in whole groups.
+#[inline(always)]
+unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
+    pair: [*const u8; PAIR],
+    group: usize,
+    input: &Activations,
+) -> __m256 {
+    let start = group * GROUP;
+    // SAFETY: see above; `Activations` keeps all its runs in whole groups of the same length.
+    unsafe {
+        let levels = input.levels().as_ptr().add(start);
+        let rows = pair.map(|row| row.add(start * Q::BYTES));
+        let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
+        for block in 0..N {
+            let x = _mm256_loadu_si256(levels.add(block).cast());
+            for (row, partial) in rows.iter().zip(&mut partial) {
+                partial[block] = Q::partial_sums::<D>(row.add(block * Q::BYTES), x);
+            }
+        }
+        let [first, second] = partial
+            .map(|[p0, p1, p2, p3]| _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)));
+        let mut sums = _mm256_add_epi32(
+            _mm256_permute2x128_si256(first, second, 0x20),
+            _mm256_permute2x128_si256(first, second, 0x31),
+        );
+        let zero = Q::zero::<D>();
+        if zero != 0 {
+            let input_sums = _mm_loadu_si128(input.sums().as_ptr().add(start).cast());
+            // The zero levels are powers of two.
+            let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
+            let offsets = _mm256_broadcastsi128_si256(_mm_sll_epi32(input_sums, shift));
+            sums = _mm256_sub_epi32(sums, offsets);
+        }
+        let (scales, minima) = scales::<Q, N>(rows);
+        let input_scales = broadcast(input.scales().as_ptr().add(start));
+        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
+        if !Q::HAS_MINIMUM {
+            return terms;
+        }
+        let scaled_sums = broadcast(input.scaled_sums().as_ptr().add(start));
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, scaled_sums))
+    }
+}
+
+/// Four floats in both halves. Safety: AVX; four floats at `pointer`.
+#[inline(always)]
+unsafe fn broadcast(pointer: *const f32) -> __m256 {
+    // SAFETY: see above.
+    unsafe {
+        let half = _mm_loadu_ps(pointer);
+        _mm256_set_m128(half, half)
+    }
+}
+
+/// Scales and minima of `N` blocks of both rows. Safety: AVX2 and F16C; both rows have `N` blocks.
+#[inline(always)]
+unsafe fn scales<Q: QuantFormat, const N: usize>(rows: [*const u8; PAIR]) -> (__m256, __m256) {
+    // SAFETY: see above; every block begins with its scale, of 2 bytes, and its minimum where there is one.
+    unsafe {
+        if Q::HAS_MINIMUM {
+            let [first, second] = rows.map(|row| {
+                let mut heads = [0u32; GROUP];
+                for (block, head) in heads.iter_mut().enumerate().take(N) {
+                    *head = row.add(block * Q::BYTES).cast::<u32>().read_unaligned();
+                }
+                _mm256_cvtph_ps(_mm_loadu_si128(heads.as_ptr().cast()))
+            });
+            // [d0 m0 d1 m1 | d2 m2 d3 m3] of each row.
+            let low = _mm256_permute2f128_ps(first, second, 0x20);
+            let high = _mm256_permute2f128_ps(first, second, 0x31);
+            (_mm256_shuffle_ps(low, high, 0b_10_00_10_00), _mm256_shuffle_ps(low, high, 0b_11_01_11_01))
+        } else {
+            let mut heads = [0u16; PAIR * GROUP];
+            for (row, heads) in rows.iter().zip(heads.chunks_exact_mut(GROUP)) {
+                for (block, head) in heads.iter_mut().enumerate().take(N) {
+                    *head = row.add(block * Q::BYTES).cast::<u16>().read_unaligned();
+                }
+            }
+            (_mm256_cvtph_ps(_mm_loadu_si128(heads.as_ptr().cast())), _mm256_setzero_ps())
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn float_rows_avx2<F: FloatVector>(rows: &[u8], row_bytes: usize, values: &[f32], out: &mut [f32]) {
+    for (results, pair) in out.chunks_mut(PAIR).zip(rows.chunks(PAIR * row_bytes)) {
+        let (first, second) = pair.split_at(row_bytes);
+        // An odd last row is its own partner.
+        let second = if second.is_empty() { first } else { second };
+        let mut lanes = [_mm256_setzero_ps(); PAIR];
+        let (whole, rest) = values.as_chunks::<8>();
+        for (index, values) in whole.iter().enumerate() {
+            // SAFETY: a row has as many weights as there are values; 8 are read from each.
+            unsafe {
+                let x = _mm256_loadu_ps(values.as_ptr());
+                for (lanes, row) in lanes.iter_mut().zip([first, second]) {
+                    let weights = F::load(row.as_ptr().add(index * 8 * F::BYTES));
+                    *lanes = _mm256_add_ps(*lanes, _mm256_mul_ps(weights, x));
+                }
+            }
+        }
+        for ((result, lanes), row) in results.iter_mut().zip(lanes).zip([first, second]) {
+            let mut lanes = to_array(lanes);
+            let weights = row[whole.len() * 8 * F::BYTES..].chunks_exact(F::BYTES);
+            for (lane, (weight, value)) in weights.zip(rest).enumerate() {
+                lanes[lane] += F::value(weight) * value;
+            }
+            *result = portable::reduce(lanes);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn score_avx2(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    let (whole, rest) = query.as_chunks::<8>();
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
+        let mut lanes = _mm256_setzero_ps();
+        for (query, key) in whole.iter().zip(key.as_chunks::<8>().0) {
+            // SAFETY: both are arrays of 8 floats.
+            let (q, k) = unsafe { (_mm256_loadu_ps(query.as_ptr()), _mm256_loadu_ps(key.as_ptr())) };
+            lanes = _mm256_add_ps(lanes, _mm256_mul_ps(q, k));
+        }
+        let mut lanes = to_array(lanes);
+        for (lane, (query, key)) in rest.iter().zip(&key[whole.len() * 8..]).enumerate() {
+            lanes[lane] += query * key;
+        }
+        *score = portable::reduce(lanes) * scale;
+    }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn mix_avx2(weights: &[f32], values: &[f32], out: &mut [f32]) {
+    /// Elements kept in registers over all positions.
+    const TILE: usize = 32;
+    let length = out.len();
+    let (tiles, rest) = out.as_chunks_mut::<TILE>();
+    let tiled = tiles.len() * TILE;
+    for (index, tile) in tiles.iter_mut().enumerate() {
+        let mut sums = [_mm256_setzero_ps(); TILE / 8];
+        for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
+            let weight = _mm256_set1_ps(*weight);
+            let values = &values[index * TILE..][..TILE];
+            for (sum, values) in sums.iter_mut().zip(values.as_chunks::<8>().0) {
+                // SAFETY: an array of 8 floats.
+                let values = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+                *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, values));
+            }
+        }
+        for (out, sum) in tile.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+            *out = to_array(sum);
+        }
+    }
+    rest.fill(0.0);
+    for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
+        for (result, value) in rest.iter_mut().zip(&values[tiled..]) {
+            *result += weight * value;
+        }
+    }
+}
+
+#[target_feature(enable = "avx")]
+fn to_array(lanes: __m256) -> [f32; 8] {
+    let mut array = [0.0; 8];
+    // SAFETY: the array holds the 8 floats written.
+    unsafe { _mm256_storeu_ps(array.as_mut_ptr(), lanes) };
+    array
+}

@@ -1,0 +1,176 @@
+//! How blocks of each weight format become vectors, and the dot product of each instruction set.
+//!
+//! Everything here is inlined into functions that enable the instructions; that these are there is the
+//! condition of every `unsafe fn`, next to the bytes that it reads.
+
+use core::arch::x86_64::*;
+
+use crate::matrix::{BF16, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat};
+
+/// The product of 32 bytes with 32 bytes, as eight sums of four.
+pub(in crate::kernels) trait DotProduct {
+    /// What [`Self::signed`] adds to its weights and leaves to be taken off again.
+    const SIGNED_ZERO: i32;
+    /// Weights of 0..=31.
+    unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i;
+    /// Weights of -128..=127, taken as `weight + SIGNED_ZERO`.
+    unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i;
+}
+
+/// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 31 * 127 fits, and so does 2 * 128 * 127.
+pub(in crate::kernels) struct Avx2;
+/// By the VEX form of `vpdpbusd`.
+pub(in crate::kernels) struct AvxVnni;
+/// By the EVEX form of `vpdpbusd`.
+pub(in crate::kernels) struct Avx512Vnni;
+
+impl DotProduct for Avx2 {
+    const SIGNED_ZERO: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has AVX2.
+        unsafe { _mm256_madd_epi16(_mm256_maddubs_epi16(weights, levels), _mm256_set1_epi16(1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has AVX2. The weight's sign moves to the level; |-128| is 128 as unsigned.
+        unsafe { Self::small(_mm256_sign_epi8(weights, weights), _mm256_sign_epi8(levels, weights)) }
+    }
+}
+
+macro_rules! vnni {
+    ($name:ident, $instruction:ident) => {
+        impl DotProduct for $name {
+            const SIGNED_ZERO: i32 = 128;
+
+            #[inline(always)]
+            unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i {
+                // SAFETY: the caller has the instruction.
+                unsafe { $instruction(_mm256_setzero_si256(), weights, levels) }
+            }
+
+            #[inline(always)]
+            unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i {
+                // SAFETY: the caller has the instruction; its products are of any unsigned bytes.
+                unsafe { Self::small(_mm256_xor_si256(weights, _mm256_set1_epi8(-128)), levels) }
+            }
+        }
+    };
+}
+
+vnni!(AvxVnni, _mm256_dpbusd_avx_epi32);
+vnni!(Avx512Vnni, _mm256_dpbusd_epi32);
+
+/// A quantised format as vectors.
+pub(in crate::kernels) trait QuantVector: QuantFormat {
+    /// The level that stands for 0 in [`Self::partial_sums`]: 0 or a power of two.
+    fn zero<D: DotProduct>() -> i32 {
+        Self::ZERO
+    }
+
+    /// Eight sums of four products of the block's levels with `levels`.
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i;
+}
+
+impl QuantVector for Q8_0 {
+    fn zero<D: DotProduct>() -> i32 {
+        D::SIGNED_ZERO
+    }
+
+    #[inline(always)]
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has D's instructions and the block's bytes.
+        unsafe { D::signed(_mm256_loadu_si256(block.add(2).cast()), levels) }
+    }
+}
+
+impl QuantVector for Q4_0 {
+    #[inline(always)]
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has D's instructions and the block's bytes.
+        unsafe { D::small(nibbles(block.add(2)), levels) }
+    }
+}
+
+impl QuantVector for Q4_1 {
+    #[inline(always)]
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has D's instructions and the block's bytes.
+        unsafe { D::small(nibbles(block.add(4)), levels) }
+    }
+}
+
+impl QuantVector for Q5_0 {
+    #[inline(always)]
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has D's instructions and the block's bytes.
+        unsafe { D::small(_mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))), levels) }
+    }
+}
+
+impl QuantVector for Q5_1 {
+    #[inline(always)]
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+        // SAFETY: the caller has D's instructions and the block's bytes.
+        unsafe { D::small(_mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))), levels) }
+    }
+}
+
+/// The low halves of 16 bytes, then the high halves. Safety: AVX2; 16 bytes at `bytes`.
+#[inline(always)]
+unsafe fn nibbles(bytes: *const u8) -> __m256i {
+    // SAFETY: see above.
+    unsafe {
+        let both = _mm_loadu_si128(bytes.cast());
+        _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), _mm256_set1_epi8(15))
+    }
+}
+
+/// 16 in byte `i` where bit `i` is set. Safety: AVX2; 4 bytes at `bytes`.
+#[inline(always)]
+unsafe fn fifth_bits(bytes: *const u8) -> __m256i {
+    // SAFETY: see above.
+    unsafe {
+        let word = _mm256_set1_epi32(bytes.cast::<i32>().read_unaligned());
+        let byte_of_lane =
+            _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
+        let bit_of_lane = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let bits = _mm256_and_si256(_mm256_shuffle_epi8(word, byte_of_lane), bit_of_lane);
+        _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_lane), _mm256_set1_epi8(16))
+    }
+}
+
+/// A float format as vectors.
+pub(in crate::kernels) trait FloatVector: FloatFormat {
+    /// Eight weights.
+    unsafe fn load(weights: *const u8) -> __m256;
+}
+
+impl FloatVector for F32 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has AVX and 32 bytes there.
+        unsafe { _mm256_loadu_ps(weights.cast()) }
+    }
+}
+
+impl FloatVector for F16 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has F16C and 16 bytes there.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(weights.cast())) }
+    }
+}
+
+impl FloatVector for BF16 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has AVX2 and 16 bytes there.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(weights.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The choice of the next token.
+
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use crate::memory::{OutOfMemory, filled};
+
+/// How tokens are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Logits are divided by it; 0 (or less) takes the most likely token always.
+    pub temperature: f32,
+    /// Only this many most likely tokens take part; 0 for all.
+    pub top_k: usize,
+    /// Of those, only the most likely ones that together reach this probability; 1 for all.
+    pub top_p: f32,
+    /// Start of the random sequence (xoshiro256++, seeded by SplitMix64).
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// The most likely token always.
+    pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
+}
+
+/// A sequence of choices: the same on every platform for the same logits.
+#[derive(Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    random: Xoshiro256PlusPlus,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    token: u32,
+    logit: f32,
+}
+
+impl Candidate {
+    /// More likely first, lower token first among equals.
+    fn rank(&self, other: &Self) -> Ordering {
+        other.logit.total_cmp(&self.logit).then(self.token.cmp(&other.token))
+    }
+}
+
+impl Sampler {
+    /// A sampler for `vocabulary` tokens.
+    ///
+    /// # Errors
+    /// When there is no memory for its list.
+    pub fn new(sampling: Sampling, vocabulary: usize) -> Result<Self, OutOfMemory> {
+        let length = if sampling.temperature > 0.0 { vocabulary } else { 0 };
+        Ok(Self {
+            sampling,
+            random: Xoshiro256PlusPlus::seed_from_u64(sampling.seed),
+            candidates: filled(length, Candidate { token: 0, logit: 0.0 }, "list of candidates")?,
+        })
+    }
+
+    /// Chooses a token; `logits` are as many as the vocabulary, finite.
+    pub fn choose(&mut self, logits: &[f32]) -> u32 {
+        if self.candidates.is_empty() {
+            return most_likely(logits);
+        }
+        for (token, (candidate, logit)) in self.candidates.iter_mut().zip(logits).enumerate() {
+            *candidate = Candidate { token: token as u32, logit: logit / self.sampling.temperature };
+        }
+        let count = match self.sampling.top_k {
+            0 => self.candidates.len(),
+            k => k.min(self.candidates.len()),
+        };
+        self.candidates.select_nth_unstable_by(count - 1, Candidate::rank);
+        let chosen = &mut self.candidates[..count];
+        chosen.sort_unstable_by(Candidate::rank);
+        let largest = chosen[0].logit;
+        chosen.iter_mut().for_each(|candidate| candidate.logit = libm::expf(candidate.logit - largest));
+        let total: f32 = chosen.iter().map(|candidate| candidate.logit).sum();
+        let nucleus = position_of(chosen, self.sampling.top_p * total);
+        let chosen = &chosen[..=nucleus];
+        let total: f32 = chosen.iter().map(|candidate| candidate.logit).sum();
+        // 24 random bits: every value is exact in f32 and below 1.
+        let uniform = (self.random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
+        chosen[position_of(chosen, uniform * total)].token
+    }
+}
+
+/// Where the running sum of weights first exceeds `share`; the last position when it never does.
+fn position_of(candidates: &[Candidate], share: f32) -> usize {
+    let mut sum = 0.0;
+    let found = candidates.iter().position(|candidate| {
+        sum += candidate.logit;
+        sum > share
+    });
+    found.unwrap_or(candidates.len() - 1)
+}
+
+/// The token with the largest logit, the lowest among equals.
+#[must_use]
+pub fn most_likely(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (token, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = token;
+        }
+    }
+    best as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(sampling: Sampling, logits: &[f32], count: usize) -> Vec<u32> {
+        let mut sampler = Sampler::new(sampling, logits.len()).unwrap();
+        (0..count).map(|_| sampler.choose(logits)).collect()
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_largest() {
+        assert_eq!(draw(Sampling::GREEDY, &[0.5, 2.0, -1.0, 2.0], 2), [1, 1]);
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let logits: Vec<f32> = (0..50).map(|i| (i % 7) as f32 * 0.3).collect();
+        let sampling = |seed| Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed };
+        assert_eq!(draw(sampling(1), &logits, 64), draw(sampling(1), &logits, 64));
+        assert_ne!(draw(sampling(1), &logits, 64), draw(sampling(2), &logits, 64));
+    }
+
+    #[test]
+    fn frequencies_follow_the_probabilities() {
+        let logits = [0.0, libm::logf(3.0), libm::logf(4.0)];
+        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 7 };
+        let drawn = draw(sampling, &logits, 8000);
+        for (token, expected) in [(0, 1000), (1, 3000), (2, 4000)] {
+            let count = drawn.iter().filter(|&&drawn| drawn == token).count() as i32;
+            assert!((count - expected).abs() < 200, "token {token}: {count} of {expected}");
+        }
+    }
+
+    #[test]
+    fn top_k_and_top_p_cut_the_tail() {
+        let logits = [3.0, 1.0, 2.0, 0.0];
+        let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 3 };
+        let seen = |sampling| {
+            let mut seen = draw(sampling, &logits, 2000);
+            seen.sort_unstable();
+            seen.dedup();
+            seen
+        };
+        assert_eq!(seen(all), [0, 1, 2, 3]);
+        assert_eq!(seen(Sampling { top_k: 2, ..all }), [0, 2]);
+        // Probabilities 0.64, 0.24, 0.09, 0.03 for tokens 0, 2, 1, 3.
+        assert_eq!(seen(Sampling { top_p: 0.7, ..all }), [0, 2]);
+        assert_eq!(seen(Sampling { top_p: 0.5, ..all }), [0]);
+    }
+}
