@@ -23,9 +23,7 @@ use crate::{HwCpuId, PhysAddr};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
-use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8};
 
 pub use gic::GicDescription;
 pub use paging::Descriptor;
@@ -38,35 +36,17 @@ pub const AFFINITY: u64 = 0xff_00ff_ffff;
 /// See [`Architecture`].
 pub struct AArch64;
 
-/// Bytes of the stack on which a kernel stack overflow is reported.
-const EMERGENCY_STACK: usize = 8192;
-
 /// What AArch64 keeps in [`CoreLocal`].
-#[repr(C)]
 pub struct CoreState {
-    /// Top of `emergency`; zero until the core is initialised. Read by the vectors.
-    emergency_top: AtomicU64,
     /// A state of [`start`].
     start: AtomicU8,
     /// Next in the list of cores that were asked to start.
     next: AtomicPtr<CoreLocal>,
-    emergency: EmergencyStack,
 }
-
-#[repr(C, align(16))]
-struct EmergencyStack(UnsafeCell<MaybeUninit<[u8; EMERGENCY_STACK]>>);
-
-// SAFETY: only its address is taken here; the bytes belong to the vectors of the one core that owns it.
-unsafe impl Sync for EmergencyStack {}
 
 impl Default for CoreState {
     fn default() -> Self {
-        Self {
-            emergency_top: AtomicU64::new(0),
-            start: AtomicU8::new(start::NOT_ASKED),
-            next: AtomicPtr::new(core::ptr::null_mut()),
-            emergency: EmergencyStack(UnsafeCell::new(MaybeUninit::uninit())),
-        }
+        Self { start: AtomicU8::new(start::NOT_ASKED), next: AtomicPtr::new(core::ptr::null_mut()) }
     }
 }
 
@@ -92,8 +72,6 @@ impl Architecture for AArch64 {
     type Entry = Descriptor;
 
     unsafe fn init_core(local: &'static CoreLocal) {
-        let emergency_top = local.arch.emergency.0.get() as u64 + EMERGENCY_STACK as u64;
-        local.arch.emergency_top.store(emergency_top, Ordering::Relaxed);
         TPIDR_EL1.set(core::ptr::from_ref(local) as u64);
         TPIDRRO_EL0.set(u64::from(local.cpu.0));
         // The boot tables, which this core has left, were the last with writable code.

@@ -65,6 +65,10 @@ impl Entry for Descriptor {
         Self::block(address.0, level, access)
     }
 
+    fn advance(self, bytes: u64) -> Self {
+        Self(self.0 + bytes)
+    }
+
     fn target(self, level: u8) -> Target {
         let has = |bit| self.0 & bit != 0;
         let address = PhysAddr(self.0 & ADDRESS);

@@ -2,7 +2,6 @@
 //!
 //! Owns the frame's layout and the switch to the emergency stack. Decides nothing.
 
-use super::CoreState;
 use super::entry::{BOOT_STACK, STACK_WINDOW};
 use super::exceptions;
 use crate::contract::CoreLocal;
@@ -179,7 +178,7 @@ core::arch::global_asm!(
     reserve = const RESERVE,
     window = const STACK_WINDOW,
     window_half = const STACK_WINDOW.ilog2() - 1,
-    emergency_top = const offset_of!(CoreLocal, arch) + offset_of!(CoreState, emergency_top),
+    emergency_top = const offset_of!(CoreLocal, emergency_top),
     boot_stack = sym BOOT_STACK,
     synchronous = sym exceptions::synchronous,
     interrupt = sym exceptions::interrupt,

@@ -41,12 +41,22 @@ pub struct Cores {
 }
 
 impl Cores {
-    pub(crate) fn read(tree: Fdt<'_>, boot_core: HwCpuId, has_psci: bool) -> Result<Self, TreeError> {
+    /// No core yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { usable: Vec::new(), refused: Vec::new() }
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        tree: Fdt<'_>,
+        boot_core: HwCpuId,
+        has_psci: bool,
+    ) -> Result<(), TreeError> {
         const BAD_REG: TreeError = TreeError::Property { node: "core", property: "reg" };
         let cpus = tree.cpus().map_err(|_| TreeError::Missing("cores"))?;
-        let mut cores = Self { usable: Vec::new(), refused: Vec::new() };
         let mut boot_core_listed = false;
-        cores.add(boot_core)?;
+        self.add(boot_core)?;
         for cpu in cpus.cpus() {
             let id = cpu.ids().ok().and_then(|mut ids| ids.next()).ok_or(BAD_REG)?;
             let id = HwCpuId(id.to_int().map_err(|_| BAD_REG)?);
@@ -57,7 +67,7 @@ impl Cores {
             let by_psci = cpu.enable_method().is_some_and(|mut methods| methods.any(|name| name == "psci"));
             let refusal = if !is_in_use(&cpu) {
                 Some(Refusal::Disabled)
-            } else if cores.usable.contains(&id) {
+            } else if self.usable.contains(&id) {
                 Some(Refusal::ListedTwice)
             } else if !by_psci || !has_psci {
                 Some(Refusal::NoPsci)
@@ -65,14 +75,20 @@ impl Cores {
                 None
             };
             match refusal {
-                None => cores.add(id)?,
-                Some(why) => cores.refused.push((id, why)).map_err(|_| TreeError::TooMany("cores"))?,
+                None => self.add(id)?,
+                Some(why) => self.refused.push((id, why)).map_err(|_| TreeError::TooMany("cores"))?,
             }
         }
-        if boot_core_listed { Ok(cores) } else { Err(TreeError::Missing("core with the boot core's id")) }
+        if boot_core_listed { Ok(()) } else { Err(TreeError::Missing("core with the boot core's id")) }
     }
 
     fn add(&mut self, id: HwCpuId) -> Result<(), TreeError> {
         self.usable.push(id).map_err(|_| TreeError::TooMany("cores"))
+    }
+}
+
+impl Default for Cores {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -9,7 +9,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
-use embodios_kernel::{HwCpuId, PhysRange};
+use embodios_kernel::{HwCpuId, PhysRange, command_line};
 use heapless::Vec;
 
 /// Runs of redistributor frames of one GICv3.
@@ -67,8 +67,6 @@ pub struct Machine<'a> {
     pub initrd: Option<PhysRange>,
     /// `/psci/method`.
     pub conduit: Option<Conduit>,
-    /// `/cpus`.
-    pub cores: Cores,
     /// The interrupt controller.
     pub gic: Gic,
     /// The serial port of `/chosen/stdout-path`, else the first.
@@ -107,21 +105,21 @@ impl fmt::Display for TreeError {
 }
 
 impl<'a> Machine<'a> {
-    /// Reads a flattened device tree. `boot_core` is the core that reads it.
+    /// Reads a flattened device tree. `boot_core` is the core that reads it; the tree's are put into `cores`.
     ///
     /// # Errors
     /// [`TreeError`].
-    pub fn read(tree: &'a [u8], boot_core: HwCpuId) -> Result<Self, TreeError> {
+    pub fn read(tree: &'a [u8], boot_core: HwCpuId, cores: &mut Cores) -> Result<Self, TreeError> {
         let tree = Fdt::new(tree).map_err(TreeError::Malformed)?;
         let conduit = conduit(tree)?;
+        cores.read(tree, boot_core, conduit.is_some())?;
         Ok(Self {
             name: name(tree),
             memory: memory(tree)?,
             reserved: reserved(tree)?,
-            command_line: command_line(tree)?,
+            command_line: boot_arguments(tree)?,
             initrd: initrd(tree)?,
             conduit,
-            cores: Cores::read(tree, boot_core, conduit.is_some())?,
             gic: gic(tree)?,
             serial: serial(tree)?,
         })
@@ -131,7 +129,7 @@ impl<'a> Machine<'a> {
 /// The name of the firmware-loaded module: the command line's word `module=NAME`, without directory.
 #[must_use]
 pub fn module_name(command_line: &str) -> &str {
-    let named = command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix("module="));
+    let named = command_line::value(command_line, "module");
     let file = named.map(|path| path.rsplit('/').next().unwrap_or(path));
     file.filter(|file| !file.is_empty()).unwrap_or("initrd")
 }
@@ -197,7 +195,7 @@ fn reserved(tree: Fdt<'_>) -> Result<Vec<PhysRange, MAX_RESERVED>, TreeError> {
     Ok(reserved)
 }
 
-fn command_line(tree: Fdt<'_>) -> Result<&str, TreeError> {
+fn boot_arguments(tree: Fdt<'_>) -> Result<&str, TreeError> {
     let chosen = tree.find_node("/chosen");
     let Some(property) = chosen.and_then(|node| node.property("bootargs")) else { return Ok("") };
     property.value_as().map_err(|_| TreeError::Property { node: "/chosen", property: "bootargs" })
