@@ -3,8 +3,6 @@
 //! A row is a run of blocks; a block holds 32 weights `d * (level - zero)`, or `d * level + m`, with
 //! small integer levels. Layouts: ggml's `ggml-common.h`.
 
-use half::{bf16, f16};
-
 use crate::gguf::TensorType;
 
 /// Weights of a quantised block, and activations of a block.
@@ -155,15 +153,28 @@ impl FloatFormat for F32 {
 impl FloatFormat for F16 {
     const BYTES: usize = 2;
     fn value(bytes: &[u8]) -> f32 {
-        f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+        f16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
     }
 }
 
 impl FloatFormat for BF16 {
     const BYTES: usize = 2;
     fn value(bytes: &[u8]) -> f32 {
-        bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+        f32::from_le_bytes([0, 0, bytes[0], bytes[1]])
     }
+}
+
+/// binary16 to binary32, exactly and without branches: the exponents' biases differ by 112, which a
+/// multiplication puts right for subnormal numbers too.
+#[inline]
+#[must_use]
+pub fn f16_to_f32(half: u16) -> f32 {
+    const TWO_TO_112: f32 = f32::from_bits((127 + 112) << 23);
+    let magnitude = u32::from(half & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * TWO_TO_112).to_bits();
+    let not_finite = magnitude | 0x7f80_0000;
+    let sign = u32::from(half & 0x8000) << 16;
+    f32::from_bits(sign | if half & 0x7c00 == 0x7c00 { not_finite } else { finite })
 }
 
 /// A format of quantised blocks. Every block begins with the scale `d` in F16, followed by the minimum
@@ -209,7 +220,11 @@ impl QuantFormat for Q8_0 {
     const HAS_MINIMUM: bool = false;
     #[inline]
     fn levels(block: &[u8]) -> [i8; BLOCK] {
-        core::array::from_fn(|i| block[2 + i] as i8)
+        let mut levels = [0; BLOCK];
+        for (level, byte) in levels.iter_mut().zip(&block[2..]) {
+            *level = *byte as i8;
+        }
+        levels
     }
 }
 
@@ -255,10 +270,37 @@ impl QuantFormat for Q5_1 {
 
 #[inline]
 fn nibbles(bytes: &[u8]) -> [i8; BLOCK] {
-    core::array::from_fn(|i| if i < 16 { bytes[i] & 15 } else { bytes[i - 16] >> 4 } as i8)
+    let mut levels = [0; BLOCK];
+    let (low, high) = levels.split_at_mut(BLOCK / 2);
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+        *low = (byte & 15) as i8;
+        *high = (byte >> 4) as i8;
+    }
+    levels
 }
 
 #[inline]
-fn with_fifth_bits(levels: [i8; BLOCK], bits: &[u8]) -> [i8; BLOCK] {
-    core::array::from_fn(|i| levels[i] | (((bits[i / 8] >> (i % 8)) & 1) << 4) as i8)
+fn with_fifth_bits(mut levels: [i8; BLOCK], bits: &[u8]) -> [i8; BLOCK] {
+    for (levels, bits) in levels.as_chunks_mut::<8>().0.iter_mut().zip(bits) {
+        for (bit, level) in levels.iter_mut().enumerate() {
+            *level |= (((bits >> bit) & 1) << 4) as i8;
+        }
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::f16_to_f32;
+
+    #[test]
+    fn every_half_is_exact() {
+        for bits in 0..=u16::MAX {
+            let (found, wanted) = (f16_to_f32(bits), half::f16::from_bits(bits).to_f32());
+            assert!(
+                found.to_bits() == wanted.to_bits() || (found.is_nan() && wanted.is_nan()),
+                "{bits:#06x}"
+            );
+        }
+    }
 }
