@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod activations;
 pub mod cache;
+pub mod chat;
 pub mod generate;
 pub mod gguf;
 pub mod kernels;
@@ -18,4 +19,5 @@ pub mod pool;
 pub mod rope;
 pub mod sample;
 pub mod session;
+pub mod tokenizer;
 pub mod vector;

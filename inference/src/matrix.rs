@@ -297,7 +297,10 @@ mod tests {
     fn every_half_is_exact() {
         for bits in 0..=u16::MAX {
             let (found, wanted) = (f16_to_f32(bits), half::f16::from_bits(bits).to_f32());
-            assert!(found.to_bits() == wanted.to_bits() || (found.is_nan() && wanted.is_nan()), "{bits:#06x}");
+            assert!(
+                found.to_bits() == wanted.to_bits() || (found.is_nan() && wanted.is_nan()),
+                "{bits:#06x}"
+            );
         }
     }
 }

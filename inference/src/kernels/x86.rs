@@ -14,7 +14,7 @@ use super::portable;
 use crate::activations::{Activations, GROUP};
 use crate::matrix::QuantFormat;
 pub(super) use detect::Isa;
-use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, FloatVector, QuantVector};
+use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, FloatVector, LevelVectors, QuantVector};
 
 /// Rows worked at once.
 const PAIR: usize = 2;
@@ -156,7 +156,7 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
         let rows = pair.map(|row| row.add(start * Q::BYTES));
         let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
         for block in 0..N {
-            let x = _mm256_loadu_si256(levels.add(block).cast());
+            let x = LevelVectors::load(levels.add(block));
             for (row, partial) in rows.iter().zip(&mut partial) {
                 partial[block] = Q::partial_sums::<D>(row.add(block * Q::BYTES), x);
             }

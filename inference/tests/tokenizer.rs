@@ -1,0 +1,182 @@
+//! The tokenizer against published ids, against a naive merger, and there and back again.
+
+mod common;
+
+use common::{STORY, smollm2};
+use embodios_inference::gguf::{Gguf, Strings};
+use embodios_inference::tokenizer::{Encoding, ParseSpecial, TextStream, Tokenizer};
+use proptest::prelude::*;
+use serde::Deserialize;
+use std::collections::HashMap;
+
+#[derive(Deserialize)]
+struct Reference {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    text: String,
+    parse_special: bool,
+    ids: Vec<u32>,
+}
+
+#[test]
+#[ignore = "needs smollm2-135m"]
+fn smollm2_ids_equal_the_reference() {
+    let bytes = smollm2();
+    let file = Gguf::parse(&bytes).unwrap();
+    let tokenizer = Tokenizer::new(&file).unwrap();
+    let reference: Reference = serde_json::from_str(include_str!("reference/tokenizer.json")).unwrap();
+    assert_eq!(reference.items.len(), 59);
+    for item in reference.items {
+        let special = if item.parse_special { ParseSpecial::Yes } else { ParseSpecial::No };
+        let mut encoding = Encoding::default();
+        tokenizer.encode(&item.text, special, &mut encoding);
+        assert_eq!(encoding.ids, item.ids, "{:?}", item.text);
+    }
+}
+
+#[test]
+#[ignore = "needs smollm2-135m"]
+fn smollm2_says_which_bytes_it_lacks() {
+    let bytes = smollm2();
+    let tokenizer = Tokenizer::new(&Gguf::parse(&bytes).unwrap()).unwrap();
+    let encoding = tokenizer.prompt("a\u{4}b", ParseSpecial::No);
+    assert_eq!((tokenizer.text(&encoding.ids).as_str(), encoding.left_out), ("ab", 1));
+    assert!(tokenizer.is_end(2) && tokenizer.is_end(0) && !tokenizer.is_end(1));
+    assert_eq!(tokenizer.special("<|im_start|>"), Some(1));
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    prompt: String,
+    prompt_ids_with_bos: Vec<u32>,
+    q8_0: Greedy,
+}
+
+#[derive(Deserialize)]
+struct Greedy {
+    greedy_ids: Vec<u32>,
+    text: String,
+}
+
+#[test]
+fn story_prompts_and_answers_equal_the_reference() {
+    let file = Gguf::parse(STORY).unwrap();
+    let tokenizer = Tokenizer::new(&file).unwrap();
+    let reference: Vec<Prompt> = serde_json::from_str(include_str!("reference/story.json")).unwrap();
+    assert!(!reference.is_empty());
+    for item in reference {
+        assert_eq!(tokenizer.prompt(&item.prompt, ParseSpecial::No).ids, item.prompt_ids_with_bos);
+        assert_eq!(tokenizer.text(&item.q8_0.greedy_ids), item.q8_0.text);
+    }
+}
+
+/// Merges by rank in the plainest way there is: look at every pair, join the best, begin again.
+struct Naive {
+    ranks: HashMap<(String, String), usize>,
+    ids: HashMap<String, u32>,
+}
+
+impl Naive {
+    fn new(file: &Gguf<'_>) -> Self {
+        let strings = |key| {
+            let strings: Strings = file.required(key).unwrap();
+            strings.map(|text| String::from_utf8(text.to_vec()).unwrap()).collect::<Vec<String>>()
+        };
+        let pair = |merge: String| {
+            let (left, right) = merge.split_once(' ').unwrap();
+            (left.to_owned(), right.to_owned())
+        };
+        let merges = strings("tokenizer.ggml.merges").into_iter().map(pair);
+        Self {
+            ranks: merges.zip(0..).collect(),
+            ids: strings("tokenizer.ggml.tokens").into_iter().zip(0..).collect(),
+        }
+    }
+
+    /// Ids of a word without spaces and digits, so that the pre-tokenizer leaves it whole.
+    fn ids(&self, word: &str) -> Vec<u32> {
+        let mut pieces: Vec<String> = word.chars().map(String::from).collect();
+        loop {
+            let rank = |at: usize| self.ranks.get(&(pieces[at].clone(), pieces[at + 1].clone()));
+            let best = (1..pieces.len()).map(|at| at - 1).filter(|&at| rank(at).is_some());
+            let Some(at) = best.min_by_key(|&at| rank(at)) else { break };
+            let right = pieces.remove(at + 1);
+            pieces[at].push_str(&right);
+        }
+        pieces.iter().map(|piece| self.ids[piece]).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn words_merge_as_the_naive_way_says(word in "[a-z]{1,40}|[atheinds]{1,60}") {
+        let file = Gguf::parse(STORY).unwrap();
+        let mut encoding = Encoding::default();
+        Tokenizer::new(&file).unwrap().encode(&word, ParseSpecial::No, &mut encoding);
+        prop_assert_eq!(encoding.ids, Naive::new(&file).ids(&word));
+    }
+
+    #[test]
+    fn decoding_gives_the_text_back(text in any::<String>(), special in any::<bool>()) {
+        let text = text.replace("<|endoftext|>", "");
+        let tokenizer = Tokenizer::new(&Gguf::parse(STORY).unwrap()).unwrap();
+        let special = if special { ParseSpecial::Yes } else { ParseSpecial::No };
+        let encoding = tokenizer.prompt(&text, special);
+        prop_assert_eq!(encoding.left_out, 0);
+
+        let mut stream = TextStream::default();
+        let mut streamed = String::new();
+        for &id in &encoding.ids {
+            let mut bytes = Vec::new();
+            tokenizer.decode(id, &mut bytes);
+            stream.push(&bytes, &mut streamed);
+        }
+        stream.finish(&mut streamed);
+        prop_assert_eq!(&streamed, &text);
+        prop_assert_eq!(tokenizer.text(&encoding.ids), text);
+    }
+}
+
+#[test]
+fn special_tokens_are_text_unless_asked_for() {
+    let file = Gguf::parse(STORY).unwrap();
+    let tokenizer = Tokenizer::new(&file).unwrap();
+    assert_eq!(tokenizer.prompt("<|endoftext|>", ParseSpecial::Yes).ids, [0, 0]);
+    let plain = tokenizer.prompt("<|endoftext|>", ParseSpecial::No).ids;
+    assert!(plain.len() > 2 && !plain[1..].contains(&0));
+    assert_eq!(tokenizer.text(&plain), "<|endoftext|>");
+}
+
+#[test]
+fn a_long_word_takes_no_quadratic_time() {
+    let tokenizer = Tokenizer::new(&Gguf::parse(STORY).unwrap()).unwrap();
+    let word = "the".repeat(100_000);
+    assert_eq!(tokenizer.text(&tokenizer.prompt(&word, ParseSpecial::No).ids), word);
+}
+
+#[test]
+fn an_unknown_tokenizer_is_named() {
+    let replaced = |from: &[u8], to: &[u8]| {
+        let mut bytes = STORY.to_vec();
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        bytes[at..at + from.len()].copy_from_slice(to);
+        let file = Gguf::parse(&bytes).unwrap();
+        Tokenizer::new(&file).err().unwrap().to_string()
+    };
+    assert_eq!(
+        replaced(b"smollm", b"xmollm"),
+        "tokenizer.ggml.pre is \"xmollm\"; supported: smollm, gpt-2, llama-bpe, qwen2"
+    );
+    assert_eq!(
+        replaced(b"gpt2", b"gpt3"),
+        "tokenizer.ggml.model is \"gpt3\"; supported: \"gpt2\" (byte-level BPE)"
+    );
+    assert_eq!(replaced(b"ggml.merges", b"ggml.merge5"), "key \"tokenizer.ggml.merges\" is missing");
+    assert_eq!(
+        replaced(b"bos_token_id\x04\0\0\0\0\0\0\0", b"bos_token_id\x04\0\0\0\0\x04\0\0"),
+        "tokenizer.ggml.bos_token_id is 1024, past the vocabulary of 1024 tokens"
+    );
+}
