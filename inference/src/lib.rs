@@ -10,6 +10,7 @@ pub mod cache;
 pub mod chat;
 pub mod generate;
 pub mod gguf;
+pub mod golden;
 pub mod kernels;
 pub mod matrix;
 pub mod memory;

@@ -1,51 +1,50 @@
 //! The invariant of the arithmetic: the same tokens and the same bits of all logits with any number of
-//! workers, with every variant of the kernels, and however a prompt is divided.
-//!
-//! The expected hashes are what the portable kernels compute with one worker; this test compares every
-//! other way with them, on whatever architecture it runs, so that a platform that differs fails.
+//! workers, with every variant of the kernels, and however a prompt is divided; and the bits that every
+//! other platform has.
 
 mod common;
 
 use common::{STORY, run, smollm2};
 use embodios_inference::generate::LogitsHash;
+use embodios_inference::golden::{self, Run};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
-use embodios_inference::sample::Sampling;
 
-const SAMPLED: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 42 };
-
-/// Story prompt: "Once upon a time" with its begin token.
-const STORY_PROMPT: [u32; 5] = [0, 490, 528, 260, 410];
-/// SmolLM2 prompt: "Once upon a time".
-const SMOLLM2_PROMPT: [u32; 4] = [6403, 1980, 253, 655];
-
-/// Runs every way and compares with `expected`: the hashes of a greedy and of a sampled run.
-fn check(model: &Model<'_>, prompt: &[u32], limit: usize, workers: &[usize], expected: [u64; 2]) {
-    for (sampling, expected) in [Sampling::GREEDY, SAMPLED].into_iter().zip(expected) {
-        let (tokens, report) = run::generated(model, Kernels::best(), 1, prompt, limit, sampling);
-        assert_eq!(tokens.len(), limit);
-        assert_eq!(format!("{:#018x}", report.logits_hash), format!("{expected:#018x}"), "{sampling:?}");
+/// Runs every way and compares.
+fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
+    for golden in runs {
+        let (tokens, report) = run::generated(model, Kernels::PORTABLE, 1, &golden.request());
+        assert_eq!(tokens.len(), golden.limit);
+        assert_eq!(
+            format!("{:#018x}", report.logits_hash),
+            format!("{:#018x}", golden.logits_hash),
+            "{}",
+            golden.name
+        );
         let all_variants = Kernels::available().map(|kernels| (kernels, 1));
         let all_workers = workers.iter().map(|&workers| (Kernels::best(), workers));
         for (kernels, workers) in all_variants.chain(all_workers) {
-            let (same, again) = run::generated(model, kernels, workers, prompt, limit, sampling);
-            assert_eq!(same, tokens, "{kernels}, {workers} workers");
-            assert_eq!(again.logits_hash, expected, "{kernels}, {workers} workers");
+            let (same, again) = run::generated(model, kernels, workers, &golden.request());
+            assert_eq!(same, tokens, "{}, {kernels}, {workers} workers", golden.name);
+            assert_eq!(
+                again.logits_hash, golden.logits_hash,
+                "{}, {kernels}, {workers} workers",
+                golden.name
+            );
         }
     }
 }
 
 #[test]
 fn story() {
-    let model = run::load(STORY);
-    check(&model, &STORY_PROMPT, 64, &[1, 2, 3, 4, 5, 8], [0, 0]);
+    check(&run::load(STORY), &golden::STORY, &[1, 2, 3, 4, 5, 8]);
 }
 
 #[test]
 #[ignore = "needs the SmolLM2 file, which `cargo xtask model fetch smollm2-135m` gets"]
 fn smollm2_has_the_same_bits() {
     let file = smollm2();
-    check(&run::load(&file), &SMOLLM2_PROMPT, 16, &[1, 2, 3, 4, 8], [0, 0]);
+    check(&run::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
 }
 
 #[test]

@@ -9,7 +9,6 @@ use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
 use embodios_inference::platform::host::Host;
 use embodios_inference::pool::{DEFAULT_SPIN, Pool};
-use embodios_inference::sample::Sampling;
 use embodios_inference::session::Session;
 
 /// The model in `file`.
@@ -33,19 +32,16 @@ pub fn logits(model: &Model<'_>, tokens: &[u32]) -> Vec<f32> {
     session.feed(&mut pool(2), tokens).unwrap().to_vec()
 }
 
-/// What [`generate`] hands on and reports, from an empty session.
+/// What [`generate`] hands on and reports for `request`, from an empty session.
 pub fn generated(
     model: &Model<'_>,
     kernels: Kernels,
     workers: usize,
-    prompt: &[u32],
-    limit: usize,
-    sampling: Sampling,
+    request: &Request<'_>,
 ) -> (Vec<u32>, Report) {
-    let mut session = session(model, kernels, prompt.len() + limit);
+    let mut session = session(model, kernels, request.prompt.len() + request.limit);
     let mut tokens = Vec::new();
-    let request = Request { prompt, limit, end: &[], sampling };
-    let report = generate(&mut session, &mut pool(workers), &request, &mut |token| {
+    let report = generate(&mut session, &mut pool(workers), request, &mut |token| {
         tokens.push(token);
         ControlFlow::Continue(())
     });
