@@ -9,7 +9,6 @@
 
 use crate::{CpuId, HwCpuId, PhysAddr, VirtAddr, paging};
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
 #[repr(C)]
@@ -224,21 +223,4 @@ pub fn register_handlers(handlers: &'static dyn Handlers) {
 #[must_use]
 pub fn handlers() -> &'static dyn Handlers {
     *HANDLERS.get().expect("handlers are registered before vectors are installed")
-}
-
-/// Ticks a second of the counter, set once by the implementation's clock set-up.
-pub(crate) struct CounterRate(AtomicU64);
-
-impl CounterRate {
-    pub(crate) const fn unknown() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    pub(crate) fn set(&self, hz: u64) {
-        self.0.store(hz, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }

@@ -15,6 +15,8 @@ extern crate std;
 
 mod contract;
 pub mod paging;
+#[cfg(target_os = "none")]
+mod rate;
 mod types;
 
 #[cfg(all(target_arch = "x86_64", target_os = "none"))]

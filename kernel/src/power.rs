@@ -1,7 +1,6 @@
 //! The end: powering off with a status, rebooting, and the panic that stops every core.
 
-use crate::{kprintln, output, per_cpu};
-use core::fmt;
+use crate::{output, per_cpu};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use embodios_abi::{Error, ExitStatus};
 use embodios_arch::{Arch, Architecture};
@@ -66,15 +65,12 @@ pub fn die(report: impl FnOnce()) -> ! {
 }
 
 /// Reports a panic of the kernel.
-pub fn panic(message: fmt::Arguments<'_>) -> ! {
-    die(|| match per_cpu::try_this() {
-        Some(core) => kprintln!("kernel panic on core {} ({}): {message}", core.cpu, core.hardware),
-        None => kprintln!("kernel panic: {message}"),
-    })
-}
-
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn on_panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    panic(format_args!("{info}"))
+    use crate::kprintln;
+    die(|| match per_cpu::try_this() {
+        Some(core) => kprintln!("kernel panic on core {} ({}): {info}", core.cpu, core.hardware),
+        None => kprintln!("kernel panic: {info}"),
+    })
 }

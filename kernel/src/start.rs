@@ -108,7 +108,7 @@ impl fmt::Display for HardwareIds {
 }
 
 /// What the kernel does when the hardware calls.
-struct Kernel;
+pub struct Kernel;
 
 impl Handlers for Kernel {
     fn system_call(&self, number: u64, arguments: [u64; 3]) -> u64 {

@@ -8,8 +8,8 @@ use crate::build::{self, Built};
 use crate::workspace::Workspace;
 use crate::{process, scan, setup};
 
-/// Packages that exist only for a bare-metal target.
-pub const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-engine"];
+/// Packages whose programs exist only for a bare-metal target. Their libraries and unit tests run on the host.
+const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-engine"];
 
 /// Formats all code, or only checks that it is formatted.
 ///
@@ -34,6 +34,11 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
     host.args(["clippy", "--workspace", "--all-targets", "--features", "embodios-inference/std"]);
     host.args(BARE_METAL.iter().flat_map(|package| ["--exclude", package]));
     process::run(host.args(["--", "-D", "warnings"]))?;
+    let mut parts = workspace.cargo();
+    parts
+        .args(["clippy", "--lib", "--tests"])
+        .args(BARE_METAL.iter().flat_map(|package| ["--package", package]));
+    process::run(parts.args(["--", "-D", "warnings"]))?;
     for arch in Arch::ALL {
         process::run(build::engine_command(workspace, "clippy", arch).args(["--", "-D", "warnings"]))?;
         let (_, engine) = build::build_engine(workspace, arch)?;

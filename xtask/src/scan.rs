@@ -61,9 +61,12 @@ fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
         }
         let code = section.data(endian, elf).ok().context("a section lies past the end of the file")?;
         let base = section.sh_addr(endian);
+        let inside = base..base + code.len() as u64;
         let mut marks = vec![(base, 0, "start of section".to_owned())];
         for symbol in symbols.iter() {
             let named = [STT_FUNC, STT_NOTYPE].contains(&symbol.st_type());
+            // Linker scripts define symbols at a section's end, which name nothing in it.
+            let named = named && inside.contains(&symbol.st_value(endian));
             if named && symbol.st_shndx(endian).index().map(usize::from) == Some(index.0) {
                 let name = symbol.name(endian, symbols.strings()).context("a symbol has no name")?;
                 let name = addr2line::demangle_auto(String::from_utf8_lossy(name), None).into_owned();
@@ -71,10 +74,10 @@ fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
             }
         }
         marks.sort();
-        let ends = marks.iter().skip(1).map(|mark| mark.0).chain([base + code.len() as u64]);
+        let ends = marks.iter().skip(1).map(|mark| mark.0).chain([inside.end]);
         for ((address, size, name), next) in marks.iter().zip(ends) {
             let end = if *size == 0 { next } else { next.min(address + size) };
-            let range = (address.saturating_sub(base)) as usize..end.saturating_sub(base) as usize;
+            let range = (address - base) as usize..(end - base) as usize;
             let mut code = code.get(range).with_context(|| format!("{name} lies outside its section"))?;
             while *size == 0 && code.last() == Some(&LINKER_PADDING) {
                 code = &code[..code.len() - 1];

@@ -1,6 +1,6 @@
 //! The generic timer: the virtual counter and its one deadline per core (Arm ARM D12).
 
-use crate::contract::CounterRate;
+use crate::rate::CounterRate;
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0};
 use aarch64_cpu::registers::{Readable, Writeable};

@@ -5,7 +5,7 @@
 
 use super::features::has_hypervisor;
 use super::io::{cpuid, inb, outb};
-use crate::contract::CounterRate;
+use crate::rate::CounterRate;
 use core::arch::asm;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -19,7 +19,7 @@ pub use clock::{Source as ClockSource, calibrate};
 pub use entry::TRAMPOLINE;
 pub use features::largest_leaf;
 pub use io::{inb, outb};
-pub use ioapic::{IoApic, Line};
+pub use ioapic::{Line, route};
 pub use segments::CoreState;
 pub use traps::DEVICE_VECTORS;
 

@@ -5,8 +5,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-mod cores;
-#[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
 mod payload;

@@ -4,9 +4,9 @@
 //! needs one and a sixteenth a byte.
 
 use core::arch::asm;
-use embodios_arch::x86_64::{DEVICE_VECTORS, IoApic, Line, inb, outb};
+use embodios_arch::x86_64::{DEVICE_VECTORS, Line, inb, outb, route};
+use embodios_board_pc::madt::{IoApic, Topology};
 use embodios_kernel::{Console, CpuId, HwCpuId};
-use heapless::Vec;
 use spin::Once;
 
 const PORT: u16 = 0x3f8;
@@ -25,11 +25,11 @@ const PATIENCE: u32 = 100_000;
 
 /// The port and where its interrupt goes.
 pub struct Serial {
-    routing: Once<(Vec<IoApic, 8>, Line)>,
+    topology: Once<Topology>,
 }
 
 /// The only one.
-pub static SERIAL: Serial = Serial { routing: Once::new() };
+pub static SERIAL: Serial = Serial { topology: Once::new() };
 
 impl Serial {
     /// 8 bits, no parity, one stop bit, FIFOs on. The speed stays as firmware set it.
@@ -45,8 +45,8 @@ impl Serial {
     }
 
     /// Remembers how the interrupt reaches a core.
-    pub fn set_routing(&self, io_apics: Vec<IoApic, 8>, line: Line) {
-        self.routing.call_once(|| (io_apics, line));
+    pub fn set_routing(&self, topology: Topology) {
+        self.topology.call_once(|| topology);
     }
 
     fn burst(&self, bytes: &[u8]) {
@@ -86,8 +86,15 @@ impl Console for Serial {
     }
 
     fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
-        let Some((io_apics, line)) = self.routing.get() else { return };
-        if !io_apics.iter().any(|io_apic| io_apic.route(*line, *DEVICE_VECTORS.start(), hardware)) {
+        let Some((topology, line)) = self.topology.get().and_then(|t| Some((t, t.serial?))) else { return };
+        let line = Line { number: line.number, active_low: line.active_low, level: line.level };
+        let leads = |controller: &IoApic| {
+            // SAFETY: firmware names the controller, the kernel mapped it as a device, and only this call uses it.
+            unsafe {
+                route(controller.registers, controller.first_line, line, *DEVICE_VECTORS.start(), hardware)
+            }
+        };
+        if !topology.io_apics.iter().any(leads) {
             log::error!("no I/O APIC takes the console's interrupt line {} to core {hardware}", line.number);
         }
         // SAFETY: as in `init`; bit 0 is "received data available".

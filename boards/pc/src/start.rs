@@ -1,6 +1,5 @@
 //! From the first Rust instruction to the kernel: firmware's words become a [`BootInfo`].
 
-use crate::cores::{self, MAX_CORES};
 use crate::machine::{self, Pc};
 use crate::payload;
 use crate::pvh::StartInfo;
@@ -8,6 +7,7 @@ use crate::serial::SERIAL;
 use embodios_abi::ExitStatus;
 use embodios_arch::x86_64::{LOCAL_APIC, calibrate, largest_leaf};
 use embodios_arch::{Arch, Architecture};
+use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
 use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysAddr, PhysRange, command_line};
 use heapless::Vec;
@@ -25,6 +25,8 @@ static CORES: Mutex<Vec<HwCpuId, MAX_CORES>> = Mutex::new(Vec::new());
 
 /// Memory below this belongs to firmware and to the trampoline.
 const LOW_MEMORY: u64 = 0x10_0000;
+/// Bytes of an I/O APIC's registers.
+const IO_APIC_BYTES: u64 = 0x1000;
 /// 8259 interrupt controllers' mask ports.
 const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 
@@ -57,7 +59,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     }
     let cores: &'static mut Vec<HwCpuId, MAX_CORES> = MutexGuard::leak(CORES.lock());
     // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
-    let topology = match unsafe { cores::find(start.rsdp(), Arch::hardware_id(), cores) } {
+    let topology = match unsafe { madt::find(start.rsdp(), Arch::hardware_id(), cores) } {
         Ok(topology) => topology,
         Err(reason) => refuse(reason),
     };
@@ -79,9 +81,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
             "firmware lists more memory regions, modules, cores or controllers than a boot description holds",
         );
     }
-    if let Some(line) = topology.serial {
-        SERIAL.set_routing(topology.io_apics, line);
-    }
+    SERIAL.set_routing(topology.clone());
     // SAFETY: `boot` is what firmware said; everything it names is reserved and stays.
     unsafe { embodios_kernel::start(&PC, &boot) }
 }
@@ -99,7 +99,7 @@ fn image() -> Image {
 }
 
 /// Fills the lists; false when one is too short.
-fn describe(start: &StartInfo, topology: &cores::Topology, boot: &mut BootInfo<'static>) -> bool {
+fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
     // Firmware keeps what it hands over below 1 MiB on some machines, and lists little of it as memory.
     let low = PhysRange::new(0, LOW_MEMORY);
@@ -112,7 +112,7 @@ fn describe(start: &StartInfo, topology: &cores::Topology, boot: &mut BootInfo<'
     }
     complete &= boot.devices.push(PhysRange::new(LOCAL_APIC.0, 0x1000)).is_ok();
     for controller in &topology.io_apics {
-        complete &= boot.devices.push(controller.range()).is_ok();
+        complete &= boot.devices.push(PhysRange::new(controller.registers.0, IO_APIC_BYTES)).is_ok();
     }
     let name = command_line::value(boot.command_line, "module").unwrap_or("module");
     for range in start.modules() {

@@ -79,7 +79,7 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
             verdict.failed += u32::from(test.ends_with(" ... FAILED"));
         }
         closing = pair(line, "", " passed, ", " failed").or(closing);
-        online = online.or(pair(line, "cores: ", " of ", " online"));
+        online = online.or(cores_online(line));
     }
     let mut broken = Vec::new();
     match online {
@@ -110,6 +110,12 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     verdict
 }
 
+/// The numbers of a line that begins with `cores: N of N online`.
+fn cores_online(line: &str) -> Option<(u32, u32)> {
+    let (counts, _) = line.split_once(" online")?;
+    pair(counts, "cores: ", " of ", "")
+}
+
 /// The two numbers of a line `{before}N{between}N{after}`.
 fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u32)> {
     let (first, second) = line.strip_prefix(before)?.strip_suffix(after)?.split_once(between)?;
@@ -120,7 +126,7 @@ fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u3
 mod tests {
     use super::*;
 
-    const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online\r\ntest frames ... ok\r\ntest futex wakes ... ok\r\n\
+    const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\ntest futex wakes ... ok\r\n\
                         2 passed, 0 failed\r\n";
 
     fn counts(output: &str, ending: &Ending) -> (u32, u32, String) {

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::report::Row;
-use crate::checks::BARE_METAL;
 use crate::process::{self, End};
 use crate::terminal;
 use crate::workspace::Workspace;
@@ -25,7 +24,6 @@ pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<Row> {
     // Arithmetic is optimised as in the engine; xtask itself is tested as it was just built.
     let mut optimised = workspace.cargo();
     optimised.args(["test", "--no-fail-fast", "--release", "--workspace", "--exclude", "xtask"]);
-    optimised.args(BARE_METAL.iter().flat_map(|package| ["--exclude", package]));
     optimised.args(["--features", "embodios-inference/std"]);
     if let Some(model) = model {
         optimised.env(MODEL_VARIABLE, model).args(["--", "--include-ignored"]);
