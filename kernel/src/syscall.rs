@@ -23,6 +23,7 @@ fn serve(call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
     match call {
         Call::ConsoleWrite => {
             user::bytes(a, b)?.chunks(WRITE_PIECE).for_each(output::write);
+            engine::has_spoken();
             Ok(b)
         }
         Call::ConsoleRead => {

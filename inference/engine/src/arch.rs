@@ -1,6 +1,6 @@
 //! The architecture, chosen once. Each module has the same items:
 //!
-//! - `_start`: thread 0 comes from the kernel, the address of `EngineInfo` as its argument;
+//! - `_start`: thread 0 comes from the kernel, the address of `EngineInfo` as its argument, and clears `.bss`;
 //! - `thread_start`: every other thread comes from the kernel, one word as its argument;
 //! - `system_call`, `counter`, and the primitives of [`crate::memory`].
 //!

@@ -14,6 +14,7 @@ use crate::{kprintln, per_cpu, thread};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use embodios_abi::layout;
 use embodios_arch::paging::{Access, PAGE};
@@ -78,6 +79,11 @@ impl From<MemoryError> for LoadError {
         Self::Memory(error)
     }
 }
+
+/// Lives in a row that an engine may end in a crash before it has said a word.
+const MAX_SILENT_LIVES: u32 = 3;
+/// Such lives up to now.
+static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
 
 static ORIGIN: Once<Origin> = Once::new();
 static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
@@ -198,6 +204,11 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
 }
 
+/// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
+pub fn has_spoken() {
+    SILENT_LIVES.store(0, Ordering::Relaxed);
+}
+
 /// Makes the first engine and hands its first thread to the boot core.
 ///
 /// # Errors
@@ -230,6 +241,8 @@ pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
 pub fn restart() -> ! {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(turn) = TURN.try_lock() else { thread::exit() };
+    let silent = SILENT_LIVES.fetch_add(1, Ordering::Relaxed);
+    assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
     let asked = Instant::now();
     if let Err(core) = thread::stop_others(|| asked.elapsed() > STOP_TIME) {
         panic!("core {} (hardware id {}) did not leave the crashed engine", core.cpu, core.hardware);
@@ -239,7 +252,7 @@ pub fn restart() -> ! {
     if let Some(engine) = engine {
         engine.release(&mut memory());
     }
-    per_cpu::this().busy.store(false, core::sync::atomic::Ordering::Release);
+    per_cpu::this().busy.store(false, Ordering::Release);
     thread::resume();
     kprintln!("engine restarted ({restarts})");
     if let Some(Err(error)) = ORIGIN.get().map(|origin| launch(origin, restarts)) {

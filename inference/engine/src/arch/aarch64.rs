@@ -8,6 +8,14 @@ use core::arch::{asm, naked_asm};
 extern "C" fn _start() -> ! {
     naked_asm!(
         "msr fpcr, xzr",
+        "adrp x1, bss_start",
+        "add x1, x1, :lo12:bss_start",
+        "adrp x2, bss_end",
+        "add x2, x2, :lo12:bss_end",
+        "b 2f",
+        "1: str xzr, [x1], #8",
+        "2: cmp x1, x2",
+        "b.lo 1b",
         "mov x29, xzr",
         "bl {main}",
         "udf #0",
