@@ -5,7 +5,8 @@ use crate::payload;
 use crate::pvh::StartInfo;
 use crate::serial::SERIAL;
 use embodios_abi::ExitStatus;
-use embodios_arch::x86_64::{LOCAL_APIC, calibrate, largest_leaf};
+use embodios_arch::paging::PAGE;
+use embodios_arch::x86_64::{LOCAL_APIC, TRAMPOLINE, calibrate, largest_leaf};
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
@@ -23,8 +24,8 @@ unsafe extern "C" {
 static PC: Pc = Pc;
 static CORES: Mutex<Vec<HwCpuId, MAX_CORES>> = Mutex::new(Vec::new());
 
-/// Memory below this belongs to firmware and to the trampoline.
-const LOW_MEMORY: u64 = 0x10_0000;
+/// Memory below this belongs to firmware and to the trampoline; the image begins here.
+const LOW_MEMORY: u64 = 0x20_0000;
 /// Bytes of an I/O APIC's registers.
 const IO_APIC_BYTES: u64 = 0x1000;
 /// 8259 interrupt controllers' mask ports.
@@ -101,11 +102,21 @@ fn image() -> Image {
 /// Fills the lists; false when one is too short.
 fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
-    // Firmware keeps what it hands over below 1 MiB on some machines, and lists little of it as memory.
     let low = PhysRange::new(0, LOW_MEMORY);
     let above = |region: PhysRange| PhysRange { start: region.start.max(low.end), end: region.end };
-    let regions = start.memory().map(above).filter(|region| region.length() > 0);
-    let mut complete = regions.chain([low]).all(|region| boot.memory.push(region).is_ok());
+    let mut regions = start.memory().map(above).filter(|region| region.length() > 0);
+    let mut complete = regions.all(|region| boot.memory.push(region).is_ok());
+    // Some machines put what they hand over into low memory, and list little of that as memory. Only the pages in
+    // use are mapped.
+    for range in start.ranges().into_iter().chain([PhysRange::new(TRAMPOLINE.0, PAGE)]) {
+        let pages = range.widen(PAGE);
+        for page in (pages.start.0..pages.end.0).step_by(PAGE as usize) {
+            let page = PhysRange::new(page, PAGE);
+            let is_listed =
+                boot.memory.iter().any(|region| region.start <= page.start && page.end <= region.end);
+            complete &= is_listed || boot.memory.push(page).is_ok();
+        }
+    }
     let reserved = [low, image].into_iter().chain(start.ranges()).chain(start.modules());
     for range in reserved.filter(|range| range.length() > 0) {
         complete &= boot.reserved.push(range).is_ok();
