@@ -35,7 +35,7 @@ impl Frame {
     }
 
     /// SPSR_EL1.M: 0 is EL0 in AArch64, bit 4 AArch32.
-    fn from_user(&self) -> bool {
+    fn is_user(&self) -> bool {
         self.spsr & 0xf == 0 || self.spsr & 0x10 != 0
     }
 
@@ -52,7 +52,7 @@ impl Frame {
             address,
             pc: VirtAddr(self.elr),
             frame_pointer: VirtAddr(self.x[29]),
-            from_user: self.from_user(),
+            from_user: self.is_user(),
             registers: self,
         })
     }
@@ -80,7 +80,7 @@ impl Frame {
 
     /// Instruction and data aborts: the fault status code, ISS bits 5:0 (Arm ARM D24.2.40, IFSC and DFSC).
     fn abort(&self, execute: bool) -> FaultKind {
-        if !self.from_user() && !execute && in_guard(self.far) {
+        if !self.is_user() && !execute && in_guard(self.far) {
             return FaultKind::KernelStackOverflow;
         }
         // ISS.WnR; set too for cache maintenance, which ISS.CM tells apart.
@@ -109,7 +109,7 @@ fn in_guard(address: u64) -> bool {
 
 /// Synchronous exceptions.
 pub(super) extern "C" fn synchronous(frame: &mut Frame) {
-    if frame.class() == class::SVC && frame.from_user() {
+    if frame.class() == class::SVC && frame.is_user() {
         let arguments = [frame.x[0], frame.x[1], frame.x[2]];
         frame.x[0] = handlers().system_call(frame.x[8], arguments);
     } else if frame.class() == class::UNKNOWN && frame.elr == semihosting::instruction() {
@@ -128,7 +128,7 @@ pub(super) extern "C" fn stack_overflow(frame: &mut Frame) -> ! {
 /// IRQ.
 pub(super) extern "C" fn interrupt(frame: &mut Frame) {
     let Some(interrupt) = gic::acknowledge() else { return };
-    let from_user = frame.from_user();
+    let from_user = frame.is_user();
     // IPI and timer end first: their handlers need not return.
     match interrupt.number() {
         gic::IPI => {

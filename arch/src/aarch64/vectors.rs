@@ -30,7 +30,7 @@ const FRAME: usize = size_of::<Frame>();
 const RESERVE: usize = 2048;
 
 // Both are immediates of one instruction, and the stack pointer stays aligned.
-const _: () = assert!(FRAME + RESERVE < 4096 && FRAME % 16 == 0 && RESERVE % 16 == 0);
+const _: () = assert!(FRAME + RESERVE < 4096 && FRAME.is_multiple_of(16) && RESERVE.is_multiple_of(16));
 
 unsafe extern "C" {
     /// The table, 2 KiB aligned.

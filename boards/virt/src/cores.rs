@@ -2,8 +2,8 @@
 
 use crate::machine::{TreeError, is_in_use};
 use core::fmt;
-use dtoolkit::ToCellInt;
-use dtoolkit::fdt::Fdt;
+use dtoolkit::fdt::FdtNode;
+use dtoolkit::{Node, Property};
 use embodios_kernel::HwCpuId;
 use heapless::Vec;
 
@@ -49,27 +49,26 @@ impl Cores {
 
     pub(crate) fn read(
         &mut self,
-        tree: Fdt<'_>,
+        cpus: &FdtNode<'_>,
         boot_core: HwCpuId,
         has_psci: bool,
     ) -> Result<(), TreeError> {
         const BAD_REG: TreeError = TreeError::Property { node: "core", property: "reg" };
-        let cpus = tree.cpus().map_err(|_| TreeError::Missing("cores"))?;
         let mut boot_core_listed = false;
         self.add(boot_core)?;
-        for cpu in cpus.cpus() {
-            let id = cpu.ids().ok().and_then(|mut ids| ids.next()).ok_or(BAD_REG)?;
-            let id = HwCpuId(id.to_int().map_err(|_| BAD_REG)?);
+        for cpu in cpus.children().filter(|node| node.name_without_address() == "cpu") {
+            let id = cpu.reg().ok().flatten().and_then(|mut ids| ids.next()).ok_or(BAD_REG)?;
+            let id = HwCpuId(id.address().map_err(|_| BAD_REG)?);
             if id == boot_core && !boot_core_listed {
                 boot_core_listed = true;
                 continue;
             }
-            let by_psci = cpu.enable_method().is_some_and(|mut methods| methods.any(|name| name == "psci"));
+            let method = cpu.property("enable-method").and_then(|method| method.value_as::<&str>().ok());
             let refusal = if !is_in_use(&cpu) {
                 Some(Refusal::Disabled)
             } else if self.usable.contains(&id) {
                 Some(Refusal::ListedTwice)
-            } else if !by_psci || !has_psci {
+            } else if method != Some("psci") || !has_psci {
                 Some(Refusal::NoPsci)
             } else {
                 None

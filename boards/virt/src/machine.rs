@@ -5,7 +5,7 @@
 use crate::cores::Cores;
 use core::fmt;
 use dtoolkit::error::FdtParseError;
-use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
@@ -111,18 +111,82 @@ impl<'a> Machine<'a> {
     /// [`TreeError`].
     pub fn read(tree: &'a [u8], boot_core: HwCpuId, cores: &mut Cores) -> Result<Self, TreeError> {
         let tree = Fdt::new(tree).map_err(TreeError::Malformed)?;
-        let conduit = conduit(tree)?;
-        cores.read(tree, boot_core, conduit.is_some())?;
+        let nodes = Nodes::find(tree)?;
+        let conduit = conduit(&nodes)?;
+        cores.read(&nodes.cpus.ok_or(TreeError::Missing("cores"))?, boot_core, conduit.is_some())?;
         Ok(Self {
             name: name(tree),
-            memory: memory(tree)?,
-            reserved: reserved(tree)?,
-            command_line: boot_arguments(tree)?,
-            initrd: initrd(tree)?,
+            reserved: reserved(tree, &nodes)?,
+            command_line: boot_arguments(&nodes)?,
+            initrd: initrd(&nodes)?,
             conduit,
-            gic: gic(tree)?,
-            serial: serial(tree)?,
+            gic: gic(&nodes)?,
+            serial: serial(tree, &nodes)?,
+            memory: nodes.memory,
         })
+    }
+}
+
+/// The nodes that count, found in one walk: each walk over the tree is a good part of the time to boot.
+#[derive(Default)]
+struct Nodes<'a> {
+    memory: Vec<PhysRange, MAX_MEMORY>,
+    chosen: Option<FdtNode<'a>>,
+    cpus: Option<FdtNode<'a>>,
+    reserved: Option<FdtNode<'a>>,
+    psci: Option<FdtNode<'a>>,
+    gic_v2: Option<FdtNode<'a>>,
+    gic_v3: Option<FdtNode<'a>>,
+    serial: Option<FdtNode<'a>>,
+}
+
+impl<'a> Nodes<'a> {
+    fn find(tree: Fdt<'a>) -> Result<Self, TreeError> {
+        let mut nodes = Self::default();
+        for node in tree.root().children() {
+            if node.name_without_address() == "memory" {
+                nodes.add_memory(&node)?;
+            } else if let Some(place) = nodes.place(&node)
+                && is_in_use(&node)
+            {
+                place.get_or_insert(node);
+            }
+        }
+        if nodes.memory.is_empty() { Err(TreeError::Missing("memory")) } else { Ok(nodes) }
+    }
+
+    fn add_memory(&mut self, node: &FdtNode<'a>) -> Result<(), TreeError> {
+        if is_in_use(node) {
+            for range in registers(node, "memory")?.filter(|range| range.length() > 0) {
+                self.memory.push(range).map_err(|_| TreeError::TooMany("memory regions"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a node belongs, if it counts.
+    fn place(&mut self, node: &FdtNode<'a>) -> Option<&mut Option<FdtNode<'a>>> {
+        match node.name_without_address() {
+            "chosen" => return Some(&mut self.chosen),
+            "cpus" => return Some(&mut self.cpus),
+            "reserved-memory" => return Some(&mut self.reserved),
+            _ => {}
+        }
+        for name in node.compatible()? {
+            match name {
+                "arm,psci-0.2" | "arm,psci-1.0" => return Some(&mut self.psci),
+                "arm,cortex-a15-gic" | "arm,cortex-a7-gic" | "arm,gic-400" => return Some(&mut self.gic_v2),
+                "arm,gic-v3" => return Some(&mut self.gic_v3),
+                "arm,pl011" => return Some(&mut self.serial),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// A property of `/chosen`.
+    fn chosen(&self, name: &str) -> Option<FdtProperty<'a>> {
+        self.chosen.as_ref()?.property(name)
     }
 }
 
@@ -141,10 +205,6 @@ fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {
 /// A node without a status, or with the one that means "in use" ("ok" in older trees).
 pub(crate) fn is_in_use(node: &FdtNode<'_>) -> bool {
     node.property("status").is_none_or(|status| matches!(status.value_as::<&str>(), Ok("okay" | "ok")))
-}
-
-fn compatible<'a>(tree: Fdt<'a>, names: &[&str]) -> impl Iterator<Item = FdtNode<'a>> {
-    tree.root().children().filter(|node| names.iter().any(|name| node.is_compatible(name)) && is_in_use(node))
 }
 
 /// All of a node's `reg`, in the root's address space.
@@ -168,25 +228,13 @@ fn name<'a>(tree: Fdt<'a>) -> &'a str {
     text(&root, "model").or_else(|| root.compatible()?.next()).unwrap_or("unnamed")
 }
 
-fn memory(tree: Fdt<'_>) -> Result<Vec<PhysRange, MAX_MEMORY>, TreeError> {
-    let mut memory = Vec::new();
-    for node in tree.root().children() {
-        if text(&node, "device_type") == Some("memory") && is_in_use(&node) {
-            for range in registers(&node, "memory")?.filter(|range| range.length() > 0) {
-                memory.push(range).map_err(|_| TreeError::TooMany("memory regions"))?;
-            }
-        }
-    }
-    if memory.is_empty() { Err(TreeError::Missing("memory")) } else { Ok(memory) }
-}
-
-fn reserved(tree: Fdt<'_>) -> Result<Vec<PhysRange, MAX_RESERVED>, TreeError> {
+fn reserved(tree: Fdt<'_>, nodes: &Nodes<'_>) -> Result<Vec<PhysRange, MAX_RESERVED>, TreeError> {
     let mut reserved = Vec::new();
     let mut add = |range| reserved.push(range).map_err(|_| TreeError::TooMany("reserved ranges"));
     for range in tree.memory_reservations() {
         add(PhysRange::new(range.address(), range.size()))?;
     }
-    for node in tree.reserved_memory().into_iter().flatten() {
+    for node in nodes.reserved.iter().flat_map(|parent| parent.children()) {
         // Without an address it asks for memory that nobody uses yet.
         if node.property("reg").is_some() {
             registers(&node, "reserved memory")?.try_for_each(&mut add)?;
@@ -195,18 +243,15 @@ fn reserved(tree: Fdt<'_>) -> Result<Vec<PhysRange, MAX_RESERVED>, TreeError> {
     Ok(reserved)
 }
 
-fn boot_arguments(tree: Fdt<'_>) -> Result<&str, TreeError> {
-    let chosen = tree.find_node("/chosen");
-    let Some(property) = chosen.and_then(|node| node.property("bootargs")) else { return Ok("") };
+fn boot_arguments<'a>(nodes: &Nodes<'a>) -> Result<&'a str, TreeError> {
+    let Some(property) = nodes.chosen("bootargs") else { return Ok("") };
     property.value_as().map_err(|_| TreeError::Property { node: "/chosen", property: "bootargs" })
 }
 
-fn initrd(tree: Fdt<'_>) -> Result<Option<PhysRange>, TreeError> {
+fn initrd(nodes: &Nodes<'_>) -> Result<Option<PhysRange>, TreeError> {
     let address = |name: &'static str| {
         let bad = TreeError::Property { node: "/chosen", property: name };
-        let Some(property) = tree.find_node("/chosen").and_then(|node| node.property(name)) else {
-            return Ok(None);
-        };
+        let Some(property) = nodes.chosen(name) else { return Ok(None) };
         // One cell or two (Linux Documentation/devicetree/bindings/chosen.txt).
         let narrow = property.value_as::<u32>().ok().map(u64::from);
         narrow.or_else(|| property.value_as().ok()).map(Some).ok_or(bad)
@@ -218,8 +263,8 @@ fn initrd(tree: Fdt<'_>) -> Result<Option<PhysRange>, TreeError> {
     }
 }
 
-fn conduit(tree: Fdt<'_>) -> Result<Option<Conduit>, TreeError> {
-    let Some(node) = compatible(tree, &["arm,psci-0.2", "arm,psci-1.0"]).next() else { return Ok(None) };
+fn conduit(nodes: &Nodes<'_>) -> Result<Option<Conduit>, TreeError> {
+    let Some(node) = nodes.psci else { return Ok(None) };
     match text(&node, "method") {
         Some("hvc") => Ok(Some(Conduit::Hvc)),
         Some("smc") => Ok(Some(Conduit::Smc)),
@@ -227,10 +272,10 @@ fn conduit(tree: Fdt<'_>) -> Result<Option<Conduit>, TreeError> {
     }
 }
 
-fn gic(tree: Fdt<'_>) -> Result<Gic, TreeError> {
+fn gic(nodes: &Nodes<'_>) -> Result<Gic, TreeError> {
     const KIND: &str = "interrupt controller";
     let short = || TreeError::Property { node: KIND, property: "reg" };
-    if let Some(node) = compatible(tree, &["arm,gic-v3"]).next() {
+    if let Some(node) = nodes.gic_v3 {
         let mut ranges = registers(&node, KIND)?;
         let distributor = ranges.next().ok_or_else(short)?;
         // The GICv2 compatibility registers follow the redistributors.
@@ -247,22 +292,19 @@ fn gic(tree: Fdt<'_>) -> Result<Gic, TreeError> {
         }
         return Ok(Gic::V3 { distributor, redistributors });
     }
-    let version2 = ["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a7-gic"];
-    let node = compatible(tree, &version2).next().ok_or(TreeError::Missing("GICv2 or GICv3"))?;
+    let node = nodes.gic_v2.ok_or(TreeError::Missing("GICv2 or GICv3"))?;
     let mut ranges = registers(&node, KIND)?;
     let (distributor, cpu_interface) = ranges.next().zip(ranges.next()).ok_or_else(short)?;
     Ok(Gic::V2 { distributor, cpu_interface })
 }
 
-fn serial(tree: Fdt<'_>) -> Result<Serial, TreeError> {
+fn serial(tree: Fdt<'_>, nodes: &Nodes<'_>) -> Result<Serial, TreeError> {
     const KIND: &str = "PL011 serial port";
-    let chosen = tree.find_node("/chosen").and_then(|node| text(&node, "stdout-path"));
+    let output = nodes.chosen("stdout-path").and_then(|property| property.value_as::<&str>().ok());
     // Options of the line may follow the path.
-    let chosen = chosen.and_then(|path| tree.find_node(path.split(':').next().unwrap_or(path)));
-    let node = chosen
-        .filter(|node| node.is_compatible("arm,pl011"))
-        .or_else(|| compatible(tree, &["arm,pl011"]).next())
-        .ok_or(TreeError::Missing(KIND))?;
+    let output = output.and_then(|path| tree.find_node(path.split(':').next().unwrap_or(path)));
+    let node = output.filter(|node| node.is_compatible("arm,pl011")).or(nodes.serial);
+    let node = node.ok_or(TreeError::Missing(KIND))?;
     let registers = registers(&node, KIND)?.next();
     let interrupt = node.property("interrupts").and_then(|property| property.value_as::<[u32; 3]>().ok());
     match (registers, interrupt) {

@@ -53,12 +53,12 @@ fn gic() -> &'static Gic {
 /// The description is that of this machine's controller, which nobody else drives.
 pub(super) unsafe fn initialise(description: GicDescription) {
     GIC.call_once(|| match description {
-        // SAFETY: handed on.
         GicDescription::V2 { distributor, cpu_interface } => {
+            // SAFETY: handed on.
             Gic::V2(unsafe { v2::GicV2::new(distributor, cpu_interface) })
         }
-        // SAFETY: handed on.
         GicDescription::V3 { distributor, redistributors } => {
+            // SAFETY: handed on.
             Gic::V3(unsafe { v3::GicV3::new(distributor, redistributors) })
         }
     });
