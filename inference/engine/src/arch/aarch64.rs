@@ -159,7 +159,7 @@ pub unsafe fn fill(target: *mut u8, byte: u8, count: usize) {
 
 /// The kernel's auxiliary vector, which the prebuilt runtime asks for processor features before it takes large-system
 /// atomics. There is none: 0 means the baseline.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn getauxval(_: u64) -> u64 {
     0
 }
