@@ -11,6 +11,7 @@ pub mod chat;
 pub mod console;
 pub mod generate;
 pub mod gguf;
+pub mod golden;
 pub mod kernels;
 pub mod matrix;
 pub mod memory;

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hint::spin_loop;
 use core::sync::atomic::AtomicU32;
 
 use embodios_abi::{CoreInfo, Error, ExitStatus, PowerAction, Query};
@@ -17,6 +18,9 @@ const COUNTERS: [(&str, Query); 4] = [
     ("wake-ups", Query::Wakeups),
     ("inter-processor interrupts", Query::IpisSent),
 ];
+
+/// How long a core may take to end a thread that has done its work, in nanoseconds.
+const EXIT_NS: u64 = 1_000_000_000;
 
 /// A started thread's entry and argument, on their way to it.
 pub struct Task {
@@ -62,9 +66,16 @@ impl Platform for Machine {
         argument: usize,
     ) -> Result<(), PlatformError> {
         let task = Box::into_raw(Box::new(Task { entry, argument }));
-        // SAFETY: the thread takes over the box, and only it does.
-        let started = unsafe { system::thread_start(core, arch::thread_start, task as usize) };
-        let Err(error) = started else { return Ok(()) };
+        let asked = self.now_ns();
+        let error = loop {
+            // SAFETY: the thread takes over the box, and only it does.
+            match unsafe { system::thread_start(core, arch::thread_start, task as usize) } {
+                Ok(_) => return Ok(()),
+                // The core's last thread has said that it is done, but may not be gone yet.
+                Err(Error::Busy) if self.now_ns() - asked < EXIT_NS => spin_loop(),
+                Err(error) => break error,
+            }
+        };
         // SAFETY: no thread started, so the box is still this function's.
         drop(unsafe { Box::from_raw(task) });
         Err(match error {

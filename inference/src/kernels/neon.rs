@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::portable;
-use crate::activations::{Activations, GROUP};
+use crate::activations::{Activations, GROUP, Levels};
 use crate::matrix::{BF16, BLOCK, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat};
 
 /// As [`portable::quant_rows`].
@@ -51,15 +51,26 @@ unsafe fn quant_row<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
     portable::reduce_group(array)
 }
 
-/// Four sums of eight products. Sums of two products, at most 2 * 128 * 127, fit 16 bits.
+/// Four sums of eight products of weights and levels.
 #[inline]
 #[target_feature(enable = "neon")]
-fn integer_product([low, high]: [int8x16_t; 2], levels: &[i8; BLOCK]) -> int32x4_t {
+fn integer_product(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
+    let [first, second] = byte_products(weights, &levels.high);
+    let high = vpadalq_s16(vpaddlq_s16(first), second);
+    let [first, second] = byte_products(weights, &levels.low);
+    vpadalq_s16(vpadalq_s16(vshlq_n_s32::<7>(high), first), second)
+}
+
+/// Sums of two products each: at most 2 * 128 * 127, which fits 16 bits.
+#[inline]
+#[target_feature(enable = "neon")]
+fn byte_products([first, second]: [int8x16_t; 2], levels: &[i8; BLOCK]) -> [int16x8_t; 2] {
     // SAFETY: the levels are 32 bytes.
-    let (x_low, x_high) = unsafe { (vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))) };
-    let first = vmlal_high_s8(vmull_s8(vget_low_s8(low), vget_low_s8(x_low)), low, x_low);
-    let second = vmlal_high_s8(vmull_s8(vget_low_s8(high), vget_low_s8(x_high)), high, x_high);
-    vpadalq_s16(vpaddlq_s16(first), second)
+    let (x, y) = unsafe { (vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))) };
+    [
+        vmlal_high_s8(vmull_s8(vget_low_s8(first), vget_low_s8(x)), first, x),
+        vmlal_high_s8(vmull_s8(vget_low_s8(second), vget_low_s8(y)), second, y),
+    ]
 }
 
 #[inline]

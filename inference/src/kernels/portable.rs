@@ -1,6 +1,6 @@
 //! The arithmetic in plain Rust: the definition that the other variants are compared with.
 
-use crate::activations::{Activations, GROUP};
+use crate::activations::{Activations, GROUP, Levels};
 use crate::matrix::{BLOCK, FloatFormat, QuantFormat};
 
 /// Lanes of a sum of float products.
@@ -28,10 +28,13 @@ pub(super) fn quant_rows<Q: QuantFormat>(
     }
 }
 
-fn integer_product(weights: &[i8; BLOCK], levels: &[i8; BLOCK]) -> i32 {
-    // Products fit 16 bits, and vector units multiply those best.
-    let product = |(&weight, &level): (&i8, &i8)| i32::from(i16::from(weight) * i16::from(level));
-    weights.iter().zip(levels).map(product).sum()
+fn integer_product(weights: &[i8; BLOCK], levels: &Levels) -> i32 {
+    // Products of bytes fit 16 bits, and vector units multiply those best.
+    let products = |levels: &[i8; BLOCK]| -> i32 {
+        let product = |(&weight, &level): (&i8, &i8)| i32::from(i16::from(weight) * i16::from(level));
+        weights.iter().zip(levels).map(product).sum()
+    };
+    128 * products(&levels.high) + products(&levels.low)
 }
 
 /// The sum of a quantised row's lanes.

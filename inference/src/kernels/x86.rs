@@ -14,10 +14,15 @@ use super::portable;
 use crate::activations::{Activations, GROUP};
 use crate::matrix::QuantFormat;
 pub(super) use detect::Isa;
-use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, FloatVector, QuantVector};
+use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, FloatVector, LevelVectors, QuantVector};
 
 /// Rows worked at once.
 const PAIR: usize = 2;
+
+/// How far ahead of its use weight data is asked for, in bytes.
+const AHEAD: usize = 4096;
+/// What one prefetch brings, in bytes.
+const CACHE_LINE: usize = 64;
 
 /// As [`portable::quant_rows`].
 pub(super) fn quant_rows<Q: QuantVector>(
@@ -120,6 +125,7 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
             let mut lanes = _mm256_setzero_ps();
             let whole = blocks / GROUP;
             for group in 0..whole {
+                prefetch::<Q>(first, group);
                 lanes = _mm256_add_ps(lanes, group_terms::<D, Q, GROUP>(pair, group, input));
             }
             lanes = match blocks % GROUP {
@@ -136,6 +142,17 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
                 *second = _mm_cvtss_f32(_mm256_extractf128_ps(sums, 1));
             }
         }
+    }
+}
+
+/// Asks for the bytes that the loop comes to [`AHEAD`] bytes later. The two rows of a pair are two short
+/// streams to the processor's own prefetcher, which gives up on them.
+#[inline(always)]
+fn prefetch<Q: QuantVector>(pair: *const u8, group: usize) {
+    let step = PAIR * GROUP * Q::BYTES;
+    for line in (0..step).step_by(CACHE_LINE) {
+        // SAFETY: a prefetch reads nothing, and may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(pair.wrapping_add(group * step + AHEAD + line).cast()) };
     }
 }
 
@@ -156,7 +173,7 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
         let rows = pair.map(|row| row.add(start * Q::BYTES));
         let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
         for block in 0..N {
-            let x = _mm256_loadu_si256(levels.add(block).cast());
+            let x = LevelVectors::load(levels.add(block));
             for (row, partial) in rows.iter().zip(&mut partial) {
                 partial[block] = Q::partial_sums::<D>(row.add(block * Q::BYTES), x);
             }

@@ -5,16 +5,35 @@
 
 use core::arch::x86_64::*;
 
+use crate::activations::Levels;
 use crate::matrix::{BF16, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat};
 
-/// The product of 32 bytes with 32 bytes, as eight sums of four.
+/// The levels of a block.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct LevelVectors {
+    high: __m256i,
+    low: __m256i,
+}
+
+impl LevelVectors {
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn load(levels: *const Levels) -> Self {
+        // SAFETY: the caller has AVX and the levels.
+        unsafe {
+            let [high, low] = [(*levels).high.as_ptr(), (*levels).low.as_ptr()];
+            Self { high: _mm256_loadu_si256(high.cast()), low: _mm256_loadu_si256(low.cast()) }
+        }
+    }
+}
+
+/// The product of 32 weights with 32 levels, as eight sums of four.
 pub(in crate::kernels) trait DotProduct {
     /// What [`Self::signed`] adds to its weights and leaves to be taken off again.
     const SIGNED_ZERO: i32;
     /// Weights of 0..=31.
-    unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i;
+    unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i;
     /// Weights of -128..=127, taken as `weight + SIGNED_ZERO`.
-    unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i;
+    unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i;
 }
 
 /// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 31 * 127 fits, and so does 2 * 128 * 127.
@@ -28,15 +47,26 @@ impl DotProduct for Avx2 {
     const SIGNED_ZERO: i32 = 0;
 
     #[inline(always)]
-    unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i {
+    unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has AVX2.
-        unsafe { _mm256_madd_epi16(_mm256_maddubs_epi16(weights, levels), _mm256_set1_epi16(1)) }
+        unsafe {
+            let high = _mm256_maddubs_epi16(weights, levels.high);
+            let low = _mm256_maddubs_epi16(weights, levels.low);
+            _mm256_add_epi32(
+                _mm256_madd_epi16(high, _mm256_set1_epi16(128)),
+                _mm256_madd_epi16(low, _mm256_set1_epi16(1)),
+            )
+        }
     }
 
     #[inline(always)]
-    unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i {
-        // SAFETY: the caller has AVX2. The weight's sign moves to the level; |-128| is 128 as unsigned.
-        unsafe { Self::small(_mm256_sign_epi8(weights, weights), _mm256_sign_epi8(levels, weights)) }
+    unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i {
+        // SAFETY: the caller has AVX2. The weight's sign moves to the levels; |-128| is 128 as unsigned.
+        unsafe {
+            let high = _mm256_sign_epi8(levels.high, weights);
+            let low = _mm256_sign_epi8(levels.low, weights);
+            Self::small(_mm256_sign_epi8(weights, weights), LevelVectors { high, low })
+        }
     }
 }
 
@@ -46,13 +76,16 @@ macro_rules! vnni {
             const SIGNED_ZERO: i32 = 128;
 
             #[inline(always)]
-            unsafe fn small(weights: __m256i, levels: __m256i) -> __m256i {
+            unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i {
                 // SAFETY: the caller has the instruction.
-                unsafe { $instruction(_mm256_setzero_si256(), weights, levels) }
+                unsafe {
+                    let high = $instruction(_mm256_setzero_si256(), weights, levels.high);
+                    $instruction(_mm256_slli_epi32(high, 7), weights, levels.low)
+                }
             }
 
             #[inline(always)]
-            unsafe fn signed(weights: __m256i, levels: __m256i) -> __m256i {
+            unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i {
                 // SAFETY: the caller has the instruction; its products are of any unsigned bytes.
                 unsafe { Self::small(_mm256_xor_si256(weights, _mm256_set1_epi8(-128)), levels) }
             }
@@ -71,7 +104,7 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
     }
 
     /// Eight sums of four products of the block's levels with `levels`.
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i;
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i;
 }
 
 impl QuantVector for Q8_0 {
@@ -80,7 +113,7 @@ impl QuantVector for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
         unsafe { D::signed(_mm256_loadu_si256(block.add(2).cast()), levels) }
     }
@@ -88,7 +121,7 @@ impl QuantVector for Q8_0 {
 
 impl QuantVector for Q4_0 {
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
         unsafe { D::small(nibbles(block.add(2)), levels) }
     }
@@ -96,7 +129,7 @@ impl QuantVector for Q4_0 {
 
 impl QuantVector for Q4_1 {
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
         unsafe { D::small(nibbles(block.add(4)), levels) }
     }
@@ -104,7 +137,7 @@ impl QuantVector for Q4_1 {
 
 impl QuantVector for Q5_0 {
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
         unsafe { D::small(_mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))), levels) }
     }
@@ -112,7 +145,7 @@ impl QuantVector for Q5_0 {
 
 impl QuantVector for Q5_1 {
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: __m256i) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
         unsafe { D::small(_mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))), levels) }
     }

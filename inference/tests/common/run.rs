@@ -1,0 +1,49 @@
+//! Runs models on host threads.
+
+use std::ops::ControlFlow;
+
+use embodios_inference::cache::Limits;
+use embodios_inference::generate::{Report, Request, generate};
+use embodios_inference::gguf::Gguf;
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
+use embodios_inference::platform::host::Host;
+use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::session::Session;
+
+/// The model in `file`.
+pub fn load(file: &[u8]) -> Model<'_> {
+    Model::load(&Gguf::parse(file).unwrap()).unwrap()
+}
+
+/// A pool of `workers` threads.
+pub fn pool(workers: usize) -> Pool {
+    Pool::start(Host::leak(workers), workers, DEFAULT_SPIN).unwrap()
+}
+
+/// A session with room for `context` tokens.
+pub fn session<'m>(model: &'m Model<'m>, kernels: Kernels, context: usize) -> Session<'m> {
+    Session::new(model, kernels, Limits { context: Some(context), budget: 1 << 30 }).unwrap()
+}
+
+/// Logits after `tokens`.
+pub fn logits(model: &Model<'_>, tokens: &[u32]) -> Vec<f32> {
+    let mut session = session(model, Kernels::best(), tokens.len());
+    session.feed(&mut pool(2), tokens).unwrap().to_vec()
+}
+
+/// What [`generate`] hands on and reports for `request`, from an empty session.
+pub fn generated(
+    model: &Model<'_>,
+    kernels: Kernels,
+    workers: usize,
+    request: &Request<'_>,
+) -> (Vec<u32>, Report) {
+    let mut session = session(model, kernels, request.prompt.len() + request.limit);
+    let mut tokens = Vec::new();
+    let report = generate(&mut session, &mut pool(workers), request, &mut |token| {
+        tokens.push(token);
+        ControlFlow::Continue(())
+    });
+    (tokens, report.unwrap())
+}

@@ -1,0 +1,127 @@
+//! Every variant of the kernels gives the bits of the portable one, and those are the right numbers.
+
+use embodios_inference::activations::Activations;
+use embodios_inference::kernels::Kernels;
+use embodios_inference::matrix::{Matrix, WeightType};
+use proptest::prelude::*;
+
+/// A matrix of any type: type, columns, rows and bytes, with scales that are numbers.
+fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
+    let kinds = prop::sample::select(WeightType::ALL);
+    (kinds, 1usize..12, 1usize..10, any::<u64>()).prop_map(|(kind, size, rows, seed)| {
+        let format = kind.tensor_type();
+        // Whole blocks; floats in any number, also not a multiple of the lanes.
+        let columns = if format.block() == 1 { size * 9 } else { size * format.block() as usize };
+        let row_bytes = columns / format.block() as usize * format.block_bytes() as usize;
+        let mut data = noise(seed, row_bytes * rows);
+        match kind {
+            WeightType::F32 => data.chunks_exact_mut(4).for_each(|float| tame(float, 3)),
+            WeightType::F16 | WeightType::BF16 => data.chunks_exact_mut(2).for_each(|float| tame(float, 1)),
+            _ => {
+                for block in data.chunks_exact_mut(format.block_bytes() as usize) {
+                    // The second half float is the minimum, or levels that do not mind.
+                    tame(block, 1);
+                    tame(block, 3);
+                }
+            }
+        }
+        (kind, columns, rows, data)
+    })
+}
+
+/// Makes a float finite: clears the highest bit of the exponent, in byte `byte`.
+fn tame(float: &mut [u8], byte: usize) {
+    float[byte] &= !0x40;
+}
+
+/// Bytes by SplitMix64.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let words = (1..).map(|step: u64| {
+        let mut word = seed.wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    });
+    words.flat_map(u64::to_le_bytes).take(length).collect()
+}
+
+fn floats(seed: u64, length: usize) -> Vec<f32> {
+    noise(seed, length * 2)
+        .chunks_exact(2)
+        .map(|bytes| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 4096.0)
+        .collect()
+}
+
+fn activations(values: &[f32]) -> Activations {
+    let mut input = Activations::new(values.len()).unwrap();
+    input.set(values.len(), |out| out.copy_from_slice(values));
+    input
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn the_best_variant_is_not_the_portable_one() {
+    let names: Vec<_> = Kernels::available().map(|kernels| kernels.to_string()).collect();
+    println!("{names:?}");
+    assert_eq!(names.last().unwrap(), "portable");
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(names.iter().any(|name| name == "AVX2"), is_x86_feature_detected!("avx2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn products_have_the_same_bits((kind, columns, rows, data) in matrices(), seed: u64, first in 0usize..10) {
+        let matrix = Matrix::new(kind, columns, rows, &data);
+        let input = activations(&floats(seed, columns));
+        let first = first % rows;
+        let product = |kernels: Kernels| {
+            let mut out = vec![f32::NAN; rows - first];
+            kernels.multiply(&matrix, first, &input, &mut out);
+            out
+        };
+        let portable = product(Kernels::PORTABLE);
+        for kernels in Kernels::available() {
+            prop_assert_eq!(bits(&product(kernels)), bits(&portable), "{} {:?}", kernels, kind);
+        }
+    }
+
+    #[test]
+    fn products_are_right((kind, columns, rows, data) in matrices(), seed: u64) {
+        let matrix = Matrix::new(kind, columns, rows, &data);
+        let values = floats(seed, columns);
+        let input = activations(&values);
+        let mut out = vec![0.0; rows];
+        Kernels::PORTABLE.multiply(&matrix, 0, &input, &mut out);
+        let mut weights = vec![0.0; columns];
+        for (row, result) in out.into_iter().enumerate() {
+            matrix.dequantize_row(row, &mut weights);
+            let products = weights.iter().zip(&values).map(|(w, x)| f64::from(*w) * f64::from(*x));
+            let (exact, size) = products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()));
+            // What half a step of every level, and rounding, may add up to.
+            let largest = values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+            let weight: f64 = weights.iter().map(|w| f64::from(w.abs())).sum();
+            let tolerance = weight * f64::from(largest) / 16_256.0 + size * 1e-4;
+            prop_assert!((f64::from(result) - exact).abs() <= tolerance, "{:?}: {} {}", kind, result, exact);
+        }
+    }
+
+    #[test]
+    fn attention_has_the_same_bits(length in 1usize..140, positions in 1usize..20, seed: u64) {
+        let (query, keys) = (floats(seed, length), floats(!seed, length * positions));
+        let run = |kernels: Kernels| {
+            let (mut scores, mut out) = (vec![0.0; positions], vec![f32::NAN; length]);
+            kernels.score(&query, &keys, 0.125, &mut scores);
+            kernels.mix(&scores, &keys, &mut out);
+            (bits(&scores), bits(&out))
+        };
+        let portable = run(Kernels::PORTABLE);
+        for kernels in Kernels::available() {
+            prop_assert_eq!(&run(kernels), &portable, "{}", kernels);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The invariant of the arithmetic: the same tokens and the same bits of all logits with any number of
+//! workers, with every variant of the kernels, and however a prompt is divided; and the bits that every
+//! other platform has.
+
+mod common;
+
+use common::{STORY, run, smollm2};
+use embodios_inference::generate::LogitsHash;
+use embodios_inference::golden::{self, Run};
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
+
+/// Runs every way and compares.
+fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
+    for golden in runs {
+        let (tokens, report) = run::generated(model, Kernels::PORTABLE, 1, &golden.request());
+        assert_eq!(tokens.len(), golden.limit);
+        assert_eq!(
+            format!("{:#018x}", report.logits_hash),
+            format!("{:#018x}", golden.logits_hash),
+            "{}",
+            golden.name
+        );
+        let all_variants = Kernels::available().map(|kernels| (kernels, 1));
+        let all_workers = workers.iter().map(|&workers| (Kernels::best(), workers));
+        for (kernels, workers) in all_variants.chain(all_workers) {
+            let (same, again) = run::generated(model, kernels, workers, &golden.request());
+            assert_eq!(same, tokens, "{}, {kernels}, {workers} workers", golden.name);
+            assert_eq!(
+                again.logits_hash, golden.logits_hash,
+                "{}, {kernels}, {workers} workers",
+                golden.name
+            );
+        }
+    }
+}
+
+#[test]
+fn story() {
+    check(&run::load(STORY), &golden::STORY, &[1, 2, 3, 4, 5, 8]);
+}
+
+#[test]
+#[ignore = "needs the SmolLM2 file, which `cargo xtask model fetch smollm2-135m` gets"]
+fn smollm2_has_the_same_bits() {
+    let file = smollm2();
+    check(&run::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
+}
+
+#[test]
+fn dividing_the_prompt_changes_nothing() {
+    let model = run::load(STORY);
+    let prompt: Vec<u32> = (0..40).map(|i| (i * 37 + 5) % 1024).collect();
+    let mut pool = run::pool(3);
+    let whole = run::logits(&model, &prompt);
+    for chunk in [1, 2, 3, 7, 39] {
+        let mut session = run::session(&model, Kernels::best(), prompt.len());
+        for part in prompt.chunks(chunk) {
+            session.feed(&mut pool, part).unwrap();
+        }
+        let hash = |logits: &[f32]| {
+            let mut hash = LogitsHash::new();
+            assert!(hash.update(logits));
+            hash.value()
+        };
+        assert_eq!(hash(session.logits()), hash(&whole), "chunks of {chunk}");
+    }
+}
