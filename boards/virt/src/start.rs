@@ -90,7 +90,7 @@ unsafe fn tree_at(address: u64) -> Result<&'static [u8], &'static str> {
     if address == 0 {
         return Err("firmware left no device tree; the kernel has to be loaded as a raw Image");
     }
-    if address % 8 != 0 {
+    if !address.is_multiple_of(8) {
         return Err("the device tree is not aligned to 8 bytes");
     }
     // SAFETY: by the caller; the header's words are aligned.
