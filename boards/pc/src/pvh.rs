@@ -7,8 +7,8 @@ const MAGIC: u32 = 0x336e_c578;
 /// Memory map entries of this type are usable memory.
 const USABLE: u32 = 1;
 
-/// `struct hvm_start_info`, version 1.
-#[repr(C)]
+/// `struct hvm_start_info`, version 1. Packed because not every loader aligns it; it has no padding anyway.
+#[repr(C, packed)]
 pub struct StartInfo {
     magic: u32,
     version: u32,
@@ -47,10 +47,10 @@ impl StartInfo {
     /// `address` is what the loader passed, and low memory is mapped at its own addresses and stays as it is.
     pub unsafe fn at(address: u32) -> Option<&'static Self> {
         let info = address as *const Self;
-        if info.is_null() || !info.is_aligned() {
+        if info.is_null() {
             return None;
         }
-        // SAFETY: aligned, mapped, and left alone by the caller's promise.
+        // SAFETY: mapped and left alone by the caller's promise; the type is packed, so any address is aligned.
         let info = unsafe { &*info };
         (info.magic == MAGIC && info.version >= 1).then_some(info)
     }
@@ -86,27 +86,21 @@ impl StartInfo {
     pub fn memory(&self) -> impl Iterator<Item = PhysRange> {
         // SAFETY: the loader put that many entries there (protocol).
         let entries = unsafe { list::<MemoryEntry>(self.memory_map, self.memory_map_entries) };
-        entries
-            .iter()
-            .filter(|entry| entry.kind == USABLE)
-            .map(|entry| PhysRange::new(entry.address, entry.size))
+        entries.filter(|entry| entry.kind == USABLE).map(|entry| PhysRange::new(entry.address, entry.size))
     }
 
     /// Files the loader brought.
     pub fn modules(&self) -> impl Iterator<Item = PhysRange> {
         // SAFETY: the loader put that many entries there (protocol).
         let entries = unsafe { list::<ModuleEntry>(self.modules, self.module_count) };
-        entries.iter().map(|entry| PhysRange::new(entry.address, entry.size))
+        entries.map(|entry| PhysRange::new(entry.address, entry.size))
     }
 }
 
 /// # Safety
 /// `count` values of `T` lie at `address`, mapped, and stay as they are.
-unsafe fn list<T>(address: u64, count: u32) -> &'static [T] {
-    let first = address as *const T;
-    if first.is_null() || !first.is_aligned() {
-        return &[];
-    }
-    // SAFETY: the caller's promise; not null and aligned.
-    unsafe { core::slice::from_raw_parts(first, count as usize) }
+unsafe fn list<T>(address: u64, count: u32) -> impl Iterator<Item = T> {
+    let count = if address == 0 { 0 } else { count as usize };
+    // SAFETY: the caller's promise. QEMU's microvm puts the lists at any address, hence no slice.
+    (0..count).map(move |index| unsafe { (address as *const T).add(index).read_unaligned() })
 }
