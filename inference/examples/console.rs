@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &Start {
             machine: "host",
             restarts: 0,
+            died_loading: false,
             command_line: &arguments.collect::<Vec<_>>().join(" "),
             modules: &modules,
             fault: None,

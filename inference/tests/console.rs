@@ -87,7 +87,14 @@ fn session(cores: usize, modules: &[Module], command_line: &str, restarts: u64, 
         writes: AtomicU32::new(0),
     }));
     let fault: fn(Fault) -> ! = |fault| panic_any(fault);
-    let start = Start { machine: "scripted", restarts, command_line, modules, fault: Some(fault) };
+    let start = Start {
+        machine: "scripted",
+        restarts,
+        died_loading: false,
+        command_line,
+        modules,
+        fault: Some(fault),
+    };
     let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(platform, &start)));
     let output = String::from_utf8(platform.output.lock().unwrap().clone()).unwrap();
     let action = match payload.downcast::<Power>() {

@@ -43,7 +43,16 @@ pub fn write(bytes: &[u8]) {
         patience = patience.saturating_sub(1);
         guard = TURN.try_lock();
     }
-    board.console().write(bytes);
+    // Terminals on a serial line want a return with each new line.
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        match line.split_last() {
+            Some((b'\n', text)) => {
+                board.console().write(text);
+                board.console().write(b"\r\n");
+            }
+            _ => board.console().write(line),
+        }
+    }
 }
 
 /// A line's worth of bytes, so that a message reaches the console in few pieces and unmixed.

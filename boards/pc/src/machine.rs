@@ -59,7 +59,7 @@ impl Board for Pc {
     fn power_off(&self, status: ExitStatus) -> ! {
         // SAFETY: ends the emulator; on a machine without the device nothing listens there.
         unsafe { out32(EXIT_PORT, status.code()) }
-        SERIAL.write(b"it is now safe to switch off\n");
+        SERIAL.write(b"it is now safe to switch off\r\n");
         Arch::halt()
     }
 

@@ -71,13 +71,7 @@ impl Serial {
 
 impl Console for Serial {
     fn write(&self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let (text, end) = match line.split_last() {
-                Some((b'\n', text)) => (text, &b"\r\n"[..]),
-                _ => (line, &[][..]),
-            };
-            text.chunks(FIFO).chain(end.chunks(FIFO)).for_each(|piece| self.burst(piece));
-        }
+        bytes.chunks(FIFO).for_each(|piece| self.burst(piece));
     }
 
     fn read(&self) -> Option<u8> {

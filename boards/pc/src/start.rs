@@ -35,7 +35,7 @@ const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 fn refuse(reason: &str) -> ! {
     SERIAL.write(b"cannot boot: ");
     SERIAL.write(reason.as_bytes());
-    SERIAL.write(b"\n");
+    SERIAL.write(b"\r\n");
     PC.power_off(ExitStatus::Failure)
 }
 

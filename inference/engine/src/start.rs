@@ -29,6 +29,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
         &Start {
             machine: text(info.machine),
             restarts: info.restarts,
+            died_loading: info.silent_lives > 0,
             command_line: text(info.command_line),
             modules: &modules,
             fault: Some(fault::commit),

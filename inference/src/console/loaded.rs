@@ -30,6 +30,8 @@ pub enum LoadError {
         /// What there is.
         names: String,
     },
+    /// An engine died of it.
+    Died(&'static str),
     /// The file is damaged.
     Gguf(&'static str, GgufError),
     /// The file's weights cannot be used.
@@ -45,6 +47,12 @@ impl fmt::Display for LoadError {
             Self::NoModules => write!(f, "the machine was started without modules"),
             Self::NoSuchModule { wanted, names } => {
                 write!(f, "no module is called {wanted:?}; there are: {names}")
+            }
+            Self::Died(name) => {
+                write!(
+                    f,
+                    "{name} is left out: the engine before this one died while it was loaded (see above)"
+                )
             }
             Self::Gguf(name, error) => write!(f, "{name}: {error}"),
             Self::Model(name, error) => write!(f, "{name}: {error}"),
@@ -74,9 +82,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the module called `wanted`, by default the first.
-    pub fn new(modules: &[Module], wanted: Option<&str>) -> Result<Self, LoadError> {
+    /// Loads the module called `wanted`, by default the first; not if an engine `died` of that.
+    pub fn new(modules: &[Module], wanted: Option<&str>, died: bool) -> Result<Self, LoadError> {
         let &Module { name, bytes } = choose(modules, wanted)?;
+        if died {
+            return Err(LoadError::Died(name));
+        }
         let file = Gguf::parse(bytes).map_err(|error| LoadError::Gguf(name, error))?;
         let model = Model::load(&file).map_err(|error| LoadError::Model(name, error))?;
         let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;

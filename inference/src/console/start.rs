@@ -18,6 +18,8 @@ pub struct Start<'s> {
     pub machine: &'s str,
     /// How often an engine has crashed before this one.
     pub restarts: u64,
+    /// Whether the engine before this one died before it had said a word.
+    pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
     /// module), `spin=N` (looks at a word before a worker sleeps) and, last, `exec=COMMAND; COMMAND...`.
     pub command_line: &'s str,

@@ -47,6 +47,9 @@ pub struct EngineInfo {
     pub counter_zero: u64,
     /// How often the engine has been restarted after a crash; 0 for the first.
     pub restarts: u64,
+    /// How many of the latest lives in a row ended before the engine used the console. A fresh engine that sees
+    /// anything but 0 leaves out what may have killed them.
+    pub silent_lives: u64,
     /// Every core found, as [`CoreInfo`]; online cores come first, so that core `i < online` is
     /// exactly the one a thread is started on by index `i`. The boot core is index 0.
     pub cores: Span,

@@ -5,6 +5,7 @@ use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
+use core::sync::atomic::Ordering;
 use embodios_abi::{CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture};
@@ -61,6 +62,7 @@ pub fn map(
         counter_hz: Arch::counter_hz(),
         counter_zero: origin.entry_counter,
         restarts: engine.restarts,
+        silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
         cores: writer.records(online.iter().chain(&offline).map(core)),
         online: online.len() as u64,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
