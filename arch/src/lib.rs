@@ -1,2 +1,41 @@
 //! The architecture contract and its implementations.
+//!
+//! Owns everything that differs between x86_64 and AArch64 below the kernel: entry, paging formats,
+//! traps, system-call entry, interrupt controller, timer, inter-processor interrupts, starting a core.
+//! Knows no board (addresses are handed in) and makes no policy: what happens on an interrupt, a fault
+//! or a system call is decided by the [`Handlers`] that the kernel registers.
+//!
+//! The contract is [`Architecture`]; [`Arch`] is the one implementation compiled in. A third one,
+//! [`host`], stands in on a development machine so that the portable kernel can be tested there.
 #![no_std]
+#![cfg_attr(target_os = "none", deny(missing_docs))]
+
+#[cfg(test)]
+extern crate std;
+
+mod contract;
+pub mod paging;
+#[cfg(target_os = "none")]
+mod rate;
+mod types;
+
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+pub mod x86_64;
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+pub use x86_64::X86_64 as Arch;
+
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+pub mod aarch64;
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+pub use aarch64::AArch64 as Arch;
+
+#[cfg(not(target_os = "none"))]
+pub mod host;
+#[cfg(not(target_os = "none"))]
+pub use host::Host as Arch;
+
+pub use contract::{
+    Architecture, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord, UserStart,
+    handlers, register_handlers,
+};
+pub use types::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};

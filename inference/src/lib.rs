@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod activations;
 pub mod cache;
 pub mod chat;
+pub mod console;
 pub mod generate;
 pub mod gguf;
 pub mod golden;

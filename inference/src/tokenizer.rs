@@ -128,7 +128,7 @@ pub struct Tokenizer<'a> {
     specials: Specials<'a>,
     pre: PreTokenizer,
     begin: Option<u32>,
-    /// Sorted.
+    /// Ascending.
     ends: Vec<u32>,
 }
 
@@ -177,6 +177,7 @@ impl<'a> Tokenizer<'a> {
         let mut ends: Vec<u32> = END_TEXTS.iter().filter_map(|text| specials.id(text)).collect();
         ends.extend(end.into_iter().chain(end_of_turn));
         ends.sort_unstable();
+        ends.dedup();
 
         let add_begin = file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == PreTokenizer::Llama3);
         if add_begin && begin.is_none() {
@@ -198,10 +199,10 @@ impl<'a> Tokenizer<'a> {
         self.begin
     }
 
-    /// Whether `id` ends an answer.
+    /// The tokens that end an answer, in ascending order.
     #[must_use]
-    pub fn is_end(&self, id: u32) -> bool {
-        self.ends.binary_search(&id).is_ok()
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// The control token with this text.

@@ -1,2 +1,35 @@
 //! The portable kernel.
+//!
+//! Owns per-CPU data, bringing cores up, threads, memory, time, faults, the engine's life. Knows the
+//! hardware only through [`embodios_arch::Arch`] and the [`Board`]; has no `cfg(target_arch)` and no
+//! floating point.
 #![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod board;
+pub mod command_line;
+pub mod engine;
+mod fault;
+pub mod frames;
+mod heap;
+mod input;
+mod memory;
+pub mod output;
+pub mod per_cpu;
+pub mod phases;
+mod power;
+mod selftest;
+mod smp;
+mod start;
+mod syscall;
+mod thread;
+pub mod time;
+mod user;
+mod wait;
+
+pub use board::{Board, BootInfo, Console, Module};
+pub use embodios_arch::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use start::start;

@@ -1,2 +1,82 @@
-//! The front door.
-fn main() {}
+//! `cargo xtask`: the front door to EMBODIOS.
+//!
+//! Owns the way from the command line to an exit status. Every command lives in a module of its own;
+//! nothing in this package is part of the kernel or of the engine.
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+mod accel;
+mod arch;
+mod build;
+mod checks;
+mod cli;
+mod command_line;
+mod guest;
+mod image;
+mod machine;
+mod model;
+mod process;
+mod qemu;
+mod scan;
+mod setup;
+mod symbols;
+mod terminal;
+mod test;
+mod topology;
+mod workspace;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+use cli::{Cli, Command, ModelCommand};
+use workspace::Workspace;
+
+/// xtask's status for what went wrong before a guest could say anything: bad usage, a failed build, no QEMU.
+/// The other codes are in [`guest::Ending::code`].
+const CANNOT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<process::Interrupted>() => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(process::Interrupted::CODE)
+        }
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(CANNOT)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    process::watch_signals()?;
+    let workspace = Workspace::find()?;
+    let consent = setup::Consent::from_environment(cli.yes);
+    match cli.command {
+        Command::Qemu(options) => qemu::run(&workspace, consent, &options),
+        Command::Build { arch } => {
+            for arch in arch.map_or(arch::Arch::ALL.to_vec(), |arch| vec![arch]) {
+                let built = build::build(&workspace, arch)?;
+                println!("{arch}: {}", built.image.display());
+            }
+            Ok(0)
+        }
+        Command::Test(options) => test::run(&workspace, consent, &options),
+        Command::Scan => {
+            let found = checks::scan(&build::build(&workspace, arch::Arch::X86_64)?)?;
+            Ok(if found == 0 { 0 } else { test::FAILED })
+        }
+        Command::Clippy => checks::clippy(&workspace).map(|()| 0),
+        Command::Fmt { check } => checks::fmt(&workspace, check).map(|()| 0),
+        Command::Ci(options) => {
+            checks::fmt(&workspace, true)?;
+            checks::clippy(&workspace)?;
+            test::run(&workspace, consent, &options)
+        }
+        Command::Model { command: ModelCommand::List } => model::list(&workspace).map(|()| 0),
+        Command::Model { command: ModelCommand::Fetch { name } } => {
+            model::fetch_by_name(&workspace, consent, &name).map(|()| 0)
+        }
+    }
+}

@@ -12,6 +12,12 @@ pub struct TextStream {
 }
 
 impl TextStream {
+    /// A stream before its first byte.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { pending: [0; 3], length: 0 }
+    }
+
     /// Adds `bytes` and appends to `text` what is certain now.
     pub fn push(&mut self, mut bytes: &[u8], text: &mut String) {
         while self.length > 0 {

@@ -1,10 +1,12 @@
 //! What the kernel tells a fresh engine, once, in read-only memory at [`crate::layout::INFO`].
 
+use bytemuck::{Pod, Zeroable};
+
 /// First word of [`EngineInfo`]: "EMBODIOS" in ASCII, little-endian.
 pub const INFO_MAGIC: u64 = u64::from_le_bytes(*b"EMBODIOS");
 
 /// A run of bytes or of records in the engine's address space, inside memory mapped read-only.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Span {
     /// Address of the first element.
@@ -14,7 +16,7 @@ pub struct Span {
 }
 
 /// One core, by dense index.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct CoreInfo {
     /// APIC id or MPIDR affinity.
@@ -24,7 +26,7 @@ pub struct CoreInfo {
 }
 
 /// One module: a file that firmware loaded or that is part of the kernel image.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ModuleInfo {
     /// UTF-8 name without directory.
@@ -34,7 +36,7 @@ pub struct ModuleInfo {
 }
 
 /// Start-up information. Thread 0 of the engine is entered with its address as the only argument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct EngineInfo {
     /// [`INFO_MAGIC`].

@@ -5,7 +5,8 @@
 
 /// First address the engine may ever use; everything below belongs to the kernel.
 pub const ENGINE_START: u64 = 0x80_0000_0000;
-/// Where the engine's ELF image is linked. The low pages stay unmapped.
+/// Where the engine's ELF image is linked. The low pages stay unmapped. The kernel copies initialised data;
+/// what lies past a segment's file bytes (`.bss`) has unspecified contents and is the engine's to clear.
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
@@ -20,6 +21,17 @@ pub const STACK_SIZE: u64 = 0x4_0000;
 pub const HEAP: u64 = 0xa0_0000_0000;
 /// Modules (models) are mapped from here, read-only.
 pub const MODULES: u64 = 0x100_0000_0000;
+/// Kernel stacks, in root slot 3, out of the engine's reach: core `i` owns the window
+/// `[KERNEL_STACKS + i * KERNEL_STACK_STRIDE, + KERNEL_STACK_STRIDE)`. Its upper half is the stack, its lowest
+/// [`EMERGENCY_STACK_SIZE`] bytes the emergency stack, and what is between stays unmapped: the guard.
+/// So bit 15 of a valid stack address minus one is 1, and 0 on the guard below.
+pub const KERNEL_STACKS: u64 = 0x180_0000_0000;
+/// Distance between two kernel stacks' windows.
+pub const KERNEL_STACK_STRIDE: u64 = 0x1_0000;
+/// Mapped bytes of a kernel stack.
+pub const KERNEL_STACK_SIZE: u64 = 0x8000;
+/// Mapped bytes of the stack on which the overflow of the other one is reported.
+pub const EMERGENCY_STACK_SIZE: u64 = 0x2000;
 /// First address past the engine's part of the address space.
 pub const ENGINE_END: u64 = 0x180_0000_0000;
 /// Unit of [`crate::Call::MemoryGrant`] and of the engine's large mappings, in bytes.

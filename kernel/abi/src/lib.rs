@@ -2,9 +2,9 @@
 //!
 //! Owns: system call numbers and results, the read-only start-up information, the layout of the
 //! engine's address space and the exit status of the machine. Contains no code that runs on one
-//! side only, and depends on nothing.
+//! side only; its records are plain old data (`bytemuck`).
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod exit;
 mod info;

@@ -1,0 +1,161 @@
+//! AArch64: EL1 for the kernel, EL0 for the engine, PSCI firmware, GICv2 or GICv3, the virtual timer.
+//!
+//! Owns the assembly of the parts below into [`Architecture`]. Knows no board: addresses and the PSCI
+//! conduit are handed to [`initialise`] before the kernel starts.
+//!
+//! The board defines `extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> !`, which the
+//! entry code calls with the register X0 of firmware and the counter's value at entry, on a static boot
+//! stack, with translation on and everything identity-mapped.
+
+mod context;
+mod entry;
+mod exceptions;
+pub mod gic;
+mod paging;
+pub mod psci;
+pub mod semihosting;
+mod start;
+mod timer;
+mod vectors;
+
+use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::{HwCpuId, PhysAddr};
+use aarch64_cpu::asm::{self, barrier};
+use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
+use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
+use core::sync::atomic::{AtomicPtr, AtomicU8};
+
+pub use gic::GicDescription;
+pub use paging::Descriptor;
+pub use psci::Conduit;
+pub use timer::RateUnknown;
+
+/// Affinity fields of MPIDR_EL1 (Arm ARM D24.2.109): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
+pub const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// See [`Architecture`].
+pub struct AArch64;
+
+/// What AArch64 keeps in [`CoreLocal`].
+pub struct CoreState {
+    /// A state of [`start`].
+    start: AtomicU8,
+    /// Next in the list of cores that were asked to start.
+    next: AtomicPtr<CoreLocal>,
+}
+
+impl Default for CoreState {
+    fn default() -> Self {
+        Self { start: AtomicU8::new(start::NOT_ASKED), next: AtomicPtr::new(core::ptr::null_mut()) }
+    }
+}
+
+/// Tells the architecture what the board found. Called once on the boot core, before the kernel starts.
+///
+/// # Safety
+/// The addresses of `gic` are those of the interrupt controller's registers, `conduit` is the one that
+/// firmware listens on.
+///
+/// # Errors
+/// [`RateUnknown`].
+pub unsafe fn initialise(gic: GicDescription, conduit: Option<Conduit>) -> Result<(), RateUnknown> {
+    timer::initialise()?;
+    psci::initialise(conduit);
+    // SAFETY: handed on.
+    unsafe { gic::initialise(gic) };
+    Ok(())
+}
+
+impl Architecture for AArch64 {
+    const NAME: &'static str = "aarch64";
+    type CoreState = CoreState;
+    type Entry = Descriptor;
+
+    unsafe fn init_core(local: &'static CoreLocal) {
+        TPIDR_EL1.set(core::ptr::from_ref(local) as u64);
+        TPIDRRO_EL0.set(u64::from(local.cpu.0));
+        // The boot tables, which this core has left, were the last with writable code.
+        SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
+        barrier::isb(barrier::SY);
+        timer::init_core();
+        gic::init_core(local.hardware);
+    }
+
+    fn core_local() -> &'static CoreLocal {
+        let address = TPIDR_EL1.get();
+        assert!(address != 0, "per-CPU data used before this core was initialised");
+        // SAFETY: only `init_core` stores a value other than 0, a `&'static CoreLocal`.
+        unsafe { &*(address as *const CoreLocal) }
+    }
+
+    fn core_is_initialised() -> bool {
+        TPIDR_EL1.get() != 0
+    }
+
+    fn hardware_id() -> HwCpuId {
+        HwCpuId(MPIDR_EL1.get() & AFFINITY)
+    }
+
+    unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
+        start::start_core(record)
+    }
+
+    fn abandon_core(hardware: HwCpuId) {
+        start::abandon_core(hardware);
+    }
+
+    fn send_ipi(target: HwCpuId) {
+        gic::send_ipi(target);
+    }
+
+    fn wait_for_interrupt() {
+        debug_assert!(DAIF.is_set(DAIF::I), "interrupts are masked in the kernel");
+        // A pending interrupt ends WFI although it is masked, so none is lost between the caller's check
+        // and here; it is taken at the ISB.
+        asm::wfi();
+        unmask_once();
+    }
+
+    fn halt() -> ! {
+        loop {
+            asm::wfi();
+        }
+    }
+
+    fn counter() -> u64 {
+        timer::counter()
+    }
+
+    fn counter_hz() -> u64 {
+        timer::rate()
+    }
+
+    fn set_timer(deadline: Option<u64>) {
+        timer::set(deadline);
+    }
+
+    unsafe fn enter_user(start: &UserStart) -> ! {
+        // SAFETY: handed on.
+        unsafe { context::enter_user(start) }
+    }
+
+    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+        // SAFETY: handed on.
+        unsafe { context::restart_stack(entry, Self::core_local().stack_top) }
+    }
+
+    unsafe fn load_root(root: PhysAddr) {
+        // SAFETY: handed on.
+        unsafe { paging::load_root(root) };
+    }
+
+    fn publish_tables() {
+        paging::publish_tables();
+    }
+}
+
+/// Takes what is pending, then masks interrupts again.
+fn unmask_once() {
+    // SAFETY: interrupt handlers keep every register but those of PSTATE.
+    unsafe { core::arch::asm!("msr daifclr, #2", "isb", "msr daifset, #2", options(nostack)) };
+}

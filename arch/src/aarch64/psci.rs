@@ -1,0 +1,61 @@
+//! The Power State Coordination Interface of firmware (Arm DEN0022), over the conduit the board found.
+
+use aarch64_cpu::asm;
+use smccc::psci::{self, Error};
+use smccc::{Hvc, Smc};
+
+/// The instruction that reaches firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// A hypervisor answers.
+    Hvc,
+    /// The secure monitor answers.
+    Smc,
+}
+
+static CONDUIT: spin::Once<Option<Conduit>> = spin::Once::new();
+
+/// Calls `$function` of the psci module through the conduit.
+macro_rules! call {
+    ($function:ident ( $($argument:expr),* )) => {
+        match CONDUIT.get().copied().flatten() {
+            Some(Conduit::Hvc) => psci::$function::<Hvc>($($argument),*),
+            Some(Conduit::Smc) => psci::$function::<Smc>($($argument),*),
+            None => Err(Error::NotSupported),
+        }
+    };
+}
+
+/// Remembers the conduit; `None` on a machine without this firmware.
+pub(super) fn initialise(conduit: Option<Conduit>) {
+    CONDUIT.call_once(|| conduit);
+}
+
+/// CPU_ON: the core with this MPIDR affinity begins at physical address `entry`, with `context` in X0.
+pub(super) fn cpu_on(affinity: u64, entry: u64, context: u64) -> Result<(), Error> {
+    call!(cpu_on(affinity, entry, context))
+}
+
+/// CPU_OFF for the calling core; halts where firmware refuses.
+pub(super) fn cpu_off() -> ! {
+    let _refused = call!(cpu_off());
+    halt()
+}
+
+/// SYSTEM_OFF; halts where firmware refuses.
+pub fn system_off() -> ! {
+    let _refused = call!(system_off());
+    halt()
+}
+
+/// SYSTEM_RESET; halts where firmware refuses.
+pub fn system_reset() -> ! {
+    let _refused = call!(system_reset());
+    halt()
+}
+
+fn halt() -> ! {
+    loop {
+        asm::wfi();
+    }
+}

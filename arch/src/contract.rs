@@ -1,0 +1,226 @@
+//! What an architecture does for the kernel ([`Architecture`]) and what it asks of it ([`Handlers`]).
+//!
+//! Rules that hold on both sides:
+//! - The kernel runs with interrupts masked. They are taken only in [`Architecture::wait_for_interrupt`]
+//!   and while the engine runs.
+//! - Ring 0 / EL1 uses no vector register; vector state always belongs to the engine thread of the core.
+//! - Physical memory and devices are identity-mapped in level-4 slot 0, inaccessible to the engine.
+//! - Every core calls [`Architecture::init_core`] exactly once, the boot core first.
+
+use crate::{CpuId, HwCpuId, PhysAddr, VirtAddr, paging};
+use core::fmt;
+
+/// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
+#[repr(C)]
+pub struct CoreLocal {
+    /// Address of this block, for the architecture's entry code. Offset 0.
+    pub self_address: VirtAddr,
+    /// Top of the kernel stack, where entry from the engine starts. Offset 8.
+    pub stack_top: VirtAddr,
+    /// Bottom of the kernel stack; the page below is unmapped.
+    pub stack_bottom: VirtAddr,
+    /// Dense index. Offset 24.
+    pub cpu: CpuId,
+    /// Top of a small second stack for reporting that the first one overflowed. Offset 32.
+    pub emergency_top: VirtAddr,
+    /// The hardware's name.
+    pub hardware: HwCpuId,
+    /// What the architecture keeps per core.
+    pub arch: <crate::Arch as Architecture>::CoreState,
+}
+
+/// What a secondary core needs to begin, read by its first instructions.
+#[repr(C)]
+pub struct StartRecord {
+    /// Initial stack pointer, 16-byte aligned. Offset 0.
+    pub stack_top: VirtAddr,
+    /// First Rust function, called as `entry(local)` with translation on, interrupts masked. Offset 8.
+    pub entry: extern "C" fn(&'static CoreLocal) -> !,
+    /// Its only argument. Offset 16.
+    pub local: &'static CoreLocal,
+    /// Level-4 table to run on. Offset 24.
+    pub root: PhysAddr,
+}
+
+/// Why a core could not even be asked to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The id cannot be addressed by this interrupt controller (xAPIC reaches ids below 255).
+    Unreachable,
+    /// Firmware refused, with its own code.
+    Firmware(i64),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("its id cannot be addressed by the interrupt controller"),
+            Self::Firmware(code) => write!(f, "firmware refused to start it (code {code})"),
+        }
+    }
+}
+
+/// How an engine thread begins.
+#[derive(Clone, Copy, Debug)]
+pub struct UserStart {
+    /// First instruction.
+    pub entry: VirtAddr,
+    /// Initial stack pointer, 16-byte aligned.
+    pub stack_top: VirtAddr,
+    /// First argument register (RDI, X0).
+    pub argument: u64,
+    /// Level-4 table to run on.
+    pub root: PhysAddr,
+}
+
+/// Why an interrupt came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Another core sent it. Already ended at the controller.
+    Ipi,
+    /// The deadline of [`Architecture::set_timer`] passed. Already ended at the controller.
+    Timer,
+    /// A device line: x86_64 the vector, AArch64 the interrupt id. Ended when the handler returns, so
+    /// the handler must return.
+    Device(u32),
+}
+
+/// What kind of exception a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Translation or permission: `write`/`execute` say what was tried.
+    Page {
+        /// It was a store.
+        write: bool,
+        /// It was an instruction fetch.
+        execute: bool,
+        /// The page was there but the right was not.
+        present: bool,
+    },
+    /// The kernel's own stack ran into its guard page.
+    KernelStackOverflow,
+    /// Anything else, by the architecture manual's name.
+    Other(&'static str),
+}
+
+/// One fault, with all that a report needs.
+pub struct Fault<'a> {
+    /// What happened.
+    pub kind: FaultKind,
+    /// Address concerned, where the hardware gives one.
+    pub address: Option<VirtAddr>,
+    /// Instruction.
+    pub pc: VirtAddr,
+    /// Frame pointer (RBP, X29), where the backtrace starts: `[fp]` is the caller's frame pointer and
+    /// `[fp + 8]` the return address on both architectures.
+    pub frame_pointer: VirtAddr,
+    /// True when the engine was running.
+    pub from_user: bool,
+    /// All registers, several lines.
+    pub registers: &'a dyn fmt::Display,
+}
+
+/// What the kernel does when the hardware calls. Registered once, before the first core is initialised.
+pub trait Handlers: Sync {
+    /// A system call of the engine; the result goes into its result register. May not return.
+    fn system_call(&self, number: u64, arguments: [u64; 3]) -> u64;
+    /// An interrupt. `from_user`: the engine was running. May not return for IPI and timer.
+    fn interrupt(&self, interrupt: Interrupt, from_user: bool);
+    /// A fault of the engine or of the kernel; never resumed.
+    fn fault(&self, fault: &Fault<'_>) -> !;
+}
+
+/// The contract. All functions act on the calling core unless they say otherwise.
+pub trait Architecture {
+    /// As the user writes it: `x86_64`, `aarch64`.
+    const NAME: &'static str;
+    /// What the architecture keeps in [`CoreLocal`].
+    type CoreState: Default;
+    /// Its page-table entries.
+    type Entry: paging::Entry;
+
+    /// Sets this core up: exception vectors, per-CPU base, vector units for the engine, counter access
+    /// for the engine, the interrupt controller's CPU side. Interrupts stay masked.
+    ///
+    /// # Safety
+    /// Called once a core, with the block of that core, on the kernel's page tables.
+    unsafe fn init_core(local: &'static CoreLocal);
+
+    /// This core's block.
+    ///
+    /// Panics when the core has not been through [`Self::init_core`].
+    fn core_local() -> &'static CoreLocal;
+
+    /// Whether [`Self::init_core`] has run on this core.
+    fn core_is_initialised() -> bool;
+
+    /// This core's id, read from the hardware and not from memory.
+    fn hardware_id() -> HwCpuId;
+
+    /// Asks core `local.hardware` to begin at `record.entry`. Returns before it has; calls for different
+    /// cores must not overlap.
+    ///
+    /// # Safety
+    /// `record` describes a stack and block that no other core uses, and a root that maps the kernel.
+    unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError>;
+
+    /// Makes sure that a core which did not come in time cannot come later.
+    fn abandon_core(hardware: HwCpuId);
+
+    /// Interrupts another core (or this one), which sees [`Interrupt::Ipi`]. All earlier stores are
+    /// visible to it by then.
+    fn send_ipi(target: HwCpuId);
+
+    /// With interrupts masked: enables them and halts in one indivisible step, returns masked again
+    /// after at least one interrupt was handled (or spuriously).
+    fn wait_for_interrupt();
+
+    /// Masks interrupts and halts for good.
+    fn halt() -> !;
+
+    /// The free-running counter that user code reads too (TSC, CNTVCT_EL0); never goes back on a core.
+    fn counter() -> u64;
+
+    /// Its rate in ticks a second; known after the board has initialised the clock.
+    fn counter_hz() -> u64;
+
+    /// One [`Interrupt::Timer`] once the counter reaches `deadline`; `None` cancels. At most one pending.
+    fn set_timer(deadline: Option<u64>);
+
+    /// Starts an engine thread on this core: switches to `start.root`, resets the kernel stack and
+    /// drops to ring 3 / EL0 with interrupts on and all other registers zero.
+    ///
+    /// # Safety
+    /// The root maps the kernel as the current one does, and the kernel stack holds nothing of use.
+    unsafe fn enter_user(start: &UserStart) -> !;
+
+    /// Abandons the current kernel stack: continues in `entry` at the top of this core's stack.
+    ///
+    /// # Safety
+    /// Nothing on the stack (guards, borrowed data) is used afterwards.
+    unsafe fn restart_stack(entry: fn() -> !) -> !;
+
+    /// Installs another level-4 table and drops every cached translation of this core.
+    ///
+    /// # Safety
+    /// The table maps the kernel as the current one does.
+    unsafe fn load_root(root: PhysAddr);
+
+    /// Makes stores to page tables visible to the table walker before a new mapping is first used.
+    fn publish_tables();
+}
+
+static HANDLERS: spin::Once<&'static dyn Handlers> = spin::Once::new();
+
+/// Registers the kernel's handlers; later calls change nothing.
+pub fn register_handlers(handlers: &'static dyn Handlers) {
+    HANDLERS.call_once(|| handlers);
+}
+
+/// The registered handlers.
+///
+/// Panics before [`register_handlers`], which the kernel calls before interrupts can arrive.
+#[must_use]
+pub fn handlers() -> &'static dyn Handlers {
+    *HANDLERS.get().expect("handlers are registered before vectors are installed")
+}

@@ -1,0 +1,150 @@
+//! The architecture on a development machine: enough for the portable kernel's tests, no hardware.
+//!
+//! Cores are threads; each has a [`CoreLocal`] set with [`set_core_local`]. Interrupts are a condition
+//! variable per core: an IPI sets it, [`Architecture::wait_for_interrupt`] waits for it.
+
+extern crate std;
+
+use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::paging::{Access, Entry, Target};
+use crate::{HwCpuId, Interrupt, PhysAddr, handlers};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// See [`Architecture`].
+pub struct Host;
+
+std::thread_local! {
+    static LOCAL: Cell<Option<&'static CoreLocal>> = const { Cell::new(None) };
+    static DEADLINE: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Interrupts on their way, by core; the condition variable is shared, which is enough for tests.
+static PENDING: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
+static ARRIVED: Condvar = Condvar::new();
+
+/// Makes the calling thread the core of `local`.
+pub fn set_core_local(local: &'static CoreLocal) {
+    LOCAL.set(Some(local));
+}
+
+impl Architecture for Host {
+    const NAME: &'static str = "host";
+    type CoreState = ();
+    type Entry = HostEntry;
+
+    unsafe fn init_core(local: &'static CoreLocal) {
+        set_core_local(local);
+    }
+
+    fn core_local() -> &'static CoreLocal {
+        LOCAL.get().expect("set_core_local was called on this thread")
+    }
+
+    fn core_is_initialised() -> bool {
+        LOCAL.get().is_some()
+    }
+
+    fn hardware_id() -> HwCpuId {
+        Self::core_local().hardware
+    }
+
+    unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
+        std::thread::spawn(move || (record.entry)(record.local));
+        Ok(())
+    }
+
+    fn abandon_core(_: HwCpuId) {}
+
+    fn send_ipi(target: HwCpuId) {
+        *PENDING.lock().unwrap_or_else(PoisonError::into_inner).entry(target.0).or_default() += 1;
+        ARRIVED.notify_all();
+    }
+
+    fn wait_for_interrupt() {
+        let me = Self::hardware_id().0;
+        let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if pending.remove(&me).is_some() {
+                drop(pending);
+                return handlers().interrupt(Interrupt::Ipi, false);
+            }
+            let now = Self::counter();
+            let pause = match DEADLINE.get() {
+                Some(deadline) if now >= deadline => {
+                    DEADLINE.set(None);
+                    drop(pending);
+                    return handlers().interrupt(Interrupt::Timer, false);
+                }
+                Some(deadline) => Duration::from_nanos(deadline - now),
+                None => Duration::from_secs(1),
+            };
+            pending = ARRIVED.wait_timeout(pending, pause).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn halt() -> ! {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn counter() -> u64 {
+        START.elapsed().as_nanos() as u64
+    }
+
+    fn counter_hz() -> u64 {
+        1_000_000_000
+    }
+
+    fn set_timer(deadline: Option<u64>) {
+        DEADLINE.set(deadline);
+    }
+
+    unsafe fn enter_user(_: &UserStart) -> ! {
+        panic!("the host runs no engine program")
+    }
+
+    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+        entry()
+    }
+
+    unsafe fn load_root(_: PhysAddr) {}
+
+    fn publish_tables() {}
+}
+
+/// A page-table entry with the fields side by side.
+#[derive(Clone, Copy)]
+pub struct HostEntry(u64);
+
+impl Entry for HostEntry {
+    fn table(address: PhysAddr) -> Self {
+        Self(address.0 | 1)
+    }
+
+    fn leaf(address: PhysAddr, _: u8, access: Access) -> Self {
+        let rights = [access.write, access.execute, access.user, access.device];
+        Self(rights.iter().enumerate().fold(address.0 | 3, |bits, (i, &on)| bits | u64::from(on) << (2 + i)))
+    }
+
+    fn advance(self, bytes: u64) -> Self {
+        Self(self.0 + bytes)
+    }
+
+    fn target(self, _: u8) -> Target {
+        let address = PhysAddr(self.0 & !0xfff);
+        let bit = |i: u8| self.0 >> i & 1 != 0;
+        match self.0 & 3 {
+            0 => Target::Empty,
+            1 => Target::Table(address),
+            _ => {
+                Target::Leaf(address, Access { write: bit(2), execute: bit(3), user: bit(4), device: bit(5) })
+            }
+        }
+    }
+}

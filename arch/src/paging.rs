@@ -1,0 +1,377 @@
+//! Four-level page tables (4 KiB granule, 48 bits), the walk shared by both architectures.
+//!
+//! Owns the walk and nothing else: entry encodings come from the architecture ([`Entry`]), frames from
+//! the kernel ([`Tables`]). Tables are reached at their physical address (identity map).
+
+use crate::types::{PhysAddr, PhysRange, VirtAddr};
+use core::fmt;
+use core::marker::PhantomData;
+
+/// Bytes of the smallest page and of a table.
+pub const PAGE: u64 = 4096;
+/// Entries of a table.
+const ENTRIES: usize = 512;
+/// The root's level; leaves are at level 1 (4 KiB), 2 (2 MiB) and 3 (1 GiB).
+const ROOT_LEVEL: u8 = 4;
+
+/// What a mapping allows. The kernel may always read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Stores allowed.
+    pub write: bool,
+    /// Instruction fetches allowed.
+    pub execute: bool,
+    /// Accessible to the engine too.
+    pub user: bool,
+    /// Device memory: uncached, no speculation.
+    pub device: bool,
+}
+
+impl Access {
+    /// Kernel code.
+    pub const KERNEL_CODE: Self = Self { write: false, execute: true, user: false, device: false };
+    /// Kernel constants.
+    pub const KERNEL_CONSTANTS: Self = Self { write: false, execute: false, user: false, device: false };
+    /// Kernel data and free memory.
+    pub const KERNEL_DATA: Self = Self { write: true, execute: false, user: false, device: false };
+    /// Device registers.
+    pub const DEVICE: Self = Self { write: true, execute: false, user: false, device: true };
+
+    /// Engine memory with these rights; never both writable and executable.
+    ///
+    /// Panics when both are asked for: W^X holds everywhere.
+    #[must_use]
+    pub const fn engine(write: bool, execute: bool) -> Self {
+        assert!(!(write && execute), "W^X");
+        Self { write, execute, user: true, device: false }
+    }
+}
+
+/// What an entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing: an access faults.
+    Empty,
+    /// The next lower table.
+    Table(PhysAddr),
+    /// Memory.
+    Leaf(PhysAddr, Access),
+}
+
+/// An architecture's 64-bit entry.
+pub trait Entry: Copy {
+    /// The bits of an entry that points to the next lower table, open to all accesses.
+    fn table(address: PhysAddr) -> Self;
+    /// The bits of a leaf at `level` (1, 2 or 3).
+    fn leaf(address: PhysAddr, level: u8, access: Access) -> Self;
+    /// A leaf like this one for memory `bytes` further on.
+    fn advance(self, bytes: u64) -> Self;
+    /// Reads an entry of a table at `level`.
+    fn target(self, level: u8) -> Target;
+}
+
+/// Where tables come from. Tables are one zeroed, page-aligned frame each; all-zero is [`Target::Empty`].
+pub trait Tables {
+    /// A zeroed frame.
+    fn allocate(&mut self) -> Option<PhysAddr>;
+    /// Takes one back.
+    fn free(&mut self, table: PhysAddr);
+}
+
+/// Why a mapping was refused. What was mapped before the refusal stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// No frame for a table.
+    OutOfTables,
+    /// Something is mapped at this address.
+    Occupied(VirtAddr),
+    /// An address or length is not a multiple of [`PAGE`].
+    Misaligned,
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfTables => f.write_str("no memory for page tables"),
+            Self::Occupied(address) => write!(f, "address {:#x} is mapped already", address.0),
+            Self::Misaligned => f.write_str("address or length is not page-aligned"),
+        }
+    }
+}
+
+/// A tree of tables with entries of type `E`.
+pub struct AddressSpace<E> {
+    root: PhysAddr,
+    largest_leaf: u8,
+    entries: PhantomData<E>,
+}
+
+/// The part of a mapping that is still to do.
+struct Job {
+    virt: u64,
+    phys: u64,
+    end: u64,
+    access: Access,
+}
+
+/// Bytes that one entry of a table at `level` covers.
+const fn span(level: u8) -> u64 {
+    PAGE << (9 * (level - 1))
+}
+
+const fn index(virt: u64, level: u8) -> usize {
+    (virt / span(level)) as usize % ENTRIES
+}
+
+impl<E: Entry> AddressSpace<E> {
+    /// An empty space.
+    ///
+    /// # Safety
+    /// `tables` hands out exclusive frames that stay reachable at their physical address.
+    /// `largest_leaf` (2 or 3) is a leaf level that the machine has.
+    ///
+    /// # Errors
+    /// [`MapError::OutOfTables`].
+    pub unsafe fn new(largest_leaf: u8, tables: &mut impl Tables) -> Result<Self, MapError> {
+        let root = tables.allocate().ok_or(MapError::OutOfTables)?;
+        Ok(Self { root, largest_leaf, entries: PhantomData })
+    }
+
+    /// Physical address of the level-4 table.
+    #[must_use]
+    pub const fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    /// Maps `range` at `virt` with the largest pages that fit.
+    ///
+    /// # Errors
+    /// [`MapError`]; nothing that was mapped before is changed.
+    pub fn map(
+        &mut self,
+        virt: VirtAddr,
+        range: PhysRange,
+        access: Access,
+        tables: &mut impl Tables,
+    ) -> Result<(), MapError> {
+        if !(virt.0 | range.start.0 | range.end.0).is_multiple_of(PAGE) {
+            return Err(MapError::Misaligned);
+        }
+        let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
+        self.map_in(self.root, ROOT_LEVEL, &mut job, tables)
+    }
+
+    fn map_in(
+        &mut self,
+        table: PhysAddr,
+        level: u8,
+        job: &mut Job,
+        tables: &mut impl Tables,
+    ) -> Result<(), MapError> {
+        let span = span(level);
+        let mut slot = index(job.virt, level);
+        while job.virt < job.end && slot < ENTRIES {
+            let target = self.read(table, slot).target(level);
+            let whole = (job.virt | job.phys).is_multiple_of(span) && job.end - job.virt >= span;
+            match target {
+                Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
+                Target::Table(next) => self.map_in(next, level - 1, job, tables)?,
+                Target::Empty if level <= self.largest_leaf && whole => {
+                    slot += self.fill(table, slot, level, job);
+                    continue;
+                }
+                Target::Empty => {
+                    let next = tables.allocate().ok_or(MapError::OutOfTables)?;
+                    self.write(table, slot, E::table(next));
+                    self.map_in(next, level - 1, job, tables)?;
+                }
+            }
+            slot += 1;
+        }
+        Ok(())
+    }
+
+    /// Fills a run of empty slots of one table with leaves; how many. Kept tight: most of what a boot maps goes
+    /// through here, and some hypervisors emulate every instruction of the kernel.
+    fn fill(&mut self, table: PhysAddr, first: usize, level: u8, job: &mut Job) -> usize {
+        let shift = span(level).trailing_zeros();
+        let room = (ENTRIES - first).min(((job.end - job.virt) >> shift) as usize);
+        let mut entry = E::leaf(PhysAddr(job.phys), level, job.access);
+        let mut filled = 0;
+        while filled < room && self.read(table, first + filled).target(level) == Target::Empty {
+            self.write(table, first + filled, entry);
+            entry = entry.advance(1 << shift);
+            filled += 1;
+        }
+        job.virt += (filled as u64) << shift;
+        job.phys += (filled as u64) << shift;
+        filled
+    }
+
+    /// Where `virt` leads, and with which rights.
+    #[must_use]
+    pub fn translate(&self, virt: VirtAddr) -> Option<(PhysAddr, Access)> {
+        let mut table = self.root;
+        for level in (1..=ROOT_LEVEL).rev() {
+            match self.read(table, index(virt.0, level)).target(level) {
+                Target::Empty => return None,
+                Target::Table(next) => table = next,
+                Target::Leaf(base, access) => return Some((PhysAddr(base.0 + virt.0 % span(level)), access)),
+            }
+        }
+        None
+    }
+
+    /// Empties one slot of the root (512 GiB) and gives its tables back. The mapped memory itself is the
+    /// caller's. No core may use the slot, and each must drop its cached translations before it is
+    /// filled again.
+    pub fn clear_root_slot(&mut self, slot: usize, tables: &mut impl Tables) {
+        if let Target::Table(table) = self.read(self.root, slot).target(ROOT_LEVEL) {
+            self.clear(self.root, slot);
+            self.free_below(table, ROOT_LEVEL - 1, tables);
+        }
+    }
+
+    fn free_below(&mut self, table: PhysAddr, level: u8, tables: &mut impl Tables) {
+        if level > 1 {
+            for slot in 0..ENTRIES {
+                if let Target::Table(next) = self.read(table, slot).target(level) {
+                    self.free_below(next, level - 1, tables);
+                }
+            }
+        }
+        tables.free(table);
+    }
+
+    fn slot(table: PhysAddr, slot: usize) -> *mut E {
+        debug_assert!(slot < ENTRIES);
+        (table.identity().0 as *mut E).wrapping_add(slot)
+    }
+
+    fn read(&self, table: PhysAddr, slot: usize) -> E {
+        // SAFETY: `table` came from `Tables` (see `new`), `slot` is within its 512 entries.
+        unsafe { Self::slot(table, slot).read_volatile() }
+    }
+
+    fn write(&mut self, table: PhysAddr, slot: usize, entry: E) {
+        // SAFETY: as in `read`; `&mut self` makes this the only writer.
+        unsafe { Self::slot(table, slot).write_volatile(entry) }
+    }
+
+    fn clear(&mut self, table: PhysAddr, slot: usize) {
+        // SAFETY: as in `write`; all-zero is an empty entry by the contract of `Tables`.
+        unsafe { Self::slot(table, slot).cast::<u64>().write_volatile(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::HostEntry;
+    use proptest::prelude::*;
+    use std::{alloc::Layout, vec::Vec};
+
+    /// Frames from the host's heap; counts what is out.
+    #[derive(Default)]
+    struct Heap {
+        out: Vec<u64>,
+    }
+
+    const FRAME: Layout = match Layout::from_size_align(PAGE as usize, PAGE as usize) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a page is a valid layout"),
+    };
+
+    impl Tables for Heap {
+        fn allocate(&mut self) -> Option<PhysAddr> {
+            // SAFETY: the layout has a size.
+            let address = unsafe { std::alloc::alloc_zeroed(FRAME) } as u64;
+            self.out.push(address);
+            Some(PhysAddr(address))
+        }
+        fn free(&mut self, table: PhysAddr) {
+            self.out.retain(|&a| a != table.0);
+            // SAFETY: allocated above with the same layout and freed once (`retain` found it).
+            unsafe { std::alloc::dealloc(table.0 as *mut u8, FRAME) }
+        }
+    }
+
+    fn space(heap: &mut Heap) -> AddressSpace<HostEntry> {
+        // SAFETY: the heap's frames are exclusive and reachable at their address.
+        unsafe { AddressSpace::new(3, heap) }.expect("the heap never ends")
+    }
+
+    #[test]
+    fn every_page_of_a_mapping_translates_and_its_neighbours_do_not() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        let (virt, phys, pages) = (0x80_001f_e000, 0x1fe000, 1029);
+        space
+            .map(VirtAddr(virt), PhysRange::new(phys, pages * PAGE), Access::engine(true, false), &mut heap)
+            .expect("free space");
+        for page in 0..pages {
+            let found = space.translate(VirtAddr(virt + page * PAGE + 5));
+            assert_eq!(found, Some((PhysAddr(phys + page * PAGE + 5), Access::engine(true, false))));
+        }
+        assert_eq!(space.translate(VirtAddr(virt - 1)), None);
+        assert_eq!(space.translate(VirtAddr(virt + pages * PAGE)), None);
+        // 4 KiB head and tail around two 2 MiB pages: root, one level 3, one level 2, two level 1.
+        assert_eq!(heap.out.len(), 5);
+    }
+
+    #[test]
+    fn gigabyte_pages_are_used_where_they_fit() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        space
+            .map(VirtAddr(1 << 39), PhysRange::new(0, 4 << 30), Access::engine(false, false), &mut heap)
+            .expect("free space");
+        assert_eq!(heap.out.len(), 2);
+        assert!(space.translate(VirtAddr((1 << 39) + (3 << 30) + 77)).is_some());
+    }
+
+    #[test]
+    fn what_is_mapped_is_never_overwritten() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        let range = PhysRange::new(0x20_0000, 0x20_0000);
+        space.map(VirtAddr(0x20_0000), range, Access::KERNEL_CODE, &mut heap).expect("free space");
+        let again = space.map(VirtAddr(0x20_3000), PhysRange::new(0, PAGE), Access::KERNEL_DATA, &mut heap);
+        assert_eq!(again, Err(MapError::Occupied(VirtAddr(0x20_3000))));
+        assert_eq!(space.map(VirtAddr(1), range, Access::KERNEL_DATA, &mut heap), Err(MapError::Misaligned));
+    }
+
+    #[test]
+    fn clearing_a_slot_returns_every_table() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        space.map(VirtAddr(PAGE), PhysRange::new(0, PAGE), Access::KERNEL_DATA, &mut heap).expect("free");
+        let before = heap.out.len();
+        for start in [1u64 << 39, (1 << 39) + (5 << 30), (1 << 40) - PAGE] {
+            space
+                .map(VirtAddr(start), PhysRange::new(0x5000, PAGE), Access::engine(false, true), &mut heap)
+                .expect("free");
+        }
+        assert!(heap.out.len() > before);
+        space.clear_root_slot(1, &mut heap);
+        assert_eq!(heap.out.len(), before);
+        assert_eq!(space.translate(VirtAddr(1 << 39)), None);
+        assert!(space.translate(VirtAddr(PAGE)).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn translation_is_the_mapping(virt in 0u64..1 << 20, phys in 0u64..1 << 20, pages in 1u64..3000) {
+            let mut heap = Heap::default();
+            let mut space = space(&mut heap);
+            let range = PhysRange::new(phys * PAGE, pages * PAGE);
+            space.map(VirtAddr(virt * PAGE), range, Access::KERNEL_DATA, &mut heap).expect("free space");
+            for page in [0, pages / 2, pages - 1] {
+                let found = space.translate(VirtAddr((virt + page) * PAGE));
+                prop_assert_eq!(found, Some((PhysAddr((phys + page) * PAGE), Access::KERNEL_DATA)));
+            }
+            prop_assert_eq!(space.translate(VirtAddr((virt + pages) * PAGE)), None);
+        }
+    }
+}

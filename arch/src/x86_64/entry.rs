@@ -1,0 +1,166 @@
+//! First instructions: of the boot core, entered by PVH in 32-bit protected mode, and of the others, entered by
+//! a start-up command in real mode.
+//!
+//! PVH: Xen's `docs/misc/pvh.pandoc`; the note leads the loader to `pvh_entry`, EBX holds the start information.
+//! The board provides `board_main(start_info, counter)`.
+
+use super::features::{CR0, CR4, EFER};
+use super::segments::{CODE_0, DATA_0};
+use crate::PhysAddr;
+use crate::contract::StartRecord;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Page below 1 MiB that secondary cores start in; the board reserves it.
+pub const TRAMPOLINE: PhysAddr = PhysAddr(0x8000);
+
+/// Bytes of the stack that the boot core uses until it has its own.
+const BOOT_STACK: usize = 0x8000;
+
+global_asm!(
+    // Name "Xen", type 18 (XEN_ELFNOTE_PHYS32_ENTRY), an 8-byte descriptor: QEMU reads 8 for a 64-bit ELF.
+    ".section .note.pvh, \"a\", @note",
+    ".balign 4",
+    ".long 4, 8, 18",
+    ".asciz \"Xen\"",
+    ".quad pvh_entry",
+    // Boot tables: the first 4 GiB at their own addresses, in 2 MiB pages, with all rights. The kernel replaces
+    // them as soon as it knows the machine; secondary cores pass through them.
+    ".section .data.boot, \"aw\", @progbits",
+    ".balign 4096",
+    "boot_root: .quad boot_level3 + 3",
+    ".fill 511, 8, 0",
+    "boot_level3: .quad boot_level2 + 0x0003, boot_level2 + 0x1003, boot_level2 + 0x2003, boot_level2 + 0x3003",
+    ".fill 508, 8, 0",
+    "boot_level2:",
+    ".set page, 0",
+    ".rept 2048",
+    ".quad page * 0x200000 + 0x83",
+    ".set page, page + 1",
+    ".endr",
+    "boot_descriptors: .quad 0, 0, {code}, {data}",
+    "boot_descriptors_pointer: .word 31",
+    ".long boot_descriptors",
+    ".long 0",
+    // The lowest thing in .data: an overflow runs into constants, which are read-only.
+    ".section .data.boot_stack, \"aw\", @nobits",
+    ".balign 4096",
+    ".skip {boot_stack}",
+    "boot_stack_top:",
+    ".section .text.boot, \"ax\", @progbits",
+    ".code32",
+    ".global pvh_entry",
+    "pvh_entry:",
+    "cli",
+    "cld",
+    "rdtsc",
+    "mov esi, eax",
+    "mov ebp, edx",
+    "mov edi, ebx",
+    "mov eax, offset boot_root",
+    "mov cr3, eax",
+    "mov eax, {cr4}",
+    "mov cr4, eax",
+    "mov ecx, 0xc0000080",
+    "rdmsr",
+    "or eax, {efer}",
+    "wrmsr",
+    "mov eax, {cr0}",
+    "mov cr0, eax",
+    "lgdt [boot_descriptors_pointer]",
+    // A far jump to 64-bit code: the assembler has no such form in Intel syntax.
+    ".byte 0xea",
+    ".long boot_long",
+    ".word 0x10",
+    ".code64",
+    "boot_long:",
+    "mov eax, 0x18",
+    "mov ds, eax",
+    "mov es, eax",
+    "mov ss, eax",
+    "mov rsp, offset boot_stack_top",
+    "mov edi, edi",
+    "mov esi, esi",
+    "shl rbp, 32",
+    "or rsi, rbp",
+    "xor ebp, ebp",
+    "call board_main",
+    "ud2",
+    // Copied to the trampoline page. From real mode to long mode in one step; CS is the page, IP 0.
+    ".code16",
+    "trampoline_start:",
+    "cli",
+    "cld",
+    "mov ax, cs",
+    "mov ds, ax",
+    "lgdtd [trampoline_pointer_offset]",
+    "mov eax, {cr4}",
+    "mov cr4, eax",
+    "mov eax, offset boot_root",
+    "mov cr3, eax",
+    "mov ecx, 0xc0000080",
+    "rdmsr",
+    "or eax, {efer}",
+    "wrmsr",
+    "mov eax, {cr0}",
+    "mov cr0, eax",
+    ".byte 0x66, 0xea",
+    ".long secondary_long",
+    ".word 0x10",
+    "trampoline_pointer: .word 31",
+    ".long boot_descriptors",
+    "trampoline_end:",
+    ".set trampoline_pointer_offset, trampoline_pointer - trampoline_start",
+    ".code64",
+    "secondary_long:",
+    "mov eax, 0x18",
+    "mov ds, eax",
+    "mov es, eax",
+    "mov ss, eax",
+    // Takes the record; a core that comes after it was given up finds none and halts.
+    "xor eax, eax",
+    "xchg rax, [{record}]",
+    "test rax, rax",
+    "jz 2f",
+    "mov rcx, [rax + 24]",
+    "mov cr3, rcx",
+    "mov rsp, [rax]",
+    "mov rdi, [rax + 16]",
+    "xor ebp, ebp",
+    "call [rax + 8]",
+    "2: hlt",
+    "jmp 2b",
+    ".section .text",
+    code = const CODE_0,
+    data = const DATA_0,
+    boot_stack = const BOOT_STACK,
+    cr4 = const CR4,
+    efer = const EFER,
+    cr0 = const CR0,
+    record = sym RECORD,
+);
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_end: u8;
+}
+
+/// Address of the record of the core that is being started; 0 when none is.
+static RECORD: AtomicU64 = AtomicU64::new(0);
+
+/// Lays the trampoline and the record out for the next core.
+///
+/// # Safety
+/// The trampoline page is reserved; no other core is being started.
+pub unsafe fn publish(record: &'static StartRecord) {
+    let start = &raw const trampoline_start;
+    let length = &raw const trampoline_end as usize - start as usize;
+    // SAFETY: the page is ours (caller) and mapped writable; the trampoline is shorter than a page.
+    unsafe { core::ptr::copy_nonoverlapping(start, TRAMPOLINE.identity().0 as *mut u8, length) }
+    RECORD.store(record as *const StartRecord as u64, Ordering::SeqCst);
+}
+
+/// Takes back a record that no core has taken.
+pub fn withdraw() {
+    RECORD.store(0, Ordering::SeqCst);
+}

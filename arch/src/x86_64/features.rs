@@ -1,0 +1,42 @@
+//! What a core has and what must be switched on, the same on every core.
+
+use super::io::cpuid;
+use core::arch::asm;
+
+/// CR0: protection, monitor co-processor, numeric error, write protect, paging (2.5). EM and TS stay clear,
+/// so that the engine's vector instructions never trap.
+pub const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31;
+/// CR4: PAE, OSFXSR, OSXMMEXCPT (2.5).
+pub const CR4: u64 = 1 << 5 | 1 << 9 | 1 << 10;
+/// CR4.OSXSAVE (2.5).
+const CR4_OSXSAVE: u64 = 1 << 18;
+/// EFER: long mode enable, no-execute enable (SDM volume 4, table 2-2).
+pub const EFER: u32 = 1 << 8 | 1 << 11;
+/// XCR0: x87, SSE, AVX, and the three AVX-512 parts (13.3).
+const VECTOR_STATE: u32 = 0b1110_0111;
+
+/// Switches the vector units on for the engine.
+pub fn enable() {
+    let has_xsave = cpuid(1, 0).ecx & 1 << 26 != 0;
+    let cr4 = if has_xsave { CR4 | CR4_OSXSAVE } else { CR4 };
+    // SAFETY: the bits that entry set stay; OSXSAVE is set only where XSAVE exists.
+    unsafe { asm!("mov cr4, {}", in(reg) cr4, options(nostack, preserves_flags)) }
+    if has_xsave {
+        let components = cpuid(0xd, 0).eax & VECTOR_STATE;
+        // SAFETY: all components are supported, x87 is among them, and the AVX-512 parts come together (13.3).
+        unsafe {
+            asm!("xsetbv", in("ecx") 0, in("eax") components, in("edx") 0, options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// Largest page-table leaf: 3 (1 GiB) where CPUID.80000001H:EDX[26] says so, else 2 (2 MiB).
+#[must_use]
+pub fn largest_leaf() -> u8 {
+    if cpuid(0x8000_0001, 0).edx & 1 << 26 != 0 { 3 } else { 2 }
+}
+
+/// Whether a hypervisor announces itself (CPUID.1:ECX[31]).
+pub fn has_hypervisor() -> bool {
+    cpuid(1, 0).ecx & 1 << 31 != 0
+}

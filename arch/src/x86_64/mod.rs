@@ -1,0 +1,129 @@
+//! x86_64, from Westmere-class hardware on (long mode, NX). Section numbers are of Intel's Software Developer's
+//! Manual (SDM), volume 3, unless another document is named.
+//!
+//! Ring 0 keeps to baseline integer instructions: some hypervisors emulate ring 0 and know no others.
+
+mod apic;
+mod clock;
+mod context;
+mod entry;
+mod features;
+mod io;
+mod ioapic;
+mod paging;
+mod segments;
+mod traps;
+
+pub use apic::REGISTERS as LOCAL_APIC;
+pub use clock::{Source as ClockSource, calibrate};
+pub use entry::TRAMPOLINE;
+pub use features::largest_leaf;
+pub use io::{inb, outb};
+pub use ioapic::{Line, route};
+pub use segments::CoreState;
+pub use traps::DEVICE_VECTORS;
+
+use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::{HwCpuId, PhysAddr};
+use core::arch::asm;
+use x86_64::registers::model_specific::Msr;
+
+/// See [`Architecture`].
+pub struct X86_64;
+
+/// IA32_GS_BASE (SDM volume 4, table 2-2).
+const GS_BASE: Msr = Msr::new(0xc000_0101);
+
+impl Architecture for X86_64 {
+    const NAME: &'static str = "x86_64";
+    type CoreState = CoreState;
+    type Entry = paging::Entry;
+
+    unsafe fn init_core(local: &'static CoreLocal) {
+        features::enable();
+        segments::load(local);
+        traps::load();
+        let mut gs_base = GS_BASE;
+        // SAFETY: ring 0 reaches memory through GS only in `core_local`, which expects this block.
+        unsafe { gs_base.write(local.self_address.0) }
+        apic::init_core();
+    }
+
+    fn core_local() -> &'static CoreLocal {
+        assert!(Self::core_is_initialised(), "per-CPU data is used after the core's initialisation");
+        let address: u64;
+        // SAFETY: GS base points to this core's block (the assertion), whose first word is its own address.
+        unsafe { asm!("mov {}, gs:[0]", out(reg) address, options(nostack, readonly, preserves_flags)) }
+        // SAFETY: blocks are never freed.
+        unsafe { &*(address as *const CoreLocal) }
+    }
+
+    fn core_is_initialised() -> bool {
+        segments::task_register() != 0
+    }
+
+    fn hardware_id() -> HwCpuId {
+        apic::id()
+    }
+
+    unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
+        // SAFETY: passed on to the caller.
+        unsafe { entry::publish(record) };
+        apic::start(record.local.hardware, TRAMPOLINE)
+    }
+
+    fn abandon_core(hardware: HwCpuId) {
+        entry::withdraw();
+        apic::reset(hardware);
+    }
+
+    fn send_ipi(target: HwCpuId) {
+        apic::send(target, traps::IPI_VECTOR);
+    }
+
+    fn wait_for_interrupt() {
+        // SAFETY: the instruction after `sti` runs before any interrupt is taken (SDM volume 2, STI), so that an
+        // interrupt that is pending already ends the `hlt`. Handlers keep to the kernel's rules.
+        unsafe { asm!("sti", "hlt", "cli", options(nostack)) }
+    }
+
+    fn halt() -> ! {
+        loop {
+            // SAFETY: with interrupts off the core stands still; that is asked for.
+            unsafe { asm!("cli", "hlt", options(nomem, nostack)) }
+        }
+    }
+
+    fn counter() -> u64 {
+        clock::counter()
+    }
+
+    fn counter_hz() -> u64 {
+        clock::RATE.get()
+    }
+
+    fn set_timer(deadline: Option<u64>) {
+        apic::set_timer(deadline);
+    }
+
+    unsafe fn enter_user(start: &UserStart) -> ! {
+        // SAFETY: passed on to the caller.
+        unsafe { context::enter_user(start) }
+    }
+
+    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+        // SAFETY: passed on to the caller.
+        unsafe { context::restart_stack(entry) }
+    }
+
+    unsafe fn load_root(root: PhysAddr) {
+        // SAFETY: the caller's tables map the kernel; no global pages exist, so the write drops every
+        // cached translation (4.10.4.1).
+        unsafe { asm!("mov cr3, {}", in(reg) root.0, options(nostack, preserves_flags)) }
+    }
+
+    fn publish_tables() {
+        // The table walker is coherent with the stores of its core, and an entry that was not present is not
+        // cached (4.10.2.3).
+    }
+}

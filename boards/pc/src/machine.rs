@@ -1,0 +1,78 @@
+//! The machine as a whole: which one it is, how it ends.
+
+use crate::serial::SERIAL;
+use core::arch::asm;
+use embodios_abi::ExitStatus;
+use embodios_arch::x86_64::{inb, outb};
+use embodios_arch::{Arch, Architecture};
+use embodios_kernel::{Board, Console};
+
+/// QEMU's `isa-debug-exit` device, as `cargo xtask` configures it.
+const EXIT_PORT: u16 = 0xf4;
+/// PCI configuration address and data (PCI 3.0, 3.2.2.3.2).
+const PCI_ADDRESS: u16 = 0xcf8;
+const PCI_DATA: u16 = 0xcfc;
+/// Keyboard controller's command port; 0xfe pulses the reset line. It reads 0xff where there is none.
+const KEYBOARD: u16 = 0x64;
+/// Reset control register of Intel chip sets.
+const RESET_CONTROL: u16 = 0xcf9;
+
+/// See the module.
+pub struct Pc;
+
+/// The machine's name, told by its host bridge.
+pub fn name() -> &'static str {
+    // SAFETY: reading the host bridge's identification changes nothing; where there is no PCI the port floats.
+    let identification = unsafe {
+        out32(PCI_ADDRESS, 0x8000_0000);
+        in32(PCI_DATA)
+    };
+    match identification {
+        0x29c0_8086 => "q35",
+        0x1237_8086 => "pc",
+        u32::MAX => "microvm",
+        _ => "pc-compatible",
+    }
+}
+
+/// # Safety
+/// As for [`outb`].
+unsafe fn out32(port: u16, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags)) }
+}
+
+/// # Safety
+/// As for [`outb`].
+unsafe fn in32(port: u16) -> u32 {
+    let value;
+    // SAFETY: the caller's promise.
+    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nostack, preserves_flags)) }
+    value
+}
+
+impl Board for Pc {
+    fn console(&self) -> &dyn Console {
+        &SERIAL
+    }
+
+    fn power_off(&self, status: ExitStatus) -> ! {
+        // SAFETY: ends the emulator; on a machine without the device nothing listens there.
+        unsafe { out32(EXIT_PORT, status.code()) }
+        SERIAL.write(b"it is now safe to switch off\n");
+        Arch::halt()
+    }
+
+    fn reboot(&self) -> ! {
+        // SAFETY: resets the machine, one way or the other.
+        unsafe {
+            if inb(KEYBOARD) != 0xff {
+                outb(KEYBOARD, 0xfe);
+            }
+            outb(RESET_CONTROL, 6);
+            // Without either device: a fault with no descriptors to deliver it resets the processor.
+            let nothing = [0u16; 5];
+            asm!("lidt [{}]", "ud2", in(reg) &nothing, options(noreturn))
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What the image carries besides the kernel: the engine program and the built-in model.
+
+/// Bytes on a page boundary, so that they can be mapped where they are.
+#[repr(C, align(4096))]
+struct Paged<T: ?Sized>(T);
+
+static ENGINE_FILE: &Paged<[u8]> = &Paged(*include_bytes!(env!("EMBODIOS_ENGINE")));
+static MODEL_FILE: &Paged<[u8]> =
+    &Paged(*include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf"));
+
+/// The engine's ELF file.
+pub fn engine() -> &'static [u8] {
+    &ENGINE_FILE.0
+}
+
+/// Name of the built-in model.
+pub const MODEL_NAME: &str = "tinystory-1.3M-q8_0.gguf";
+
+/// Its GGUF file.
+pub fn model() -> &'static [u8] {
+    &MODEL_FILE.0
+}

@@ -1,0 +1,103 @@
+//! The first serial port: a 16550 (National Semiconductor PC16550D data sheet) at port 0x3f8.
+//!
+//! Bytes go out in bursts of the transmit FIFO's size: under a hypervisor every port access is an exit, and this
+//! needs one and a sixteenth a byte.
+
+use core::arch::asm;
+use embodios_arch::x86_64::{DEVICE_VECTORS, Line, inb, outb, route};
+use embodios_board_pc::madt::{IoApic, Topology};
+use embodios_kernel::{Console, CpuId, HwCpuId};
+use spin::Once;
+
+const PORT: u16 = 0x3f8;
+const INTERRUPT_ENABLE: u16 = PORT + 1;
+const FIFO_CONTROL: u16 = PORT + 2;
+const LINE_CONTROL: u16 = PORT + 3;
+const MODEM_CONTROL: u16 = PORT + 4;
+const LINE_STATUS: u16 = PORT + 5;
+/// Line status: a byte was received; the transmit FIFO is empty.
+const RECEIVED: u8 = 1;
+const TRANSMIT_EMPTY: u8 = 1 << 5;
+/// Bytes the transmit FIFO takes when it is empty.
+const FIFO: usize = 16;
+/// How often the status is read before a transmitter that never empties is taken for absent.
+const PATIENCE: u32 = 100_000;
+
+/// The port and where its interrupt goes.
+pub struct Serial {
+    topology: Once<Topology>,
+}
+
+/// The only one.
+pub static SERIAL: Serial = Serial { topology: Once::new() };
+
+impl Serial {
+    /// 8 bits, no parity, one stop bit, FIFOs on. The speed stays as firmware set it.
+    pub fn init(&self) {
+        // SAFETY: the ports are the serial port's, which only this module uses.
+        unsafe {
+            outb(INTERRUPT_ENABLE, 0);
+            outb(LINE_CONTROL, 3);
+            outb(FIFO_CONTROL, 7);
+            // DTR, RTS, and OUT2, which lets the interrupt through on a PC.
+            outb(MODEM_CONTROL, 0x0b);
+        }
+    }
+
+    /// Remembers how the interrupt reaches a core.
+    pub fn set_routing(&self, topology: Topology) {
+        self.topology.call_once(|| topology);
+    }
+
+    fn burst(&self, bytes: &[u8]) {
+        for _ in 0..PATIENCE {
+            // SAFETY: as in `init`.
+            if unsafe { inb(LINE_STATUS) } & TRANSMIT_EMPTY != 0 {
+                break;
+            }
+        }
+        // SAFETY: as in `init`; reads `bytes` only.
+        unsafe {
+            asm!(
+                "rep outsb",
+                in("dx") PORT,
+                inout("rsi") bytes.as_ptr() => _,
+                inout("rcx") bytes.len() => _,
+                options(nostack, readonly),
+            );
+        }
+    }
+}
+
+impl Console for Serial {
+    fn write(&self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let (text, end) = match line.split_last() {
+                Some((b'\n', text)) => (text, &b"\r\n"[..]),
+                _ => (line, &[][..]),
+            };
+            text.chunks(FIFO).chain(end.chunks(FIFO)).for_each(|piece| self.burst(piece));
+        }
+    }
+
+    fn read(&self) -> Option<u8> {
+        // SAFETY: as in `init`.
+        unsafe { (inb(LINE_STATUS) & RECEIVED != 0).then(|| inb(PORT)) }
+    }
+
+    fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
+        let Some((topology, line)) = self.topology.get().and_then(|t| Some((t, t.serial?))) else { return };
+        let line = Line { number: line.number, active_low: line.active_low, level: line.level };
+        let leads = |controller: &IoApic| {
+            // SAFETY: firmware names the controller, the kernel mapped it as a device, and only this call uses it.
+            unsafe {
+                route(controller.registers, controller.first_line, line, *DEVICE_VECTORS.start(), hardware)
+            }
+        };
+        if !topology.io_apics.iter().any(leads) {
+            log::error!("no I/O APIC takes the console's interrupt line {} to core {hardware}", line.number);
+        }
+        // SAFETY: as in `init`; bit 0 is "received data available".
+        unsafe { outb(INTERRUPT_ENABLE, 1) }
+    }
+}

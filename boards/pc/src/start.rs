@@ -1,0 +1,135 @@
+//! From the first Rust instruction to the kernel: firmware's words become a [`BootInfo`].
+
+use crate::machine::{self, Pc};
+use crate::payload;
+use crate::pvh::StartInfo;
+use crate::serial::SERIAL;
+use embodios_abi::ExitStatus;
+use embodios_arch::paging::PAGE;
+use embodios_arch::x86_64::{LOCAL_APIC, TRAMPOLINE, calibrate, largest_leaf};
+use embodios_arch::{Arch, Architecture};
+use embodios_board_pc::madt::{self, MAX_CORES, Topology};
+use embodios_kernel::board::Image;
+use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysAddr, PhysRange, command_line};
+use heapless::Vec;
+use spin::{Mutex, MutexGuard};
+
+unsafe extern "C" {
+    static image_text: u8;
+    static image_rodata: u8;
+    static image_data: u8;
+    static image_end: u8;
+}
+
+static PC: Pc = Pc;
+static CORES: Mutex<Vec<HwCpuId, MAX_CORES>> = Mutex::new(Vec::new());
+
+/// Memory below this belongs to firmware and to the trampoline; the image begins here.
+const LOW_MEMORY: u64 = 0x20_0000;
+/// Bytes of an I/O APIC's registers.
+const IO_APIC_BYTES: u64 = 0x1000;
+/// 8259 interrupt controllers' mask ports.
+const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
+
+/// Ends the machine before there is a kernel.
+fn refuse(reason: &str) -> ! {
+    SERIAL.write(b"cannot boot: ");
+    SERIAL.write(reason.as_bytes());
+    SERIAL.write(b"\n");
+    PC.power_off(ExitStatus::Failure)
+}
+
+/// Called by the architecture's entry code on the boot stack and boot tables.
+#[unsafe(no_mangle)]
+extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
+    SERIAL.init();
+    // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
+    let Some(start) = (unsafe { StartInfo::at(start_info) }) else { refuse("not entered by PVH version 1") };
+    let Ok(line) = core::str::from_utf8(start.command_line_bytes()) else {
+        refuse("the command line is not UTF-8")
+    };
+    if start.rsdp() == 0 {
+        refuse("this machine has no ACPI, which is where its cores are listed (QEMU: do not pass acpi=off)");
+    }
+    if calibrate().is_none() {
+        refuse("no source tells the rate of the time-stamp counter");
+    }
+    for port in PIC_MASKS {
+        // SAFETY: masks the old interrupt controllers, which nothing uses.
+        unsafe { embodios_arch::x86_64::outb(port, 0xff) }
+    }
+    let cores: &'static mut Vec<HwCpuId, MAX_CORES> = MutexGuard::leak(CORES.lock());
+    // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
+    let topology = match unsafe { madt::find(start.rsdp(), Arch::hardware_id(), cores) } {
+        Ok(topology) => topology,
+        Err(reason) => refuse(reason),
+    };
+    let mut boot = BootInfo {
+        machine: machine::name(),
+        memory: Vec::new(),
+        reserved: Vec::new(),
+        devices: Vec::new(),
+        image: image(),
+        command_line: line,
+        modules: Vec::new(),
+        engine: payload::engine(),
+        cores,
+        entry_counter,
+        largest_leaf: largest_leaf(),
+    };
+    if !describe(start, &topology, &mut boot) || topology.left_out > 0 {
+        refuse(
+            "firmware lists more memory regions, modules, cores or controllers than a boot description holds",
+        );
+    }
+    SERIAL.set_routing(topology.clone());
+    // SAFETY: `boot` is what firmware said; everything it names is reserved and stays.
+    unsafe { embodios_kernel::start(&PC, &boot) }
+}
+
+fn image() -> Image {
+    let range = |start: *const u8, end: *const u8| PhysRange {
+        start: PhysAddr(start as u64),
+        end: PhysAddr(end as u64),
+    };
+    Image {
+        text: range(&raw const image_text, &raw const image_rodata),
+        rodata: range(&raw const image_rodata, &raw const image_data),
+        data: range(&raw const image_data, &raw const image_end),
+    }
+}
+
+/// Fills the lists; false when one is too short.
+fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>) -> bool {
+    let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
+    let low = PhysRange::new(0, LOW_MEMORY);
+    let above = |region: PhysRange| PhysRange { start: region.start.max(low.end), end: region.end };
+    let mut regions = start.memory().map(above).filter(|region| region.length() > 0);
+    let mut complete = regions.all(|region| boot.memory.push(region).is_ok());
+    // Some machines put what they hand over into low memory, and list little of that as memory. Only the pages in
+    // use are mapped.
+    for range in start.ranges().into_iter().chain([PhysRange::new(TRAMPOLINE.0, PAGE)]) {
+        let pages = range.widen(PAGE);
+        for page in (pages.start.0..pages.end.0).step_by(PAGE as usize) {
+            let page = PhysRange::new(page, PAGE);
+            let is_listed =
+                boot.memory.iter().any(|region| region.start <= page.start && page.end <= region.end);
+            complete &= is_listed || boot.memory.push(page).is_ok();
+        }
+    }
+    let reserved = [low, image].into_iter().chain(start.ranges()).chain(start.modules());
+    for range in reserved.filter(|range| range.length() > 0) {
+        complete &= boot.reserved.push(range).is_ok();
+    }
+    complete &= boot.devices.push(PhysRange::new(LOCAL_APIC.0, 0x1000)).is_ok();
+    for controller in &topology.io_apics {
+        complete &= boot.devices.push(PhysRange::new(controller.registers.0, IO_APIC_BYTES)).is_ok();
+    }
+    let name = command_line::value(boot.command_line, "module").unwrap_or("module");
+    for range in start.modules() {
+        complete &= boot.modules.push(Module { name, range }).is_ok();
+    }
+    let model = payload::model();
+    let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);
+    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in }).is_ok()
+}

@@ -1,0 +1,103 @@
+//! The PL011 serial port (Arm DDI 0183): polled output, interrupt-driven input.
+//!
+//! Its functions take no lock: the kernel makes writers take turns, and a panic must get its words out
+//! whoever held the port. Line speed stays as firmware set it.
+
+use core::fmt;
+use embodios_arch::aarch64::gic;
+use embodios_kernel::{Console, CpuId, HwCpuId, PhysRange};
+
+/// Register offsets.
+mod register {
+    pub const DR: u64 = 0x00;
+    pub const FR: u64 = 0x18;
+    pub const LCR_H: u64 = 0x2c;
+    pub const CR: u64 = 0x30;
+    pub const IMSC: u64 = 0x38;
+    pub const ICR: u64 = 0x44;
+}
+
+/// FR: nothing received.
+const RECEIVE_EMPTY: u32 = 1 << 4;
+/// FR: no room to send.
+const TRANSMIT_FULL: u32 = 1 << 5;
+/// LCR_H: FIFOs on, eight bits.
+const FIFOS_EIGHT_BITS: u32 = 1 << 4 | 3 << 5;
+/// CR: port, transmitter and receiver on.
+const ENABLED: u32 = 1 | 1 << 8 | 1 << 9;
+/// IMSC: bytes have arrived (RXIM), or wait in a FIFO that does not fill up (RTIM).
+const RECEIVED: u32 = 1 << 4 | 1 << 6;
+/// ICR: all of them.
+const ALL: u32 = 0x7ff;
+
+/// A serial port.
+pub struct Pl011 {
+    base: u64,
+    interrupt: u32,
+}
+
+impl Pl011 {
+    /// Turns the port on.
+    ///
+    /// # Safety
+    /// `registers` are those of a PL011, mapped as device memory; `interrupt` is its interrupt id.
+    pub unsafe fn new(registers: PhysRange, interrupt: u32) -> Self {
+        let port = Self { base: registers.start.identity().0, interrupt };
+        port.write_register(register::CR, 0);
+        port.write_register(register::IMSC, 0);
+        port.write_register(register::ICR, ALL);
+        port.write_register(register::LCR_H, FIFOS_EIGHT_BITS);
+        port.write_register(register::CR, ENABLED);
+        port
+    }
+
+    fn read_register(&self, offset: u64) -> u32 {
+        // SAFETY: `new`'s caller promised the registers; reading one takes at most a received byte.
+        unsafe { ((self.base + offset) as *const u32).read_volatile() }
+    }
+
+    fn write_register(&self, offset: u64, value: u32) {
+        // SAFETY: as in `read_register`; the port reaches no memory by itself.
+        unsafe { ((self.base + offset) as *mut u32).write_volatile(value) }
+    }
+}
+
+impl Console for Pl011 {
+    fn write(&self, bytes: &[u8]) {
+        for &byte in bytes {
+            while self.read_register(register::FR) & TRANSMIT_FULL != 0 {
+                core::hint::spin_loop();
+            }
+            self.write_register(register::DR, u32::from(byte));
+        }
+    }
+
+    fn read(&self) -> Option<u8> {
+        let empty = self.read_register(register::FR) & RECEIVE_EMPTY != 0;
+        // Bits above the byte tell of line errors; a byte received badly is still shown.
+        (!empty).then(|| self.read_register(register::DR) as u8)
+    }
+
+    fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
+        gic::enable_device(self.interrupt, hardware);
+        self.write_register(register::IMSC, RECEIVED);
+    }
+}
+
+/// For messages before the kernel runs.
+pub struct Lines<'a>(pub &'a Pl011);
+
+impl fmt::Write for Lines<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            match part.strip_suffix('\n') {
+                Some(line) => {
+                    self.0.write(line.as_bytes());
+                    self.0.write(b"\r\n");
+                }
+                None => self.0.write(part.as_bytes()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! From the first Rust function to the kernel: the device tree becomes a [`BootInfo`].
+
+use crate::image;
+use crate::pl011::{Lines, Pl011};
+use board_virt::{Conduit, Cores, Gic, Machine, module_name};
+use core::fmt::{self, Write};
+use embodios_abi::ExitStatus;
+use embodios_arch::aarch64::{self, GicDescription, psci, semihosting};
+use embodios_arch::{Arch, Architecture};
+use embodios_kernel::board::MAX_RESERVED;
+use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysRange};
+use heapless::Vec;
+use spin::{Mutex, MutexGuard, Once};
+
+/// Where the serial port has been on every version of this machine, for want of a tree that says so.
+const USUAL_SERIAL: PhysRange = PhysRange::new(0x0900_0000, 0x1000);
+/// Its interrupt id there.
+const USUAL_SERIAL_INTERRUPT: u32 = 33;
+
+/// First word of a device tree, and the most it may measure (Linux `Documentation/arch/arm64/booting.rst`).
+const TREE_MAGIC: u32 = 0xd00d_feed;
+const MAX_TREE: usize = 2 << 20;
+
+struct Virt {
+    console: Pl011,
+}
+
+static BOARD: Once<Virt> = Once::new();
+static CORES: Mutex<Cores> = Mutex::new(Cores::new());
+
+impl Board for Virt {
+    fn console(&self) -> &dyn Console {
+        &self.console
+    }
+
+    fn power_off(&self, status: ExitStatus) -> ! {
+        semihosting::exit(status.process_status());
+        psci::system_off()
+    }
+
+    fn reboot(&self) -> ! {
+        psci::system_reset()
+    }
+}
+
+/// Called by the architecture's entry code.
+#[unsafe(no_mangle)]
+extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
+    // SAFETY: firmware hands over a device tree or 0; memory is identity-mapped.
+    let tree = match unsafe { tree_at(device_tree) } {
+        Ok(tree) => tree,
+        Err(message) => refuse(format_args!("{message} (x0 = {device_tree:#x})")),
+    };
+    let cores: &'static mut Cores = MutexGuard::leak(CORES.lock());
+    let machine = match Machine::read(tree, Arch::hardware_id(), cores) {
+        Ok(machine) => machine,
+        Err(error) => refuse(format_args!("{error}")),
+    };
+    // SAFETY: the tree says that the port is there.
+    let console = unsafe { Pl011::new(machine.serial.registers, machine.serial.interrupt) };
+    let board = BOARD.call_once(|| Virt { console });
+    let conduit = machine.conduit.map(|conduit| match conduit {
+        Conduit::Hvc => aarch64::Conduit::Hvc,
+        Conduit::Smc => aarch64::Conduit::Smc,
+    });
+    let gic = match machine.gic {
+        Gic::V2 { distributor, cpu_interface } => GicDescription::V2 { distributor, cpu_interface },
+        Gic::V3 { distributor, redistributors } => GicDescription::V3 { distributor, redistributors },
+    };
+    // SAFETY: the tree says so, and nothing ran before.
+    if let Err(error) = unsafe { aarch64::initialise(gic, conduit) } {
+        refuse(format_args!("{error}"));
+    }
+    for (core, why) in &cores.refused {
+        say(&board.console, format_args!("core {core} is not used: {why}"));
+    }
+    let boot = match describe(&machine, &cores.usable, tree, entry_counter) {
+        Ok(boot) => boot,
+        Err(what) => refuse(format_args!("no room for the {what} of this machine")),
+    };
+    // SAFETY: the boot description is what firmware said; all it names is reserved and stays.
+    unsafe { embodios_kernel::start(board, &boot) }
+}
+
+/// The device tree at this address.
+///
+/// # Safety
+/// Bytes at the address may be read, as many as a tree there says it has.
+unsafe fn tree_at(address: u64) -> Result<&'static [u8], &'static str> {
+    if address == 0 {
+        return Err("firmware left no device tree; the kernel has to be loaded as a raw Image");
+    }
+    if !address.is_multiple_of(8) {
+        return Err("the device tree is not aligned to 8 bytes");
+    }
+    // SAFETY: by the caller; the header's words are aligned.
+    let [magic, size] = unsafe { (address as *const [u32; 2]).read() }.map(u32::from_be);
+    if magic != TREE_MAGIC {
+        return Err("what firmware left is no device tree");
+    }
+    if size as usize > MAX_TREE {
+        return Err("the device tree is larger than 2 MiB");
+    }
+    // SAFETY: by the caller; the kernel keeps the tree reserved, so it never changes.
+    Ok(unsafe { core::slice::from_raw_parts(address as *const u8, size as usize) })
+}
+
+/// Everything in the kernel's form; fails with what there is no room for.
+fn describe(
+    machine: &Machine<'static>,
+    cores: &'static [HwCpuId],
+    tree: &'static [u8],
+    entry_counter: u64,
+) -> Result<BootInfo<'static>, &'static str> {
+    const RESERVED: &str = "reserved ranges";
+    const DEVICES: &str = "devices";
+    const MODULES: &str = "modules";
+    let mut reserved = machine.reserved.clone();
+    let mut modules = Vec::new();
+    reserved.push(PhysRange::new(tree.as_ptr() as u64, tree.len() as u64)).map_err(|_| RESERVED)?;
+    reserved.push(image::whole()).map_err(|_| RESERVED)?;
+    if let Some(range) = machine.initrd {
+        reserved.push(range).map_err(|_| RESERVED)?;
+        modules.push(Module { name: module_name(machine.command_line), range }).map_err(|_| MODULES)?;
+    }
+    modules.push(image::story_model()).map_err(|_| MODULES)?;
+    let mut devices = Vec::<PhysRange, MAX_RESERVED>::new();
+    let mut add = |range: PhysRange| devices.push(range.widen(embodios_arch::paging::PAGE));
+    add(machine.serial.registers).map_err(|_| DEVICES)?;
+    match machine.gic {
+        Gic::V2 { distributor, cpu_interface } => {
+            add(distributor).and_then(|()| add(cpu_interface)).map_err(|_| DEVICES)?;
+        }
+        Gic::V3 { distributor, redistributors } => {
+            add(distributor).map_err(|_| DEVICES)?;
+            redistributors.into_iter().flatten().try_for_each(add).map_err(|_| DEVICES)?;
+        }
+    }
+    Ok(BootInfo {
+        machine: machine.name,
+        memory: machine.memory.clone(),
+        reserved,
+        devices,
+        image: image::sections(),
+        command_line: machine.command_line,
+        modules,
+        engine: image::engine(),
+        cores,
+        entry_counter,
+        // Every implementation has 1 GiB blocks with the 4 KiB granule (Arm ARM D8.3).
+        largest_leaf: 3,
+    })
+}
+
+fn say(console: &Pl011, message: fmt::Arguments<'_>) {
+    // The port takes whatever it is given.
+    let _written = writeln!(Lines(console), "embodios: {message}");
+}
+
+/// Ends the machine before the kernel has started.
+fn refuse(message: fmt::Arguments<'_>) -> ! {
+    let board = BOARD.call_once(|| {
+        // SAFETY: this machine has a port there, and nobody uses it yet.
+        Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) } }
+    });
+    say(&board.console, message);
+    board.power_off(ExitStatus::Failure)
+}

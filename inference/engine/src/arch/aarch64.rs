@@ -1,0 +1,165 @@
+//! AArch64: `svc #0`, CNTVCT_EL0, FPCR.
+
+use core::arch::{asm, naked_asm};
+
+/// Where the kernel enters thread 0; X0: address of `EngineInfo`, SP a multiple of 16.
+#[unsafe(naked)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn _start() -> ! {
+    naked_asm!(
+        "msr fpcr, xzr",
+        "adrp x1, bss_start",
+        "add x1, x1, :lo12:bss_start",
+        "adrp x2, bss_end",
+        "add x2, x2, :lo12:bss_end",
+        "b 2f",
+        "1: str xzr, [x1], #8",
+        "2: cmp x1, x2",
+        "b.lo 1b",
+        "mov x29, xzr",
+        "bl {main}",
+        "udf #0",
+        main = sym crate::start::main_thread,
+    )
+}
+
+/// Where the kernel enters every other thread; X0: its argument, SP a multiple of 16.
+#[unsafe(naked)]
+pub extern "C" fn thread_start() -> ! {
+    naked_asm!(
+        "msr fpcr, xzr",
+        "mov x29, xzr",
+        "bl {thread}",
+        "udf #0",
+        thread = sym crate::start::thread,
+    )
+}
+
+/// An address of the kernel's identity map: the machine's memory begins at 1 GiB, the kernel lies 2 MiB
+/// higher.
+pub const KERNEL_ADDRESS: usize = 0x4020_0000;
+
+/// Makes system call `number`. Result: the result register.
+///
+/// # Safety
+/// The arguments must be what the call asks for: the kernel writes through some of them.
+pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments; the kernel keeps all other registers.
+    unsafe {
+        asm!(
+            "svc #0",
+            in("x8") number,
+            inlateout("x0") arguments[0] => result,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// The counter that all cores agree on.
+pub fn counter() -> u64 {
+    let ticks;
+    // SAFETY: the kernel opens the virtual counter to EL0. ISB keeps it from being read early (Arm ARM,
+    // D12.2.1).
+    unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+    ticks
+}
+
+/// Copies `count` bytes upwards.
+///
+/// # Safety
+/// `source` must be readable and `target` writable for `count` bytes; where they overlap, `target`
+/// must be the lower one.
+pub unsafe fn copy_up(target: *mut u8, source: *const u8, count: usize) {
+    // SAFETY: the caller vouches for both ranges. Each step loads before it stores.
+    unsafe {
+        asm!(
+            "2: subs {count}, {count}, #16",
+            "b.lo 3f",
+            "ldr {wide:q}, [{source}], #16",
+            "str {wide:q}, [{target}], #16",
+            "b 2b",
+            "3: adds {count}, {count}, #16",
+            "b.eq 5f",
+            "4: ldrb {byte:w}, [{source}], #1",
+            "strb {byte:w}, [{target}], #1",
+            "subs {count}, {count}, #1",
+            "b.ne 4b",
+            "5:",
+            count = inout(reg) count => _,
+            source = inout(reg) source => _,
+            target = inout(reg) target => _,
+            wide = out(vreg) _,
+            byte = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Copies `count` bytes downwards, the last one first.
+///
+/// # Safety
+/// As [`copy_up`], but where the ranges overlap, `target` must be the higher one.
+pub unsafe fn copy_down(target: *mut u8, source: *const u8, count: usize) {
+    // SAFETY: the caller vouches for both ranges. Each step loads before it stores.
+    unsafe {
+        asm!(
+            "2: subs {count}, {count}, #16",
+            "b.lo 3f",
+            "ldr {wide:q}, [{source}, #-16]!",
+            "str {wide:q}, [{target}, #-16]!",
+            "b 2b",
+            "3: adds {count}, {count}, #16",
+            "b.eq 5f",
+            "4: ldrb {byte:w}, [{source}, #-1]!",
+            "strb {byte:w}, [{target}, #-1]!",
+            "subs {count}, {count}, #1",
+            "b.ne 4b",
+            "5:",
+            count = inout(reg) count => _,
+            source = inout(reg) source.wrapping_add(count) => _,
+            target = inout(reg) target.wrapping_add(count) => _,
+            wide = out(vreg) _,
+            byte = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets `count` bytes to `byte`.
+///
+/// # Safety
+/// `target` must be writable for `count` bytes.
+pub unsafe fn fill(target: *mut u8, byte: u8, count: usize) {
+    // SAFETY: the caller vouches for the range.
+    unsafe {
+        asm!(
+            "dup {wide:v}.16b, {byte:w}",
+            "2: subs {count}, {count}, #16",
+            "b.lo 3f",
+            "str {wide:q}, [{target}], #16",
+            "b 2b",
+            "3: adds {count}, {count}, #16",
+            "b.eq 5f",
+            "4: strb {byte:w}, [{target}], #1",
+            "subs {count}, {count}, #1",
+            "b.ne 4b",
+            "5:",
+            count = inout(reg) count => _,
+            target = inout(reg) target => _,
+            byte = in(reg) u32::from(byte),
+            wide = out(vreg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// The kernel's auxiliary vector, which the prebuilt runtime asks for processor features before it takes large-system
+/// atomics. There is none: 0 means the baseline.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn getauxval(_: u64) -> u64 {
+    0
+}

@@ -1,0 +1,134 @@
+//! x86_64: `int 0x80`, TSC, MXCSR.
+
+use core::arch::{asm, naked_asm};
+
+/// MXCSR after reset: all exceptions masked, round to nearest (SDM vol. 1, 10.2.3).
+const MXCSR: u32 = 0x1f80;
+
+/// Where the kernel enters thread 0; RDI: address of `EngineInfo`, RSP a multiple of 16.
+#[unsafe(naked)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn _start() -> ! {
+    naked_asm!(
+        "push {mxcsr}",
+        "ldmxcsr [rsp]",
+        "pop rax",
+        "mov rsi, rdi",
+        "lea rdi, [rip + bss_start]",
+        "lea rcx, [rip + bss_end]",
+        "sub rcx, rdi",
+        "xor eax, eax",
+        "rep stosb",
+        "mov rdi, rsi",
+        "xor ebp, ebp",
+        "call {main}",
+        "ud2",
+        mxcsr = const MXCSR,
+        main = sym crate::start::main_thread,
+    )
+}
+
+/// Where the kernel enters every other thread; RDI: its argument, RSP a multiple of 16.
+#[unsafe(naked)]
+pub extern "C" fn thread_start() -> ! {
+    naked_asm!(
+        "push {mxcsr}",
+        "ldmxcsr [rsp]",
+        "pop rax",
+        "xor ebp, ebp",
+        "call {thread}",
+        "ud2",
+        mxcsr = const MXCSR,
+        thread = sym crate::start::thread,
+    )
+}
+
+/// An address of the kernel's identity map.
+pub const KERNEL_ADDRESS: usize = 0x20_0000;
+
+/// Makes system call `number`. Result: the result register.
+///
+/// # Safety
+/// The arguments must be what the call asks for: the kernel writes through some of them.
+pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments; the kernel keeps all other registers.
+    unsafe {
+        asm!(
+            "int 0x80",
+            inlateout("rax") number => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// The counter that all cores agree on.
+pub fn counter() -> u64 {
+    // SAFETY: RDTSC is part of the baseline, and the kernel leaves CR4.TSD clear.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Copies `count` bytes upwards.
+///
+/// # Safety
+/// `source` must be readable and `target` writable for `count` bytes; where they overlap, `target`
+/// must be the lower one.
+pub unsafe fn copy_up(target: *mut u8, source: *const u8, count: usize) {
+    // SAFETY: the caller vouches for both ranges; the ABI keeps the direction flag clear.
+    unsafe {
+        asm!(
+            "rep movsq",
+            "mov ecx, {rest:e}",
+            "rep movsb",
+            rest = in(reg) count % 8,
+            inlateout("rcx") count / 8 => _,
+            inlateout("rdi") target => _,
+            inlateout("rsi") source => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Copies `count` bytes downwards, the last one first.
+///
+/// # Safety
+/// As [`copy_up`], but where the ranges overlap, `target` must be the higher one.
+pub unsafe fn copy_down(target: *mut u8, source: *const u8, count: usize) {
+    // SAFETY: the caller vouches for both ranges; the addresses before them, for a count of 0, are
+    // computed but not used.
+    unsafe {
+        asm!(
+            "std",
+            "rep movsb",
+            "cld",
+            inlateout("rcx") count => _,
+            inlateout("rdi") target.wrapping_add(count).wrapping_sub(1) => _,
+            inlateout("rsi") source.wrapping_add(count).wrapping_sub(1) => _,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets `count` bytes to `byte`.
+///
+/// # Safety
+/// `target` must be writable for `count` bytes.
+pub unsafe fn fill(target: *mut u8, byte: u8, count: usize) {
+    // SAFETY: the caller vouches for the range; the ABI keeps the direction flag clear.
+    unsafe {
+        asm!(
+            "rep stosq",
+            "mov ecx, {rest:e}",
+            "rep stosb",
+            rest = in(reg) count % 8,
+            inlateout("rcx") count / 8 => _,
+            inlateout("rdi") target => _,
+            in("rax") u64::from_ne_bytes([byte; 8]),
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! Nanoseconds of the machine from ticks of its counter.
+
+/// Fraction bits of the factor.
+const SHIFT: u32 = 32;
+
+/// A counter with known zero and frequency.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    zero: u64,
+    /// Nanoseconds a tick, times 2^[`SHIFT`].
+    factor: u64,
+}
+
+impl Clock {
+    /// A counter that ticks `hz` times a second and read `zero` at time 0; `None` when `hz` is 0.
+    pub const fn new(zero: u64, hz: u64) -> Option<Self> {
+        match (1_000_000_000u64 << SHIFT).checked_div(hz) {
+            Some(factor) => Some(Self { zero, factor }),
+            None => None,
+        }
+    }
+
+    /// Nanoseconds from time 0 to the moment the counter read `ticks`.
+    pub const fn nanoseconds(self, ticks: u64) -> u64 {
+        ((ticks.wrapping_sub(self.zero) as u128 * self.factor as u128) >> SHIFT) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+
+    #[test]
+    fn scales_without_overflow() {
+        for hz in [1_000_000, 62_500_000, 1_000_000_000, 2_599_999_873, 5_000_000_000] {
+            let clock = Clock::new(77, hz).unwrap();
+            assert_eq!(clock.nanoseconds(77), 0);
+            let year = 365 * 86_400;
+            let found = clock.nanoseconds(77 + hz * year) as f64;
+            let expected = year as f64 * 1e9;
+            assert!((found / expected - 1.0).abs() < 1e-8, "{hz} Hz: {found}");
+        }
+        assert!(Clock::new(0, 0).is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! System calls as functions: each wraps one call of `embodios_abi::Call` behind a safe signature.
+
+use core::sync::atomic::AtomicU32;
+
+use embodios_abi::{Call, Error, PowerAction, Query, decode_result};
+
+use crate::arch;
+
+/// # Safety
+/// As [`arch::system_call`].
+unsafe fn call(call: Call, arguments: [u64; 3]) -> Result<u64, Error> {
+    // SAFETY: the caller vouches for the arguments.
+    decode_result(unsafe { arch::system_call(call as u64, arguments) })
+}
+
+/// Writes `bytes` to the console.
+pub fn console_write(bytes: &[u8]) -> Result<u64, Error> {
+    // SAFETY: the kernel reads the bytes of a live slice.
+    unsafe { call(Call::ConsoleWrite, [bytes.as_ptr() as u64, bytes.len() as u64, 0]) }
+}
+
+/// Waits for input. Result: how many bytes of `buffer` were filled.
+pub fn console_read(buffer: &mut [u8]) -> Result<u64, Error> {
+    // SAFETY: the kernel writes inside a slice that this call borrows alone.
+    unsafe { call(Call::ConsoleRead, [buffer.as_mut_ptr() as u64, buffer.len() as u64, 0]) }
+}
+
+/// Starts the thread of `core` at `entry(argument)`.
+///
+/// # Safety
+/// `entry` must be sound to run with `argument` on another core, on a bare stack.
+pub unsafe fn thread_start(core: usize, entry: extern "C" fn() -> !, argument: usize) -> Result<u64, Error> {
+    // SAFETY: the caller vouches for the entry.
+    unsafe { call(Call::ThreadStart, [core as u64, entry as usize as u64, argument as u64]) }
+}
+
+/// Ends the calling thread.
+pub fn thread_exit() -> ! {
+    // SAFETY: no arguments.
+    let refusal = unsafe { call(Call::ThreadExit, [0; 3]) };
+    panic!("the kernel refused to end a thread: {refusal:?}")
+}
+
+/// Sleeps while `word` holds `expected`, until a wake; may return early.
+pub fn wait(word: &AtomicU32, expected: u32) -> Result<u64, Error> {
+    // SAFETY: the kernel reads a live, aligned word.
+    unsafe { call(Call::Wait, [word.as_ptr() as u64, expected.into(), u64::MAX]) }
+}
+
+/// Wakes up to `count` threads that wait on `word`.
+pub fn wake(word: &AtomicU32, count: u32) -> Result<u64, Error> {
+    // SAFETY: the kernel uses the address as a key.
+    unsafe { call(Call::Wake, [word.as_ptr() as u64, count.into(), 0]) }
+}
+
+/// Maps at least `bytes` more bytes after the last grant. Result: address of the first.
+pub fn memory_grant(bytes: usize) -> Result<u64, Error> {
+    // SAFETY: new memory is nobody's.
+    unsafe { call(Call::MemoryGrant, [bytes as u64, 0, 0]) }
+}
+
+/// One number the kernel knows.
+pub fn query(query: Query) -> Result<u64, Error> {
+    // SAFETY: no addresses.
+    unsafe { call(Call::Query, [query as u64, 0, 0]) }
+}
+
+/// Ends or restarts the machine with an `ExitStatus` code.
+pub fn power(action: PowerAction, code: u32) -> ! {
+    // SAFETY: no addresses.
+    let refusal = unsafe { call(Call::Power, [action as u64, code.into(), 0]) };
+    panic!("the kernel refused to power off: {refusal:?}")
+}
+
+/// Runs the kernel's tests. Result: `passed << 32 | failed`.
+pub fn self_test() -> Result<u64, Error> {
+    // SAFETY: no arguments.
+    unsafe { call(Call::SelfTest, [0; 3]) }
+}
+
+/// Overflows the kernel stack of this core.
+pub fn overflow_kernel_stack() -> Result<u64, Error> {
+    // SAFETY: no arguments; the kernel contains what follows.
+    unsafe { call(Call::OverflowKernelStack, [0; 3]) }
+}
+
+/// Stops the engine as failed, with `message` as its last words.
+pub fn abort(message: &[u8]) -> ! {
+    loop {
+        // SAFETY: the kernel reads the bytes of a live slice.
+        let _ = unsafe { call(Call::Abort, [message.as_ptr() as u64, message.len() as u64, 0]) };
+    }
+}

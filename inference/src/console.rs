@@ -1,0 +1,181 @@
+//! The console: the engine's start, then commands, from the command line or typed.
+//!
+//! Owns the command language and everything printed. Arithmetic, text and files belong to the modules
+//! it calls; of what runs it, it knows the [`Platform`] trait only.
+
+mod answer;
+mod command;
+mod editor;
+mod error;
+mod keys;
+mod loaded;
+mod report;
+mod selftest;
+mod start;
+mod workers;
+
+use alloc::fmt::format;
+use alloc::string::String;
+use core::fmt;
+
+use crate::platform::{Platform, Power};
+use crate::pool::{DEFAULT_SPIN, Pool};
+use answer::Totals;
+pub use command::Fault;
+use command::{Command, HELP};
+use editor::Editor;
+use error::CommandError;
+use loaded::{LoadError, Loaded};
+pub use start::{Module, Start};
+use start::{StartOptions, script_after_restarts};
+use workers::Workers;
+
+/// Shown where a command is expected.
+const PROMPT: &str = "> ";
+/// Bytes taken from the terminal at once.
+const READ: usize = 256;
+
+/// Runs the engine: loads the model, obeys the commands of `exec=` or of the terminal, and ends the
+/// session.
+pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
+    let options = StartOptions::parse(start.command_line);
+    let mut console = Console {
+        platform,
+        start,
+        loaded: Loaded::new(start.modules, options.model),
+        workers: Workers::new(platform, options.spin.unwrap_or(DEFAULT_SPIN)),
+        totals: Totals::default(),
+    };
+    console.announce();
+    let action = match options.script {
+        Some(script) => console.obey_script(script),
+        None => console.obey_terminal(),
+    };
+    platform.power(action)
+}
+
+struct Console<'s> {
+    platform: &'static dyn Platform,
+    start: &'s Start<'s>,
+    loaded: Result<Loaded, LoadError>,
+    workers: Workers,
+    totals: Totals,
+}
+
+impl Console<'_> {
+    fn say(&self, text: fmt::Arguments<'_>) {
+        self.platform.write(format(text).as_bytes());
+    }
+
+    fn announce(&self) {
+        let model = match &self.loaded {
+            Ok(loaded) => loaded.summary(),
+            Err(error) => format(format_args!("none: {error}")),
+        };
+        let milliseconds = self.platform.now_ns() as f64 / 1e6;
+        self.say(format_args!("model {model}\nconsole after {milliseconds:.1} ms\n"));
+    }
+
+    /// Runs every command of `script`, also after a failed one, and powers off.
+    fn obey_script(&mut self, script: &str) -> Power {
+        let Some(lines) = script_after_restarts(script, self.start.restarts) else {
+            let restarts = self.start.restarts;
+            self.complain(&CommandError::Crashed { restarts, script: script.into() });
+            return Power::Off { success: false };
+        };
+        let mut success = true;
+        for line in lines {
+            self.say(format_args!("{PROMPT}{line}\n"));
+            match self.execute(line) {
+                Ok(None) => {}
+                Ok(Some(Power::Off { .. })) => break,
+                Ok(Some(Power::Reboot)) => return Power::Reboot,
+                Err(error) => {
+                    self.complain(&error);
+                    success = false;
+                }
+            }
+        }
+        Power::Off { success }
+    }
+
+    /// Runs what is typed until that ends the session, or the input ends.
+    fn obey_terminal(&mut self) -> Power {
+        let mut editor = Editor::new(PROMPT);
+        while let Some(line) = self.read_line(&mut editor) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            match self.execute(&line) {
+                Ok(None) => {}
+                Ok(Some(action)) => return action,
+                Err(error) => self.complain(&error),
+            }
+        }
+        Power::Off { success: true }
+    }
+
+    fn read_line(&self, editor: &mut Editor) -> Option<String> {
+        let mut screen = String::from(PROMPT);
+        loop {
+            let line = editor.next_line(&mut screen);
+            if !screen.is_empty() {
+                self.platform.write(screen.as_bytes());
+                screen.clear();
+            }
+            if line.is_some() {
+                return line;
+            }
+            let mut bytes = [0; READ];
+            let count = self.platform.read(&mut bytes);
+            if count == 0 {
+                return None;
+            }
+            editor.feed(&bytes[..count]);
+        }
+    }
+
+    fn complain(&self, error: &CommandError) {
+        self.say(format_args!("error: {error}\n"));
+    }
+
+    /// Runs one command. Result: how the session ends, if it shall.
+    fn execute(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
+        match Command::parse(line)? {
+            Command::Generate { options, text } => self.generate(&options, text)?,
+            Command::Chat { options, text } => self.chat(&options, text)?,
+            Command::Hash { options, text } => self.hash(&options, text)?,
+            Command::Ids { text } => self.ids(text)?,
+            Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
+            Command::Cpus => {
+                self.say(format_args!("{}", report::cpus(self.platform, self.workers.running())))
+            }
+            Command::Mem => self.say(format_args!("{}", report::mem(self.platform))),
+            Command::Stats => self.stats(),
+            Command::Test => self.test()?,
+            Command::Crash(fault) => self.start.fault.ok_or(CommandError::NoFaults)?(fault),
+            Command::Reboot => return Ok(Some(Power::Reboot)),
+            Command::PowerOff => return Ok(Some(Power::Off { success: true })),
+            Command::Help => self.say(format_args!("{HELP}")),
+        }
+        Ok(None)
+    }
+
+    fn stats(&self) {
+        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns } = self.totals;
+        self.say(format_args!(
+            "{}: {tokens} tokens made in {:.2} s, {prompt_tokens} of prompts taken in {:.2} s\n\
+             up {:.2} s, engine restarts: {}\n{}",
+            self.start.machine,
+            generation_ns as f64 / 1e9,
+            prompt_ns as f64 / 1e9,
+            self.platform.now_ns() as f64 / 1e9,
+            self.start.restarts,
+            report::counters(self.platform),
+        ));
+    }
+
+    fn loaded_and_pool(&mut self, cores: Option<usize>) -> Result<(&Loaded, &mut Pool), CommandError> {
+        Ok((self.loaded.as_ref()?, self.workers.pool(cores)?))
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a command failed.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use super::command::ParseError;
+use super::loaded::LoadError;
+use crate::chat::ChatError;
+use crate::generate::GenerateError;
+use crate::platform::PlatformError;
+use crate::session::SessionError;
+
+/// A failed command.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The line is no command.
+    Parse(ParseError),
+    /// The command needs a model, and there is none.
+    NoModel(Box<LoadError>),
+    /// The model has no (known) chat template.
+    Chat(ChatError),
+    /// The cores asked for cannot work.
+    Platform(PlatformError),
+    /// The model cannot take the prompt.
+    Session(SessionError),
+    /// Generation stopped.
+    Generate(GenerateError),
+    /// A kernel is not there to contain faults.
+    NoFaults,
+    /// Tests failed: how many.
+    Tests(u32),
+    /// The engine crashed where the script had not asked for it.
+    Crashed {
+        /// How often.
+        restarts: u64,
+        /// The script.
+        script: String,
+    },
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parse(error) => error.fmt(f),
+            Self::NoModel(error) => write!(f, "no model loaded: {error}"),
+            Self::Chat(error) => error.fmt(f),
+            Self::Platform(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
+            Self::Generate(error) => error.fmt(f),
+            Self::NoFaults => write!(f, "no kernel here contains faults"),
+            Self::Tests(failed) => write!(f, "{failed} failed"),
+            Self::Crashed { restarts, script } => {
+                write!(
+                    f,
+                    "the engine crashed {restarts} times, more often than the commands ask for: {script}"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+impl From<&LoadError> for CommandError {
+    fn from(error: &LoadError) -> Self {
+        Self::NoModel(Box::new(error.clone()))
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident,)*) => {$(
+        impl From<$source> for CommandError {
+            fn from(error: $source) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+from! {
+    ParseError => Parse,
+    ChatError => Chat,
+    PlatformError => Platform,
+    SessionError => Session,
+    GenerateError => Generate,
+}

@@ -1,0 +1,168 @@
+//! The model in use: chosen among the modules, its parts read from one file.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::report::Bytes;
+use super::start::Module;
+use crate::chat::{ChatError, ChatTemplate};
+use crate::gguf::{Gguf, GgufError};
+use crate::kernels::Kernels;
+use crate::model::{Model, ModelError};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+/// Value of `model=` for no model at all.
+const NO_MODEL: &str = "none";
+
+/// Why no model is loaded.
+#[derive(Clone, Debug)]
+pub enum LoadError {
+    /// It was asked for.
+    NotWanted,
+    /// There is nothing to load.
+    NoModules,
+    /// No module has the name asked for.
+    NoSuchModule {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        names: String,
+    },
+    /// The file is damaged.
+    Gguf(&'static str, GgufError),
+    /// The file's weights cannot be used.
+    Model(&'static str, ModelError),
+    /// The file's tokenizer cannot be used.
+    Tokenizer(&'static str, TokenizerError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWanted => write!(f, "started with model={NO_MODEL}"),
+            Self::NoModules => write!(f, "the machine was started without modules"),
+            Self::NoSuchModule { wanted, names } => {
+                write!(f, "no module is called {wanted:?}; there are: {names}")
+            }
+            Self::Gguf(name, error) => write!(f, "{name}: {error}"),
+            Self::Model(name, error) => write!(f, "{name}: {error}"),
+            Self::Tokenizer(name, error) => write!(f, "{name}: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+/// A model with all that belongs to it.
+pub struct Loaded {
+    /// The module's.
+    pub name: &'static str,
+    /// The module's.
+    pub bytes: &'static [u8],
+    /// The file.
+    pub file: Gguf<'static>,
+    /// The weights.
+    pub model: Model<'static>,
+    /// Text to tokens.
+    pub tokenizer: Tokenizer<'static>,
+    /// Conversations to prompts, where the model has a template for that.
+    pub chat: Result<ChatTemplate, ChatError>,
+    /// What computes.
+    pub kernels: Kernels,
+}
+
+impl Loaded {
+    /// Loads the module called `wanted`, by default the first.
+    pub fn new(modules: &[Module], wanted: Option<&str>) -> Result<Self, LoadError> {
+        let &Module { name, bytes } = choose(modules, wanted)?;
+        let file = Gguf::parse(bytes).map_err(|error| LoadError::Gguf(name, error))?;
+        let model = Model::load(&file).map_err(|error| LoadError::Model(name, error))?;
+        let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
+        let chat = ChatTemplate::new(&file, &tokenizer);
+        Ok(Self { name, bytes, file, model, tokenizer, chat, kernels: Kernels::best() })
+    }
+
+    /// One line: name, architecture, size, context, kernels.
+    pub fn summary(&self) -> String {
+        let config = &self.model.config;
+        format!(
+            "{}: {}, {} parameters, context {}, {} kernels",
+            self.name,
+            config.architecture,
+            Count(self.parameters()),
+            config.context,
+            self.kernels
+        )
+    }
+
+    /// Several lines: [`Self::summary`], shape, types, tokenizer.
+    pub fn description(&self) -> String {
+        let config = &self.model.config;
+        let title = match self.file.get("general.name") {
+            Ok(Some(name)) => name,
+            _ => "(no name)",
+        };
+        let chat = match &self.chat {
+            Ok(_) => "ChatML".to_string(),
+            Err(error) => error.to_string(),
+        };
+        format!(
+            "{}\nname {title}, file {}, weights {}\n\
+             {} layers of {}, {} heads, {} key/value heads of {}, feed-forward {}\n\
+             {} tokens, chat: {chat}\n",
+            self.summary(),
+            Bytes(self.bytes.len() as u64),
+            self.types(),
+            config.layers,
+            config.embedding,
+            config.heads,
+            config.kv_heads,
+            config.head_length,
+            config.feed_forward,
+            self.tokenizer.vocabulary_size(),
+        )
+    }
+
+    fn parameters(&self) -> u64 {
+        self.file.tensors().map(|tensor| tensor.shape().iter().product::<u64>()).sum()
+    }
+
+    /// The element types in the file, each with its number of tensors.
+    fn types(&self) -> String {
+        let mut counts = Vec::new();
+        for tensor in self.file.tensors() {
+            match counts.iter_mut().find(|(kind, _)| *kind == tensor.kind) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((tensor.kind, 1)),
+            }
+        }
+        let shown: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
+        shown.join(", ")
+    }
+}
+
+fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {
+    let Some(wanted) = wanted else { return modules.first().ok_or(LoadError::NoModules) };
+    if wanted == NO_MODEL {
+        return Err(LoadError::NotWanted);
+    }
+    modules.iter().find(|module| module.name == wanted).ok_or_else(|| LoadError::NoSuchModule {
+        wanted: wanted.into(),
+        names: modules.iter().map(|module| module.name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// A large number, in millions or billions.
+struct Count(u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            count @ 0..1_000_000 => count.fmt(f),
+            count @ 1_000_000..1_000_000_000 => write!(f, "{:.1} M", count as f64 / 1e6),
+            count => write!(f, "{:.2} G", count as f64 / 1e9),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The console from end to end, on host threads, with a terminal that the test writes and reads.
+#![cfg(feature = "std")]
+
+mod common;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+
+use common::{STORY, smollm2};
+use embodios_inference::console::{Fault, Module, Start, run};
+use embodios_inference::platform::host::Host;
+use embodios_inference::platform::{Core, Counter, Memory, Platform, PlatformError, Power};
+
+/// A host whose terminal is in memory.
+struct Scripted {
+    host: &'static Host,
+    input: Mutex<VecDeque<u8>>,
+    output: Mutex<Vec<u8>>,
+    writes: AtomicU32,
+}
+
+impl Platform for Scripted {
+    fn cores(&self) -> &[Core] {
+        self.host.cores()
+    }
+    fn start_thread(
+        &self,
+        core: usize,
+        entry: extern "C" fn(usize),
+        argument: usize,
+    ) -> Result<(), PlatformError> {
+        self.host.start_thread(core, entry, argument)
+    }
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.host.wait(word, expected);
+    }
+    fn wake(&self, word: &AtomicU32, count: u32) {
+        self.host.wake(word, count);
+    }
+    fn now_ns(&self) -> u64 {
+        self.host.now_ns()
+    }
+    fn current_core(&self) -> usize {
+        self.host.current_core()
+    }
+    fn write(&self, bytes: &[u8]) {
+        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.output.lock().unwrap().extend(bytes);
+    }
+    fn read(&self, buffer: &mut [u8]) -> usize {
+        let mut input = self.input.lock().unwrap();
+        let count = input.len().min(buffer.len());
+        for (byte, typed) in buffer.iter_mut().zip(input.drain(..count)) {
+            *byte = typed;
+        }
+        count
+    }
+    fn memory(&self) -> Memory {
+        Memory { total: 1 << 30, free: 1 << 29, engine: 1 << 21 }
+    }
+    fn counters(&self, report: &mut dyn FnMut(Counter)) {
+        report(("system calls", 12));
+    }
+    fn self_test(&self) -> (u32, u32) {
+        self.write(b"test scripted platform ... ok\n");
+        (1, 0)
+    }
+    fn power(&self, action: Power) -> ! {
+        panic_any(action)
+    }
+}
+
+/// A session that has ended.
+struct Session {
+    output: String,
+    action: Power,
+    writes: u32,
+}
+
+fn session(cores: usize, modules: &[Module], command_line: &str, restarts: u64, typed: &str) -> Session {
+    let platform: &'static Scripted = Box::leak(Box::new(Scripted {
+        host: Host::leak(cores),
+        input: Mutex::new(typed.bytes().collect()),
+        output: Mutex::default(),
+        writes: AtomicU32::new(0),
+    }));
+    let fault: fn(Fault) -> ! = |fault| panic_any(fault);
+    let start = Start { machine: "scripted", restarts, command_line, modules, fault: Some(fault) };
+    let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(platform, &start)));
+    let output = String::from_utf8(platform.output.lock().unwrap().clone()).unwrap();
+    let action = match payload.downcast::<Power>() {
+        Ok(action) => *action,
+        Err(other) => resume_unwind(other),
+    };
+    Session { output, action, writes: platform.writes.load(std::sync::atomic::Ordering::Relaxed) }
+}
+
+const MODULE: Module = Module { name: "story.gguf", bytes: STORY };
+const GOOD: Power = Power::Off { success: true };
+const BAD: Power = Power::Off { success: false };
+
+/// Runs commands on the story model; what came after the two lines of the start.
+fn script(cores: usize, commands: &str) -> (String, Power) {
+    let Session { output, action, .. } = session(cores, &[MODULE], &format!("exec={commands}"), 0, "");
+    let (_, after) = output.split_once("console after ").unwrap();
+    (after.split_once('\n').unwrap().1.to_owned(), action)
+}
+
+fn line<'o>(output: &'o str, start: &str) -> &'o str {
+    output.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start:?} in {output}"))
+}
+
+#[test]
+fn generates_the_reference_story() {
+    let (output, action) = script(2, "generate -n 64 Once upon a time");
+    let expected = ", there was a little boy named Ben. Ben loved to sing. He had a toy boat. He played with it \
+                    every day. One day, Ben fell down, and the toy boat broke. Big tears ran down his face. \
+                    Ben ran to his dad.";
+    assert!(
+        output.starts_with(&format!("> generate -n 64 Once upon a time\n{expected}\n[64 tokens, ")),
+        "{output}"
+    );
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_cores() {
+    let (one, _) = script(1, "hash Once upon a time");
+    let (three, action) = script(3, "hash Once upon a time; hash -c 2 Once upon a time");
+    let ids = line(&one, "ids 12 431 277 260 377 ");
+    assert_eq!(three.lines().filter(|&line| line == ids).count(), 2, "{three}");
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn the_seed_decides_what_is_sampled() {
+    let text = |seed| script(1, &format!("generate -t 1 -k 40 -p 0.95 -n 30 -s {seed} The princess")).0;
+    let story = |output: String| output.lines().nth(1).unwrap().to_owned();
+    assert_eq!(story(text(7)), story(text(7)));
+    assert_ne!(story(text(7)), story(text(8)));
+}
+
+#[test]
+fn generation_stops_at_the_end_of_the_story_and_of_the_context() {
+    let (output, _) = script(1, "generate -n 300 Once upon a time; hash -n 300 Once upon a time");
+    assert!(line(&output, "[").starts_with("[170 tokens, "), "{output}");
+    // 256 positions, 5 of the prompt: 251 tokens are fed back, and one more comes out.
+    assert_eq!(line(&output, "ids ").split(';').next().unwrap().split(' ').count(), 1 + 252);
+}
+
+#[test]
+fn failed_commands_are_named_and_make_the_script_fail() {
+    let long = "word ".repeat(300);
+    let commands = [
+        ("frobnicate", "error: unknown command \"frobnicate\"; \"help\" lists them"),
+        ("generate -c 9 x", "error: core 8 is not online"),
+        ("chat hello", "error: this model has no chat template"),
+        (&format!("generate {long}"), "error: the context of 256 tokens is full: 0 used, "),
+    ];
+    for (command, error) in commands {
+        let (output, action) = script(2, &format!("{command}; ids a"));
+        line(&output, error);
+        line(&output, "ids 0 ");
+        assert_eq!(action, BAD);
+    }
+}
+
+#[test]
+fn a_missing_or_damaged_model_leaves_the_console() {
+    let broken = Module { name: "broken.gguf", bytes: &STORY[..STORY.len() / 2] };
+    let text = Module { name: "notes.txt", bytes: b"not a model" };
+    for (modules, words, reason) in [
+        (&[][..], "", "the machine was started without modules"),
+        (&[MODULE], "model=none", "started with model=none"),
+        (&[MODULE, text], "model=x", "no module is called \"x\"; there are: story.gguf, notes.txt"),
+        (&[text], "", "notes.txt: header at offset 0: not a GGUF file: begins with \"not \""),
+        (&[broken], "", "broken.gguf: tensor "),
+    ] {
+        let Session { output, action, .. } =
+            session(1, modules, &format!("{words} exec=generate x; cpus; test"), 0, "");
+        line(&output, &format!("model none: {reason}"));
+        line(&output, &format!("error: no model loaded: {reason}"));
+        line(&output, "cpu 0: hardware id ");
+        line(&output, "3 passed, 0 failed");
+        assert_eq!(action, BAD);
+    }
+    let chosen = session(1, &[text, MODULE], "model=story.gguf exec=ids x", 0, "");
+    assert_eq!(chosen.action, GOOD);
+}
+
+#[test]
+fn tests_report_each_and_add_up() {
+    let (output, action) = script(3, "test");
+    let passed = output.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok")).count();
+    assert!(passed > 8, "{output}");
+    assert!(output.ends_with(&format!("\n{passed} passed, 0 failed\n")), "{output}");
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn describes_the_machine_and_the_model() {
+    let (output, _) = script(2, "model; cpus; mem; generate -n 3 Once; stats; cpus; help");
+    for start in [
+        "model story.gguf: llama, 1.3 M parameters, context 256, ",
+        "name tinystory-1.3M, file 1.3 MiB, weights Q8_0 (43), F32 (13)",
+        "6 layers of 128, 4 heads, 2 key/value heads of 32, feed-forward 384",
+        "1024 tokens, chat: this model has no chat template",
+        "cpu 1: hardware id 0x1, online, idle",
+        "cpu 1: hardware id 0x1, online, worker",
+        "2 of 2 online, this is cpu 0",
+        "memory 1.0 GiB, free 512.0 MiB, engine 2.0 MiB",
+        "scripted: 3 tokens made in ",
+        "system calls: 12",
+        "generate [-n TOKENS]",
+    ] {
+        line(&output, start);
+    }
+}
+
+#[test]
+fn a_script_goes_on_behind_a_crash() {
+    let words = "exec=mem; crash null; cpus";
+    let fault = catch_unwind(|| session(1, &[MODULE], words, 0, "")).err().unwrap();
+    assert_eq!(fault.downcast_ref::<Fault>(), Some(&Fault::Null));
+    let second = session(1, &[MODULE], words, 1, "");
+    assert_eq!(second.action, GOOD);
+    assert!(second.output.contains("> cpus\n") && !second.output.contains("> mem\n"), "{}", second.output);
+    let third = session(1, &[MODULE], words, 2, "");
+    assert_eq!(third.action, BAD);
+    line(&third.output, "error: the engine crashed 2 times, more often than the commands ask for");
+}
+
+#[test]
+fn obeys_the_terminal() {
+    let typed = "\r  \rgenerate -n 2 Onse\x7f\x7fce\rfrob\r\x1b[A\x1b[A\r\rreboot\rcpus\r";
+    let Session { output, action, .. } = session(1, &[MODULE], "", 0, typed);
+    assert_eq!(action, Power::Reboot);
+    assert_eq!(output.matches("\n[2 tokens, ").count(), 2, "{output}");
+    line(&output, "error: unknown command \"frob\"");
+    assert!(output.ends_with("\n> reboot\n"), "{output}");
+    assert_eq!(session(1, &[], "", 0, "mem\rpower").action, GOOD);
+    assert_eq!(session(1, &[], "", 0, "poweroff\r").action, GOOD);
+}
+
+#[test]
+fn a_token_is_written_at_once_and_by_itself() {
+    let typed = "generate -n 20 Once upon a time\r";
+    let Session { writes, .. } = session(1, &[MODULE], "", 0, typed);
+    // Start, prompt, echo, 20 tokens, report, prompt.
+    assert_eq!(writes, 25);
+}
+
+#[test]
+#[ignore = "needs smollm2-135m"]
+fn smollm2_answers_in_its_turn() {
+    let module = Module { name: "smollm2", bytes: Vec::leak(smollm2()) };
+    let words = "exec=chat -n 40 Hello, who are you?; ids a\u{4}b";
+    let Session { output, action, .. } = session(2, &[module], words, 0, "");
+    assert!(output.contains("\nHello, I'm here to help") && !output.contains("<|im_"), "{output}");
+    line(&output, "note: 1 bytes of the text have no token in this model's vocabulary and are left out");
+    assert_eq!(action, GOOD);
+}

@@ -1,0 +1,79 @@
+//! What a board tells the kernel once ([`BootInfo`]) and does for it later ([`Board`], [`Console`]).
+
+use embodios_abi::ExitStatus;
+use embodios_arch::{CpuId, HwCpuId, PhysRange};
+use heapless::Vec;
+
+/// Memory regions a boot description can hold.
+pub const MAX_MEMORY: usize = 64;
+/// Reserved ranges it can hold.
+pub const MAX_RESERVED: usize = 32;
+/// Modules it can hold.
+pub const MAX_MODULES: usize = 8;
+
+/// A file that firmware loaded, or one that is part of the kernel image.
+#[derive(Clone, Copy, Debug)]
+pub struct Module<'a> {
+    /// Name without directory.
+    pub name: &'a str,
+    /// Where it lies. Only the first byte and the length count; neighbours on its edge pages may be
+    /// anything.
+    pub range: PhysRange,
+}
+
+/// Everything firmware said, in one form; nothing later knows which firmware it was.
+pub struct BootInfo<'a> {
+    /// The machine, for people: `microvm`, `linux,dummy-virt`.
+    pub machine: &'a str,
+    /// Usable memory, as firmware lists it.
+    pub memory: Vec<PhysRange, MAX_MEMORY>,
+    /// Parts of it in use: kernel image, modules, firmware tables, device tree. May lie outside `memory`.
+    pub reserved: Vec<PhysRange, MAX_RESERVED>,
+    /// Device registers the kernel reaches.
+    pub devices: Vec<PhysRange, MAX_RESERVED>,
+    /// Sections of the kernel image.
+    pub image: Image,
+    /// Words from the boot loader.
+    pub command_line: &'a str,
+    /// Modules, firmware's before built-in ones.
+    pub modules: Vec<Module<'a>, MAX_MODULES>,
+    /// The engine program, an ELF file inside the kernel image, page-aligned.
+    pub engine: &'static [u8],
+    /// Every usable core once, the boot core first.
+    pub cores: &'a [HwCpuId],
+    /// Counter value at entry.
+    pub entry_counter: u64,
+    /// Largest page-table leaf the machine has: 3 for 1 GiB, 2 for 2 MiB.
+    pub largest_leaf: u8,
+}
+
+/// Where the kernel image's sections lie (page-aligned, from the linker script).
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// Code.
+    pub text: PhysRange,
+    /// Constants, the engine program and built-in modules among them.
+    pub rodata: PhysRange,
+    /// Initialised and zeroed data, with the boot stack.
+    pub data: PhysRange,
+}
+
+/// The serial line.
+pub trait Console: Sync {
+    /// Writes all bytes, waiting for the device as needed. Callers take turns.
+    fn write(&self, bytes: &[u8]);
+    /// The next received byte, if one is there.
+    fn read(&self) -> Option<u8>;
+    /// Has received bytes interrupt `cpu` from now on, as [`embodios_arch::Interrupt::Device`].
+    fn enable_interrupt(&self, cpu: CpuId, hardware: HwCpuId);
+}
+
+/// The machine.
+pub trait Board: Sync {
+    /// Its console.
+    fn console(&self) -> &dyn Console;
+    /// Ends the machine; an emulator's process ends with `status`.
+    fn power_off(&self, status: ExitStatus) -> !;
+    /// Starts it again.
+    fn reboot(&self) -> !;
+}

@@ -1,0 +1,69 @@
+//! The kernel's words on the command line. The engine reads its own (`model=`, `exec=`) from the same text.
+
+use log::LevelFilter;
+
+/// What the kernel takes from the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `log=error|warn|info|debug|trace`: what is printed; warnings and errors by default.
+    pub log: LevelFilter,
+    /// `hook.absent=N`: core `N` (dense index, not 0) is not started, as if its hardware were dead. A test hook.
+    pub absent_core: Option<u32>,
+}
+
+/// Reads the kernel's words. `exec=` ends them: what follows belongs to the engine. The second value is the
+/// first word of the kernel's that made no sense.
+#[must_use]
+pub fn parse(line: &str) -> (Options, Option<&str>) {
+    let mut options = Options { log: LevelFilter::Warn, absent_core: None };
+    let mut bad = None;
+    for word in line.split_ascii_whitespace() {
+        let understood = match word.split_once('=') {
+            Some(("exec", _)) => break,
+            Some(("log", level)) => level.parse().map(|level| options.log = level).is_ok(),
+            Some(("hook.absent", core)) => {
+                options.absent_core = core.parse().ok().filter(|&core| core > 0);
+                options.absent_core.is_some()
+            }
+            _ => true,
+        };
+        if !understood {
+            bad = bad.or(Some(word));
+        }
+    }
+    (options, bad)
+}
+
+/// The value of `name=value`, before any `exec=`.
+#[must_use]
+pub fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split_ascii_whitespace()
+        .map_while(|word| if word.starts_with("exec=") { None } else { Some(word) })
+        .filter_map(|word| word.split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_kernel_are_read_and_others_left() {
+        let (options, bad) = parse("model=none log=debug hook.absent=2 exec=log=error; help");
+        assert_eq!(options, Options { log: LevelFilter::Debug, absent_core: Some(2) });
+        assert_eq!(bad, None);
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        assert_eq!(parse("log=loud").1, Some("log=loud"));
+        assert_eq!(parse("quiet hook.absent=0").1, Some("hook.absent=0"));
+        assert_eq!(parse("").1, None);
+    }
+
+    #[test]
+    fn a_value_is_found_before_the_script_only() {
+        assert_eq!(value("a=1 module=x.gguf", "module"), Some("x.gguf"));
+        assert_eq!(value("exec=generate module=x", "module"), None);
+    }
+}

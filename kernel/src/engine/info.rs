@@ -1,0 +1,75 @@
+//! Writes [`EngineInfo`] and what it points to into frames of their own, mapped read-only.
+
+use super::{Engine, LoadError, Origin};
+use crate::memory::Memory;
+use crate::per_cpu::{self, PerCpu};
+use alloc::vec::Vec;
+use bytemuck::{Pod, bytes_of};
+use embodios_abi::{CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
+use embodios_arch::paging::{Access, PAGE};
+use embodios_arch::{Arch, Architecture};
+
+/// Bytes on their way to [`layout::INFO`].
+struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    fn text(&mut self, text: &str) -> Span {
+        let span = self.next(text.len());
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.align();
+        span
+    }
+
+    fn records<T: Pod>(&mut self, records: impl Iterator<Item = T>) -> Span {
+        let mut span = self.next(0);
+        for record in records {
+            self.bytes.extend_from_slice(bytes_of(&record));
+            span.count += 1;
+        }
+        span
+    }
+
+    fn next(&self, count: usize) -> Span {
+        Span { address: layout::INFO + self.bytes.len() as u64, count: count as u64 }
+    }
+
+    fn align(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+    }
+}
+
+/// Maps the start-up information of an engine whose modules lie at `modules`.
+///
+/// # Errors
+/// [`LoadError::Memory`].
+pub fn map(
+    engine: &mut Engine,
+    memory: &mut Memory,
+    origin: &Origin,
+    modules: &[Span],
+) -> Result<(), LoadError> {
+    let mut writer = Writer { bytes: Vec::new() };
+    writer.bytes.resize(size_of::<EngineInfo>(), 0);
+    let (online, offline): (Vec<&PerCpu>, Vec<&PerCpu>) =
+        per_cpu::all().iter().partition(|core| core.is_online());
+    let core = |core: &&PerCpu| CoreInfo { hardware_id: core.hardware.0, online: core.is_online().into() };
+    let names: Vec<Span> = origin.modules.iter().map(|module| writer.text(module.name)).collect();
+    let info = EngineInfo {
+        magic: INFO_MAGIC,
+        counter_hz: Arch::counter_hz(),
+        counter_zero: origin.entry_counter,
+        restarts: engine.restarts,
+        cores: writer.records(online.iter().chain(&offline).map(core)),
+        online: online.len() as u64,
+        modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
+        command_line: writer.text(origin.command_line),
+        machine: writer.text(&origin.machine),
+    };
+    writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));
+    let frames = memory.allocate((writer.bytes.len() as u64).next_multiple_of(PAGE), PAGE)?;
+    memory.fill(frames, 0, &writer.bytes);
+    engine.map_owned(memory, layout::INFO, frames, Access::engine(false, false))?;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! The engine's life: loaded, started, contained when it crashes, started afresh.
+//!
+//! Owns what the engine holds ([`Engine`]). The engine's bytes are never trusted: every address it hands in
+//! is checked against [`Engine::may_access`].
+
+mod image;
+mod info;
+mod modules;
+
+use crate::board::Module;
+use crate::memory::{Memory, MemoryError, memory};
+use crate::time::Instant;
+use crate::{kprintln, per_cpu, thread};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use embodios_abi::layout;
+use embodios_arch::paging::{Access, PAGE};
+use embodios_arch::{Arch, Architecture, CpuId, PhysRange, UserStart, VirtAddr};
+use spin::{Mutex, Once};
+
+/// How long the other cores have to leave a crashed engine. A core leaves at its next interrupt, so only a
+/// core that is stuck in the kernel takes longer.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// What every incarnation of the engine is made from.
+pub struct Origin {
+    /// ELF file inside the kernel image.
+    pub program: &'static [u8],
+    /// Models and other files.
+    pub modules: Vec<Module<'static>>,
+    /// Boot loader's words.
+    pub command_line: &'static str,
+    /// `x86_64 microvm`.
+    pub machine: String,
+    /// Counter at the kernel's entry.
+    pub entry_counter: u64,
+}
+
+/// A run of engine addresses.
+#[derive(Clone, Copy, Debug)]
+struct Region {
+    start: u64,
+    end: u64,
+    write: bool,
+}
+
+/// What one incarnation holds.
+#[derive(Default)]
+pub struct Engine {
+    regions: Vec<Region>,
+    frames: Vec<PhysRange>,
+    granted: u64,
+    restarts: u64,
+}
+
+/// Why an engine could not be made.
+#[derive(Debug)]
+pub enum LoadError {
+    /// Not a program this kernel runs.
+    Program(&'static str),
+    /// Memory ran out or was mapped twice.
+    Memory(MemoryError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(reason) => write!(f, "engine program: {reason}"),
+            Self::Memory(error) => write!(f, "memory for the engine: {error}"),
+        }
+    }
+}
+
+impl From<MemoryError> for LoadError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+/// Lives in a row that an engine may end in a crash before it has said a word.
+const MAX_SILENT_LIVES: u32 = 3;
+/// Such lives up to now.
+static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
+
+static ORIGIN: Once<Origin> = Once::new();
+static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+
+impl Engine {
+    /// Maps frames that this incarnation owns.
+    fn map_owned(
+        &mut self,
+        memory: &mut Memory,
+        virt: u64,
+        frames: PhysRange,
+        access: Access,
+    ) -> Result<(), MemoryError> {
+        self.frames.push(frames);
+        self.map(memory, virt, frames, access)
+    }
+
+    /// Maps memory that outlives it.
+    fn map(
+        &mut self,
+        memory: &mut Memory,
+        virt: u64,
+        range: PhysRange,
+        access: Access,
+    ) -> Result<(), MemoryError> {
+        memory.map(VirtAddr(virt), range, access)?;
+        self.add_region(Region { start: virt, end: virt + range.length(), write: access.write });
+        Ok(())
+    }
+
+    fn add_region(&mut self, region: Region) {
+        match self.regions.last_mut() {
+            Some(last) if last.end == region.start && last.write == region.write => last.end = region.end,
+            _ => self.regions.push(region),
+        }
+    }
+
+    /// Whether `length` bytes at `address` are the engine's, to read or to `write`.
+    #[must_use]
+    pub fn may_access(&self, address: u64, length: u64, write: bool) -> bool {
+        let Some(end) = address.checked_add(length) else { return false };
+        self.regions.iter().any(|r| r.start <= address && end <= r.end && (r.write || !write))
+    }
+
+    /// Maps at least `bytes` more at the end of the heap; its first address.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn grant(&mut self, bytes: u64) -> Result<u64, MemoryError> {
+        let mut memory = memory();
+        let exhausted = MemoryError::Exhausted { wanted: bytes, free: memory.free_bytes() };
+        let length = bytes.checked_next_multiple_of(layout::LARGE_PAGE).ok_or(exhausted)?;
+        if length == 0 || length > layout::MODULES - layout::HEAP - self.granted {
+            return Err(exhausted);
+        }
+        let address = layout::HEAP + self.granted;
+        let frames = memory.allocate(length, layout::LARGE_PAGE)?;
+        self.frames.push(frames);
+        memory.map(VirtAddr(address), frames, Access::engine(true, false))?;
+        self.granted += length;
+        match self.regions.iter_mut().find(|region| region.start == layout::HEAP) {
+            Some(heap) => heap.end += length,
+            None => self.regions.push(Region { start: address, end: address + length, write: true }),
+        }
+        Ok(address)
+    }
+
+    /// Bytes granted.
+    #[must_use]
+    pub const fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    fn load(origin: &Origin, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
+        let mut memory = memory();
+        let mut engine = Self { restarts, ..Self::default() };
+        let result = engine.fill(&mut memory, origin);
+        match result {
+            Ok(entry) => Ok((engine, entry)),
+            Err(error) => {
+                engine.release(&mut memory);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self, memory: &mut Memory, origin: &Origin) -> Result<VirtAddr, LoadError> {
+        let entry = image::map(self, memory, origin.program)?;
+        for core in per_cpu::online() {
+            let top = user_stack_top(core.cpu);
+            let frames = memory.allocate(layout::STACK_SIZE, PAGE)?;
+            self.map_owned(memory, top - layout::STACK_SIZE, frames, Access::engine(true, false))?;
+        }
+        let spans = modules::map(self, memory, &origin.modules)?;
+        info::map(self, memory, origin, &spans)?;
+        Ok(entry)
+    }
+
+    /// Unmaps everything and gives the frames back.
+    fn release(self, memory: &mut Memory) {
+        for slot in (layout::ENGINE_START >> 39)..(layout::ENGINE_END >> 39) {
+            memory.clear_root_slot(slot as usize);
+        }
+        for range in self.frames {
+            memory.free(range);
+        }
+    }
+}
+
+/// Top of the engine stack of a core.
+#[must_use]
+pub const fn user_stack_top(cpu: CpuId) -> u64 {
+    layout::STACKS + (cpu.0 as u64 + 1) * layout::STACK_STRIDE
+}
+
+/// Runs `f` on the engine, if there is one.
+pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+    ENGINE.lock().as_mut().map(f)
+}
+
+/// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
+pub fn has_spoken() {
+    SILENT_LIVES.store(0, Ordering::Relaxed);
+}
+
+/// Makes the first engine and hands its first thread to the boot core.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn start(origin: Origin) -> Result<(), LoadError> {
+    launch(ORIGIN.call_once(|| origin), 0)
+}
+
+fn launch(origin: &Origin, restarts: u64) -> Result<(), LoadError> {
+    let (engine, entry) = Engine::load(origin, restarts)?;
+    *ENGINE.lock() = Some(engine);
+    let boot = &per_cpu::all()[CpuId::BOOT.index()];
+    thread::start(boot, thread_start(boot.cpu, entry.0, layout::INFO))
+        .map_err(|_| LoadError::Program("the boot core has a thread already"))
+}
+
+/// How a thread of the engine begins on `cpu`.
+#[must_use]
+pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
+    UserStart {
+        entry: VirtAddr(entry),
+        stack_top: VirtAddr(user_stack_top(cpu)),
+        argument,
+        root: memory().root(),
+    }
+}
+
+/// Ends a crashed engine on all cores, takes its memory back and starts a fresh one. The caller has reported
+/// why. When several cores crash at once the first one here does the work and the others leave.
+pub fn restart() -> ! {
+    static TURN: Mutex<()> = Mutex::new(());
+    let Some(turn) = TURN.try_lock() else { thread::exit() };
+    let silent = SILENT_LIVES.fetch_add(1, Ordering::Relaxed);
+    assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
+    let asked = Instant::now();
+    if let Err(core) = thread::stop_others(|| asked.elapsed() > STOP_TIME) {
+        panic!("core {} (hardware id {}) did not leave the crashed engine", core.cpu, core.hardware);
+    }
+    let engine = ENGINE.lock().take();
+    let restarts = engine.as_ref().map_or(0, |engine| engine.restarts + 1);
+    if let Some(engine) = engine {
+        engine.release(&mut memory());
+    }
+    per_cpu::this().busy.store(false, Ordering::Release);
+    thread::resume();
+    kprintln!("engine restarted ({restarts})");
+    if let Some(Err(error)) = ORIGIN.get().map(|origin| launch(origin, restarts)) {
+        panic!("no fresh engine: {error}");
+    }
+    drop(turn);
+    // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
+    unsafe { Arch::restart_stack(thread::idle) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_memory_is_accessible() {
+        let mut engine = Engine::default();
+        engine.add_region(Region { start: 0x1000, end: 0x2000, write: false });
+        engine.add_region(Region { start: 0x2000, end: 0x3000, write: true });
+        engine.add_region(Region { start: 0x3000, end: 0x4000, write: true });
+        assert_eq!(engine.regions.len(), 2);
+        assert!(engine.may_access(0x1000, 0x1000, false));
+        assert!(!engine.may_access(0x1000, 0x1000, true));
+        assert!(engine.may_access(0x2ff0, 0x20, true), "neighbours of one kind are one region");
+        assert!(!engine.may_access(0x1ff0, 0x20, false), "regions of two kinds are two");
+        assert!(!engine.may_access(0x3fff, 2, false));
+        assert!(!engine.may_access(u64::MAX, 2, false));
+        assert!(engine.may_access(0x4000, 0, false), "no byte is touched");
+    }
+}

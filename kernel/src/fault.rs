@@ -1,0 +1,92 @@
+//! Reports faults: the kernel's end the machine, the engine's end the engine.
+
+use crate::{engine, kprintln, memory, per_cpu, power};
+use core::fmt;
+use embodios_abi::layout;
+use embodios_arch::paging::PAGE;
+use embodios_arch::{Fault, FaultKind, VirtAddr};
+
+/// Deepest backtrace.
+const MAX_FRAMES: usize = 32;
+
+/// What a fault is, in words.
+struct Description<'a>(&'a Fault<'a>);
+
+impl fmt::Display for Description<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind {
+            FaultKind::Page { write, execute, present } => {
+                let tried = match (write, execute) {
+                    (true, _) => "write to",
+                    (false, true) => "execution at",
+                    (false, false) => "read of",
+                };
+                let why = if present { "protected" } else { "unmapped" };
+                write!(f, "{tried} {why} address")?;
+            }
+            FaultKind::KernelStackOverflow => f.write_str("kernel stack overflow: guard page hit")?,
+            FaultKind::Other(name) => f.write_str(name)?,
+        }
+        match self.0.address {
+            Some(address) => write!(f, " {:#x}", address.0),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Handles a fault; the thread or the machine does not go on.
+pub fn handle(fault: &Fault<'_>) -> ! {
+    if fault.from_user {
+        let core = per_cpu::this();
+        kprintln!("engine fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault));
+        report(fault);
+        engine::restart()
+    }
+    power::die(|| {
+        match per_cpu::try_this() {
+            Some(core) => {
+                kprintln!("kernel fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault))
+            }
+            None => kprintln!("kernel fault: {}", Description(fault)),
+        }
+        report(fault);
+    })
+}
+
+fn report(fault: &Fault<'_>) {
+    kprintln!("{}", fault.registers);
+    kprintln!("  at {:#018x}", fault.pc.0);
+    let readable = |address: u64| {
+        if fault.from_user {
+            return engine::with(|engine| engine.may_access(address, 16, false)).unwrap_or(false);
+        }
+        // A frame record of the kernel lies on one of its stacks. The memory lock may be held by the faulting
+        // code itself, so mappings are not asked; the stacks' bounds are enough.
+        on_kernel_stack(address)
+    };
+    let mut frame = fault.frame_pointer;
+    for _ in 0..MAX_FRAMES {
+        if !frame.0.is_multiple_of(8) || frame.0 < PAGE || !readable(frame.0) {
+            break;
+        }
+        let (caller, return_address) = memory::read_frame_record(frame);
+        if return_address == 0 {
+            break;
+        }
+        kprintln!("  at {return_address:#018x}");
+        // Callers' frames lie above; anything else is not a chain.
+        if caller <= frame.0 {
+            break;
+        }
+        frame = VirtAddr(caller);
+    }
+}
+
+/// Whether 16 bytes at `address` lie on the mapped half of a kernel stack that exists.
+fn on_kernel_stack(address: u64) -> bool {
+    let Some(offset) = address.checked_sub(layout::KERNEL_STACKS) else { return false };
+    let window = offset / layout::KERNEL_STACK_STRIDE;
+    let inside = offset % layout::KERNEL_STACK_STRIDE;
+    let stack = layout::KERNEL_STACK_STRIDE - layout::KERNEL_STACK_SIZE..=layout::KERNEL_STACK_STRIDE - 16;
+    window < per_cpu::all().len() as u64 && stack.contains(&inside)
+}

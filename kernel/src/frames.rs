@@ -1,0 +1,210 @@
+//! Physical memory: which frames are free.
+//!
+//! Owns a sorted list of free extents. It writes nothing into the memory it manages and clears nothing;
+//! setting up costs a few steps a region, whatever the amount of memory.
+
+use embodios_arch::{PhysAddr, PhysRange, paging::PAGE};
+use heapless::Vec;
+
+/// Free extents that can be told apart. Neighbours merge, and large users take whole 2 MiB blocks, so that
+/// this bounds fragmentation, not memory.
+const MAX_EXTENTS: usize = 256;
+
+/// Free physical memory in units of [`PAGE`].
+pub struct Frames {
+    /// Sorted by address, neither empty nor touching.
+    free: Vec<PhysRange, MAX_EXTENTS>,
+    /// Bytes given to [`Self::free`] or [`Self::add`] that no extent was left for.
+    lost: u64,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Frames {
+    /// No memory at all.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { free: Vec::new(), lost: 0 }
+    }
+
+    /// All whole frames of `memory` that no part of `reserved` touches.
+    #[must_use]
+    pub fn from_map(memory: &[PhysRange], reserved: &[PhysRange]) -> Self {
+        let mut frames = Self::new();
+        for region in memory {
+            let start = region.start.0.div_ceil(PAGE) * PAGE;
+            let end = region.end.0 / PAGE * PAGE;
+            if start < end {
+                frames.free(PhysRange { start: PhysAddr(start), end: PhysAddr(end) });
+            }
+        }
+        for range in reserved {
+            frames.remove(range.widen(PAGE));
+        }
+        frames
+    }
+
+    /// Bytes free.
+    #[must_use]
+    pub fn available(&self) -> u64 {
+        self.free.iter().map(|extent| extent.length()).sum()
+    }
+
+    /// Bytes that could not be recorded because the list was full.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Takes `length` bytes (a multiple of [`PAGE`]) at a multiple of `align` (a power of two, at least
+    /// [`PAGE`]): the lowest that fit. Contents are unspecified.
+    pub fn allocate(&mut self, length: u64, align: u64) -> Option<PhysRange> {
+        debug_assert!(length.is_multiple_of(PAGE) && align.is_power_of_two() && align >= PAGE);
+        let fits = |extent: &PhysRange| {
+            let start = extent.start.0.checked_add(align - 1)? & !(align - 1);
+            (start.checked_add(length)? <= extent.end.0).then_some(start)
+        };
+        let start = self.free.iter().find_map(fits)?;
+        let taken = PhysRange::new(start, length);
+        self.remove(taken).then_some(taken)
+    }
+
+    /// Takes `range` out of what is free. False, and nothing changed, when that needs one more extent
+    /// than there is room for.
+    fn remove(&mut self, range: PhysRange) -> bool {
+        let splits = self.free.iter().any(|e| e.start < range.start && range.end < e.end);
+        if splits && self.free.is_full() {
+            return false;
+        }
+        let mut slot = 0;
+        while let Some(&extent) = self.free.get(slot) {
+            let left = PhysRange { start: extent.start, end: extent.end.min(range.start) };
+            let right = PhysRange { start: extent.start.max(range.end), end: extent.end };
+            match (left.length() > 0, right.length() > 0) {
+                (true, true) if left == extent || right == extent => slot += 1,
+                (true, true) => {
+                    self.free[slot] = left;
+                    self.insert(slot + 1, right);
+                    slot += 2;
+                }
+                (true, false) => {
+                    self.free[slot] = left;
+                    slot += 1;
+                }
+                (false, true) => {
+                    self.free[slot] = right;
+                    slot += 1;
+                }
+                (false, false) => {
+                    self.free.remove(slot);
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives `range` (page-aligned, not free now) back.
+    pub fn free(&mut self, range: PhysRange) {
+        let slot = self.free.partition_point(|extent| extent.start < range.start);
+        let joins_left = slot > 0 && self.free[slot - 1].end == range.start;
+        let joins_right = self.free.get(slot).is_some_and(|right| right.start == range.end);
+        match (joins_left, joins_right) {
+            (true, true) => {
+                self.free[slot - 1].end = self.free[slot].end;
+                self.free.remove(slot);
+            }
+            (true, false) => self.free[slot - 1].end = range.end,
+            (false, true) => self.free[slot].start = range.start,
+            (false, false) => self.insert(slot, range),
+        }
+    }
+
+    fn insert(&mut self, slot: usize, range: PhysRange) {
+        if self.free.insert(slot, range).is_err() {
+            self.lost += range.length();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec as StdVec;
+
+    fn range(first: u64, pages: u64) -> PhysRange {
+        PhysRange::new(first * PAGE, pages * PAGE)
+    }
+
+    #[test]
+    fn reserved_ranges_are_never_handed_out() {
+        let memory = [range(1, 99), range(200, 100)];
+        let reserved = [PhysRange::new(10 * PAGE + 5, 10), range(90, 120), PhysRange::new(299 * PAGE + 1, 1)];
+        let mut frames = Frames::from_map(&memory, &reserved);
+        assert_eq!(frames.available(), (99 - 1 - 10 + 90 - 1) * PAGE);
+        while let Some(frame) = frames.allocate(PAGE, PAGE) {
+            for r in &reserved {
+                assert!(frame.end <= r.start || r.end <= frame.start, "{frame} is in {r}");
+            }
+        }
+        assert_eq!(frames.available(), 0);
+    }
+
+    #[test]
+    fn partial_frames_at_the_edges_are_left_out() {
+        let frames = Frames::from_map(&[PhysRange::new(100, 3 * PAGE)], &[]);
+        assert_eq!(frames.available(), 2 * PAGE);
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_counted() {
+        let mut frames = Frames::new();
+        for i in 0..MAX_EXTENTS as u64 {
+            frames.free(range(2 * i, 1));
+        }
+        assert_eq!(frames.lost(), 0);
+        frames.free(range(10_000, 3));
+        assert_eq!(frames.lost(), 3 * PAGE);
+        assert_eq!(frames.available(), MAX_EXTENTS as u64 * PAGE);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_set_of_frames(
+            steps in prop::collection::vec((0u8..3, 1u64..40, 0u32..5), 1..200),
+        ) {
+            let mut frames = Frames::from_map(&[range(3, 500), range(700, 300)], &[range(20, 5)]);
+            let mut free: BTreeSet<u64> = (3..20).chain(25..503).chain(700..1000).collect();
+            let mut held: StdVec<PhysRange> = StdVec::new();
+            for (action, pages, align) in steps {
+                if action < 2 {
+                    match frames.allocate(pages * PAGE, PAGE << align) {
+                        Some(taken) => {
+                            prop_assert_eq!(taken.start.0 % (PAGE << align), 0);
+                            prop_assert_eq!(taken.length(), pages * PAGE);
+                            for frame in taken.start.0 / PAGE..taken.end.0 / PAGE {
+                                prop_assert!(free.remove(&frame), "handed out twice");
+                            }
+                            held.push(taken);
+                        }
+                        None => {
+                            let step = 1u64 << align;
+                            let fits = (0..1000).filter(|f| f % step == 0)
+                                .any(|f| (f..f + pages).all(|p| free.contains(&p)));
+                            prop_assert!(!fits, "refused though it fits");
+                        }
+                    }
+                } else if let Some(range) = held.pop() {
+                    free.extend(range.start.0 / PAGE..range.end.0 / PAGE);
+                    frames.free(range);
+                }
+                prop_assert_eq!(frames.available(), free.len() as u64 * PAGE);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Wakes every core, one after the other, and waits for each a bounded time.
+//!
+//! The architecture starts one core; stacks, blocks, order, time-out and the report are here.
+
+use crate::command_line::Options;
+use crate::memory::{MemoryError, memory};
+use crate::per_cpu::{self, PerCpu};
+use crate::thread;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use embodios_abi::layout::{EMERGENCY_STACK_SIZE, KERNEL_STACK_SIZE, KERNEL_STACK_STRIDE, KERNEL_STACKS};
+use embodios_arch::paging::{Access, PAGE};
+use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, StartRecord, VirtAddr};
+
+/// How long a core may take from being asked to being initialised. Real and emulated machines need well under
+/// 100 ms; the rest is for a host that is busy.
+const START_TIME: Duration = Duration::from_secs(2);
+
+/// Makes the block and the stack of every core; `cores[0]` is the boot core.
+///
+/// # Errors
+/// [`MemoryError`] when there is no memory for a stack.
+pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
+    let mut blocks = Vec::with_capacity(cores.len());
+    for (index, &hardware) in cores.iter().enumerate() {
+        let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
+        let stack_top = window + KERNEL_STACK_STRIDE;
+        let stack_bottom = VirtAddr(stack_top - KERNEL_STACK_SIZE);
+        let mut memory = memory();
+        for (place, size) in [(stack_bottom, KERNEL_STACK_SIZE), (VirtAddr(window), EMERGENCY_STACK_SIZE)] {
+            let frames = memory.allocate(size, PAGE)?;
+            memory.map(place, frames, Access::KERNEL_DATA)?;
+        }
+        drop(memory);
+        let local: &mut CoreLocal = Box::leak(Box::new(CoreLocal {
+            self_address: VirtAddr(0),
+            stack_top: VirtAddr(stack_top),
+            stack_bottom,
+            cpu: CpuId(index as u32),
+            hardware,
+            emergency_top: VirtAddr(window + EMERGENCY_STACK_SIZE),
+            arch: Default::default(),
+        }));
+        local.self_address = VirtAddr(local as *const CoreLocal as u64);
+        blocks.push(PerCpu::new(local));
+    }
+    per_cpu::install(blocks);
+    Ok(())
+}
+
+/// Starts every core but the boot core. A core that does not come is reported by its hardware id, and the boot
+/// goes on without it.
+pub fn start_others(options: &Options) {
+    let root = memory().root();
+    for core in per_cpu::all().iter().skip(1) {
+        if options.absent_core == Some(core.cpu.0) {
+            report_missing(core, format_args!("did not start within {} ms", START_TIME.as_millis()));
+            continue;
+        }
+        let record = Box::leak(Box::new(StartRecord {
+            stack_top: core.local.stack_top,
+            entry: secondary_main,
+            local: core.local,
+            root,
+        }));
+        // SAFETY: stack and block were made for this core alone; the root is the kernel's.
+        if let Err(error) = unsafe { Arch::start_core(record) } {
+            report_missing(core, format_args!("did not start: {error}"));
+        } else if !comes_online(core) {
+            Arch::abandon_core(core.hardware);
+            report_missing(core, format_args!("did not start within {} ms", START_TIME.as_millis()));
+        }
+    }
+}
+
+fn report_missing(core: &PerCpu, what: core::fmt::Arguments<'_>) {
+    log::error!("core {} (hardware id {}) {what}; going on without it", core.cpu, core.hardware);
+}
+
+fn comes_online(core: &PerCpu) -> bool {
+    let asked = Instant::now();
+    while !core.is_online() {
+        if asked.elapsed() > START_TIME {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// First Rust function of every core but the boot core, on its own stack.
+extern "C" fn secondary_main(local: &'static CoreLocal) -> ! {
+    // SAFETY: the first thing on this core, with its own block.
+    unsafe { Arch::init_core(local) };
+    come_online();
+    thread::idle()
+}
+
+/// Marks the calling core as ready for work, if it is the one it is meant to be.
+pub fn come_online() {
+    let this = per_cpu::this();
+    let actual = Arch::hardware_id();
+    assert_eq!(actual, this.hardware, "core {} runs on other hardware than it was started on", this.cpu);
+    this.online.store(true, Ordering::Release);
+}

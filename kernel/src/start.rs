@@ -1,0 +1,139 @@
+//! From the board's hand-over to the first thread of the engine.
+
+use crate::board::{Board, BootInfo};
+use crate::engine::{self, Origin};
+use crate::{
+    command_line, fault, heap, input, kprintln, memory, output, per_cpu, phases, power, selftest, smp,
+    syscall, thread,
+};
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
+use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, register_handlers};
+use spin::Mutex;
+
+/// What the first half of the start leaves for the second, which runs on another stack.
+struct Later {
+    board: &'static dyn Board,
+    origin: Origin,
+    options: command_line::Options,
+}
+
+static LATER: Mutex<Option<Later>> = Mutex::new(None);
+
+/// Starts the kernel. Called once, by the boot core, on the board's boot stack and boot tables.
+///
+/// # Safety
+/// `boot` describes this machine truthfully; memory not reserved in it is nobody's; its strings, modules
+/// and slices stay where they are for good.
+pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
+    phases::done("board");
+    output::init(board);
+    let (options, bad_word) = command_line::parse(boot.command_line);
+    log::set_max_level(options.log);
+    register_handlers(&Kernel);
+    // SAFETY: the caller vouches for `boot`; this is the one call.
+    let (root, heap) = match unsafe { memory::init(boot, heap::size(boot.cores.len())) } {
+        Ok(done) => done,
+        Err(error) => panic!("memory: {error}"),
+    };
+    // SAFETY: the new tables map the kernel where it runs, the boot stack included, and the heap's frames are ours.
+    unsafe {
+        Arch::load_root(root);
+        heap::HEAP.init(heap.start.identity().0 as *mut u8, heap.length() as usize);
+    }
+    phases::done("memory map and page tables");
+    if let Some(word) = bad_word {
+        log::error!("command line: `{word}` makes no sense");
+    }
+    if let Err(error) = smp::prepare(boot.cores) {
+        panic!("kernel stacks for {} cores: {error}", boot.cores.len());
+    }
+    phases::done("per-CPU blocks and stacks");
+    // SAFETY: first on this core, with the block made for it.
+    unsafe { Arch::init_core(per_cpu::all()[CpuId::BOOT.index()].local) };
+    let origin = Origin {
+        program: boot.engine,
+        modules: boot.modules.iter().copied().collect::<Vec<_>>(),
+        command_line: boot.command_line,
+        machine: format!("{} {}", Arch::NAME, boot.machine),
+        entry_counter: boot.entry_counter,
+    };
+    *LATER.lock() = Some(Later { board, origin, options });
+    // SAFETY: all that the rest needs has been moved out of this stack.
+    unsafe { Arch::restart_stack(start_on_own_stack) }
+}
+
+/// The second half: the boot core is a core like the others, with a guarded stack.
+fn start_on_own_stack() -> ! {
+    let Some(later) = LATER.lock().take() else { unreachable!("`start` filled it") };
+    smp::come_online();
+    phases::done("boot core");
+    smp::start_others(&later.options);
+    phases::done("other cores");
+    print_banner(&later.origin.machine);
+    phases::done("banner");
+    let this = per_cpu::this();
+    later.board.console().enable_interrupt(this.cpu, this.hardware);
+    phases::done("console interrupt");
+    let entry_counter = later.origin.entry_counter;
+    if let Err(error) = engine::start(later.origin) {
+        panic!("{error}");
+    }
+    phases::done("engine loaded");
+    phases::report(entry_counter);
+    thread::idle()
+}
+
+/// Few bytes on purpose: one byte on a serial line costs 10 µs and more on some machines.
+fn print_banner(machine: &str) {
+    let (online, found) = (per_cpu::online().count(), per_cpu::all().len());
+    let megabytes = memory::memory().total() >> 20;
+    kprintln!("EMBODIOS {} on {machine}, {megabytes} MiB", env!("CARGO_PKG_VERSION"));
+    kprintln!("cores: {online} of {found} online ({})", HardwareIds);
+    log::info!("counter at {} Hz", Arch::counter_hz());
+}
+
+/// The hardware ids of the online cores.
+struct HardwareIds;
+
+impl fmt::Display for HardwareIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, core) in per_cpu::online().enumerate() {
+            let gap = if place > 0 { " " } else { "" };
+            write!(f, "{gap}{}", core.hardware)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the kernel does when the hardware calls.
+pub struct Kernel;
+
+impl Handlers for Kernel {
+    fn system_call(&self, number: u64, arguments: [u64; 3]) -> u64 {
+        syscall::dispatch(number, arguments)
+    }
+
+    fn interrupt(&self, interrupt: Interrupt, from_user: bool) {
+        power::halt_if_asked();
+        let this = per_cpu::this();
+        per_cpu::count(&this.counters.interrupts);
+        match interrupt {
+            Interrupt::Ipi => selftest::answer(this),
+            Interrupt::Timer => {}
+            Interrupt::Device(_) => {
+                if let Some(board) = output::board() {
+                    input::receive(board.console());
+                }
+            }
+        }
+        if from_user {
+            thread::leave_if_stopping();
+        }
+    }
+
+    fn fault(&self, fault: &Fault<'_>) -> ! {
+        fault::handle(fault)
+    }
+}

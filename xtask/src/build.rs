@@ -1,0 +1,114 @@
+//! Builds one architecture: the engine first, then the board that embeds it.
+
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::Message;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::arch::Arch;
+use crate::image;
+use crate::process::{self, End};
+use crate::setup;
+use crate::workspace::{self, Workspace};
+
+/// Package of the engine program.
+const ENGINE_PACKAGE: &str = "embodios-engine";
+
+/// The variable through which the board's build learns where the stripped engine lies.
+const ENGINE_VARIABLE: &str = "EMBODIOS_ENGINE";
+
+/// The files of one built architecture.
+pub struct Built {
+    /// What QEMU boots.
+    pub image: PathBuf,
+    /// The kernel with symbols and line numbers.
+    pub kernel: PathBuf,
+    /// The engine with symbols and line numbers.
+    pub engine: PathBuf,
+}
+
+/// Builds engine and kernel in release.
+///
+/// # Errors
+/// When a target is missing, a package does not compile or its output is not what is booted.
+pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
+    setup::rust_targets(workspace, &[arch])?;
+    let (engine, stripped_engine) = build_engine(workspace, arch)?;
+    let mut command = board_command(workspace, "build", arch, &stripped_engine);
+    let kernel = executable(&mut command, arch.board_package())?;
+    let elf = read(&kernel)?;
+    let image = match arch {
+        Arch::X86_64 => image::strip(&elf),
+        Arch::Aarch64 => image::raw(&elf),
+    };
+    let bytes = image.with_context(|| kernel.display().to_string())?;
+    let image = workspace.output(arch).join("kernel");
+    write_if_changed(&image, &bytes)?;
+    Ok(Built { image, kernel, engine })
+}
+
+/// Builds only the engine. Returns the file with symbols and the stripped one.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_engine(workspace: &Workspace, arch: Arch) -> Result<(PathBuf, PathBuf)> {
+    let mut command = bare_metal(workspace, "build", ENGINE_PACKAGE, arch.engine_target());
+    let engine = executable(&mut command, ENGINE_PACKAGE)?;
+    let bytes = image::strip(&read(&engine)?).with_context(|| engine.display().to_string())?;
+    let stripped = workspace.output(arch).join("engine");
+    write_if_changed(&stripped, &bytes)?;
+    Ok((engine, stripped))
+}
+
+/// `cargo SUBCOMMAND` on the engine.
+pub fn engine_command(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
+    bare_metal(workspace, subcommand, ENGINE_PACKAGE, arch.engine_target())
+}
+
+/// `cargo SUBCOMMAND` on the board, which embeds the engine given.
+pub fn board_command(workspace: &Workspace, subcommand: &str, arch: Arch, engine: &Path) -> Command {
+    let mut command = bare_metal(workspace, subcommand, arch.board_package(), arch.kernel_target());
+    command.env(ENGINE_VARIABLE, engine);
+    command
+}
+
+fn bare_metal(workspace: &Workspace, subcommand: &str, package: &str, target: &str) -> Command {
+    let mut command = workspace.cargo();
+    command.args([subcommand, "--release", "--package", package, "--target", target]);
+    // These would replace the flags of .cargo/config.toml, without which the result does not boot.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+/// Runs a cargo build and returns the program it made of `package`.
+fn executable(command: &mut Command, package: &str) -> Result<PathBuf> {
+    command.arg("--message-format=json-render-diagnostics");
+    let mut messages = Vec::new();
+    let end = process::stream(command, None, &mut |bytes| messages.write_all(bytes))?;
+    ensure!(matches!(end, End::Exited(status) if status.success()), "{package} does not build");
+    for message in Message::parse_stream(messages.as_slice()) {
+        if let Message::CompilerArtifact(artifact) = message.context("cargo's messages cannot be read")?
+            && artifact.target.name == package
+            && let Some(path) = artifact.executable
+        {
+            return Ok(path.into_std_path_buf());
+        }
+    }
+    anyhow::bail!("{package} builds no program of that name")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Replaces a file in one step, or leaves it alone: a new time stamp would make cargo build its users again.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    workspace::replace_file(path, |file| {
+        file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
+    })
+}

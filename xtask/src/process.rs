@@ -1,0 +1,234 @@
+//! Child processes: started, waited for and ended. None outlives xtask.
+//!
+//! Owns the interrupt flag and every wait. What a process is and what its status means belongs to the callers.
+
+use anyhow::{Context, Result, bail, ensure};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{error, fmt, io};
+
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// How long a wait sleeps between two looks.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The user ended xtask by a signal.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl Interrupted {
+    /// The shell's convention for SIGINT.
+    pub const CODE: u8 = 130;
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl error::Error for Interrupted {}
+
+/// Turns SIGINT, SIGTERM and SIGHUP into an orderly end: waits notice them and end their child first.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn watch_signals() -> Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(flag)).context("cannot watch for signals")?;
+    }
+    Ok(())
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub enum End {
+    /// The process ended by itself.
+    Exited(ExitStatus),
+    /// The time was up; the process was ended.
+    TimedOut,
+}
+
+/// A running child that is killed when its owner lets go of it.
+struct Running {
+    child: Child,
+}
+
+impl Running {
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        die_with_parent(command);
+        let child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        Ok(Self { child })
+    }
+
+    /// Waits for the end, at most `timeout`, and no longer than `sink_failed` stays unset.
+    fn wait(&mut self, timeout: Option<Duration>, sink_failed: &AtomicBool) -> Result<End> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if let Some(status) = self.child.try_wait().context("cannot wait for a child process")? {
+                return Ok(End::Exited(status));
+            }
+            ensure!(!INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)), Interrupted);
+            ensure!(!sink_failed.load(Ordering::Relaxed), "standard output was closed");
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(End::TimedOut);
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when the child has already ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Has the operating system end the child when xtask dies without running its destructors.
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    use std::os::unix::process::CommandExt;
+
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above took effect.
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and touches no memory but its own copy
+    // of `parent`; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Other systems have no such service; the destructor and the signal handlers remain.
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}
+
+/// Takes a child's output piece by piece; after an error there is no further piece.
+pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
+
+/// Runs a command to its end, handing its standard output to `sink` as it comes.
+///
+/// # Errors
+/// When it cannot be started, when the sink fails, and [`Interrupted`].
+pub fn stream(command: &mut Command, timeout: Option<Duration>, sink: Sink) -> Result<End> {
+    let mut running = Running::spawn(command.stdout(Stdio::piped()))?;
+    let mut output = running.child.stdout.take().context("a child's output is missing")?;
+    let failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if copy(&mut output, sink).is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
+        let end = running.wait(timeout, &failed);
+        // The reader sees the end of its pipe only once the child is gone.
+        drop(running);
+        end
+    })
+}
+
+fn copy(output: &mut impl Read, sink: Sink) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match output.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => sink(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs a command to its end with xtask's own standard streams.
+///
+/// # Errors
+/// When it cannot be started or ends without success, and [`Interrupted`].
+pub fn run(command: &mut Command) -> Result<()> {
+    match Running::spawn(command)?.wait(None, &AtomicBool::new(false))? {
+        End::Exited(status) if status.success() => Ok(()),
+        End::Exited(status) => bail!("`{}` failed: {status}", shown(command)),
+        End::TimedOut => bail!("`{}` timed out", shown(command)),
+    }
+}
+
+/// The command as one would type it.
+pub fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| {
+        let word = word.to_string_lossy();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,:/@%".contains(&byte);
+        if !word.is_empty() && word.bytes().all(plain) { word.into_owned() } else { format!("'{word}'") }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// The path of a program on `PATH`, or nothing.
+pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn output_arrives_in_order_and_whole() {
+        let mut seen = Vec::new();
+        let mut sink = |bytes: &[u8]| {
+            seen.extend_from_slice(bytes);
+            Ok(())
+        };
+        let end = stream(&mut shell("echo one; printf two; exit 3"), None, &mut sink).expect("sh runs");
+        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end:?}");
+        assert_eq!(seen, b"one\ntwo");
+    }
+
+    #[test]
+    fn a_hanging_child_is_ended() {
+        let end = stream(&mut shell("exec sleep 1000"), Some(Duration::from_millis(10)), &mut |_| Ok(()));
+        assert!(matches!(end, Ok(End::TimedOut)), "{end:?}");
+    }
+
+    #[test]
+    fn a_child_is_gone_with_its_owner() {
+        let running = Running::spawn(&mut shell("exec sleep 1000")).expect("sh runs");
+        let id =
+            i32::try_from(running.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("an id");
+        assert!(rustix::process::test_kill_process(id).is_ok());
+        drop(running);
+        assert!(rustix::process::test_kill_process(id).is_err(), "the child still runs");
+    }
+
+    #[test]
+    fn a_failing_sink_ends_the_child() {
+        let mut sink = |_: &[u8]| Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        let error = stream(&mut shell("echo; exec sleep 1000"), None, &mut sink).expect_err("nobody listens");
+        assert!(error.to_string().contains("standard output"), "{error}");
+    }
+
+    #[test]
+    fn failures_name_the_command() {
+        let error = run(&mut shell("exit 4")).expect_err("it fails");
+        assert!(error.to_string().contains("`sh -c 'exit 4'` failed"), "{error}");
+        let error = run(&mut Command::new("no-such-program")).expect_err("it does not exist");
+        assert!(error.to_string().contains("no-such-program"), "{error}");
+    }
+}

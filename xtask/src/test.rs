@@ -1,0 +1,65 @@
+//! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
+
+mod guests;
+mod host;
+mod report;
+mod setups;
+
+use anyhow::Result;
+use std::time::Instant;
+
+use crate::arch::Arch;
+use crate::build::{self, Built};
+use crate::cli::TestOptions;
+use crate::setup::{self, Consent, Tool};
+use crate::workspace::Workspace;
+use crate::{checks, model};
+use report::{Report, Row};
+use setups::Setup;
+
+/// xtask's status when a test failed.
+pub const FAILED: u8 = 1;
+
+/// Runs the tests the options select, prints a table and the closing line.
+///
+/// # Errors
+/// What keeps tests from running at all; failed tests are the status.
+pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Result<u8> {
+    let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let mut report = Report::default();
+    if !options.host_only {
+        for &arch in &architectures {
+            setup::require(Tool::Qemu(arch), consent)?;
+        }
+    }
+    if !options.guest_only {
+        let model = model::smollm2(workspace, consent, options.no_download)?;
+        report.add(host::run(workspace, model.as_deref())?);
+    }
+    if !options.host_only {
+        for &arch in &architectures {
+            let built = build::build(workspace, arch)?;
+            if arch == Arch::X86_64 {
+                report.add(scan(&built)?);
+            }
+            for setup in Setup::select(arch, &options.smp)? {
+                report.add(guests::run(workspace, &built, &setup, options.timeout)?);
+            }
+        }
+    }
+    print!("{report}");
+    Ok(if report.passed() { 0 } else { FAILED })
+}
+
+/// The scan of the kernel's instructions, which counts as one test.
+fn scan(built: &Built) -> Result<Row> {
+    let start = Instant::now();
+    let clean = checks::scan(built)? == 0;
+    Ok(Row {
+        name: "x86_64 kernel, instruction scan".to_owned(),
+        passed: u32::from(clean),
+        failed: u32::from(!clean),
+        time: start.elapsed(),
+        notes: Vec::new(),
+    })
+}

@@ -1,0 +1,168 @@
+//! The tests inside the kernel: one boot, its console read, and a verdict on it.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::report::Row;
+use super::setups::Setup;
+use crate::accel::Accelerator;
+use crate::build::Built;
+use crate::command_line;
+use crate::guest::{self, Ending};
+use crate::machine::{Console, Machine};
+use crate::model::Model;
+use crate::symbols::Symbols;
+use crate::workspace::Workspace;
+
+/// Boots one emulated machine and runs the console's `test` command.
+///
+/// # Errors
+/// When QEMU cannot be started or the log cannot be written.
+pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Row> {
+    let start = Instant::now();
+    let arch = setup.kind.arch();
+    let command_line = command_line::build(&Model::Embedded, &[], Some("test"))?;
+    let machine = Machine {
+        kind: setup.kind,
+        gic: setup.gic,
+        el2: setup.el2,
+        cpu: setup.cpu,
+        accel: Accelerator::Tcg,
+        smp: &setup.smp,
+        memory: "512M",
+        kernel: &built.image,
+        module: None,
+        command_line: &command_line,
+        console: Console::Script,
+        gdb: false,
+        extra: &[],
+    };
+    let mut qemu = Command::new(arch.qemu());
+    qemu.args(machine.arguments()?);
+    let mut symbols = Symbols::new(built, &workspace.root);
+    let mut output = Vec::new();
+    let ending = guest::run(&mut qemu, Console::Script, Some(timeout), &mut symbols, &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let name = setup.to_string();
+    let log = workspace.output(arch).join(format!("test {name}.log").replace(' ', "-"));
+    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
+    let output = String::from_utf8_lossy(&output);
+    let Verdict { passed, failed, notes } = judge(&output, setup.smp.cores(), &ending);
+    if failed > 0 {
+        println!("--- console of {name} ---\n{output}\n--- end of console ---");
+    }
+    println!("{name}: {passed} passed, {failed} failed");
+    Ok(Row { name, passed, failed, time: start.elapsed(), notes })
+}
+
+/// What a boot was worth.
+#[derive(Debug, Default)]
+struct Verdict {
+    passed: u32,
+    failed: u32,
+    notes: Vec<String>,
+}
+
+/// Counts `test NAME ... ok` and `test NAME ... FAILED`, and holds them against the closing line
+/// `N passed, N failed`, the line `cores: N of N online` and the exit status.
+fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut closing = None;
+    let mut online = None;
+    for line in output.lines().map(str::trim_end) {
+        if let Some(test) = line.strip_prefix("test ") {
+            verdict.passed += u32::from(test.ends_with(" ... ok"));
+            verdict.failed += u32::from(test.ends_with(" ... FAILED"));
+        }
+        closing = pair(line, "", " passed, ", " failed").or(closing);
+        online = online.or(cores_online(line));
+    }
+    let mut broken = Vec::new();
+    match online {
+        None => broken.push("no line `cores: N of N online`".to_owned()),
+        Some(found) if found != (cores, cores) => {
+            broken.push(format!("{} of {} cores online, the machine has {cores}", found.0, found.1));
+        }
+        Some(_) => {}
+    }
+    match closing {
+        None => broken.push("no closing line `N passed, N failed`".to_owned()),
+        Some(counts) if counts != (verdict.passed, verdict.failed) => {
+            broken.push(format!("the closing line says {} passed, {} failed", counts.0, counts.1));
+        }
+        Some((0, 0)) => broken.push("no test ran".to_owned()),
+        Some(_) => {}
+    }
+    if *ending != Ending::Success && (*ending != Ending::Failure || verdict.failed == 0) {
+        broken.extend(ending.reason().or_else(|| Some("QEMU was closed".to_owned())));
+    }
+    if *ending == Ending::Success && verdict.failed > 0 {
+        broken.push("the exit status says success".to_owned());
+    }
+    if !broken.is_empty() {
+        verdict.failed = verdict.failed.max(1);
+    }
+    verdict.notes = broken;
+    verdict
+}
+
+/// The numbers of a line that begins with `cores: N of N online`.
+fn cores_online(line: &str) -> Option<(u32, u32)> {
+    let (counts, _) = line.split_once(" online")?;
+    pair(counts, "cores: ", " of ", "")
+}
+
+/// The two numbers of a line `{before}N{between}N{after}`.
+fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u32)> {
+    let (first, second) = line.strip_prefix(before)?.strip_suffix(after)?.split_once(between)?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\ntest futex wakes ... ok\r\n\
+                        2 passed, 0 failed\r\n";
+
+    fn counts(output: &str, ending: &Ending) -> (u32, u32, String) {
+        let verdict = judge(output, 4, ending);
+        (verdict.passed, verdict.failed, verdict.notes.join("; "))
+    }
+
+    #[test]
+    fn a_clean_boot_passes() {
+        assert_eq!(counts(GOOD, &Ending::Success), (2, 0, String::new()));
+    }
+
+    #[test]
+    fn a_failed_test_needs_no_note() {
+        let output = GOOD.replace("wakes ... ok", "wakes ... FAILED").replace("2 passed, 0", "1 passed, 1");
+        assert_eq!(counts(&output, &Ending::Failure), (1, 1, String::new()));
+        assert_eq!(counts(&output, &Ending::Success), (1, 1, "the exit status says success".to_owned()));
+    }
+
+    #[test]
+    fn every_way_to_break_off_is_a_failure() {
+        for (output, ending, note) in [
+            (GOOD.replace("4 of 4", "3 of 4"), Ending::Success, "3 of 4 cores online"),
+            (GOOD.replace("4 of 4", "3 of 3"), Ending::Success, "3 of 3 cores online"),
+            (GOOD.replace("cores: ", "ports: "), Ending::Success, "no line `cores:"),
+            (GOOD.replace("2 passed", "3 passed"), Ending::Success, "says 3 passed"),
+            (GOOD.replace(" passed, ", " and "), Ending::Success, "no closing line"),
+            (GOOD.to_owned(), Ending::Failure, "a command in the guest failed"),
+            (GOOD.to_owned(), Ending::Panic, "panicked"),
+            (GOOD.to_owned(), Ending::Closed, "QEMU was closed"),
+            (GOOD.to_owned(), Ending::Hang(Duration::from_secs(9)), "9 s"),
+            ("cores: 4 of 4 online\n0 passed, 0 failed\n".to_owned(), Ending::Success, "no test ran"),
+            (String::new(), Ending::Emulator("signal: 9".to_owned()), "signal: 9"),
+        ] {
+            let (_, failed, notes) = counts(&output, &ending);
+            assert!(failed > 0 && notes.contains(note), "{note}: {failed} {notes}");
+        }
+    }
+}
