@@ -37,13 +37,14 @@ pub struct Sampler {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     token: u32,
-    logit: f32,
+    /// The logit, and for those that take part then a multiple of the probability.
+    weight: f32,
 }
 
 impl Candidate {
     /// More likely first, lower token first among equals.
     fn rank(&self, other: &Self) -> Ordering {
-        other.logit.total_cmp(&self.logit).then(self.token.cmp(&other.token))
+        other.weight.total_cmp(&self.weight).then(self.token.cmp(&other.token))
     }
 }
 
@@ -57,7 +58,7 @@ impl Sampler {
         Ok(Self {
             sampling,
             random: Xoshiro256PlusPlus::seed_from_u64(sampling.seed),
-            candidates: filled(length, Candidate { token: 0, logit: 0.0 }, "list of candidates")?,
+            candidates: filled(length, Candidate { token: 0, weight: 0.0 }, "list of candidates")?,
         })
     }
 
@@ -67,7 +68,7 @@ impl Sampler {
             return most_likely(logits);
         }
         for (token, (candidate, logit)) in self.candidates.iter_mut().zip(logits).enumerate() {
-            *candidate = Candidate { token: token as u32, logit: logit / self.sampling.temperature };
+            *candidate = Candidate { token: token as u32, weight: *logit };
         }
         let count = match self.sampling.top_k {
             0 => self.candidates.len(),
@@ -76,12 +77,14 @@ impl Sampler {
         self.candidates.select_nth_unstable_by(count - 1, Candidate::rank);
         let chosen = &mut self.candidates[..count];
         chosen.sort_unstable_by(Candidate::rank);
-        let largest = chosen[0].logit;
-        chosen.iter_mut().for_each(|candidate| candidate.logit = libm::expf(candidate.logit - largest));
-        let total: f32 = chosen.iter().map(|candidate| candidate.logit).sum();
+        let largest = chosen[0].weight;
+        for Candidate { weight, .. } in &mut *chosen {
+            *weight = libm::expf((*weight - largest) / self.sampling.temperature);
+        }
+        let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
         let nucleus = position_of(chosen, self.sampling.top_p * total);
         let chosen = &chosen[..=nucleus];
-        let total: f32 = chosen.iter().map(|candidate| candidate.logit).sum();
+        let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
         // 24 random bits: every value is exact in f32 and below 1.
         let uniform = (self.random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
         chosen[position_of(chosen, uniform * total)].token
@@ -92,7 +95,7 @@ impl Sampler {
 fn position_of(candidates: &[Candidate], share: f32) -> usize {
     let mut sum = 0.0;
     let found = candidates.iter().position(|candidate| {
-        sum += candidate.logit;
+        sum += candidate.weight;
         sum > share
     });
     found.unwrap_or(candidates.len() - 1)
@@ -141,6 +144,12 @@ mod tests {
             let count = drawn.iter().filter(|&&drawn| drawn == token).count() as i32;
             assert!((count - expected).abs() < 200, "token {token}: {count} of {expected}");
         }
+    }
+
+    #[test]
+    fn the_smallest_temperature_is_greedy() {
+        let sampling = Sampling { temperature: f32::from_bits(1), top_k: 0, top_p: 1.0, seed: 5 };
+        assert_eq!(draw(sampling, &[0.5, 2.0, -1.0, 1.9], 16), [1; 16]);
     }
 
     #[test]
