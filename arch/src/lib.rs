@@ -29,6 +29,11 @@ pub mod aarch64;
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 pub use aarch64::AArch64 as Arch;
 
+/// AArch64's table entries are arithmetic alone, so a development machine tests them.
+#[cfg(all(test, not(target_os = "none")))]
+#[path = "aarch64/descriptor.rs"]
+mod aarch64_descriptor;
+
 #[cfg(not(target_os = "none"))]
 pub mod host;
 #[cfg(not(target_os = "none"))]

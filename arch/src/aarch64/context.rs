@@ -1,6 +1,6 @@
 //! Leaving the current kernel stack: for the engine, or for another kernel function.
 
-use super::{AArch64, paging};
+use super::{AArch64, translation};
 use crate::VirtAddr;
 use crate::contract::{Architecture, UserStart};
 use core::arch::asm;
@@ -18,7 +18,7 @@ pub(super) unsafe fn enter_user(start: &UserStart) -> ! {
     // SAFETY: the caller promises that the root maps the kernel as the current one does and that the
     // stack holds nothing of use; at EL0 only the engine's rights count.
     unsafe {
-        paging::load_root(root);
+        translation::load_root(root);
         asm!(
             "msr sp_el0, {user_stack}",
             "msr elr_el1, {entry}",

@@ -3,7 +3,7 @@
 //! Owns the boot page tables and the boot stack. Runs without a stack and without memory writes until
 //! translation is on. The image is linked at the address where it is loaded.
 
-use super::paging::Descriptor;
+use super::descriptor::Descriptor;
 use super::{start, vectors};
 use crate::contract::StartRecord;
 use crate::paging::Access;
@@ -15,14 +15,14 @@ use core::mem::{MaybeUninit, offset_of};
 /// guard. So the bit of this value's half tells the two apart in any stack pointer.
 pub(super) const STACK_WINDOW: u64 = 0x1_0000;
 
-/// MAIR_EL1: attribute 0 is Device-nGnRE, attribute 1 Normal write-back (Arm ARM D24.2.97).
+/// MAIR_EL1: attribute 0 is Device-nGnRE, attribute 1 Normal write-back (Arm ARM).
 const MAIR: u64 = 0xff04;
 
-/// TCR_EL1 without IPS (Arm ARM D24.2.175): 48-bit addresses, 4 KiB granule, walks write-back
+/// TCR_EL1 without IPS (Arm ARM): 48-bit addresses, 4 KiB granule, walks write-back
 /// and inner shareable through TTBR0 only (EPD1).
 const TCR: u64 = 16 | 1 << 8 | 1 << 10 | 3 << 12 | 16 << 16 | 1 << 23 | 2 << 30;
 
-/// SCTLR_EL1 (Arm ARM D24.2.118), bits that are RES1 in ARMv8.0 and PAN left alone (SPAN).
+/// SCTLR_EL1 (Arm ARM), bits that are RES1 in ARMv8.0 and PAN left alone (SPAN).
 const SCTLR_OFF: u64 = 0x30d0_0800;
 
 /// The same with translation, both caches, stack alignment checks (SA, SA0), and WFI, WFE and DC ZVA

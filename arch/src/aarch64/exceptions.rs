@@ -8,7 +8,7 @@ use crate::VirtAddr;
 use crate::contract::{Architecture, Fault, FaultKind, Interrupt, handlers};
 use core::fmt;
 
-/// Exception classes, ESR_EL1 bits 31:26 (Arm ARM D24.2.40).
+/// Exception classes, ESR_EL1 bits 31:26 (Arm ARM).
 mod class {
     pub const UNKNOWN: u64 = 0x00;
     pub const WFX: u64 = 0x01;
@@ -78,7 +78,7 @@ impl Frame {
         }
     }
 
-    /// Instruction and data aborts: the fault status code, ISS bits 5:0 (Arm ARM D24.2.40, IFSC and DFSC).
+    /// Instruction and data aborts: the fault status code, ISS bits 5:0 (Arm ARM, IFSC and DFSC).
     fn abort(&self, execute: bool) -> FaultKind {
         if !self.is_user() && !execute && in_guard(self.far) {
             return FaultKind::KernelStackOverflow;

@@ -8,14 +8,15 @@
 //! stack, with translation on and everything identity-mapped.
 
 mod context;
+mod descriptor;
 mod entry;
 mod exceptions;
 pub mod gic;
-mod paging;
 pub mod psci;
 pub mod semihosting;
 mod start;
 mod timer;
+mod translation;
 mod vectors;
 
 use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
@@ -25,12 +26,12 @@ use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0}
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
 use core::sync::atomic::{AtomicPtr, AtomicU8};
 
+pub use descriptor::Descriptor;
 pub use gic::GicDescription;
-pub use paging::Descriptor;
 pub use psci::Conduit;
 pub use timer::RateUnknown;
 
-/// Affinity fields of MPIDR_EL1 (Arm ARM D24.2.109): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
+/// Affinity fields of MPIDR_EL1 (Arm ARM): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
 pub const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// See [`Architecture`].
@@ -117,6 +118,7 @@ impl Architecture for AArch64 {
     }
 
     fn halt() -> ! {
+        DAIF.write(DAIF::D::Masked + DAIF::A::Masked + DAIF::I::Masked + DAIF::F::Masked);
         loop {
             asm::wfi();
         }
@@ -146,11 +148,11 @@ impl Architecture for AArch64 {
 
     unsafe fn load_root(root: PhysAddr) {
         // SAFETY: handed on.
-        unsafe { paging::load_root(root) };
+        unsafe { translation::load_root(root) };
     }
 
     fn publish_tables() {
-        paging::publish_tables();
+        translation::publish_tables();
     }
 }
 

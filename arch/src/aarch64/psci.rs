@@ -1,6 +1,7 @@
 //! The Power State Coordination Interface of firmware (Arm DEN0022), over the conduit the board found.
 
-use aarch64_cpu::asm;
+use super::AArch64;
+use crate::contract::Architecture;
 use smccc::psci::{self, Error};
 use smccc::{Hvc, Smc};
 
@@ -39,23 +40,17 @@ pub(super) fn cpu_on(affinity: u64, entry: u64, context: u64) -> Result<(), Erro
 /// CPU_OFF for the calling core; halts where firmware refuses.
 pub(super) fn cpu_off() -> ! {
     let _refused = call!(cpu_off());
-    halt()
+    AArch64::halt()
 }
 
 /// SYSTEM_OFF; halts where firmware refuses.
 pub fn system_off() -> ! {
     let _refused = call!(system_off());
-    halt()
+    AArch64::halt()
 }
 
 /// SYSTEM_RESET; halts where firmware refuses.
 pub fn system_reset() -> ! {
     let _refused = call!(system_reset());
-    halt()
-}
-
-fn halt() -> ! {
-    loop {
-        asm::wfi();
-    }
+    AArch64::halt()
 }

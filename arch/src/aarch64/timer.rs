@@ -1,4 +1,4 @@
-//! The generic timer: the virtual counter and its one deadline per core (Arm ARM D12).
+//! The generic timer: the virtual counter and its one deadline per core (Arm ARM).
 
 use crate::rate::CounterRate;
 use aarch64_cpu::asm::barrier;

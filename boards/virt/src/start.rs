@@ -17,9 +17,11 @@ const USUAL_SERIAL: PhysRange = PhysRange::new(0x0900_0000, 0x1000);
 /// Its interrupt id there.
 const USUAL_SERIAL_INTERRUPT: u32 = 33;
 
-/// First word of a device tree, and the most it may measure (Linux `Documentation/arch/arm64/booting.rst`).
+/// First word of a device tree (Devicetree Specification 0.4, 5.2).
 const TREE_MAGIC: u32 = 0xd00d_feed;
-const MAX_TREE: usize = 2 << 20;
+/// Most bytes that a tree may claim to have. QEMU leaves room for additions: 1 MiB, and 2 MiB around a tree given
+/// with `-dtb`.
+const MAX_TREE: usize = 16 << 20;
 
 struct Virt {
     console: Pl011,
@@ -99,7 +101,7 @@ unsafe fn tree_at(address: u64) -> Result<&'static [u8], &'static str> {
         return Err("what firmware left is no device tree");
     }
     if size as usize > MAX_TREE {
-        return Err("the device tree is larger than 2 MiB");
+        return Err("the device tree claims to be larger than 16 MiB");
     }
     // SAFETY: by the caller; the kernel keeps the tree reserved, so it never changes.
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, size as usize) })
@@ -147,7 +149,7 @@ fn describe(
         engine: image::engine(),
         cores,
         entry_counter,
-        // Every implementation has 1 GiB blocks with the 4 KiB granule (Arm ARM D8.3).
+        // Every implementation has 1 GiB blocks with the 4 KiB granule (Arm ARM).
         largest_leaf: 3,
     })
 }
