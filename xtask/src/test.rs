@@ -37,15 +37,19 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
         report.add(host::run(workspace, model.as_deref())?);
     }
     if !options.host_only {
+        let mut bits = Vec::new();
         for &arch in &architectures {
             let built = build::build(workspace, arch)?;
             if arch == Arch::X86_64 {
                 report.add(scan(&built)?);
             }
             for setup in Setup::select(arch, &options.smp)? {
-                report.add(guests::run(workspace, &built, &setup, options.timeout)?);
+                let boot = guests::run(workspace, &built, &setup, options.timeout)?;
+                bits.push((boot.row.name.clone(), boot.bits));
+                report.add(boot.row);
             }
         }
+        report.add(guests::compare_bits(&bits));
     }
     print!("{report}");
     Ok(if report.passed() { 0 } else { FAILED })
