@@ -127,9 +127,9 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
     }
     let name = command_line::value(boot.command_line, "module").unwrap_or("module");
     for range in start.modules() {
-        complete &= boot.modules.push(Module { name, range }).is_ok();
+        complete &= boot.modules.push(Module { name, range, padded: false }).is_ok();
     }
     let model = payload::model();
     let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);
-    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in }).is_ok()
+    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in, padded: true }).is_ok()
 }
