@@ -137,6 +137,14 @@ impl<E: Entry> AddressSpace<E> {
         Ok(Self { root, largest_leaf, entries: PhantomData })
     }
 
+    /// The space of tables that exist already.
+    ///
+    /// # Safety
+    /// As for [`Self::new`], with `root` and the tables below it exclusive too.
+    pub const unsafe fn adopt(root: PhysAddr, largest_leaf: u8) -> Self {
+        Self { root, largest_leaf, entries: PhantomData }
+    }
+
     /// Physical address of the level-4 table.
     #[must_use]
     pub const fn root(&self) -> PhysAddr {
@@ -220,6 +228,22 @@ impl<E: Entry> AddressSpace<E> {
             }
         }
         None
+    }
+
+    /// Gives every leaf that touches `virt..virt + length` the rights `access`; what is not mapped stays so.
+    pub fn protect(&mut self, virt: VirtAddr, length: u64, access: Access) {
+        let end = virt.0 + length;
+        let mut at = virt.0;
+        while at < end {
+            let (mut table, mut level) = (self.root, ROOT_LEVEL);
+            while let Target::Table(next) = self.read(table, index(at, level)).target(level) {
+                (table, level) = (next, level - 1);
+            }
+            if let Target::Leaf(address, _) = self.read(table, index(at, level)).target(level) {
+                self.write(table, index(at, level), E::leaf(address, level, access));
+            }
+            at = (at & !(span(level) - 1)) + span(level);
+        }
     }
 
     /// Empties one slot of the root (512 GiB) and gives its tables back. The mapped memory itself is the
@@ -339,6 +363,25 @@ mod tests {
         let again = space.map(VirtAddr(0x20_3000), PhysRange::new(0, PAGE), Access::KERNEL_DATA, &mut heap);
         assert_eq!(again, Err(MapError::Occupied(VirtAddr(0x20_3000))));
         assert_eq!(space.map(VirtAddr(1), range, Access::KERNEL_DATA, &mut heap), Err(MapError::Misaligned));
+    }
+
+    #[test]
+    fn protection_changes_rights_and_nothing_else() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        let range = PhysRange::new(0x1f_e000, 0x40_4000);
+        space.map(VirtAddr(0x1f_e000), range, Access::KERNEL_DATA, &mut heap).expect("free space");
+        space.protect(VirtAddr(0x1f_f000), 0x20_1000, Access::KERNEL_CODE);
+        for (address, access) in [
+            (0x1f_e000, Access::KERNEL_DATA),
+            (0x1f_f000, Access::KERNEL_CODE),
+            (0x3f_ffff, Access::KERNEL_CODE),
+            (0x40_0000, Access::KERNEL_DATA),
+        ] {
+            assert_eq!(space.translate(VirtAddr(address)), Some((PhysAddr(address), access)));
+        }
+        space.protect(VirtAddr(0), PAGE, Access::KERNEL_CODE);
+        assert_eq!(space.translate(VirtAddr(0)), None);
     }
 
     #[test]

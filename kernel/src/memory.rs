@@ -135,23 +135,33 @@ pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRang
     let free = frames.available();
     let heap = frames.allocate(heap, PAGE).ok_or(MemoryError::Exhausted { wanted: heap, free })?;
     let mut tables = TableSource { frames, spare: Vec::new() };
-    // SAFETY: pool and frames are exclusive and identity-mapped; the board vouches for the leaf size.
-    let mut space = unsafe { AddressSpace::<Entry>::new(boot.largest_leaf, &mut tables)? };
+    let built_in = Arch::built_in_tables();
+    let covered = built_in.map_or(PhysRange::new(0, 0), |tables| tables.covers);
+    // SAFETY: built-in tables, pool and frames are exclusive and identity-mapped; the board vouches for the leaf size.
+    let mut space = unsafe {
+        match built_in {
+            Some(built_in) => AddressSpace::<Entry>::adopt(built_in.root, boot.largest_leaf),
+            None => AddressSpace::<Entry>::new(boot.largest_leaf, &mut tables)?,
+        }
+    };
     let image = boot.image;
     let sections = [
         (image.text, Access::KERNEL_CODE),
         (image.rodata, Access::KERNEL_CONSTANTS),
         (image.data, Access::KERNEL_DATA),
     ];
-    for (range, access) in sections {
-        space.map(range.start.identity(), range.widen(PAGE), access, &mut tables)?;
-    }
-    for device in &boot.devices {
-        let range = device.widen(PAGE);
-        space.map(range.start.identity(), range, Access::DEVICE, &mut tables)?;
+    let devices = boot.devices.iter().map(|&range| (range, Access::DEVICE));
+    for (range, access) in sections.into_iter().chain(devices) {
+        let range = range.widen(PAGE);
+        if covered.contains(range) {
+            space.protect(range.start.identity(), range.length(), access);
+        } else {
+            space.map(range.start.identity(), range, access, &mut tables)?;
+        }
     }
     for region in &boot.memory {
-        map_memory(&mut space, &mut tables, *region, &sections.map(|(range, _)| range))?;
+        let region = PhysRange { start: region.start.max(covered.end), end: region.end };
+        map_memory(&mut space, &mut tables, region, &sections.map(|(range, _)| range))?;
     }
     let root = space.root();
     *MEMORY.lock() = Some(Memory { tables, space, total });
