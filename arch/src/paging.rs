@@ -114,13 +114,26 @@ struct Job {
     access: Access,
 }
 
+impl Job {
+    /// Whether the next leaf can be one of `level`.
+    const fn fits(&self, level: u8) -> bool {
+        let mask = span(level) - 1;
+        (self.virt | self.phys) & mask == 0 && self.end - self.virt > mask
+    }
+}
+
+/// Lowest address bit that a table at `level` looks at.
+const fn shift(level: u8) -> u32 {
+    3 + 9 * level as u32
+}
+
 /// Bytes that one entry of a table at `level` covers.
 const fn span(level: u8) -> u64 {
-    PAGE << (9 * (level - 1))
+    1 << shift(level)
 }
 
 const fn index(virt: u64, level: u8) -> usize {
-    (virt / span(level)) as usize % ENTRIES
+    (virt >> shift(level)) as usize % ENTRIES
 }
 
 impl<E: Entry> AddressSpace<E> {
@@ -166,43 +179,37 @@ impl<E: Entry> AddressSpace<E> {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
-        self.map_in(self.root, ROOT_LEVEL, &mut job, tables)
-    }
-
-    fn map_in(
-        &mut self,
-        table: PhysAddr,
-        level: u8,
-        job: &mut Job,
-        tables: &mut impl Tables,
-    ) -> Result<(), MapError> {
-        let span = span(level);
-        let mut slot = index(job.virt, level);
-        while job.virt < job.end && slot < ENTRIES {
-            let target = self.read(table, slot).target(level);
-            let whole = (job.virt | job.phys).is_multiple_of(span) && job.end - job.virt >= span;
-            match target {
-                Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
-                Target::Table(next) => self.map_in(next, level - 1, job, tables)?,
-                Target::Empty if level <= self.largest_leaf && whole => {
-                    slot += self.fill(table, slot, level, job);
-                    continue;
-                }
-                Target::Empty => {
-                    let next = tables.allocate().ok_or(MapError::OutOfTables)?;
-                    self.write(table, slot, E::table(next));
-                    self.map_in(next, level - 1, job, tables)?;
-                }
-            }
-            slot += 1;
+        while job.virt < job.end {
+            let (table, level) = self.table_for(&job, tables)?;
+            self.fill(table, level, &mut job);
         }
         Ok(())
     }
 
-    /// Fills a run of empty slots of one table with leaves; how many. Kept tight: most of what a boot maps goes
+    /// The table, and its level, that takes the next leaf of `job`: the highest whose leaves fit and which is free
+    /// there. Makes the tables on the way.
+    fn table_for(&mut self, job: &Job, tables: &mut impl Tables) -> Result<(PhysAddr, u8), MapError> {
+        let (mut table, mut level) = (self.root, ROOT_LEVEL);
+        loop {
+            let slot = index(job.virt, level);
+            match self.read(table, slot).target(level) {
+                Target::Table(next) => table = next,
+                Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
+                Target::Empty if level <= self.largest_leaf && job.fits(level) => return Ok((table, level)),
+                Target::Empty => {
+                    let next = tables.allocate().ok_or(MapError::OutOfTables)?;
+                    self.write(table, slot, E::table(next));
+                    table = next;
+                }
+            }
+            level -= 1;
+        }
+    }
+
+    /// Fills a run of empty slots of one table with leaves. Kept tight: most of what a boot maps goes
     /// through here, and some hypervisors emulate every instruction of the kernel.
-    fn fill(&mut self, table: PhysAddr, first: usize, level: u8, job: &mut Job) -> usize {
-        let shift = span(level).trailing_zeros();
+    fn fill(&mut self, table: PhysAddr, level: u8, job: &mut Job) {
+        let (first, shift) = (index(job.virt, level), shift(level));
         let room = (ENTRIES - first).min(((job.end - job.virt) >> shift) as usize);
         let mut entry = E::leaf(PhysAddr(job.phys), level, job.access);
         let mut filled = 0;
@@ -213,7 +220,6 @@ impl<E: Entry> AddressSpace<E> {
         }
         job.virt += (filled as u64) << shift;
         job.phys += (filled as u64) << shift;
-        filled
     }
 
     /// Where `virt` leads, and with which rights.

@@ -16,6 +16,7 @@ mod workers;
 
 use alloc::fmt::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::platform::{Platform, Power};
@@ -72,8 +73,25 @@ impl Console<'_> {
             Ok(loaded) => loaded.summary(),
             Err(error) => format(format_args!("none: {error}")),
         };
+        // Few bytes on purpose: each costs 10 µs and more on some serial lines.
+        let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
+        self.say(format_args!("{banner}model {model}\n"));
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
-        self.say(format_args!("model {model}\nconsole after {milliseconds:.1} ms\n"));
+        self.say(format_args!("console after {milliseconds:.1} ms\n"));
+    }
+
+    fn banner(&self) -> String {
+        let (cores, megabytes) = (self.platform.cores(), self.platform.memory().total >> 20);
+        let online = || cores.iter().filter(|core| core.online);
+        let ids: Vec<String> = online().map(|core| format(format_args!("{:#x}", core.hardware_id))).collect();
+        format(format_args!(
+            "EMBODIOS {} on {}, {megabytes} MiB\ncores: {} of {} online ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            self.start.machine,
+            online().count(),
+            cores.len(),
+            ids.join(" "),
+        ))
     }
 
     /// Runs every command of `script`, also after a failed one, and powers off.

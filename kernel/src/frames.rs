@@ -8,7 +8,7 @@ use heapless::Vec;
 
 /// Free extents that can be told apart. Neighbours merge, and large users take whole 2 MiB blocks, so that
 /// this bounds fragmentation, not memory.
-const MAX_EXTENTS: usize = 96;
+const MAX_EXTENTS: usize = 64;
 
 /// Free physical memory in units of [`PAGE`].
 pub struct Frames {

@@ -11,10 +11,9 @@ use crate::board::Module;
 use crate::memory::{Memory, MemoryError, memory};
 use crate::time::Instant;
 use crate::{kprintln, per_cpu, thread};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use embodios_abi::layout;
 use embodios_arch::paging::{Access, PAGE};
@@ -33,8 +32,8 @@ pub struct Origin {
     pub modules: Vec<Module<'static>>,
     /// Boot loader's words.
     pub command_line: &'static str,
-    /// `x86_64 microvm`.
-    pub machine: String,
+    /// `microvm`.
+    pub machine: &'static str,
     /// Counter at the kernel's entry.
     pub entry_counter: u64,
 }
@@ -84,6 +83,8 @@ impl From<MemoryError> for LoadError {
 const MAX_SILENT_LIVES: u32 = 3;
 /// Such lives up to now.
 static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
+/// Whether the engine that runs has used the console.
+static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
 
 static ORIGIN: Once<Origin> = Once::new();
 static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
@@ -159,7 +160,10 @@ impl Engine {
 
     fn load(origin: &Origin, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
         let mut memory = memory();
-        let mut engine = Self { restarts, ..Self::default() };
+        // Room for the usual number of pieces, so that few lists grow while a boot is timed.
+        let pieces = per_cpu::all().len() + origin.modules.len() + 8;
+        let (regions, frames) = (Vec::with_capacity(pieces), Vec::with_capacity(pieces));
+        let mut engine = Self { regions, frames, granted: 0, restarts };
         let result = engine.fill(&mut memory, origin);
         match result {
             Ok(entry) => Ok((engine, entry)),
@@ -206,7 +210,7 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
 
 /// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
 pub fn has_spoken() {
-    SILENT_LIVES.store(0, Ordering::Relaxed);
+    HAS_SPOKEN.store(true, Ordering::Relaxed);
 }
 
 /// Makes the first engine and hands its first thread to the boot core.
@@ -241,7 +245,8 @@ pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
 pub fn restart() -> ! {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(turn) = TURN.try_lock() else { thread::exit() };
-    let silent = SILENT_LIVES.fetch_add(1, Ordering::Relaxed);
+    let silent = if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
+    SILENT_LIVES.store(silent, Ordering::Relaxed);
     assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
     let asked = Instant::now();
     if let Err(core) = thread::stop_others(|| asked.elapsed() > STOP_TIME) {
