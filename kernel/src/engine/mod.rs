@@ -245,7 +245,8 @@ pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
 pub fn restart() -> ! {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(turn) = TURN.try_lock() else { thread::exit() };
-    let silent = if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
+    let silent =
+        if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
     SILENT_LIVES.store(silent, Ordering::Relaxed);
     assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
     let asked = Instant::now();
