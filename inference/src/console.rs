@@ -75,9 +75,8 @@ impl Console<'_> {
         };
         // Few bytes on purpose: each costs 10 µs and more on some serial lines.
         let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
-        self.say(format_args!("{banner}model {model}\n"));
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
-        self.say(format_args!("console after {milliseconds:.1} ms\n"));
+        self.say(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
     }
 
     fn banner(&self) -> String {
