@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
+mod boot;
+mod faults;
 mod guests;
 mod host;
 mod report;
@@ -48,6 +50,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 bits.push((boot.row.name.clone(), boot.bits));
                 report.add(boot.row);
             }
+            report.add(faults::run(workspace, &built, arch, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));
     }
