@@ -7,7 +7,7 @@
 //! - Physical memory and devices are identity-mapped in level-4 slot 0, inaccessible to the engine.
 //! - Every core calls [`Architecture::init_core`] exactly once, the boot core first.
 
-use crate::{CpuId, HwCpuId, PhysAddr, VirtAddr, paging};
+use crate::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
 use core::fmt;
 
 /// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
@@ -71,6 +71,15 @@ pub struct UserStart {
     pub argument: u64,
     /// Level-4 table to run on.
     pub root: PhysAddr,
+}
+
+/// Page tables made when the image was built.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltInTables {
+    /// Their root.
+    pub root: PhysAddr,
+    /// Physical memory that they map at its own addresses, writable and never executable, from the second page on.
+    pub covers: PhysRange,
 }
 
 /// Why an interrupt came.
@@ -205,6 +214,10 @@ pub trait Architecture {
     /// # Safety
     /// The table maps the kernel as the current one does.
     unsafe fn load_root(root: PhysAddr);
+
+    /// Tables that the image brings along, if it does: where every instruction of the kernel is expensive, they
+    /// spare it most of the mapping at boot.
+    fn built_in_tables() -> Option<BuiltInTables>;
 
     /// Makes stores to page tables visible to the table walker before a new mapping is first used.
     fn publish_tables();

@@ -5,7 +5,7 @@
 
 extern crate std;
 
-use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
 use crate::paging::{Access, Entry, Target};
 use crate::{HwCpuId, Interrupt, PhysAddr, handlers};
 use std::cell::Cell;
@@ -114,6 +114,10 @@ impl Architecture for Host {
     }
 
     unsafe fn load_root(_: PhysAddr) {}
+
+    fn built_in_tables() -> Option<BuiltInTables> {
+        None
+    }
 
     fn publish_tables() {}
 }

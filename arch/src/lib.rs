@@ -40,7 +40,7 @@ pub mod host;
 pub use host::Host as Arch;
 
 pub use contract::{
-    Architecture, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord, UserStart,
-    handlers, register_handlers,
+    Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord,
+    UserStart, handlers, register_handlers,
 };
 pub use types::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};

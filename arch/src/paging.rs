@@ -114,13 +114,26 @@ struct Job {
     access: Access,
 }
 
+impl Job {
+    /// Whether the next leaf can be one of `level`.
+    const fn fits(&self, level: u8) -> bool {
+        let mask = span(level) - 1;
+        (self.virt | self.phys) & mask == 0 && self.end - self.virt > mask
+    }
+}
+
+/// Lowest address bit that a table at `level` looks at.
+const fn shift(level: u8) -> u32 {
+    3 + 9 * level as u32
+}
+
 /// Bytes that one entry of a table at `level` covers.
 const fn span(level: u8) -> u64 {
-    PAGE << (9 * (level - 1))
+    1 << shift(level)
 }
 
 const fn index(virt: u64, level: u8) -> usize {
-    (virt / span(level)) as usize % ENTRIES
+    (virt >> shift(level)) as usize % ENTRIES
 }
 
 impl<E: Entry> AddressSpace<E> {
@@ -135,6 +148,14 @@ impl<E: Entry> AddressSpace<E> {
     pub unsafe fn new(largest_leaf: u8, tables: &mut impl Tables) -> Result<Self, MapError> {
         let root = tables.allocate().ok_or(MapError::OutOfTables)?;
         Ok(Self { root, largest_leaf, entries: PhantomData })
+    }
+
+    /// The space of tables that exist already.
+    ///
+    /// # Safety
+    /// As for [`Self::new`], with `root` and the tables below it exclusive too.
+    pub const unsafe fn adopt(root: PhysAddr, largest_leaf: u8) -> Self {
+        Self { root, largest_leaf, entries: PhantomData }
     }
 
     /// Physical address of the level-4 table.
@@ -158,43 +179,37 @@ impl<E: Entry> AddressSpace<E> {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
-        self.map_in(self.root, ROOT_LEVEL, &mut job, tables)
-    }
-
-    fn map_in(
-        &mut self,
-        table: PhysAddr,
-        level: u8,
-        job: &mut Job,
-        tables: &mut impl Tables,
-    ) -> Result<(), MapError> {
-        let span = span(level);
-        let mut slot = index(job.virt, level);
-        while job.virt < job.end && slot < ENTRIES {
-            let target = self.read(table, slot).target(level);
-            let whole = (job.virt | job.phys).is_multiple_of(span) && job.end - job.virt >= span;
-            match target {
-                Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
-                Target::Table(next) => self.map_in(next, level - 1, job, tables)?,
-                Target::Empty if level <= self.largest_leaf && whole => {
-                    slot += self.fill(table, slot, level, job);
-                    continue;
-                }
-                Target::Empty => {
-                    let next = tables.allocate().ok_or(MapError::OutOfTables)?;
-                    self.write(table, slot, E::table(next));
-                    self.map_in(next, level - 1, job, tables)?;
-                }
-            }
-            slot += 1;
+        while job.virt < job.end {
+            let (table, level) = self.table_for(&job, tables)?;
+            self.fill(table, level, &mut job);
         }
         Ok(())
     }
 
-    /// Fills a run of empty slots of one table with leaves; how many. Kept tight: most of what a boot maps goes
+    /// The table, and its level, that takes the next leaf of `job`: the highest whose leaves fit and which is free
+    /// there. Makes the tables on the way.
+    fn table_for(&mut self, job: &Job, tables: &mut impl Tables) -> Result<(PhysAddr, u8), MapError> {
+        let (mut table, mut level) = (self.root, ROOT_LEVEL);
+        loop {
+            let slot = index(job.virt, level);
+            match self.read(table, slot).target(level) {
+                Target::Table(next) => table = next,
+                Target::Leaf(..) => return Err(MapError::Occupied(VirtAddr(job.virt))),
+                Target::Empty if level <= self.largest_leaf && job.fits(level) => return Ok((table, level)),
+                Target::Empty => {
+                    let next = tables.allocate().ok_or(MapError::OutOfTables)?;
+                    self.write(table, slot, E::table(next));
+                    table = next;
+                }
+            }
+            level -= 1;
+        }
+    }
+
+    /// Fills a run of empty slots of one table with leaves. Kept tight: most of what a boot maps goes
     /// through here, and some hypervisors emulate every instruction of the kernel.
-    fn fill(&mut self, table: PhysAddr, first: usize, level: u8, job: &mut Job) -> usize {
-        let shift = span(level).trailing_zeros();
+    fn fill(&mut self, table: PhysAddr, level: u8, job: &mut Job) {
+        let (first, shift) = (index(job.virt, level), shift(level));
         let room = (ENTRIES - first).min(((job.end - job.virt) >> shift) as usize);
         let mut entry = E::leaf(PhysAddr(job.phys), level, job.access);
         let mut filled = 0;
@@ -205,7 +220,6 @@ impl<E: Entry> AddressSpace<E> {
         }
         job.virt += (filled as u64) << shift;
         job.phys += (filled as u64) << shift;
-        filled
     }
 
     /// Where `virt` leads, and with which rights.
@@ -220,6 +234,22 @@ impl<E: Entry> AddressSpace<E> {
             }
         }
         None
+    }
+
+    /// Gives every leaf that touches `virt..virt + length` the rights `access`; what is not mapped stays so.
+    pub fn protect(&mut self, virt: VirtAddr, length: u64, access: Access) {
+        let end = virt.0 + length;
+        let mut at = virt.0;
+        while at < end {
+            let (mut table, mut level) = (self.root, ROOT_LEVEL);
+            while let Target::Table(next) = self.read(table, index(at, level)).target(level) {
+                (table, level) = (next, level - 1);
+            }
+            if let Target::Leaf(address, _) = self.read(table, index(at, level)).target(level) {
+                self.write(table, index(at, level), E::leaf(address, level, access));
+            }
+            at = (at & !(span(level) - 1)) + span(level);
+        }
     }
 
     /// Empties one slot of the root (512 GiB) and gives its tables back. The mapped memory itself is the
@@ -339,6 +369,25 @@ mod tests {
         let again = space.map(VirtAddr(0x20_3000), PhysRange::new(0, PAGE), Access::KERNEL_DATA, &mut heap);
         assert_eq!(again, Err(MapError::Occupied(VirtAddr(0x20_3000))));
         assert_eq!(space.map(VirtAddr(1), range, Access::KERNEL_DATA, &mut heap), Err(MapError::Misaligned));
+    }
+
+    #[test]
+    fn protection_changes_rights_and_nothing_else() {
+        let mut heap = Heap::default();
+        let mut space = space(&mut heap);
+        let range = PhysRange::new(0x1f_e000, 0x40_4000);
+        space.map(VirtAddr(0x1f_e000), range, Access::KERNEL_DATA, &mut heap).expect("free space");
+        space.protect(VirtAddr(0x1f_f000), 0x20_1000, Access::KERNEL_CODE);
+        for (address, access) in [
+            (0x1f_e000, Access::KERNEL_DATA),
+            (0x1f_f000, Access::KERNEL_CODE),
+            (0x3f_ffff, Access::KERNEL_CODE),
+            (0x40_0000, Access::KERNEL_DATA),
+        ] {
+            assert_eq!(space.translate(VirtAddr(address)), Some((PhysAddr(address), access)));
+        }
+        space.protect(VirtAddr(0), PAGE, Access::KERNEL_CODE);
+        assert_eq!(space.translate(VirtAddr(0)), None);
     }
 
     #[test]

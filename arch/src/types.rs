@@ -72,6 +72,12 @@ impl PhysRange {
         self.end.0.saturating_sub(self.start.0)
     }
 
+    /// Whether all of `other` lies inside.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.start.0 <= other.start.0 && other.end.0 <= self.end.0
+    }
+
     /// The smallest range of whole `unit`s (a power of two) that covers this one.
     #[must_use]
     pub const fn widen(self, unit: u64) -> Self {

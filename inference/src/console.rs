@@ -16,9 +16,10 @@ mod workers;
 
 use alloc::fmt::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
-use crate::platform::{Platform, Power};
+use crate::platform::{Platform, PlatformError, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
 use answer::Totals;
 pub use command::Fault;
@@ -72,8 +73,24 @@ impl Console<'_> {
             Ok(loaded) => loaded.summary(),
             Err(error) => format(format_args!("none: {error}")),
         };
+        // Few bytes on purpose: each costs 10 µs and more on some serial lines.
+        let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
-        self.say(format_args!("model {model}\nconsole after {milliseconds:.1} ms\n"));
+        self.say(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
+    }
+
+    fn banner(&self) -> String {
+        let (cores, megabytes) = (self.platform.cores(), self.platform.memory().total >> 20);
+        let online = || cores.iter().filter(|core| core.online);
+        let ids: Vec<String> = online().map(|core| format(format_args!("{:#x}", core.hardware_id))).collect();
+        format(format_args!(
+            "EMBODIOS {} on {}, {megabytes} MiB\ncores: {} of {} online ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            self.start.machine,
+            online().count(),
+            cores.len(),
+            ids.join(" "),
+        ))
     }
 
     /// Runs every command of `script`, also after a failed one, and powers off.
@@ -153,12 +170,29 @@ impl Console<'_> {
             Command::Mem => self.say(format_args!("{}", report::mem(self.platform))),
             Command::Stats => self.stats(),
             Command::Test => self.test()?,
-            Command::Crash(fault) => self.start.fault.ok_or(CommandError::NoFaults)?(fault),
+            Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
             Command::PowerOff => return Ok(Some(Power::Off { success: true })),
             Command::Help => self.say(format_args!("{HELP}")),
         }
         Ok(None)
+    }
+
+    /// Commits a fault on `core`, in the middle of a job of all workers.
+    fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
+        let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
+        if core >= self.workers.available() {
+            return Err(PlatformError::NoSuchCore(core).into());
+        }
+        if core == 0 {
+            commit(fault);
+        }
+        self.workers.pool(None)?.run(&|worker| {
+            if worker == core {
+                commit(fault);
+            }
+        });
+        Ok(())
     }
 
     fn stats(&self) {

@@ -16,9 +16,11 @@ pub const MAX_MODULES: usize = 8;
 pub struct Module<'a> {
     /// Name without directory.
     pub name: &'a str,
-    /// Where it lies. Only the first byte and the length count; neighbours on its edge pages may be
-    /// anything.
+    /// Where it lies.
     pub range: PhysRange,
+    /// Whether it begins at a multiple of 2 MiB and nothing but zeroes fills its last 2 MiB. If not, neighbours on
+    /// its edge pages may be anything.
+    pub padded: bool,
 }
 
 /// Everything firmware said, in one form; nothing later knows which firmware it was.

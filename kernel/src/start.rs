@@ -3,12 +3,9 @@
 use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
 use crate::{
-    command_line, fault, heap, input, kprintln, memory, output, per_cpu, phases, power, selftest, smp,
-    syscall, thread,
+    command_line, fault, heap, input, memory, output, per_cpu, phases, power, selftest, smp, syscall, thread,
 };
-use alloc::format;
 use alloc::vec::Vec;
-use core::fmt;
 use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, register_handlers};
 use spin::Mutex;
 
@@ -56,7 +53,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         program: boot.engine,
         modules: boot.modules.iter().copied().collect::<Vec<_>>(),
         command_line: boot.command_line,
-        machine: format!("{} {}", Arch::NAME, boot.machine),
+        machine: boot.machine,
         entry_counter: boot.entry_counter,
     };
     *LATER.lock() = Some(Later { board, origin, options });
@@ -71,8 +68,6 @@ fn start_on_own_stack() -> ! {
     phases::done("boot core");
     smp::start_others(&later.options);
     phases::done("other cores");
-    print_banner(&later.origin.machine);
-    phases::done("banner");
     let this = per_cpu::this();
     later.board.console().enable_interrupt(this.cpu, this.hardware);
     phases::done("console interrupt");
@@ -81,30 +76,9 @@ fn start_on_own_stack() -> ! {
         panic!("{error}");
     }
     phases::done("engine loaded");
+    log::info!("counter at {} Hz", Arch::counter_hz());
     phases::report(entry_counter);
     thread::idle()
-}
-
-/// Few bytes on purpose: one byte on a serial line costs 10 µs and more on some machines.
-fn print_banner(machine: &str) {
-    let (online, found) = (per_cpu::online().count(), per_cpu::all().len());
-    let megabytes = memory::memory().total() >> 20;
-    kprintln!("EMBODIOS {} on {machine}, {megabytes} MiB", env!("CARGO_PKG_VERSION"));
-    kprintln!("cores: {online} of {found} online ({})", HardwareIds);
-    log::info!("counter at {} Hz", Arch::counter_hz());
-}
-
-/// The hardware ids of the online cores.
-struct HardwareIds;
-
-impl fmt::Display for HardwareIds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, core) in per_cpu::online().enumerate() {
-            let gap = if place > 0 { " " } else { "" };
-            write!(f, "{gap}{}", core.hardware)?;
-        }
-        Ok(())
-    }
 }
 
 /// What the kernel does when the hardware calls.

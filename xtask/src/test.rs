@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
+mod boot;
+mod faults;
 mod guests;
 mod host;
 mod report;
@@ -37,15 +39,20 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
         report.add(host::run(workspace, model.as_deref())?);
     }
     if !options.host_only {
+        let mut bits = Vec::new();
         for &arch in &architectures {
             let built = build::build(workspace, arch)?;
             if arch == Arch::X86_64 {
                 report.add(scan(&built)?);
             }
             for setup in Setup::select(arch, &options.smp)? {
-                report.add(guests::run(workspace, &built, &setup, options.timeout)?);
+                let boot = guests::run(workspace, &built, &setup, options.timeout)?;
+                bits.push((boot.row.name.clone(), boot.bits));
+                report.add(boot.row);
             }
+            report.add(faults::run(workspace, &built, arch, options.timeout)?);
         }
+        report.add(guests::compare_bits(&bits));
     }
     print!("{report}");
     Ok(if report.passed() { 0 } else { FAILED })

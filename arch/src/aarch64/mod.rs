@@ -12,6 +12,7 @@ mod descriptor;
 mod entry;
 mod exceptions;
 pub mod gic;
+mod identification;
 pub mod psci;
 pub mod semihosting;
 mod start;
@@ -19,7 +20,7 @@ mod timer;
 mod translation;
 mod vectors;
 
-use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
 use crate::{HwCpuId, PhysAddr};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
@@ -149,6 +150,10 @@ impl Architecture for AArch64 {
     unsafe fn load_root(root: PhysAddr) {
         // SAFETY: handed on.
         unsafe { translation::load_root(root) };
+    }
+
+    fn built_in_tables() -> Option<BuiltInTables> {
+        None
     }
 
     fn publish_tables() {

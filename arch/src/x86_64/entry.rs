@@ -6,8 +6,8 @@
 
 use super::features::{CR0, CR4, EFER};
 use super::segments::{CODE_0, DATA_0};
-use crate::PhysAddr;
-use crate::contract::StartRecord;
+use crate::contract::{BuiltInTables, StartRecord};
+use crate::{PhysAddr, PhysRange};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +38,25 @@ global_asm!(
     ".quad page * 0x200000 + 0x83",
     ".set page, page + 1",
     ".endr",
+    // The kernel's tables: the same memory, nothing executable, page 0 absent. The kernel sets the rights of its image
+    // and of devices before it uses them.
+    ".balign 4096",
+    "kernel_root: .quad kernel_level3 + 3",
+    ".fill 511, 8, 0",
+    "kernel_level3: .quad kernel_level2 + 0x0003, kernel_level2 + 0x1003, kernel_level2 + 0x2003, kernel_level2 + 0x3003",
+    ".fill 508, 8, 0",
+    "kernel_level2: .quad kernel_level1 + 3",
+    ".set page, 1",
+    ".rept 2047",
+    ".quad page * 0x200000 + 0x80000000000000e3",
+    ".set page, page + 1",
+    ".endr",
+    "kernel_level1: .quad 0",
+    ".set page, 1",
+    ".rept 511",
+    ".quad page * 0x1000 + 0x8000000000000063",
+    ".set page, page + 1",
+    ".endr",
     "boot_descriptors: .quad 0, 0, {code}, {data}",
     "boot_descriptors_pointer: .word 31",
     ".long boot_descriptors",
@@ -49,7 +68,7 @@ global_asm!(
     "boot_stack_top:",
     ".section .text.boot, \"ax\", @progbits",
     ".code32",
-    ".global pvh_entry",
+    ".global pvh_entry, trampoline_start, trampoline_end, kernel_root",
     "pvh_entry:",
     "cli",
     "cld",
@@ -143,6 +162,15 @@ global_asm!(
 unsafe extern "C" {
     static trampoline_start: u8;
     static trampoline_end: u8;
+    static kernel_root: u8;
+}
+
+/// Bytes that the tables in the image map.
+const COVERED: u64 = 4 << 30;
+
+/// See [`crate::Architecture::built_in_tables`].
+pub fn built_in_tables() -> BuiltInTables {
+    BuiltInTables { root: PhysAddr(&raw const kernel_root as u64), covers: PhysRange::new(0, COVERED) }
 }
 
 /// Address of the record of the core that is being started; 0 when none is.

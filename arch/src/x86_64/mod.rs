@@ -23,7 +23,7 @@ pub use ioapic::{Line, route};
 pub use segments::CoreState;
 pub use traps::DEVICE_VECTORS;
 
-use crate::contract::{Architecture, CoreLocal, StartError, StartRecord, UserStart};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
 use crate::{HwCpuId, PhysAddr};
 use core::arch::asm;
 use x86_64::registers::model_specific::Msr;
@@ -120,6 +120,10 @@ impl Architecture for X86_64 {
         // SAFETY: the caller's tables map the kernel; no global pages exist, so the write drops every
         // cached translation (4.10.4.1).
         unsafe { asm!("mov cr3, {}", in(reg) root.0, options(nostack, preserves_flags)) }
+    }
+
+    fn built_in_tables() -> Option<BuiltInTables> {
+        Some(entry::built_in_tables())
     }
 
     fn publish_tables() {

@@ -131,10 +131,12 @@ static TABLE: Table = Table(UnsafeCell::new([[0; 2]; 256]));
 /// Loads the table on this core; the boot core fills it first.
 pub fn load() {
     if !is_filled() {
-        let used = [IPI_VECTOR, TIMER_VECTOR, SPURIOUS_VECTOR, SYSTEM_CALL];
-        for vector in EXCEPTIONS.chain(DEVICE_VECTORS).chain(used) {
-            fill(vector);
-        }
+        fill(EXCEPTIONS, 0, 0);
+        fill(DEVICE_VECTORS, 0, 0);
+        fill(TIMER_VECTOR..=IPI_VECTOR, 0, 0);
+        fill(SPURIOUS_VECTOR..=SPURIOUS_VECTOR, 0, 0);
+        fill(DOUBLE_FAULT as u8..=DOUBLE_FAULT as u8, 0, DOUBLE_FAULT_STACK + 1);
+        fill(SYSTEM_CALL..=SYSTEM_CALL, 3, 0);
     }
     let pointer = DescriptorTablePointer {
         limit: size_of::<Table>() as u16 - 1,
@@ -149,19 +151,16 @@ fn is_filled() -> bool {
     unsafe { (*TABLE.0.get())[0][0] != 0 }
 }
 
-/// An interrupt gate (6.14.1); open to ring 3 for system calls only.
-fn fill(vector: u8) {
-    let stub = &raw const trap_stubs as u64 + 16 * u64::from(vector);
-    let privilege = if vector == SYSTEM_CALL { 3 } else { 0 };
-    let stack = if u64::from(vector) == DOUBLE_FAULT { u64::from(DOUBLE_FAULT_STACK) + 1 } else { 0 };
-    let low = stub & 0xffff
-        | u64::from(KERNEL_CODE) << 16
-        | stack << 32
-        | 0x8e << 40
-        | privilege << 45
-        | (stub >> 16 & 0xffff) << 48;
+/// Fills interrupt gates (6.14.1) that `privilege` may call and that switch to interrupt stack `stack` (0: none).
+fn fill(vectors: RangeInclusive<u8>, privilege: u64, stack: u16) {
+    let fixed = u64::from(KERNEL_CODE) << 16 | u64::from(stack) << 32 | 0x8e << 40 | privilege << 45;
+    let mut stub = &raw const trap_stubs as u64 + 16 * u64::from(*vectors.start());
     // SAFETY: see `Sync`.
-    unsafe { (*TABLE.0.get())[usize::from(vector)] = [low, stub >> 32] }
+    let table = unsafe { &mut *TABLE.0.get() };
+    for gate in &mut table[usize::from(*vectors.start())..=usize::from(*vectors.end())] {
+        *gate = [stub & 0xffff | fixed | (stub >> 16 & 0xffff) << 48, stub >> 32];
+        stub += 16;
+    }
 }
 
 extern "C" fn handle(frame: &mut Frame) {

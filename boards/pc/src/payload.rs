@@ -5,8 +5,13 @@
 struct Paged<T: ?Sized>(T);
 
 static ENGINE_FILE: &Paged<[u8]> = &Paged(*include_bytes!(env!("EMBODIOS_ENGINE")));
-static MODEL_FILE: &Paged<[u8]> =
-    &Paged(*include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf"));
+
+const MODEL: &[u8] = include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf");
+
+/// In a section of its own, which the linker script aligns and pads to 2 MiB.
+#[unsafe(link_section = ".model")]
+static MODEL_FILE: Paged<[u8; MODEL.len()]> =
+    Paged(*include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf"));
 
 /// The engine's ELF file.
 pub fn engine() -> &'static [u8] {

@@ -5,8 +5,7 @@ use crate::payload;
 use crate::pvh::StartInfo;
 use crate::serial::SERIAL;
 use embodios_abi::ExitStatus;
-use embodios_arch::paging::PAGE;
-use embodios_arch::x86_64::{LOCAL_APIC, TRAMPOLINE, calibrate, largest_leaf};
+use embodios_arch::x86_64::{LOCAL_APIC, calibrate, largest_leaf};
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
@@ -102,21 +101,11 @@ fn image() -> Image {
 /// Fills the lists; false when one is too short.
 fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
+    // Left out of what may be handed out; the built-in tables map it, and what loaders put there can be read.
     let low = PhysRange::new(0, LOW_MEMORY);
     let above = |region: PhysRange| PhysRange { start: region.start.max(low.end), end: region.end };
     let mut regions = start.memory().map(above).filter(|region| region.length() > 0);
     let mut complete = regions.all(|region| boot.memory.push(region).is_ok());
-    // Some machines put what they hand over into low memory, and list little of that as memory. Only the pages in
-    // use are mapped.
-    for range in start.ranges().into_iter().chain([PhysRange::new(TRAMPOLINE.0, PAGE)]) {
-        let pages = range.widen(PAGE);
-        for page in (pages.start.0..pages.end.0).step_by(PAGE as usize) {
-            let page = PhysRange::new(page, PAGE);
-            let is_listed =
-                boot.memory.iter().any(|region| region.start <= page.start && page.end <= region.end);
-            complete &= is_listed || boot.memory.push(page).is_ok();
-        }
-    }
     let reserved = [low, image].into_iter().chain(start.ranges()).chain(start.modules());
     for range in reserved.filter(|range| range.length() > 0) {
         complete &= boot.reserved.push(range).is_ok();
@@ -127,9 +116,9 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
     }
     let name = command_line::value(boot.command_line, "module").unwrap_or("module");
     for range in start.modules() {
-        complete &= boot.modules.push(Module { name, range }).is_ok();
+        complete &= boot.modules.push(Module { name, range, padded: false }).is_ok();
     }
     let model = payload::model();
     let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);
-    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in }).is_ok()
+    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in, padded: true }).is_ok()
 }

@@ -54,5 +54,6 @@ pub fn story_model() -> Module<'static> {
     Module {
         name: "tinystory-1.3M-q8_0.gguf",
         range: PhysRange::new(bytes.as_ptr() as u64, bytes.len() as u64),
+        padded: false,
     }
 }

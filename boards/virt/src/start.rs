@@ -123,7 +123,9 @@ fn describe(
     reserved.push(image::whole()).map_err(|_| RESERVED)?;
     if let Some(range) = machine.initrd {
         reserved.push(range).map_err(|_| RESERVED)?;
-        modules.push(Module { name: module_name(machine.command_line), range }).map_err(|_| MODULES)?;
+        modules
+            .push(Module { name: module_name(machine.command_line), range, padded: false })
+            .map_err(|_| MODULES)?;
     }
     modules.push(image::story_model()).map_err(|_| MODULES)?;
     let mut devices = Vec::<PhysRange, MAX_RESERVED>::new();

@@ -9,7 +9,7 @@ use embodios_inference::console::{self, Module, Start};
 
 use crate::clock::Clock;
 use crate::platform::{Machine, Task};
-use crate::{fault, system};
+use crate::{arch, fault, system};
 
 /// First Rust code of thread 0.
 pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
@@ -27,7 +27,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     console::run(
         machine,
         &Start {
-            machine: text(info.machine),
+            machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
             died_loading: info.silent_lives > 0,
             command_line: text(info.command_line),

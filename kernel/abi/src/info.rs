@@ -59,6 +59,6 @@ pub struct EngineInfo {
     pub modules: Span,
     /// The kernel's command line, UTF-8.
     pub command_line: Span,
-    /// Architecture and machine, UTF-8, for example `x86_64 microvm`.
+    /// The machine, UTF-8, for example `microvm`.
     pub machine: Span,
 }

@@ -16,7 +16,7 @@ pub const STACKS: u64 = 0x80_8000_0000;
 /// Distance between the stack windows of two cores.
 pub const STACK_STRIDE: u64 = 0x20_0000;
 /// Mapped bytes of each thread stack.
-pub const STACK_SIZE: u64 = 0x4_0000;
+pub const STACK_SIZE: u64 = 0x2_0000;
 /// Memory granted by [`crate::Call::MemoryGrant`] appears from here upwards, contiguously.
 pub const HEAP: u64 = 0xa0_0000_0000;
 /// Modules (models) are mapped from here, read-only.

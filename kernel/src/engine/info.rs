@@ -51,7 +51,7 @@ pub fn map(
     origin: &Origin,
     modules: &[Span],
 ) -> Result<(), LoadError> {
-    let mut writer = Writer { bytes: Vec::new() };
+    let mut writer = Writer { bytes: Vec::with_capacity(1024) };
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
     let (online, offline): (Vec<&PerCpu>, Vec<&PerCpu>) =
         per_cpu::all().iter().partition(|core| core.is_online());
@@ -67,7 +67,7 @@ pub fn map(
         online: online.len() as u64,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(origin.command_line),
-        machine: writer.text(&origin.machine),
+        machine: writer.text(origin.machine),
     };
     writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));
     let frames = memory.allocate((writer.bytes.len() as u64).next_multiple_of(PAGE), PAGE)?;

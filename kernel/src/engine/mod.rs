@@ -11,10 +11,9 @@ use crate::board::Module;
 use crate::memory::{Memory, MemoryError, memory};
 use crate::time::Instant;
 use crate::{kprintln, per_cpu, thread};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use embodios_abi::layout;
 use embodios_arch::paging::{Access, PAGE};
@@ -33,8 +32,8 @@ pub struct Origin {
     pub modules: Vec<Module<'static>>,
     /// Boot loader's words.
     pub command_line: &'static str,
-    /// `x86_64 microvm`.
-    pub machine: String,
+    /// `microvm`.
+    pub machine: &'static str,
     /// Counter at the kernel's entry.
     pub entry_counter: u64,
 }
@@ -84,6 +83,8 @@ impl From<MemoryError> for LoadError {
 const MAX_SILENT_LIVES: u32 = 3;
 /// Such lives up to now.
 static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
+/// Whether the engine that runs has used the console.
+static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
 
 static ORIGIN: Once<Origin> = Once::new();
 static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
@@ -159,7 +160,10 @@ impl Engine {
 
     fn load(origin: &Origin, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
         let mut memory = memory();
-        let mut engine = Self { restarts, ..Self::default() };
+        // Room for the usual number of pieces, so that few lists grow while a boot is timed.
+        let pieces = per_cpu::all().len() + origin.modules.len() + 8;
+        let (regions, frames) = (Vec::with_capacity(pieces), Vec::with_capacity(pieces));
+        let mut engine = Self { regions, frames, granted: 0, restarts };
         let result = engine.fill(&mut memory, origin);
         match result {
             Ok(entry) => Ok((engine, entry)),
@@ -206,7 +210,7 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
 
 /// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
 pub fn has_spoken() {
-    SILENT_LIVES.store(0, Ordering::Relaxed);
+    HAS_SPOKEN.store(true, Ordering::Relaxed);
 }
 
 /// Makes the first engine and hands its first thread to the boot core.
@@ -214,15 +218,23 @@ pub fn has_spoken() {
 /// # Errors
 /// [`LoadError`].
 pub fn start(origin: Origin) -> Result<(), LoadError> {
-    launch(ORIGIN.call_once(|| origin), 0)
+    launch(load(ORIGIN.call_once(|| origin), 0)?);
+    Ok(())
 }
 
-fn launch(origin: &Origin, restarts: u64) -> Result<(), LoadError> {
+/// Makes an engine; how its first thread begins.
+fn load(origin: &Origin, restarts: u64) -> Result<UserStart, LoadError> {
     let (engine, entry) = Engine::load(origin, restarts)?;
     *ENGINE.lock() = Some(engine);
+    Ok(thread_start(CpuId::BOOT, entry.0, layout::INFO))
+}
+
+/// Hands the first thread to the boot core. From then on the engine may crash at any time.
+fn launch(start: UserStart) {
     let boot = &per_cpu::all()[CpuId::BOOT.index()];
-    thread::start(boot, thread_start(boot.cpu, entry.0, layout::INFO))
-        .map_err(|_| LoadError::Program("the boot core has a thread already"))
+    if thread::start(boot, start).is_err() {
+        panic!("the boot core has a thread while there is no engine");
+    }
 }
 
 /// How a thread of the engine begins on `cpu`.
@@ -241,7 +253,9 @@ pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
 pub fn restart() -> ! {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(turn) = TURN.try_lock() else { thread::exit() };
-    let silent = SILENT_LIVES.fetch_add(1, Ordering::Relaxed);
+    let silent =
+        if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
+    SILENT_LIVES.store(silent, Ordering::Relaxed);
     assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
     let asked = Instant::now();
     if let Err(core) = thread::stop_others(|| asked.elapsed() > STOP_TIME) {
@@ -255,10 +269,14 @@ pub fn restart() -> ! {
     per_cpu::this().busy.store(false, Ordering::Release);
     thread::resume();
     kprintln!("engine restarted ({restarts})");
-    if let Some(Err(error)) = ORIGIN.get().map(|origin| launch(origin, restarts)) {
-        panic!("no fresh engine: {error}");
-    }
+    let start = match ORIGIN.get().map(|origin| load(origin, restarts)) {
+        Some(Ok(start)) => start,
+        Some(Err(error)) => panic!("no fresh engine: {error}"),
+        None => unreachable!("an engine ran, so it had an origin"),
+    };
+    // Before the launch: a fresh engine that crashes at once needs its turn, however slow this core is.
     drop(turn);
+    launch(start);
     // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
     unsafe { Arch::restart_stack(thread::idle) }
 }

@@ -4,7 +4,8 @@ use super::Engine;
 use crate::board::Module;
 use crate::memory::{Memory, MemoryError};
 use alloc::vec::Vec;
-use embodios_abi::{Span, layout};
+use embodios_abi::Span;
+use embodios_abi::layout::{self, LARGE_PAGE};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{PhysAddr, PhysRange};
 
@@ -25,7 +26,8 @@ pub fn map(
     for module in modules {
         let range = module.range;
         let shift = window + (range.start.0 % WINDOW);
-        for piece in pieces(range) {
+        let mapped = if module.padded { range.widen(LARGE_PAGE) } else { range };
+        for piece in pieces(mapped) {
             let virt = shift + (piece.start.0 - range.start.0);
             let page = virt / PAGE * PAGE;
             if piece.start.0 % PAGE == 0 && piece.end.0 % PAGE == 0 {

@@ -1,62 +1,42 @@
 //! The tests inside the kernel: one boot, its console read, and a verdict on it.
 
-use anyhow::{Context, Result};
-use std::fs;
-use std::process::Command;
+use anyhow::Result;
 use std::time::{Duration, Instant};
 
+use super::boot::{self, Plan};
 use super::report::Row;
 use super::setups::Setup;
-use crate::accel::Accelerator;
 use crate::build::Built;
-use crate::command_line;
-use crate::guest::{self, Ending};
-use crate::machine::{Console, Machine};
+use crate::guest::Ending;
 use crate::model::Model;
-use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
-/// Boots one emulated machine and runs the console's `test` command.
+/// What the console runs: the tests, then some text whose hash must be the same on every machine.
+const SCRIPT: &str = "test; generate -n 32 Once upon a time";
+
+/// One boot's result.
+pub struct Boot {
+    /// Its line of the table.
+    pub row: Row,
+    /// The hash of all logits behind the generated text, unless the guest did not get there.
+    pub bits: Option<String>,
+}
+
+/// Boots one emulated machine and runs the console's tests.
 ///
 /// # Errors
 /// When QEMU cannot be started or the log cannot be written.
-pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Row> {
+pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Boot> {
     let start = Instant::now();
-    let arch = setup.kind.arch();
-    let command_line = command_line::build(&Model::Embedded, &[], Some("test"))?;
-    let machine = Machine {
-        kind: setup.kind,
-        gic: setup.gic,
-        el2: setup.el2,
-        cpu: setup.cpu,
-        accel: Accelerator::Tcg,
-        smp: &setup.smp,
-        memory: "512M",
-        kernel: &built.image,
-        module: None,
-        command_line: &command_line,
-        console: Console::Script,
-        gdb: false,
-        extra: &[],
-    };
-    let mut qemu = Command::new(arch.qemu());
-    qemu.args(machine.arguments()?);
-    let mut symbols = Symbols::new(built, &workspace.root);
-    let mut output = Vec::new();
-    let ending = guest::run(&mut qemu, Console::Script, Some(timeout), &mut symbols, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
     let name = setup.to_string();
-    let log = workspace.output(arch).join(format!("test {name}.log").replace(' ', "-"));
-    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
-    let output = String::from_utf8_lossy(&output);
-    let Verdict { passed, failed, notes } = judge(&output, setup.smp.cores(), &ending);
+    let plan = Plan { name: &name, setup, model: &Model::Embedded, words: &[], script: SCRIPT, timeout };
+    let (output, ending) = boot::run(workspace, built, &plan)?;
+    let Verdict { passed, failed, notes, bits } = judge(&output, setup.smp.cores(), &ending);
     if failed > 0 {
         println!("--- console of {name} ---\n{output}\n--- end of console ---");
     }
     println!("{name}: {passed} passed, {failed} failed");
-    Ok(Row { name, passed, failed, time: start.elapsed(), notes })
+    Ok(Boot { row: Row { name, passed, failed, time: start.elapsed(), notes }, bits })
 }
 
 /// What a boot was worth.
@@ -65,10 +45,11 @@ struct Verdict {
     passed: u32,
     failed: u32,
     notes: Vec<String>,
+    bits: Option<String>,
 }
 
 /// Counts `test NAME ... ok` and `test NAME ... FAILED`, and holds them against the closing line
-/// `N passed, N failed`, the line `cores: N of N online` and the exit status.
+/// `N passed, N failed`, the line `cores: N of N online`, the hash after the generated text and the exit status.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     let mut verdict = Verdict::default();
     let mut closing = None;
@@ -80,6 +61,8 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
         }
         closing = pair(line, "", " passed, ", " failed").or(closing);
         online = online.or(cores_online(line));
+        let hash = line.split_once("logits hash ").and_then(|(_, rest)| rest.split_once(']'));
+        verdict.bits = verdict.bits.or(hash.map(|(hash, _)| hash.to_owned()));
     }
     let mut broken = Vec::new();
     match online {
@@ -96,6 +79,9 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
         }
         Some((0, 0)) => broken.push("no test ran".to_owned()),
         Some(_) => {}
+    }
+    if verdict.bits.is_none() {
+        broken.push("no `logits hash` after generated text".to_owned());
     }
     if *ending != Ending::Success && (*ending != Ending::Failure || verdict.failed == 0) {
         broken.extend(ending.reason().or_else(|| Some("QEMU was closed".to_owned())));
@@ -122,12 +108,36 @@ fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u3
     Some((first.parse().ok()?, second.parse().ok()?))
 }
 
+/// Whether all boots computed the same bits, which counts as one test.
+pub fn compare_bits(boots: &[(String, Option<String>)]) -> Row {
+    let first = boots.iter().find_map(|(name, bits)| bits.as_ref().map(|bits| (name, bits)));
+    let mut notes = Vec::new();
+    for (name, bits) in boots {
+        if let (Some(bits), Some((first_name, first_bits))) = (bits, first)
+            && bits != first_bits
+        {
+            notes.push(format!("{name}: {bits}, but {first_name}: {first_bits}"));
+        }
+    }
+    let hashes = boots.iter().filter(|(_, bits)| bits.is_some()).count();
+    let same = notes.is_empty() && hashes > 0;
+    notes.extend(first.filter(|_| same).map(|(_, bits)| format!("{hashes} times {bits}")));
+    Row {
+        name: "same bits on every machine".to_owned(),
+        passed: u32::from(same),
+        failed: u32::from(!same),
+        time: Duration::ZERO,
+        notes,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\ntest futex wakes ... ok\r\n\
-                        2 passed, 0 failed\r\n";
+                        2 passed, 0 failed\r\n> generate\r\n, there was\r\n\
+                        [8 tokens, 0.19 s; logits hash 547adac519ebeef2]\r\n";
 
     fn counts(output: &str, ending: &Ending) -> (u32, u32, String) {
         let verdict = judge(output, 4, ending);
@@ -137,6 +147,7 @@ mod tests {
     #[test]
     fn a_clean_boot_passes() {
         assert_eq!(counts(GOOD, &Ending::Success), (2, 0, String::new()));
+        assert_eq!(judge(GOOD, 4, &Ending::Success).bits.as_deref(), Some("547adac519ebeef2"));
     }
 
     #[test]
@@ -154,6 +165,7 @@ mod tests {
             (GOOD.replace("cores: ", "ports: "), Ending::Success, "no line `cores:"),
             (GOOD.replace("2 passed", "3 passed"), Ending::Success, "says 3 passed"),
             (GOOD.replace(" passed, ", " and "), Ending::Success, "no closing line"),
+            (GOOD.replace("logits", "digits"), Ending::Success, "no `logits hash`"),
             (GOOD.to_owned(), Ending::Failure, "a command in the guest failed"),
             (GOOD.to_owned(), Ending::Panic, "panicked"),
             (GOOD.to_owned(), Ending::Closed, "QEMU was closed"),
@@ -164,5 +176,16 @@ mod tests {
             let (_, failed, notes) = counts(&output, &ending);
             assert!(failed > 0 && notes.contains(note), "{note}: {failed} {notes}");
         }
+    }
+
+    #[test]
+    fn one_differing_machine_is_named() {
+        let boot = |name: &str, bits: Option<&str>| (name.to_owned(), bits.map(str::to_owned));
+        let same = compare_bits(&[boot("a", Some("1")), boot("b", None), boot("c", Some("1"))]);
+        assert_eq!((same.passed, same.failed), (1, 0));
+        let different = compare_bits(&[boot("a", Some("1")), boot("b", Some("2"))]);
+        assert_eq!((different.passed, different.failed), (0, 1));
+        assert_eq!(different.notes, ["b: 2, but a: 1"]);
+        assert_eq!(compare_bits(&[boot("a", None)]).failed, 1);
     }
 }

@@ -26,6 +26,14 @@ impl Setup {
         Self { kind, smp, cpu: None, gic: None, el2: false }
     }
 
+    /// The default machine of `arch` with as many cores as `smp` says.
+    ///
+    /// # Errors
+    /// When `smp` is no topology.
+    pub fn plain(arch: Arch, smp: &str) -> Result<Self> {
+        Ok(Self::new(MachineKind::default_of(arch), smp.parse().map_err(anyhow::Error::msg)?))
+    }
+
     /// Machines that differ from the default in more than the number of cores: sparse hardware ids, the
     /// oldest processor, other interrupt controllers, other boot paths.
     fn variants(arch: Arch) -> Result<Vec<Self>> {

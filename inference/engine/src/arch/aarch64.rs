@@ -2,6 +2,9 @@
 
 use core::arch::{asm, naked_asm};
 
+/// As the user writes it.
+pub const NAME: &str = "aarch64";
+
 /// Where the kernel enters thread 0; X0: address of `EngineInfo`, SP a multiple of 16.
 #[unsafe(naked)]
 #[cfg_attr(not(test), unsafe(no_mangle))]

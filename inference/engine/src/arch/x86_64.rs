@@ -5,6 +5,9 @@ use core::arch::{asm, naked_asm};
 /// MXCSR after reset: all exceptions masked, round to nearest (SDM vol. 1, 10.2.3).
 const MXCSR: u32 = 0x1f80;
 
+/// As the user writes it.
+pub const NAME: &str = "x86_64";
+
 /// Where the kernel enters thread 0; RDI: address of `EngineInfo`, RSP a multiple of 16.
 #[unsafe(naked)]
 #[cfg_attr(not(test), unsafe(no_mangle))]

@@ -1,0 +1,121 @@
+//! Products of floats: rows of float weights, and the two sums of attention.
+
+use core::arch::x86_64::*;
+
+use super::formats::FloatVector;
+use super::{Isa, PAIR, check_rows};
+use crate::activations::Activations;
+use crate::kernels::portable;
+
+/// As [`portable::float_rows`].
+pub(in crate::kernels) fn float_rows<F: FloatVector>(
+    _: Isa,
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    out: &mut [f32],
+) {
+    check_rows(rows, row_bytes, out);
+    assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
+    // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
+    unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+}
+
+/// As [`portable::score`].
+pub(in crate::kernels) fn score(_: Isa, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    assert!(keys.len() == query.len() * scores.len(), "length of the keys");
+    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
+    unsafe { score_avx2(query, keys, scale, scores) }
+}
+
+/// As [`portable::mix`].
+pub(in crate::kernels) fn mix(_: Isa, weights: &[f32], values: &[f32], out: &mut [f32]) {
+    assert!(values.len() == weights.len() * out.len(), "length of the values");
+    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
+    unsafe { mix_avx2(weights, values, out) }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn float_rows_avx2<F: FloatVector>(rows: &[u8], row_bytes: usize, values: &[f32], out: &mut [f32]) {
+    for (results, pair) in out.chunks_mut(PAIR).zip(rows.chunks(PAIR * row_bytes)) {
+        let (first, second) = pair.split_at(row_bytes);
+        // An odd last row is its own partner.
+        let second = if second.is_empty() { first } else { second };
+        let mut lanes = [_mm256_setzero_ps(); PAIR];
+        let (whole, rest) = values.as_chunks::<8>();
+        for (index, values) in whole.iter().enumerate() {
+            // SAFETY: a row has as many weights as there are values; 8 are read from each.
+            unsafe {
+                let x = _mm256_loadu_ps(values.as_ptr());
+                for (lanes, row) in lanes.iter_mut().zip([first, second]) {
+                    let weights = F::load(row.as_ptr().add(index * 8 * F::BYTES));
+                    *lanes = _mm256_add_ps(*lanes, _mm256_mul_ps(weights, x));
+                }
+            }
+        }
+        for ((result, lanes), row) in results.iter_mut().zip(lanes).zip([first, second]) {
+            let mut lanes = to_array(lanes);
+            let weights = row[whole.len() * 8 * F::BYTES..].chunks_exact(F::BYTES);
+            for (lane, (weight, value)) in weights.zip(rest).enumerate() {
+                lanes[lane] += F::value(weight) * value;
+            }
+            *result = portable::reduce(lanes);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn score_avx2(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+    let (whole, rest) = query.as_chunks::<8>();
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
+        let mut lanes = _mm256_setzero_ps();
+        for (query, key) in whole.iter().zip(key.as_chunks::<8>().0) {
+            // SAFETY: both are arrays of 8 floats.
+            let (q, k) = unsafe { (_mm256_loadu_ps(query.as_ptr()), _mm256_loadu_ps(key.as_ptr())) };
+            lanes = _mm256_add_ps(lanes, _mm256_mul_ps(q, k));
+        }
+        let mut lanes = to_array(lanes);
+        for (lane, (query, key)) in rest.iter().zip(&key[whole.len() * 8..]).enumerate() {
+            lanes[lane] += query * key;
+        }
+        *score = portable::reduce(lanes) * scale;
+    }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn mix_avx2(weights: &[f32], values: &[f32], out: &mut [f32]) {
+    /// Elements kept in registers over all positions.
+    const TILE: usize = 32;
+    let length = out.len();
+    let (tiles, rest) = out.as_chunks_mut::<TILE>();
+    let tiled = tiles.len() * TILE;
+    for (index, tile) in tiles.iter_mut().enumerate() {
+        let mut sums = [_mm256_setzero_ps(); TILE / 8];
+        for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
+            let weight = _mm256_set1_ps(*weight);
+            let values = &values[index * TILE..][..TILE];
+            for (sum, values) in sums.iter_mut().zip(values.as_chunks::<8>().0) {
+                // SAFETY: an array of 8 floats.
+                let values = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+                *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, values));
+            }
+        }
+        for (out, sum) in tile.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+            *out = to_array(sum);
+        }
+    }
+    rest.fill(0.0);
+    for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
+        for (result, value) in rest.iter_mut().zip(&values[tiled..]) {
+            *result += weight * value;
+        }
+    }
+}
+
+#[target_feature(enable = "avx")]
+fn to_array(lanes: __m256) -> [f32; 8] {
+    let mut array = [0.0; 8];
+    // SAFETY: the array holds the 8 floats written.
+    unsafe { _mm256_storeu_ps(array.as_mut_ptr(), lanes) };
+    array
+}

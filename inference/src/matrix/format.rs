@@ -1,0 +1,183 @@
+//! The formats of weights, read one by one: what the portable kernels use and the vector kernels agree with.
+//!
+//! A quantised block holds 32 weights `d * (level - zero)`, or `d * level + m`, with small integer levels.
+//! Layouts: ggml's `ggml-common.h`.
+
+use super::BLOCK;
+
+/// A format of plain floats.
+pub trait FloatFormat {
+    /// Bytes of one weight.
+    const BYTES: usize;
+    /// The weight in its [`Self::BYTES`] bytes, exactly.
+    fn value(bytes: &[u8]) -> f32;
+}
+
+/// IEEE 754 binary32.
+pub struct F32;
+/// IEEE 754 binary16.
+pub struct F16;
+/// The upper half of binary32.
+pub struct BF16;
+
+impl FloatFormat for F32 {
+    const BYTES: usize = 4;
+    fn value(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+}
+
+impl FloatFormat for F16 {
+    const BYTES: usize = 2;
+    fn value(bytes: &[u8]) -> f32 {
+        f16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
+    }
+}
+
+impl FloatFormat for BF16 {
+    const BYTES: usize = 2;
+    fn value(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes([0, 0, bytes[0], bytes[1]])
+    }
+}
+
+/// binary16 to binary32, exactly and without branches: the exponents' biases differ by 112, which a
+/// multiplication puts right for subnormal numbers too.
+#[inline]
+#[must_use]
+pub fn f16_to_f32(half: u16) -> f32 {
+    const TWO_TO_112: f32 = f32::from_bits((127 + 112) << 23);
+    let magnitude = u32::from(half & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * TWO_TO_112).to_bits();
+    let not_finite = magnitude | 0x7f80_0000;
+    let sign = u32::from(half & 0x8000) << 16;
+    f32::from_bits(sign | if half & 0x7c00 == 0x7c00 { not_finite } else { finite })
+}
+
+/// A format of quantised blocks. Every block begins with the scale `d` in F16, followed by the minimum
+/// `m` in F16 where there is one.
+pub trait QuantFormat {
+    /// Bytes of one block.
+    const BYTES: usize;
+    /// The level that stands for 0.
+    const ZERO: i32;
+    /// Whether blocks have a minimum.
+    const HAS_MINIMUM: bool;
+
+    /// The block's levels in order.
+    fn levels(block: &[u8]) -> [i8; BLOCK];
+
+    /// The block's scale.
+    #[inline]
+    fn scale(block: &[u8]) -> f32 {
+        F16::value(block)
+    }
+
+    /// The block's minimum; 0 where the format has none.
+    #[inline]
+    fn minimum(block: &[u8]) -> f32 {
+        if Self::HAS_MINIMUM { F16::value(&block[2..]) } else { 0.0 }
+    }
+}
+
+/// Scale, 32 signed bytes.
+pub struct Q8_0;
+/// Scale, 16 bytes of two levels (element `i` in the low half of byte `i`, `i + 16` in the high half).
+pub struct Q4_0;
+/// Scale, minimum, nibbles as [`Q4_0`].
+pub struct Q4_1;
+/// Scale, 32 fifth bits, nibbles as [`Q4_0`].
+pub struct Q5_0;
+/// Scale, minimum, 32 fifth bits, nibbles as [`Q4_0`].
+pub struct Q5_1;
+
+impl QuantFormat for Q8_0 {
+    const BYTES: usize = 34;
+    const ZERO: i32 = 0;
+    const HAS_MINIMUM: bool = false;
+    #[inline]
+    fn levels(block: &[u8]) -> [i8; BLOCK] {
+        let mut levels = [0; BLOCK];
+        for (level, byte) in levels.iter_mut().zip(&block[2..]) {
+            *level = *byte as i8;
+        }
+        levels
+    }
+}
+
+impl QuantFormat for Q4_0 {
+    const BYTES: usize = 18;
+    const ZERO: i32 = 8;
+    const HAS_MINIMUM: bool = false;
+    #[inline]
+    fn levels(block: &[u8]) -> [i8; BLOCK] {
+        nibbles(&block[2..18])
+    }
+}
+
+impl QuantFormat for Q4_1 {
+    const BYTES: usize = 20;
+    const ZERO: i32 = 0;
+    const HAS_MINIMUM: bool = true;
+    #[inline]
+    fn levels(block: &[u8]) -> [i8; BLOCK] {
+        nibbles(&block[4..20])
+    }
+}
+
+impl QuantFormat for Q5_0 {
+    const BYTES: usize = 22;
+    const ZERO: i32 = 16;
+    const HAS_MINIMUM: bool = false;
+    #[inline]
+    fn levels(block: &[u8]) -> [i8; BLOCK] {
+        with_fifth_bits(nibbles(&block[6..22]), &block[2..6])
+    }
+}
+
+impl QuantFormat for Q5_1 {
+    const BYTES: usize = 24;
+    const ZERO: i32 = 0;
+    const HAS_MINIMUM: bool = true;
+    #[inline]
+    fn levels(block: &[u8]) -> [i8; BLOCK] {
+        with_fifth_bits(nibbles(&block[8..24]), &block[4..8])
+    }
+}
+
+#[inline]
+fn nibbles(bytes: &[u8]) -> [i8; BLOCK] {
+    let mut levels = [0; BLOCK];
+    let (low, high) = levels.split_at_mut(BLOCK / 2);
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+        *low = (byte & 15) as i8;
+        *high = (byte >> 4) as i8;
+    }
+    levels
+}
+
+#[inline]
+fn with_fifth_bits(mut levels: [i8; BLOCK], bits: &[u8]) -> [i8; BLOCK] {
+    for (levels, bits) in levels.as_chunks_mut::<8>().0.iter_mut().zip(bits) {
+        for (bit, level) in levels.iter_mut().enumerate() {
+            *level |= (((bits >> bit) & 1) << 4) as i8;
+        }
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::f16_to_f32;
+
+    #[test]
+    fn every_half_is_exact() {
+        for bits in 0..=u16::MAX {
+            let (found, wanted) = (f16_to_f32(bits), half::f16::from_bits(bits).to_f32());
+            assert!(
+                found.to_bits() == wanted.to_bits() || (found.is_nan() && wanted.is_nan()),
+                "{bits:#06x}"
+            );
+        }
+    }
+}
