@@ -3,9 +3,10 @@
 //! There are several variants, one an instruction set. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
-//! - quantised row times vector: block `b` gives `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
-//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; `t` is added to
-//!   lane `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
+//! - quantised row times vector: 32 weights `b` give `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
+//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; where halves
+//!   have scales of their own, `t` is the first half's such term plus the second's; `t` is added to lane
+//!   `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
 //! - float row times vector, and query times key: the product of element `i` is added to lane `i mod 8`; the
 //!   result is `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
 //! - weighted sum of values: every element by itself, positions in order.
@@ -21,7 +22,7 @@ mod x86;
 use core::fmt;
 
 use crate::activations::Activations;
-use crate::matrix::{BF16, F16, F32, Matrix, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, WeightType};
+use crate::matrix::{Matrix, with_format};
 
 pub(crate) use portable::{LANES, reduce};
 
@@ -69,27 +70,19 @@ impl Kernels {
     pub fn multiply(self, matrix: &Matrix<'_>, first: usize, input: &Activations, out: &mut [f32]) {
         assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
         let rows = matrix.row_range(first, out.len());
+        let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {
             ($function:ident, $format:ty) => {
                 match self.0 {
-                    Variant::Portable => portable::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                    Variant::Portable => portable::$function::<$format>(rows, row_bytes, input, out),
                     #[cfg(target_arch = "x86_64")]
-                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, matrix.row_bytes(), input, out),
+                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, input, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon => neon::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                    Variant::Neon => neon::$function::<$format>(rows, row_bytes, input, out),
                 }
             };
         }
-        match matrix.kind() {
-            WeightType::F32 => dispatch!(float_rows, F32),
-            WeightType::F16 => dispatch!(float_rows, F16),
-            WeightType::BF16 => dispatch!(float_rows, BF16),
-            WeightType::Q4_0 => dispatch!(quant_rows, Q4_0),
-            WeightType::Q4_1 => dispatch!(quant_rows, Q4_1),
-            WeightType::Q5_0 => dispatch!(quant_rows, Q5_0),
-            WeightType::Q5_1 => dispatch!(quant_rows, Q5_1),
-            WeightType::Q8_0 => dispatch!(quant_rows, Q8_0),
-        }
+        with_format!(matrix.kind(), Format => dispatch!(float_rows, Format), dispatch!(quant_rows, Format));
     }
 
     /// `scores[t] = (query * keys[t]) * scale`, with `keys` a run of vectors as long as `query`.

@@ -1,9 +1,12 @@
 //! Every variant of the kernels gives the bits of the portable one, and those are the right numbers.
 
+use std::collections::HashMap;
+
 use embodios_inference::activations::Activations;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::{Matrix, WeightType};
 use proptest::prelude::*;
+use serde::Deserialize;
 
 /// A matrix of any type: type, columns, rows and bytes, with scales that are numbers.
 fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
@@ -18,10 +21,18 @@ fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
             WeightType::F32 => data.chunks_exact_mut(4).for_each(|float| tame(float, 3)),
             WeightType::F16 | WeightType::BF16 => data.chunks_exact_mut(2).for_each(|float| tame(float, 1)),
             _ => {
+                // Where the scale stands; two bytes on is the minimum, or levels that do not mind.
+                let scale = match kind {
+                    WeightType::Q2K => 80,
+                    WeightType::Q3K => 108,
+                    WeightType::Q6K => 208,
+                    _ => 0,
+                };
                 for block in data.chunks_exact_mut(format.block_bytes() as usize) {
-                    // The second half float is the minimum, or levels that do not mind.
-                    tame(block, 1);
-                    tame(block, 3);
+                    tame(block, scale + 1);
+                    if let Some(minimum) = block.get_mut(scale + 2..scale + 4) {
+                        tame(minimum, 1);
+                    }
                 }
             }
         }
@@ -69,6 +80,31 @@ fn the_best_variant_is_not_the_portable_one() {
     assert_eq!(names.last().unwrap(), "portable");
     #[cfg(target_arch = "x86_64")]
     assert_eq!(names.iter().any(|name| name == "AVX2"), is_x86_feature_detected!("avx2"));
+}
+
+/// Weights of every format from random bytes, against the Python package `gguf`.
+#[test]
+fn dequantized_weights_have_the_reference_bits() {
+    #[derive(Deserialize)]
+    struct Dequantized {
+        bytes: String,
+        weights: String,
+    }
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = |index| u8::from_str_radix(&hex[index..index + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(digits).collect()
+    }
+    let reference: HashMap<String, Dequantized> =
+        serde_json::from_str(include_str!("reference/dequantized.json")).unwrap();
+    for &kind in WeightType::ALL.iter().filter(|kind| **kind != WeightType::F32) {
+        let item = &reference[kind.tensor_type().name()];
+        let (data, wanted) = (bytes(&item.bytes), bytes(&item.weights));
+        let columns = wanted.len() / 4;
+        let mut weights = vec![0.0f32; columns];
+        Matrix::new(kind, columns, 1, &data).dequantize_row(0, &mut weights);
+        let found: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        assert!(found == wanted, "{kind:?}");
+    }
 }
 
 proptest! {
