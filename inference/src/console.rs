@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::platform::{Platform, Power};
+use crate::platform::{Platform, PlatformError, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
 use answer::Totals;
 pub use command::Fault;
@@ -75,9 +75,8 @@ impl Console<'_> {
         };
         // Few bytes on purpose: each costs 10 µs and more on some serial lines.
         let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
-        self.say(format_args!("{banner}model {model}\n"));
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
-        self.say(format_args!("console after {milliseconds:.1} ms\n"));
+        self.say(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
     }
 
     fn banner(&self) -> String {
@@ -171,12 +170,29 @@ impl Console<'_> {
             Command::Mem => self.say(format_args!("{}", report::mem(self.platform))),
             Command::Stats => self.stats(),
             Command::Test => self.test()?,
-            Command::Crash(fault) => self.start.fault.ok_or(CommandError::NoFaults)?(fault),
+            Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
             Command::PowerOff => return Ok(Some(Power::Off { success: true })),
             Command::Help => self.say(format_args!("{HELP}")),
         }
         Ok(None)
+    }
+
+    /// Commits a fault on `core`, in the middle of a job of all workers.
+    fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
+        let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
+        if core >= self.workers.available() {
+            return Err(PlatformError::NoSuchCore(core).into());
+        }
+        if core == 0 {
+            commit(fault);
+        }
+        self.workers.pool(None)?.run(&|worker| {
+            if worker == core {
+                commit(fault);
+            }
+        });
+        Ok(())
     }
 
     fn stats(&self) {

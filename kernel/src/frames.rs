@@ -14,7 +14,7 @@ const MAX_EXTENTS: usize = 64;
 pub struct Frames {
     /// Sorted by address, neither empty nor touching.
     free: Vec<PhysRange, MAX_EXTENTS>,
-    /// Bytes given to [`Self::free`] or [`Self::add`] that no extent was left for.
+    /// Bytes given back that no extent was left for.
     lost: u64,
 }
 
@@ -31,21 +31,18 @@ impl Frames {
         Self { free: Vec::new(), lost: 0 }
     }
 
-    /// All whole frames of `memory` that no part of `reserved` touches.
-    #[must_use]
-    pub fn from_map(memory: &[PhysRange], reserved: &[PhysRange]) -> Self {
-        let mut frames = Self::new();
+    /// Adds all whole frames of `memory` that no part of `reserved` touches.
+    pub fn add(&mut self, memory: &[PhysRange], reserved: &[PhysRange]) {
         for region in memory {
             let start = region.start.0.div_ceil(PAGE) * PAGE;
             let end = region.end.0 / PAGE * PAGE;
             if start < end {
-                frames.free(PhysRange { start: PhysAddr(start), end: PhysAddr(end) });
+                self.free(PhysRange { start: PhysAddr(start), end: PhysAddr(end) });
             }
         }
         for range in reserved {
-            frames.remove(range.widen(PAGE));
+            self.remove(range.widen(PAGE));
         }
-        frames
     }
 
     /// Bytes free.
@@ -145,7 +142,8 @@ mod tests {
     fn reserved_ranges_are_never_handed_out() {
         let memory = [range(1, 99), range(200, 100)];
         let reserved = [PhysRange::new(10 * PAGE + 5, 10), range(90, 120), PhysRange::new(299 * PAGE + 1, 1)];
-        let mut frames = Frames::from_map(&memory, &reserved);
+        let mut frames = Frames::new();
+        frames.add(&memory, &reserved);
         assert_eq!(frames.available(), (99 - 1 - 10 + 90 - 1) * PAGE);
         while let Some(frame) = frames.allocate(PAGE, PAGE) {
             for r in &reserved {
@@ -157,7 +155,8 @@ mod tests {
 
     #[test]
     fn partial_frames_at_the_edges_are_left_out() {
-        let frames = Frames::from_map(&[PhysRange::new(100, 3 * PAGE)], &[]);
+        let mut frames = Frames::new();
+        frames.add(&[PhysRange::new(100, 3 * PAGE)], &[]);
         assert_eq!(frames.available(), 2 * PAGE);
     }
 
@@ -178,7 +177,8 @@ mod tests {
         fn agrees_with_a_set_of_frames(
             steps in prop::collection::vec((0u8..3, 1u64..40, 0u32..5), 1..200),
         ) {
-            let mut frames = Frames::from_map(&[range(3, 500), range(700, 300)], &[range(20, 5)]);
+            let mut frames = Frames::new();
+            frames.add(&[range(3, 500), range(700, 300)], &[range(20, 5)]);
             let mut free: BTreeSet<u64> = (3..20).chain(25..503).chain(700..1000).collect();
             let mut held: StdVec<PhysRange> = StdVec::new();
             for (action, pages, align) in steps {

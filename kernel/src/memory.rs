@@ -94,31 +94,16 @@ pub struct Memory {
     total: u64,
 }
 
-static MEMORY: Mutex<Option<Memory>> = Mutex::new(None);
+static MEMORY: Mutex<Memory> = Mutex::new(Memory {
+    tables: TableSource { frames: Frames::new(), spare: Vec::new() },
+    // SAFETY: an address space that is never used: `init` puts the real one in its place before any other use.
+    space: unsafe { AddressSpace::adopt(PhysAddr(0), 2) },
+    total: 0,
+});
 
-/// The guard of [`memory`].
-pub struct Locked(MutexGuard<'static, Option<Memory>>);
-
-impl core::ops::Deref for Locked {
-    type Target = Memory;
-    fn deref(&self) -> &Memory {
-        self.0.as_ref().expect("memory() checked it")
-    }
-}
-
-impl core::ops::DerefMut for Locked {
-    fn deref_mut(&mut self) -> &mut Memory {
-        self.0.as_mut().expect("memory() checked it")
-    }
-}
-
-/// The machine's memory.
-///
-/// Panics before [`init`].
-pub fn memory() -> Locked {
-    let guard = MEMORY.lock();
-    assert!(guard.is_some(), "memory is used after it was set up");
-    Locked(guard)
+/// The machine's memory. Nothing can be had from it before [`init`].
+pub fn memory() -> MutexGuard<'static, Memory> {
+    MEMORY.lock()
 }
 
 /// Builds the kernel's address space and returns its root together with memory for the kernel's heap of
@@ -130,18 +115,19 @@ pub fn memory() -> Locked {
 /// # Safety
 /// `boot` describes this machine; called once, on boot tables that map all memory at its own address.
 pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRange), MemoryError> {
-    let mut frames = Frames::from_map(&boot.memory, &boot.reserved);
-    let total = boot.memory.iter().map(|region| region.length()).sum();
-    let free = frames.available();
-    let heap = frames.allocate(heap, PAGE).ok_or(MemoryError::Exhausted { wanted: heap, free })?;
-    let mut tables = TableSource { frames, spare: Vec::new() };
+    let mut memory = memory();
+    let Memory { tables, space, total } = &mut *memory;
+    tables.frames.add(&boot.memory, &boot.reserved);
+    *total = boot.memory.iter().map(|region| region.length()).sum();
+    let free = tables.frames.available();
+    let heap = tables.frames.allocate(heap, PAGE).ok_or(MemoryError::Exhausted { wanted: heap, free })?;
     let built_in = Arch::built_in_tables();
     let covered = built_in.map_or(PhysRange::new(0, 0), |tables| tables.covers);
     // SAFETY: built-in tables, pool and frames are exclusive and identity-mapped; the board vouches for the leaf size.
-    let mut space = unsafe {
+    *space = unsafe {
         match built_in {
             Some(built_in) => AddressSpace::<Entry>::adopt(built_in.root, boot.largest_leaf),
-            None => AddressSpace::<Entry>::new(boot.largest_leaf, &mut tables)?,
+            None => AddressSpace::<Entry>::new(boot.largest_leaf, tables)?,
         }
     };
     let image = boot.image;
@@ -156,16 +142,14 @@ pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRang
         if covered.contains(range) {
             space.protect(range.start.identity(), range.length(), access);
         } else {
-            space.map(range.start.identity(), range, access, &mut tables)?;
+            space.map(range.start.identity(), range, access, tables)?;
         }
     }
     for region in &boot.memory {
         let region = PhysRange { start: region.start.max(covered.end), end: region.end };
-        map_memory(&mut space, &mut tables, region, &sections.map(|(range, _)| range))?;
+        map_memory(space, tables, region, &sections.map(|(range, _)| range))?;
     }
-    let root = space.root();
-    *MEMORY.lock() = Some(Memory { tables, space, total });
-    Ok((root, heap))
+    Ok((space.root(), heap))
 }
 
 /// Maps a region of memory, except page 0 (null must fault) and the kernel image, which has its own rights.

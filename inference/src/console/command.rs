@@ -16,8 +16,9 @@ ids TEXT            token ids of TEXT
 model | cpus | mem | stats
                     what is loaded, running, used and done
 test                test the kernel and the engine
-crash null | kernel | panic | stack
-                    fault on purpose: the kernel starts a fresh engine
+crash null | kernel | panic | stack [CORE]
+                    fault on purpose, on core 0 unless another is given: the
+                    kernel starts a fresh engine
                     (stack: a kernel stack, which stops the machine)
 reboot | poweroff
 help
@@ -77,7 +78,7 @@ pub enum Command<'l> {
     Mem,
     Stats,
     Test,
-    Crash(Fault),
+    Crash { fault: Fault, core: usize },
     Reboot,
     PowerOff,
     Help,
@@ -98,6 +99,8 @@ pub enum ParseError {
     Value { option: char, wanted: &'static str, found: String },
     /// `crash` with something else than a fault.
     Fault(String),
+    /// `crash` with something else than a core's index after the fault.
+    Core(String),
 }
 
 impl fmt::Display for ParseError {
@@ -108,6 +111,7 @@ impl fmt::Display for ParseError {
             Self::NoText(command) => write!(f, "{command}: no text given"),
             Self::Option { command, option } => write!(f, "{command} has no option {option:?}"),
             Self::Value { option, wanted, found } => write!(f, "-{option} wants {wanted}, found {found:?}"),
+            Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
             Self::Fault(word) => write!(f, "crash wants null, kernel, panic or stack, found {word:?}"),
         }
     }
@@ -141,13 +145,7 @@ impl<'l> Command<'l> {
             }
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
-            "crash" => match rest.trim_end() {
-                "null" => Ok(Self::Crash(Fault::Null)),
-                "kernel" => Ok(Self::Crash(Fault::Kernel)),
-                "panic" => Ok(Self::Crash(Fault::Panic)),
-                "stack" => Ok(Self::Crash(Fault::Stack)),
-                other => Err(ParseError::Fault(other.into())),
-            },
+            "crash" => crash(rest),
             "model" => alone("model", Self::Model),
             "cpus" => alone("cpus", Self::Cpus),
             "mem" => alone("mem", Self::Mem),
@@ -159,6 +157,23 @@ impl<'l> Command<'l> {
             other => Err(ParseError::Unknown(other.into())),
         }
     }
+}
+
+/// A fault's name, and a core's index after it or nothing.
+fn crash(rest: &str) -> Result<Command<'_>, ParseError> {
+    let (name, core) = split_word(rest);
+    let fault = match name {
+        "null" => Fault::Null,
+        "kernel" => Fault::Kernel,
+        "panic" => Fault::Panic,
+        "stack" => Fault::Stack,
+        other => return Err(ParseError::Fault(other.into())),
+    };
+    let core = match core.trim_end() {
+        "" => 0,
+        number => number.parse().map_err(|_| ParseError::Core(number.into()))?,
+    };
+    Ok(Command::Crash { fault, core })
 }
 
 /// The first word of `text`, and what follows the white space after it.
@@ -260,6 +275,7 @@ mod tests {
             ("generate - x", "generate has no option \"-\""),
             ("generate -ü x", "generate has no option \"-ü\""),
             ("crash", "crash wants null, kernel, panic or stack, found \"\""),
+            ("crash null two", "crash wants a core's number after the fault, found \"two\""),
         ] {
             assert_eq!(Command::parse(line).unwrap_err().to_string(), error);
         }

@@ -72,7 +72,7 @@ pub fn commands(script: &str) -> impl Iterator<Item = &str> {
 pub fn script_after_restarts(script: &str, restarts: u64) -> Option<impl Iterator<Item = &str>> {
     let mut rest = commands(script);
     for _ in 0..restarts {
-        rest.find(|line| matches!(Command::parse(line), Ok(Command::Crash(_))))?;
+        rest.find(|line| matches!(Command::parse(line), Ok(Command::Crash { .. })))?;
     }
     Some(rest)
 }

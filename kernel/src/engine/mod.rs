@@ -218,15 +218,23 @@ pub fn has_spoken() {
 /// # Errors
 /// [`LoadError`].
 pub fn start(origin: Origin) -> Result<(), LoadError> {
-    launch(ORIGIN.call_once(|| origin), 0)
+    launch(load(ORIGIN.call_once(|| origin), 0)?);
+    Ok(())
 }
 
-fn launch(origin: &Origin, restarts: u64) -> Result<(), LoadError> {
+/// Makes an engine; how its first thread begins.
+fn load(origin: &Origin, restarts: u64) -> Result<UserStart, LoadError> {
     let (engine, entry) = Engine::load(origin, restarts)?;
     *ENGINE.lock() = Some(engine);
+    Ok(thread_start(CpuId::BOOT, entry.0, layout::INFO))
+}
+
+/// Hands the first thread to the boot core. From then on the engine may crash at any time.
+fn launch(start: UserStart) {
     let boot = &per_cpu::all()[CpuId::BOOT.index()];
-    thread::start(boot, thread_start(boot.cpu, entry.0, layout::INFO))
-        .map_err(|_| LoadError::Program("the boot core has a thread already"))
+    if thread::start(boot, start).is_err() {
+        panic!("the boot core has a thread while there is no engine");
+    }
 }
 
 /// How a thread of the engine begins on `cpu`.
@@ -261,10 +269,14 @@ pub fn restart() -> ! {
     per_cpu::this().busy.store(false, Ordering::Release);
     thread::resume();
     kprintln!("engine restarted ({restarts})");
-    if let Some(Err(error)) = ORIGIN.get().map(|origin| launch(origin, restarts)) {
-        panic!("no fresh engine: {error}");
-    }
+    let start = match ORIGIN.get().map(|origin| load(origin, restarts)) {
+        Some(Ok(start)) => start,
+        Some(Err(error)) => panic!("no fresh engine: {error}"),
+        None => unreachable!("an engine ran, so it had an origin"),
+    };
+    // Before the launch: a fresh engine that crashes at once needs its turn, however slow this core is.
     drop(turn);
+    launch(start);
     // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
     unsafe { Arch::restart_stack(thread::idle) }
 }
