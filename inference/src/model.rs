@@ -1,26 +1,35 @@
 //! A language model: hyper-parameters and weights, taken from a GGUF file and checked against each other.
 //!
-//! Big matrices stay where they are in the file; only vectors (norms, rope factors) are copied.
+//! Big matrices stay where they are in the file; only vectors (norms, biases, rope factors) are copied.
+//! What architectures there are and how they differ is in [`Architecture`]'s descriptions, one a file.
 
+mod architecture;
 mod config;
 mod error;
+mod gemma3;
+mod llama;
+mod qwen2;
+mod qwen3;
+mod source;
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::gguf::{Gguf, Tensor, TensorType};
-use crate::matrix::{F32, FloatFormat, Matrix, WeightType};
+use crate::gguf::Gguf;
+use crate::matrix::Matrix;
 use crate::memory::{OutOfMemory, filled};
-pub use config::Config;
+pub use architecture::{ARCHITECTURES, Activation, Architecture, Local, Pairs, Part};
+pub use config::{Config, Window};
 pub use error::ModelError;
+use source::Source;
 
-/// Architectures that can be computed.
-pub const ARCHITECTURES: &[&str] = &["llama"];
-
-/// The weights of one layer.
+/// The weights of one layer. What its architecture has not is `None`.
 #[derive(Debug)]
 pub struct Layer<'a> {
+    /// Positions that attention sees, the current one included; `None` for all.
+    pub window: Option<usize>,
+    /// Which of [`Model::rotations`] turns queries and keys.
+    pub rotation: usize,
     /// Norm before attention: `embedding`.
     pub attention_norm: Vec<f32>,
     /// Queries: `embedding` to `heads * head_length`.
@@ -29,8 +38,14 @@ pub struct Layer<'a> {
     pub key: Matrix<'a>,
     /// Values: as the keys.
     pub value: Matrix<'a>,
+    /// Added to queries, keys and values, which stand one after the other.
+    pub qkv_bias: Option<Vec<f32>>,
+    /// Norms of each head's query and key: `head_length` each.
+    pub head_norms: Option<(Vec<f32>, Vec<f32>)>,
     /// From all heads back to `embedding`.
     pub attention_output: Matrix<'a>,
+    /// Norm behind attention: `embedding`.
+    pub post_attention_norm: Option<Vec<f32>>,
     /// Norm before the feed-forward part: `embedding`.
     pub feed_forward_norm: Vec<f32>,
     /// `embedding` to `feed_forward`.
@@ -39,6 +54,19 @@ pub struct Layer<'a> {
     pub up: Matrix<'a>,
     /// `feed_forward` to `embedding`.
     pub down: Matrix<'a>,
+    /// Norm behind the feed-forward part: `embedding`.
+    pub post_feed_forward_norm: Option<Vec<f32>>,
+}
+
+/// A rotation of heads by position: pair `i` turns by `position * base^(-2i / rotated) / scale / factors[i]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// Base of the frequencies.
+    pub base: f32,
+    /// What all frequencies are divided by.
+    pub scale: f32,
+    /// What each pair's frequency is divided by.
+    pub factors: Vec<f32>,
 }
 
 /// A whole model.
@@ -54,92 +82,106 @@ pub struct Model<'a> {
     pub output_norm: Vec<f32>,
     /// `embedding` to a logit for each token; the token embedding where the file ties both.
     pub output: Matrix<'a>,
-    /// What rotation frequencies are divided by: one for each pair of a head.
-    pub rope_factors: Vec<f32>,
+    /// The rotations that layers refer to.
+    pub rotations: Vec<Rotation>,
 }
 
 impl<'a> Model<'a> {
     /// Takes the model out of a file.
     ///
     /// # Errors
-    /// [`ModelError`] names the key or the tensor that is missing, unsupported or does not fit the rest.
+    /// [`ModelError`] names the key or the tensor that is missing, unsupported, unknown or does not fit the rest.
     pub fn load(gguf: &Gguf<'a>) -> Result<Self, ModelError> {
         let embedding = gguf.required_tensor("token_embd.weight")?;
         let config = Config::read(gguf, embedding.shape())?;
-        let source = Source { gguf };
+        let mut source = Source::new(gguf);
         let width = config.embedding;
         let token_embedding = source.matrix("token_embd.weight", width, config.vocabulary)?;
-        let output = match gguf.tensor("output.weight") {
-            Some(_) => source.matrix("output.weight", width, config.vocabulary)?,
-            None => token_embedding,
+        let output = match source.has("output.weight") {
+            true => source.matrix("output.weight", width, config.vocabulary)?,
+            false => token_embedding,
         };
         let mut layers = Vec::new();
         for index in 0..config.layers {
             let what = "directory of layers";
             layers.try_reserve(1).map_err(|_| OutOfMemory { what, bytes: size_of::<Layer>() })?;
-            layers.push(source.layer(index, &config)?);
+            layers.push(layer(&mut source, index, &config)?);
         }
-        let rope_factors = match gguf.tensor("rope_freqs.weight") {
-            Some(_) => source.vector("rope_freqs.weight", config.rotated / 2)?,
-            None => filled(config.rotated / 2, 1.0, "rope factors")?,
-        };
+        let rotations = rotations(&mut source, &config)?;
         let output_norm = source.vector("output_norm.weight", width)?;
-        Ok(Self { config, token_embedding, layers, output_norm, output, rope_factors })
+        source.finish()?;
+        Ok(Self { config, token_embedding, layers, output_norm, output, rotations })
     }
 }
 
-/// Takes tensors by name, with the shape they must have.
-struct Source<'g, 'a> {
-    gguf: &'g Gguf<'a>,
+/// Index of [`rotations`] for layers that see all positions, and for those that do not.
+const GLOBAL: usize = 0;
+const LOCAL: usize = 1;
+
+fn rotations(source: &mut Source<'_, '_>, config: &Config) -> Result<Vec<Rotation>, ModelError> {
+    let pairs = config.rotated / 2;
+    let plain = || filled(pairs, 1.0, "rope factors");
+    let factors = match source.has("rope_freqs.weight") {
+        true => source.vector("rope_freqs.weight", pairs)?,
+        false => plain()?,
+    };
+    let global = Rotation { base: config.rope_base, scale: config.rope_scale, factors };
+    let mut rotations = Vec::from([global]);
+    if let Some(window) = &config.window {
+        rotations.push(Rotation { base: window.rope_base, scale: 1.0, factors: plain()? });
+    }
+    Ok(rotations)
 }
 
-impl<'a> Source<'_, 'a> {
-    fn layer(&self, index: usize, config: &Config) -> Result<Layer<'a>, ModelError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let (width, hidden) = (config.embedding, config.feed_forward);
-        let (queries, keys) = (config.heads * config.head_length, config.kv_heads * config.head_length);
-        Ok(Layer {
-            attention_norm: self.vector(&name("attn_norm"), width)?,
-            query: self.matrix(&name("attn_q"), width, queries)?,
-            key: self.matrix(&name("attn_k"), width, keys)?,
-            value: self.matrix(&name("attn_v"), width, keys)?,
-            attention_output: self.matrix(&name("attn_output"), queries, width)?,
-            feed_forward_norm: self.vector(&name("ffn_norm"), width)?,
-            gate: self.matrix(&name("ffn_gate"), width, hidden)?,
-            up: self.matrix(&name("ffn_up"), width, hidden)?,
-            down: self.matrix(&name("ffn_down"), hidden, width)?,
-        })
-    }
+fn layer<'a>(source: &mut Source<'_, 'a>, index: usize, config: &Config) -> Result<Layer<'a>, ModelError> {
+    let Architecture { qkv_bias, head_norms, post_norms, .. } = *config.architecture;
+    let name = |part: &str| format!("blk.{index}.{part}.weight");
+    let (width, hidden, head) = (config.embedding, config.feed_forward, config.head_length);
+    let (queries, keys) = (config.heads * head, config.kv_heads * head);
+    let window = config.window.as_ref().filter(|window| window.applies_to(index));
+    Ok(Layer {
+        window: window.map(|window| window.length),
+        rotation: if window.is_some() { LOCAL } else { GLOBAL },
+        attention_norm: source.vector(&name("attn_norm"), width)?,
+        query: source.matrix(&name("attn_q"), width, queries)?,
+        key: source.matrix(&name("attn_k"), width, keys)?,
+        value: source.matrix(&name("attn_v"), width, keys)?,
+        qkv_bias: match qkv_bias {
+            Part::Required => Some(bias(source, index, queries, keys)?),
+            Part::Optional if source.has(&format!("blk.{index}.attn_q.bias")) => {
+                Some(bias(source, index, queries, keys)?)
+            }
+            Part::Optional | Part::Absent => None,
+        },
+        head_norms: match head_norms {
+            true => {
+                Some((source.vector(&name("attn_q_norm"), head)?, source.vector(&name("attn_k_norm"), head)?))
+            }
+            false => None,
+        },
+        attention_output: source.matrix(&name("attn_output"), queries, width)?,
+        post_attention_norm: post_norms
+            .then(|| source.vector(&name("post_attention_norm"), width))
+            .transpose()?,
+        feed_forward_norm: source.vector(&name("ffn_norm"), width)?,
+        gate: source.matrix(&name("ffn_gate"), width, hidden)?,
+        up: source.matrix(&name("ffn_up"), width, hidden)?,
+        down: source.matrix(&name("ffn_down"), hidden, width)?,
+        post_feed_forward_norm: post_norms
+            .then(|| source.vector(&name("post_ffw_norm"), width))
+            .transpose()?,
+    })
+}
 
-    fn matrix(&self, name: &str, columns: usize, rows: usize) -> Result<Matrix<'a>, ModelError> {
-        let tensor = self.tensor(name, &[columns, rows])?;
-        let unsupported = || ModelError::UnsupportedType { tensor: name.into(), kind: tensor.kind };
-        let kind = WeightType::of(tensor.kind).ok_or_else(unsupported)?;
-        Ok(Matrix::new(kind, columns, rows, tensor.data))
-    }
-
-    fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.tensor(name, &[length])?;
-        if tensor.kind != TensorType::F32 {
-            return Err(ModelError::NotF32 { tensor: name.into(), kind: tensor.kind });
-        }
-        let mut vector = filled(length, 0.0, "norms")?;
-        for (value, bytes) in vector.iter_mut().zip(tensor.data.chunks_exact(F32::BYTES)) {
-            *value = F32::value(bytes);
-        }
-        Ok(vector)
-    }
-
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<&Tensor<'a>, ModelError> {
-        let tensor = self.gguf.required_tensor(name)?;
-        let found = tensor.shape();
-        // A trailing dimension of 1 says nothing.
-        let length = |dimension: usize| found.get(dimension).map_or(1, |&length| length);
-        let wanted = |dimension: usize| shape.get(dimension).map_or(1, |&length| length as u64);
-        let fits = (0..4).all(|dimension| length(dimension) == wanted(dimension));
-        if fits {
-            return Ok(tensor);
-        }
-        Err(ModelError::Shape { tensor: String::from(name), found: found.into(), wanted: shape.into() })
-    }
+/// The biases of queries, keys and values, one after the other.
+fn bias(
+    source: &mut Source<'_, '_>,
+    index: usize,
+    queries: usize,
+    keys: usize,
+) -> Result<Vec<f32>, ModelError> {
+    let mut all = source.vector(&format!("blk.{index}.attn_q.bias"), queries)?;
+    all.extend(source.vector(&format!("blk.{index}.attn_k.bias"), keys)?);
+    all.extend(source.vector(&format!("blk.{index}.attn_v.bias"), keys)?);
+    Ok(all)
 }

@@ -15,7 +15,7 @@ use crate::memory::{OutOfMemory, filled};
 use crate::model::{Layer, Model};
 use crate::pool::Pool;
 use crate::rope::Rope;
-use crate::vector::{add, rms_norm, softmax, swiglu};
+use crate::vector::{add, gated, rms_norm, rms_norm_each, scale, softmax};
 
 /// Why a session does not begin or does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,8 @@ pub struct Session<'m> {
     kernels: Kernels,
     cache: Cache,
     position: usize,
-    rope: Rope,
+    /// One for each of the model's rotations.
+    ropes: Vec<Rope>,
     input: Activations,
     /// What passes through the layers: `embedding`.
     x: Vec<f32>,
@@ -111,12 +112,13 @@ impl<'m> Session<'m> {
         let cache = Cache::new(config, limits)?;
         let scores = filled(config.heads * cache.context(), 0.0, "attention scores")?;
         let vector = |length| filled(length, 0.0, "activations");
+        let ropes = model.rotations.iter().map(|rotation| Rope::new(config, rotation));
         Ok(Self {
             model,
             kernels,
             cache,
             position: 0,
-            rope: Rope::new(model)?,
+            ropes: ropes.collect::<Result<_, _>>()?,
             input: Activations::new(config.embedding.max(queries).max(config.feed_forward))?,
             x: vector(config.embedding)?,
             qkv: vector(queries + 2 * keys)?,
@@ -191,7 +193,10 @@ impl<'m> Session<'m> {
     fn advance(&mut self, pool: &mut Pool, token: usize) {
         let model = self.model;
         model.token_embedding.dequantize_row(token, &mut self.x);
-        self.rope.set_position(self.position);
+        if model.config.architecture.scaled_embedding {
+            scale(&mut self.x, libm::sqrtf(model.config.embedding as f32));
+        }
+        self.ropes.iter_mut().for_each(|rope| rope.set_position(self.position));
         for (index, layer) in model.layers.iter().enumerate() {
             self.attention(pool, index, layer);
             self.feed_forward(pool, layer);
@@ -209,27 +214,40 @@ impl<'m> Session<'m> {
         input.set(config.embedding, |out| rms_norm(&self.x, &layer.attention_norm, config.epsilon, out));
         let stack = [&layer.query, &layer.key, &layer.value];
         pool.split(&mut self.qkv, ROW_UNIT, |first, out| multiply_stack(*kernels, &stack, first, input, out));
+        if let Some(bias) = &layer.qkv_bias {
+            add(&mut self.qkv, bias);
+        }
         let (rotated, value) = self.qkv.split_at_mut(queries + keys);
-        self.rope.rotate(rotated, length);
+        if let Some((query_norm, key_norm)) = &layer.head_norms {
+            rms_norm_each(&mut rotated[..queries], query_norm, config.epsilon);
+            rms_norm_each(&mut rotated[queries..], key_norm, config.epsilon);
+        }
+        self.ropes[layer.rotation].rotate(rotated, length);
         let (query, key) = rotated.split_at(queries);
         self.cache.store(index, self.position, key, value);
 
         let (cache, context) = (&self.cache, self.cache.context());
         let group = config.heads / config.kv_heads;
-        let scale = 1.0 / libm::sqrtf(length as f32);
+        let scale = (config.architecture.score_scale)(config);
+        let first_seen = positions.saturating_sub(layer.window.unwrap_or(positions));
         pool.split_both((&mut self.scores, context), (&mut self.attended, length), |first, scores, out| {
             let heads = scores.chunks_exact_mut(context).zip(out.chunks_exact_mut(length));
             for (head, (scores, out)) in (first..).zip(heads) {
-                let scores = &mut scores[..positions];
+                let scores = &mut scores[first_seen..positions];
                 let query = &query[head * length..][..length];
-                kernels.score(query, cache.keys(index, head / group, positions), scale, scores);
+                let keys = &cache.keys(index, head / group, positions)[first_seen * length..];
+                kernels.score(query, keys, scale, scores);
                 softmax(scores);
-                kernels.mix(scores, cache.values(index, head / group, positions), out);
+                let values = &cache.values(index, head / group, positions)[first_seen * length..];
+                kernels.mix(scores, values, out);
             }
         });
 
         input.set(queries, |out| out.copy_from_slice(&self.attended));
         multiply(pool, *kernels, &layer.attention_output, input, &mut self.delta);
+        if let Some(norm) = &layer.post_attention_norm {
+            rms_norm_each(&mut self.delta, norm, config.epsilon);
+        }
         add(&mut self.x, &self.delta);
     }
 
@@ -240,10 +258,13 @@ impl<'m> Session<'m> {
         pool.split_both((&mut self.gate, ROW_UNIT), (&mut self.up, ROW_UNIT), |first, gate, up| {
             kernels.multiply(&layer.gate, first * ROW_UNIT, input, gate);
             kernels.multiply(&layer.up, first * ROW_UNIT, input, up);
-            swiglu(gate, up);
+            gated(config.architecture.activation, gate, up);
         });
         input.set(config.feed_forward, |out| out.copy_from_slice(&self.gate));
         multiply(pool, *kernels, &layer.down, input, &mut self.delta);
+        if let Some(norm) = &layer.post_feed_forward_norm {
+            rms_norm_each(&mut self.delta, norm, config.epsilon);
+        }
         add(&mut self.x, &self.delta);
     }
 

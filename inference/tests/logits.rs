@@ -1,7 +1,7 @@
 //! Logits and greedy choices against references.
 //!
-//! The references were made with llama.cpp and checked with a forward pass in f64: `exact` has all weights
-//! as f32 and no quantised activations; `llama.cpp` quantises activations to 8 bits as this engine does. The
+//! The references were made with llama.cpp and a forward pass in f64: `exact` has all weights unpacked
+//! and no quantised activations; `llama.cpp` quantises activations to 8 bits as this engine does. The
 //! engine equals neither to the bit, and passes when
 //! - with F32 weights every logit is within 2e-4 of `exact`;
 //! - with quantised weights its root-mean-square distance to `exact` is at most 1.25 times that of llama.cpp,
@@ -75,55 +75,82 @@ fn check_greedy(model: &Model<'_>, prompt: &[u32], exact: &Greedy, theirs: Optio
 
 /// All logits after a prompt, of a tiny model with random weights.
 #[derive(Deserialize)]
-struct Synthetic {
+struct All {
     prompt_ids: Vec<u32>,
+    #[serde(alias = "dequant_f32")]
+    exact: Vec<f64>,
+    /// llama.cpp's.
     default: Vec<f64>,
-    dequant_f32: Vec<f64>,
-    dequant_f32_greedy: Greedy,
+    #[serde(alias = "dequant_f32_greedy")]
+    greedy: Greedy,
 }
 
-fn check_synthetic(kind: &str, file: &[u8]) {
-    let reference: HashMap<String, Vec<Synthetic>> =
-        serde_json::from_str(include_str!("reference/synthetic.json")).unwrap();
+/// Compares the model `name` in `file` with its items in `reference`.
+fn check_all(name: &str, file: &[u8], reference: &str) {
+    let reference: HashMap<String, Vec<All>> = serde_json::from_str(reference).unwrap();
     let model = run::load(file);
-    for item in &reference[kind] {
+    for item in &reference[name] {
         let logits: Vec<f64> = run::logits(&model, &item.prompt_ids).into_iter().map(f64::from).collect();
-        assert_eq!(logits.len(), item.dequant_f32.len());
+        assert_eq!(logits.len(), item.exact.len());
         let probabilities = |logits: &[f64]| {
             let total = log_sum_exp(logits.iter().copied());
             logits.iter().map(|logit| (logit - total).exp()).collect::<Vec<_>>()
         };
         let to_exact = |logits: &[f64]| {
-            let pairs = logits.iter().copied().zip(item.dequant_f32.iter().copied());
+            let pairs = logits.iter().copied().zip(item.exact.iter().copied());
             let largest = pairs.clone().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            let divergence = divergence(&probabilities(&item.dequant_f32), &probabilities(logits));
+            let divergence = divergence(&probabilities(&item.exact), &probabilities(logits));
             (distance(pairs), divergence, largest)
         };
         let (ours, theirs) = (to_exact(&logits), to_exact(&item.default));
-        if matches!(kind, "f32" | "f16") {
-            println!("{kind}: largest difference {:.7}", ours.2);
-            assert!(ours.2 <= 2e-4, "{kind}: {}", ours.2);
+        if name.ends_with("f32") || name.ends_with("f16") {
+            println!("{name}: largest difference {:.7}", ours.2);
+            assert!(ours.2 <= 2e-4, "{name}: {}", ours.2);
         } else {
-            assert_close(&format!("{kind}: distance"), ours.0, theirs.0);
-            assert_close(&format!("{kind}: divergence"), ours.1, theirs.1);
+            assert_close(&format!("{name}: distance"), ours.0, theirs.0);
+            assert_close(&format!("{name}: divergence"), ours.1, theirs.1);
         }
-        check_greedy(&model, &item.prompt_ids, &item.dequant_f32_greedy, None);
+        check_greedy(&model, &item.prompt_ids, &item.greedy, None);
     }
 }
 
 macro_rules! synthetic_tests {
     ($($kind:ident)*) => {
+        /// One architecture, every weight type.
         mod synthetic {
             $(#[test]
             fn $kind() {
                 let file = include_bytes!(concat!("reference/synthetic-", stringify!($kind), ".gguf"));
-                super::check_synthetic(stringify!($kind), file);
+                super::check_all(stringify!($kind), file, include_str!("reference/synthetic.json"));
             })*
         }
     };
 }
 
 synthetic_tests! { f32 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs }
+
+macro_rules! architecture_tests {
+    ($($test:ident: $name:literal)*) => {
+        /// Every architecture.
+        mod architectures {
+            $(#[test]
+            fn $test() {
+                let file = include_bytes!(concat!("reference/architectures/", $name, ".gguf"));
+                super::check_all($name, file, include_str!("reference/architectures.json"));
+            })*
+        }
+    };
+}
+
+architecture_tests! {
+    llama_with_rope_factors: "llama3-rope-f32"
+    qwen2: "qwen2-tied-f32"
+    qwen2_with_output: "qwen2-untied-q8_0"
+    qwen3: "qwen3-tied-f32"
+    qwen3_with_output: "qwen3-untied-q8_0"
+    gemma3: "gemma3-p6-f32"
+    gemma3_with_scaled_rope: "gemma3-lin-q8_0"
+}
 
 /// The ten largest logits after a prompt.
 #[derive(Deserialize)]

@@ -46,10 +46,10 @@ fn the_story_model_is_as_documented() {
 
 #[test]
 fn refusals_name_what_is_at_fault() {
-    let cases: [(Vec<u8>, &str); 11] = [
+    let cases: [(Vec<u8>, &str); 12] = [
         (
             altered(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0mamba"),
-            "\"mamba\" is not supported; supported: llama",
+            "\"mamba\" is not supported; supported: llama, qwen2, qwen3, gemma3",
         ),
         (
             altered(b"blk.3.ffn_up.weight", b"blk.3.ffn_xx.weight"),
@@ -58,6 +58,7 @@ fn refusals_name_what_is_at_fault() {
         (altered(b"llama.block_count", b"llama.block_xxxxx"), "key \"llama.block_count\" is missing"),
         (with_number("llama.block_count", 7), "tensor \"blk.6.attn_norm.weight\" is missing"),
         (with_number("llama.block_count", u32::MAX), "tensor \"blk.6.attn_norm.weight\" is missing"),
+        (with_number("llama.block_count", 5), "tensor \"blk.5.attn_norm.weight\" is no part of"),
         (with_number("llama.block_count", 0), "key \"llama.block_count\" is 0"),
         (with_number("llama.embedding_length", 256), "tensor \"token_embd.weight\" has shape [128, 1024]"),
         (

@@ -5,10 +5,11 @@
 mod common;
 
 use common::{STORY, run, smollm2};
-use embodios_inference::generate::LogitsHash;
+use embodios_inference::generate::{LogitsHash, Request};
 use embodios_inference::golden::{self, Run};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
+use embodios_inference::sample::Sampling;
 
 /// Runs every way and compares.
 fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
@@ -38,6 +39,29 @@ fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
 #[test]
 fn story() {
     check(&run::load(STORY), &golden::STORY, &[1, 2, 3, 4, 5, 8]);
+}
+
+#[test]
+fn every_architecture_has_the_same_bits_everywhere() {
+    let files: [&[u8]; 4] = [
+        include_bytes!("reference/architectures/llama3-rope-f32.gguf"),
+        include_bytes!("reference/architectures/qwen2-untied-q8_0.gguf"),
+        include_bytes!("reference/architectures/qwen3-untied-q8_0.gguf"),
+        include_bytes!("reference/architectures/gemma3-lin-q8_0.gguf"),
+    ];
+    for file in files {
+        let model = run::load(file);
+        let request =
+            Request { prompt: &[5, 200, 17, 33, 90], limit: 24, end: &[], sampling: Sampling::GREEDY };
+        let hash = |kernels, workers| run::generated(&model, kernels, workers, &request).1.logits_hash;
+        let expected = hash(Kernels::PORTABLE, 1);
+        for (kernels, workers) in
+            Kernels::available().map(|kernels| (kernels, 1)).chain([(Kernels::best(), 3)])
+        {
+            let name = model.config.architecture.name;
+            assert_eq!(hash(kernels, workers), expected, "{name}, {kernels}, {workers} workers");
+        }
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Loaded {
         format!(
             "{}: {}, {} parameters, context {}, {} kernels",
             self.name,
-            config.architecture,
+            config.architecture.name,
             Count(self.parameters()),
             config.context,
             self.kernels

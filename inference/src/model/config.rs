@@ -3,14 +3,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::{ARCHITECTURES, ModelError};
+use super::{Architecture, ModelError};
 use crate::gguf::Gguf;
 
 /// Hyper-parameters, consistent with each other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `general.architecture`.
-    pub architecture: String,
+    pub architecture: &'static Architecture,
     /// Number of tokens.
     pub vocabulary: usize,
     /// Length of the vector that passes through the layers.
@@ -35,17 +35,39 @@ pub struct Config {
     pub rope_base: f32,
     /// What the rotation angles are divided by.
     pub rope_scale: f32,
+    /// Layers that do not see all positions, where there are any.
+    pub window: Option<Window>,
+}
+
+/// Which layers see only the latest positions, and how they rotate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Positions that they see, the current one included.
+    pub length: usize,
+    /// Of so many layers in a row, the last sees all positions.
+    pub period: usize,
+    /// Base of their rotation frequencies.
+    pub rope_base: f32,
+}
+
+impl Window {
+    /// Whether it applies to layer `index`.
+    #[must_use]
+    pub const fn applies_to(&self, index: usize) -> bool {
+        !(index + 1).is_multiple_of(self.period)
+    }
 }
 
 impl Config {
     /// Reads the metadata; `embedding_shape` is that of the token embedding, whose second dimension is the
     /// vocabulary.
     pub(super) fn read(gguf: &Gguf<'_>, embedding_shape: &[u64]) -> Result<Self, ModelError> {
-        let architecture: &str = gguf.required("general.architecture")?;
-        if !ARCHITECTURES.contains(&architecture) {
-            return Err(ModelError::UnsupportedArchitecture(architecture.chars().take(80).collect()));
-        }
-        let keys = Keys { gguf, architecture };
+        let name: &str = gguf.required("general.architecture")?;
+        let Some(architecture) = Architecture::from_name(name) else {
+            return Err(ModelError::UnsupportedArchitecture(name.chars().take(80).collect()));
+        };
+        let keys = Keys { gguf, architecture: name };
+        keys.refuse_unsupported()?;
         let embedding = keys.number("embedding_length")?;
         let heads = keys.number("attention.head_count")?;
         let kv_heads = keys.number_or("attention.head_count_kv", heads)?;
@@ -65,7 +87,7 @@ impl Config {
             format!("an even number up to {head_length}")
         })?;
         Ok(Self {
-            architecture: architecture.into(),
+            architecture,
             vocabulary: embedding_shape.get(1).map_or(1, |&rows| rows as usize),
             embedding,
             feed_forward: keys.number("feed_forward_length")?,
@@ -78,6 +100,7 @@ impl Config {
             epsilon: keys.positive("attention.layer_norm_rms_epsilon", None)?,
             rope_base: keys.positive("rope.freq_base", Some(10_000.0))?,
             rope_scale: keys.rope_scale()?,
+            window: keys.window(architecture)?,
         })
     }
 }
@@ -116,15 +139,35 @@ impl Keys<'_, '_> {
         Ok(value)
     }
 
+    /// As the format has it, a factor without a type means linear scaling.
     fn rope_scale(&self) -> Result<f32, ModelError> {
         let key = "rope.scaling.type";
-        match self.gguf.get::<&str>(&self.name(key))?.unwrap_or("none") {
-            "none" => Ok(1.0),
-            "linear" => self.positive("rope.scaling.factor", None),
-            other => {
+        match self.gguf.get::<&str>(&self.name(key))? {
+            Some("none") => Ok(1.0),
+            Some("linear") | None => self.positive("rope.scaling.factor", Some(1.0)),
+            Some(other) => {
                 Err(self.refusal(key, other.chars().take(80).collect::<String>(), "none or linear".into()))
             }
         }
+    }
+
+    fn window(&self, architecture: &Architecture) -> Result<Option<Window>, ModelError> {
+        let length = self.gguf.get::<u32>(&self.name("attention.sliding_window"))?.unwrap_or(0);
+        let Some(local) = architecture.local.filter(|_| length > 0) else { return Ok(None) };
+        Ok(Some(Window {
+            length: length as usize,
+            period: self.number_or("attention.sliding_window_pattern", local.period)?,
+            rope_base: self.positive("rope.freq_base_swa", Some(local.rope_base))?,
+        }))
+    }
+
+    /// Keys that change what is computed in ways no description here has.
+    fn refuse_unsupported(&self) -> Result<(), ModelError> {
+        let experts = self.gguf.get::<u32>(&self.name("expert_count"))?.unwrap_or(0);
+        self.check("expert_count", experts, experts == 0, || "0: no mixture of experts".into())?;
+        let key = "final_logit_softcapping";
+        let cap = self.gguf.get::<f32>(&self.name(key))?.unwrap_or(0.0);
+        self.check(key, cap, cap == 0.0, || "0: no capped logits".into())
     }
 
     fn check(

@@ -39,6 +39,11 @@ pub enum ModelError {
         /// The shape that the metadata asks for.
         wanted: Vec<usize>,
     },
+    /// A tensor that is no part of the architecture.
+    UnusedTensor {
+        /// Tensor name.
+        tensor: String,
+    },
     /// A key whose value makes no sense or is not supported.
     Value {
         /// Key.
@@ -57,7 +62,10 @@ impl fmt::Display for ModelError {
         match self {
             Self::Gguf(error) => error.fmt(f),
             Self::UnsupportedArchitecture(name) => {
-                write!(f, "architecture {name:?} is not supported; supported: {}", ARCHITECTURES.join(", "))
+                write!(f, "architecture {name:?} is not supported; supported:")?;
+                ARCHITECTURES.iter().enumerate().try_for_each(|(index, known)| {
+                    write!(f, "{} {}", if index > 0 { "," } else { "" }, known.name)
+                })
             }
             Self::UnsupportedType { tensor, kind } => {
                 write!(f, "tensor {tensor:?} is of type {kind}; supported:")?;
@@ -68,6 +76,9 @@ impl fmt::Display for ModelError {
             }
             Self::Shape { tensor, found, wanted } => {
                 write!(f, "tensor {tensor:?} has shape {found:?}; the metadata asks for {wanted:?}")
+            }
+            Self::UnusedTensor { tensor } => {
+                write!(f, "tensor {tensor:?} is no part of this architecture as it is known here")
             }
             Self::Value { key, value, wanted } => write!(f, "key {key:?} is {value}; wanted {wanted}"),
             Self::OutOfMemory(error) => error.fmt(f),
