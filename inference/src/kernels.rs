@@ -1,4 +1,4 @@
-//! The arithmetic every layer is made of: matrix times vector, and the two sums of attention.
+//! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
 //! There are several variants, one an instruction set. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
@@ -23,11 +23,9 @@ use core::fmt;
 
 use crate::activations::Activations;
 use crate::matrix::{Matrix, with_format};
+use crate::tiles::TILE;
 
 pub(crate) use portable::{LANES, reduce};
-
-/// Rows that are best worked together.
-pub const ROW_UNIT: usize = 4;
 
 /// A variant whose instructions this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,22 +61,27 @@ impl Kernels {
         Self::available().next().unwrap_or(Self::PORTABLE)
     }
 
-    /// `out[i] = matrix row (first + i) * input`.
+    /// Rows `first ..` of `matrix`, as many as `out` holds, times each of `inputs`. `out` is a run of tiles, in the
+    /// order of [`crate::tiles`]: with one input simply the rows.
     ///
     /// # Panics
-    /// When the rows are not the matrix's, or `input` has not its number of columns.
-    pub fn multiply(self, matrix: &Matrix<'_>, first: usize, input: &Activations, out: &mut [f32]) {
-        assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
-        let rows = matrix.row_range(first, out.len());
+    /// When the rows are not the matrix's, or an input has not its number of columns.
+    pub fn multiply(self, matrix: &Matrix<'_>, first: usize, inputs: &[Activations], out: &mut [f32]) {
+        for input in inputs {
+            assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
+        }
+        let rows = matrix.row_range(first, out.len() / inputs.len());
         let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {
             ($function:ident, $format:ty) => {
                 match self.0 {
-                    Variant::Portable => portable::$function::<$format>(rows, row_bytes, input, out),
+                    Variant::Portable => {
+                        each_tile(rows, row_bytes, inputs, out, portable::$function::<$format>)
+                    }
                     #[cfg(target_arch = "x86_64")]
-                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, input, out),
+                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon => neon::$function::<$format>(rows, row_bytes, input, out),
+                    Variant::Neon => each_tile(rows, row_bytes, inputs, out, neon::$function::<$format>),
                 }
             };
         }
@@ -111,6 +114,25 @@ impl Kernels {
             Variant::X86(isa) => x86::mix(isa, weights, values, out),
             // The portable loop becomes vector code by itself where vectors are in the baseline.
             _ => portable::mix(weights, values, out),
+        }
+    }
+}
+
+/// Calls `rows(rows, row_bytes, input, out)` for every tile and input: a tile's weights stay in the nearest cache
+/// for all inputs.
+fn each_tile(
+    rows: &[u8],
+    row_bytes: usize,
+    inputs: &[Activations],
+    out: &mut [f32],
+    product: impl Fn(&[u8], usize, &Activations, &mut [f32]),
+) {
+    if let [input] = inputs {
+        return product(rows, row_bytes, input, out);
+    }
+    for (rows, tile) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
+        for (input, out) in inputs.iter().zip(tile.chunks_exact_mut(rows.len() / row_bytes)) {
+            product(rows, row_bytes, input, out);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Every variant of the kernels gives the bits of the portable one, and those are the right numbers.
 
 use std::collections::HashMap;
+use std::slice;
 
 use embodios_inference::activations::Activations;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::{Matrix, WeightType};
+use embodios_inference::tiles::Tiles;
 use proptest::prelude::*;
 use serde::Deserialize;
 
 /// A matrix of any type: type, columns, rows and bytes, with scales that are numbers.
 fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
     let kinds = prop::sample::select(WeightType::ALL);
-    (kinds, 1usize..12, 1usize..10, any::<u64>()).prop_map(|(kind, size, rows, seed)| {
+    (kinds, 1usize..25, 1usize..40, any::<u64>()).prop_map(|(kind, size, rows, seed)| {
         let format = kind.tensor_type();
         // Whole blocks; floats in any number, also not a multiple of the lanes.
         let columns = if format.block() == 1 { size * 9 } else { size * format.block() as usize };
@@ -117,7 +119,7 @@ proptest! {
         let first = first % rows;
         let product = |kernels: Kernels| {
             let mut out = vec![f32::NAN; rows - first];
-            kernels.multiply(&matrix, first, &input, &mut out);
+            kernels.multiply(&matrix, first, slice::from_ref(&input), &mut out);
             out
         };
         let portable = product(Kernels::PORTABLE);
@@ -127,12 +129,28 @@ proptest! {
     }
 
     #[test]
+    fn many_inputs_give_the_bits_of_each((kind, columns, rows, data) in matrices(), seed: u64, count in 1usize..11) {
+        let matrix = Matrix::new(kind, columns, rows, &data);
+        let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
+        for kernels in Kernels::available() {
+            let mut tiles = Tiles::new(rows, count).unwrap();
+            kernels.multiply(&matrix, 0, &inputs, tiles.begin(count));
+            for (token, input) in inputs.iter().enumerate() {
+                let (mut wanted, mut found) = (vec![0.0; rows], vec![f32::NAN; rows]);
+                Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(input), &mut wanted);
+                tiles.copy_rows(token, 0, &mut found);
+                prop_assert_eq!(bits(&found), bits(&wanted), "{} {:?} {}", kernels, kind, token);
+            }
+        }
+    }
+
+    #[test]
     fn products_are_right((kind, columns, rows, data) in matrices(), seed: u64) {
         let matrix = Matrix::new(kind, columns, rows, &data);
         let values = floats(seed, columns);
         let input = activations(&values);
         let mut out = vec![0.0; rows];
-        Kernels::PORTABLE.multiply(&matrix, 0, &input, &mut out);
+        Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(&input), &mut out);
         let mut weights = vec![0.0; columns];
         for (row, result) in out.into_iter().enumerate() {
             matrix.dequantize_row(row, &mut weights);

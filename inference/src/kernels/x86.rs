@@ -6,9 +6,11 @@
 mod detect;
 mod float;
 mod formats;
+mod tile;
 
 use core::arch::x86_64::*;
 
+use super::each_tile;
 use crate::activations::{Activations, GROUP, HalfSums};
 use crate::matrix::QuantFormat;
 pub(super) use detect::Isa;
@@ -28,11 +30,26 @@ pub(super) fn quant_rows<Q: QuantVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
+    inputs: &[Activations],
+    out: &mut [f32],
+) {
+    if inputs.len() >= tile::FEWEST_INPUTS {
+        return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);
+    }
+    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+        quant_vector::<Q>(isa, rows, row_bytes, input, out);
+    });
+}
+
+fn quant_vector<Q: QuantVector>(
+    isa: Isa,
+    rows: &[u8],
+    row_bytes: usize,
     input: &Activations,
     out: &mut [f32],
 ) {
     check_rows(rows, row_bytes, out);
-    assert!(input.levels().len() / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
+    check_input::<Q>(row_bytes, input);
     // SAFETY: an `Isa` exists only where the processor and the system have its instructions; lengths
     // were checked above.
     unsafe {
@@ -46,6 +63,10 @@ pub(super) fn quant_rows<Q: QuantVector>(
 
 fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
     assert!(row_bytes.checked_mul(out.len()) == Some(rows.len()), "bytes of the rows");
+}
+
+fn check_input<Q: QuantFormat>(row_bytes: usize, input: &Activations) {
+    assert!(input.levels().len() / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
 }
 
 // The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.

@@ -34,6 +34,8 @@ pub(in crate::kernels) trait DotProduct {
     unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i;
     /// Weights of -128..=127, taken as `weight + SIGNED_ZERO`.
     unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i;
+    /// `sum` and the products of weights with bytes. Signed weights are `weight + SIGNED_ZERO`.
+    unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, signed: bool) -> __m256i;
 }
 
 /// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 128 * 127 fits.
@@ -68,6 +70,19 @@ impl DotProduct for Avx2 {
             Self::small(_mm256_sign_epi8(weights, weights), LevelVectors { high, low })
         }
     }
+
+    #[inline(always)]
+    unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, signed: bool) -> __m256i {
+        // SAFETY: the caller has AVX2.
+        unsafe {
+            let products = if signed {
+                _mm256_maddubs_epi16(_mm256_sign_epi8(weights, weights), _mm256_sign_epi8(bytes, weights))
+            } else {
+                _mm256_maddubs_epi16(weights, bytes)
+            };
+            _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
+        }
+    }
 }
 
 macro_rules! vnni {
@@ -88,6 +103,12 @@ macro_rules! vnni {
             unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i {
                 // SAFETY: the caller has the instruction; its products are of any unsigned bytes.
                 unsafe { Self::small(_mm256_xor_si256(weights, _mm256_set1_epi8(-128)), levels) }
+            }
+
+            #[inline(always)]
+            unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, _signed: bool) -> __m256i {
+                // SAFETY: the caller has the instruction.
+                unsafe { $instruction(sum, weights, bytes) }
             }
         }
     };
