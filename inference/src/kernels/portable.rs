@@ -15,26 +15,40 @@ pub(super) fn quant_rows<Q: QuantFormat>(
 ) {
     for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
         let mut lanes = [0.0; GROUP];
-        for (index, block) in row.chunks_exact(Q::BYTES).enumerate() {
-            let product = integer_product(&Q::levels(block), &input.levels()[index]);
-            let sum = product - Q::ZERO * input.sums()[index];
-            let mut term = (Q::scale(block) * input.scales()[index]) * sum as f32;
-            if Q::HAS_MINIMUM {
-                term += Q::minimum(block) * input.scaled_sums()[index];
-            }
-            lanes[index % GROUP] += term;
+        for (index, levels) in input.levels()[..row_bytes / Q::BYTES * Q::PARTS].iter().enumerate() {
+            let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
+            let products = integer_products(&Q::levels(block, part), levels);
+            let (scale, half_sums) = (
+                input.scales()[index],
+                input.half_sums()[index / GROUP].sums.map(|sums| sums[index % GROUP]),
+            );
+            let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
+            let term = |half: usize, product: i32, input_sum: i32| {
+                let term = (scales[half] * scale) * (product - Q::ZERO * input_sum) as f32;
+                if Q::HAS_MINIMUM { term + minima[half] * (scale * input_sum as f32) } else { term }
+            };
+            lanes[index % GROUP] += if Q::HALVES {
+                term(0, products[0], half_sums[0]) + term(1, products[1], half_sums[1])
+            } else {
+                term(0, products[0] + products[1], half_sums[0] + half_sums[1])
+            };
         }
         *result = reduce_group(lanes);
     }
 }
 
-fn integer_product(weights: &[i8; BLOCK], levels: &Levels) -> i32 {
+/// The products of both halves.
+fn integer_products(weights: &[i8; BLOCK], levels: &Levels) -> [i32; 2] {
     // Products of bytes fit 16 bits, and vector units multiply those best.
-    let products = |levels: &[i8; BLOCK]| -> i32 {
+    let products = |weights: &[i8], levels: &[i8]| -> i32 {
         let product = |(&weight, &level): (&i8, &i8)| i32::from(i16::from(weight) * i16::from(level));
         weights.iter().zip(levels).map(product).sum()
     };
-    128 * products(&levels.high) + products(&levels.low)
+    [0, 1].map(|half| {
+        let half = half * BLOCK / 2..(half + 1) * BLOCK / 2;
+        let weights = &weights[half.clone()];
+        128 * products(weights, &levels.high[half.clone()]) + products(weights, &levels.low[half])
+    })
 }
 
 /// The sum of a quantised row's lanes.

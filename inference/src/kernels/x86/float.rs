@@ -5,20 +5,22 @@ use core::arch::x86_64::*;
 use super::formats::FloatVector;
 use super::{Isa, PAIR, check_rows};
 use crate::activations::Activations;
-use crate::kernels::portable;
+use crate::kernels::{each_tile, portable};
 
 /// As [`portable::float_rows`].
 pub(in crate::kernels) fn float_rows<F: FloatVector>(
     _: Isa,
     rows: &[u8],
     row_bytes: usize,
-    input: &Activations,
+    inputs: &[Activations],
     out: &mut [f32],
 ) {
-    check_rows(rows, row_bytes, out);
-    assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
-    // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
-    unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+        check_rows(rows, row_bytes, out);
+        assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
+        // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
+        unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+    });
 }
 
 /// As [`portable::score`].
