@@ -88,6 +88,18 @@ impl Kernels {
         with_format!(matrix.kind(), Format => dispatch!(float_rows, Format), dispatch!(quant_rows, Format));
     }
 
+    /// Calls `work`, which the compiler may turn into this variant's vector instructions where it is inlined: plain
+    /// loops over floats, each operation by itself, have the same bits at every width.
+    #[inline]
+    pub fn widest<R>(self, work: impl FnOnce() -> R) -> R {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => x86::widest(isa, work),
+            // Vectors are in the baseline elsewhere.
+            _ => work(),
+        }
+    }
+
     /// `scores[t] = (query * keys[t]) * scale`, with `keys` a run of vectors as long as `query`.
     ///
     /// # Panics
