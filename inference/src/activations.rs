@@ -75,10 +75,12 @@ impl Activations {
         })
     }
 
-    /// Takes a vector of `length` elements, which `write` writes, and quantises it.
+    /// Takes a vector of `length` elements, which `write` writes, and quantises it. Best called inside
+    /// [`crate::kernels::Kernels::widest`].
     ///
     /// # Panics
     /// When `length` exceeds the capacity.
+    #[inline(always)]
     pub fn set(&mut self, length: usize, write: impl FnOnce(&mut [f32])) {
         write(&mut self.values[..length]);
         let blocks = length.div_ceil(BLOCK).next_multiple_of(GROUP);
@@ -141,21 +143,23 @@ impl Activations {
 }
 
 /// Scale, levels and the sums of the levels of both halves.
+#[inline(always)]
 fn quantize(values: &[f32; BLOCK]) -> (f32, Levels, [i32; 2]) {
     // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
     let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
     let scale = f32::from_bits(largest) / MAX_LEVEL;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     let mut levels = Levels::ZERO;
-    let mut sums = [0; 2];
-    for (index, value) in values.iter().enumerate() {
-        let level = (value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
-        let high = ((i32::from(level) + 64) >> 7) as i8;
-        let low = (i32::from(level) - 128 * i32::from(high)) as i8;
-        levels.high[index] = high;
-        levels.low[index] = low;
-        sums[index / (BLOCK / 2)] += 128 * i32::from(high) + i32::from(low);
+    let mut whole = [0i32; BLOCK];
+    for (level, value) in whole.iter_mut().zip(values) {
+        *level = i32::from((value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16);
     }
+    for ((level, high), low) in whole.iter().zip(&mut levels.high).zip(&mut levels.low) {
+        *high = ((level + 64) >> 7) as i8;
+        *low = (level - 128 * i32::from(*high)) as i8;
+    }
+    let (first, second) = whole.split_at(BLOCK / 2);
+    let sums = [first.iter().sum(), second.iter().sum()];
     (scale, levels, sums)
 }
 

@@ -37,7 +37,7 @@ enum Variant {
     #[cfg(target_arch = "x86_64")]
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
-    Neon,
+    Neon(neon::Isa),
 }
 
 impl Kernels {
@@ -49,7 +49,7 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let special = x86::Isa::available().map(Variant::X86);
         #[cfg(target_arch = "aarch64")]
-        let special = core::iter::once(Variant::Neon);
+        let special = neon::Isa::available().map(Variant::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = core::iter::empty();
         special.map(Self).chain([Self::PORTABLE])
@@ -81,11 +81,27 @@ impl Kernels {
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon => each_tile(rows, row_bytes, inputs, out, neon::$function::<$format>),
+                    Variant::Neon(isa) => {
+                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
+                            neon::$function::<$format>(isa, rows, bytes, input, out);
+                        })
+                    }
                 }
             };
         }
         with_format!(matrix.kind(), Format => dispatch!(float_rows, Format), dispatch!(quant_rows, Format));
+    }
+
+    /// Calls `work`, which the compiler may turn into this variant's vector instructions where it is inlined: plain
+    /// loops over floats, each operation by itself, have the same bits at every width.
+    #[inline]
+    pub fn widest<R>(self, work: impl FnOnce() -> R) -> R {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => x86::widest(isa, work),
+            // Vectors are in the baseline elsewhere.
+            _ => work(),
+        }
     }
 
     /// `scores[t] = (query * keys[t]) * scale`, with `keys` a run of vectors as long as `query`.
@@ -99,7 +115,7 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => x86::score(isa, query, keys, scale, scores),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => neon::score(query, keys, scale, scores),
+            Variant::Neon(_) => neon::score(query, keys, scale, scores),
         }
     }
 
@@ -144,7 +160,7 @@ impl fmt::Display for Kernels {
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => isa.name(),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => "NEON",
+            Variant::Neon(isa) => isa.name(),
         })
     }
 }

@@ -41,6 +41,19 @@ pub(super) fn quant_rows<Q: QuantVector>(
     });
 }
 
+/// Calls `work`, compiled for AVX2 where it is inlined.
+#[inline]
+pub(super) fn widest<R>(_: Isa, work: impl FnOnce() -> R) -> R {
+    // SAFETY: every `Isa` includes AVX2.
+    unsafe { widest_avx2(work) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
 fn quant_vector<Q: QuantVector>(
     isa: Isa,
     rows: &[u8],

@@ -117,7 +117,7 @@ impl Chunk {
         index: usize,
         layer: &Layer<'_>,
     ) {
-        self.norm(pool, &layer.attention_norm);
+        self.norm(kernels, pool, &layer.attention_norm);
         let Self { tokens, inputs, query, key, value, .. } = self;
         let inputs = &mut inputs[..*tokens];
         let out = [query.begin(*tokens), key.begin(*tokens), value.begin(*tokens)];
@@ -132,11 +132,12 @@ impl Chunk {
         let (length, tokens) = (config.head_length, *tokens);
         pool.split(&mut inputs[..tokens], 1, |first, inputs| {
             for (token, input) in (first..).zip(inputs) {
-                input.set(config.heads * length, |out| {
+                let gather = |out: &mut [f32]| {
                     for (head, out) in out.chunks_exact_mut(length).enumerate() {
                         out.copy_from_slice(&attended[(head * tokens + token) * length..][..length]);
                     }
-                });
+                };
+                kernels.widest(|| input.set(config.heads * length, gather));
             }
         });
         self.multiply(kernels, pool, &layer.attention_output);
@@ -211,7 +212,7 @@ impl Chunk {
                     let scores = &mut scores[first_seen..positions];
                     let keys = &cache.keys(index, head / group, positions)[first_seen * length..];
                     kernels.score(query, keys, scale, scores);
-                    softmax(scores);
+                    kernels.widest(|| softmax(scores));
                     let values = &cache.values(index, head / group, positions)[first_seen * length..];
                     kernels.mix(scores, values, out);
                 }
@@ -221,18 +222,18 @@ impl Chunk {
 
     /// Adds what the feed-forward part gives.
     pub(super) fn feed_forward(&mut self, kernels: Kernels, pool: &mut Pool, layer: &Layer<'_>) {
-        self.norm(pool, &layer.feed_forward_norm);
+        self.norm(kernels, pool, &layer.feed_forward_norm);
         let Self { config, tokens, inputs, gate, up, .. } = self;
         let inputs = &mut inputs[..*tokens];
         let unit = TILE * *tokens;
         pool.split_both((gate.begin(*tokens), unit), (up.begin(*tokens), unit), |first, gate, up| {
             kernels.multiply(&layer.gate, first * TILE, inputs, gate);
             kernels.multiply(&layer.up, first * TILE, inputs, up);
-            gated(config.architecture.activation, gate, up);
+            kernels.widest(|| gated(config.architecture.activation, gate, up));
         });
         pool.split(inputs, 1, |first, inputs| {
             for (token, input) in (first..).zip(inputs) {
-                input.set(config.feed_forward, |out| gate.copy_rows(token, 0, out));
+                kernels.widest(|| input.set(config.feed_forward, |out| gate.copy_rows(token, 0, out)));
             }
         });
         self.multiply(kernels, pool, &layer.down);
@@ -250,17 +251,19 @@ impl Chunk {
         let Self { config, tokens, inputs, x, .. } = self;
         let x = &x[(*tokens - 1) * config.embedding..][..config.embedding];
         let inputs = &mut inputs[..1];
-        inputs[0].set(config.embedding, |out| rms_norm(x, &model.output_norm, config.epsilon, out));
+        let norm = |out: &mut [f32]| rms_norm(x, &model.output_norm, config.epsilon, out);
+        kernels.widest(|| inputs[0].set(config.embedding, norm));
         pool.split(logits, TILE, |first, out| kernels.multiply(&model.output, first, inputs, out));
     }
 
     /// Sets the inputs to the norm of `x`.
-    fn norm(&mut self, pool: &mut Pool, weights: &[f32]) {
+    fn norm(&mut self, kernels: Kernels, pool: &mut Pool, weights: &[f32]) {
         let Self { config, tokens, inputs, x, .. } = self;
         pool.split(&mut inputs[..*tokens], 1, |first, inputs| {
             let x = x[first * config.embedding..].chunks_exact(config.embedding);
             for (input, x) in inputs.iter_mut().zip(x) {
-                input.set(config.embedding, |out| rms_norm(x, weights, config.epsilon, out));
+                let norm = |out: &mut [f32]| rms_norm(x, weights, config.epsilon, out);
+                kernels.widest(|| input.set(config.embedding, norm));
             }
         });
     }

@@ -138,23 +138,28 @@ unsafe fn unpack<V: Sixteen, Q: QuantVector>(
         let (block, part) = ((start + index) / Q::PARTS * Q::BYTES, (start + index) % Q::PARTS);
         // SAFETY: see above; the rows' blocks lie inside `rows`, and `index` is below `PARTS`.
         unsafe {
-            let blocks: [*const u8; TILE] =
-                core::array::from_fn(|row| rows.as_ptr().add(row.min(last) * row_bytes + block));
+            // Loops instead of closures, which would not be compiled for the instructions.
+            let mut blocks = [rows.as_ptr(); TILE];
+            for (row, block_of_row) in blocks.iter_mut().enumerate() {
+                *block_of_row = rows.as_ptr().add(row.min(last) * row_bytes + block);
+            }
             let flip = _mm256_set1_epi8(if Q::SIGNED { V::Dot::SIGNED_ZERO as u8 as i8 } else { 0 });
             for half in 0..2 {
-                let levels = core::array::from_fn(|row| {
-                    _mm256_xor_si256(Q::load(blocks[half * TILE / 2 + row], part), flip)
-                });
-                for (run, vector) in transpose(levels).into_iter().enumerate() {
+                let mut levels = [flip; TILE / 2];
+                for (row, levels) in levels.iter_mut().enumerate() {
+                    *levels = _mm256_xor_si256(Q::load(blocks[half * TILE / 2 + row], part), flip);
+                }
+                let columns = transpose(levels);
+                for (run, column) in columns.iter().enumerate() {
                     let to = (&raw mut (*unpacked).levels[index][run]).cast::<__m256i>().add(half);
-                    _mm256_store_si256(to, vector);
+                    _mm256_store_si256(to, *column);
                 }
             }
             let (scales, minima) = (&raw mut (*unpacked).scales[index], &raw mut (*unpacked).minima[index]);
             if Q::PARTS == 1 {
-                store_halves(scales.cast(), blocks);
+                store_halves(scales.cast(), &blocks, 0);
                 if Q::HAS_MINIMUM {
-                    store_halves(minima.cast(), blocks.map(|block| block.add(2)));
+                    store_halves(minima.cast(), &blocks, 2);
                 }
             } else {
                 for (row, block) in blocks.into_iter().enumerate() {
@@ -170,13 +175,16 @@ unsafe fn unpack<V: Sixteen, Q: QuantVector>(
     }
 }
 
-/// Stores the binary16 at the beginning of each block as f32. Safety: AVX and F16C; two bytes at each pointer,
-/// room for 16 floats.
+/// Stores the binary16 at byte `offset` of each block as f32. Safety: AVX and F16C; a block at each pointer, room
+/// for 16 floats.
 #[inline(always)]
-unsafe fn store_halves(to: *mut f32, blocks: [*const u8; TILE]) {
+unsafe fn store_halves(to: *mut f32, blocks: &[*const u8; TILE], offset: usize) {
     // SAFETY: see above.
     unsafe {
-        let halves = blocks.map(|block| block.cast::<u16>().read_unaligned());
+        let mut halves = [0u16; TILE];
+        for (half, block) in halves.iter_mut().zip(blocks) {
+            *half = block.add(offset).cast::<u16>().read_unaligned();
+        }
         for eight in 0..2 {
             let eight = eight * 8;
             _mm256_storeu_ps(
@@ -192,25 +200,26 @@ unsafe fn store_halves(to: *mut f32, blocks: [*const u8; TILE]) {
 unsafe fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
     // SAFETY: see above.
     unsafe {
-        let pairs = [(0, 1), (2, 3), (4, 5), (6, 7)]
-            .map(|(a, b)| (_mm256_unpacklo_epi32(rows[a], rows[b]), _mm256_unpackhi_epi32(rows[a], rows[b])));
-        let fours = [(0, 1), (2, 3)].map(|(a, b)| {
-            let ((a_low, a_high), (b_low, b_high)) = (pairs[a], pairs[b]);
-            [
-                _mm256_unpacklo_epi64(a_low, b_low),
-                _mm256_unpackhi_epi64(a_low, b_low),
-                _mm256_unpacklo_epi64(a_high, b_high),
-                _mm256_unpackhi_epi64(a_high, b_high),
-            ]
-        });
-        core::array::from_fn(|column| {
-            let (first, second) = (fours[0][column % 4], fours[1][column % 4]);
-            if column < 4 {
-                _mm256_permute2x128_si256(first, second, 0x20)
-            } else {
-                _mm256_permute2x128_si256(first, second, 0x31)
+        let mut out = rows;
+        // Words of two rows, then of four, by turns, then the halves of both fours.
+        for i in 0..4 {
+            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+            (out[2 * i], out[2 * i + 1]) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        }
+        let pairs = out;
+        for i in 0..2 {
+            for j in 0..2 {
+                let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
+                out[4 * i + 2 * j] = _mm256_unpacklo_epi64(a, b);
+                out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
             }
-        })
+        }
+        let fours = out;
+        for i in 0..4 {
+            out[i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x20);
+            out[4 + i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x31);
+        }
+        out
     }
 }
 
