@@ -1,5 +1,5 @@
 //! Speed on this host: `cargo run --release -p embodios-inference --features std --example bench -- MODEL
-//! [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS]`.
+//! [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS] [PART_OF_THE_VARIANT'S_NAME]`.
 //!
 //! Prints prompt and generation tokens a second and the hash of the logits, which is the same for every
 //! number of threads, every variant of the kernels and every architecture.
@@ -20,7 +20,9 @@ use embodios_inference::session::Session;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: bench MODEL [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS]")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: bench MODEL [THREADS] [PROMPT_TOKENS] [GENERATED_TOKENS] [VARIANT]")?;
     let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
     let (threads, prompt_tokens, limit) = (number(1)?, number(128)?, number(64)?);
 
@@ -34,7 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vocabulary = model.config.vocabulary as u32;
     let prompt: Vec<u32> = (0..prompt_tokens as u32).map(|i| (i * 7919 + 13) % vocabulary).collect();
     let context = (prompt_tokens + limit).min(model.config.context);
+    let variant = std::env::args().nth(5);
     for kernels in Kernels::available() {
+        if variant.as_ref().is_some_and(|variant| !kernels.to_string().contains(variant)) {
+            continue;
+        }
         let limits = Limits { context: Some(context), budget: 1 << 30 };
         let mut session = Session::new(&model, kernels, limits)?;
         let request = Request { prompt: &prompt, limit, end: &[], sampling: Sampling::GREEDY };

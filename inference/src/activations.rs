@@ -34,6 +34,16 @@ impl Levels {
     const ZERO: Self = Self { high: [0; BLOCK], low: [0; BLOCK] };
 }
 
+/// The sums of a group's levels, by half: first those of the blocks' first halves.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct HalfSums {
+    /// Sums of 16 levels.
+    pub sums: [[i32; GROUP]; 2],
+    /// Those times the block's scale.
+    pub scaled: [[f32; GROUP]; 2],
+}
+
 /// A vector of up to a fixed length, and its blocks.
 #[derive(Debug)]
 pub struct Activations {
@@ -42,6 +52,7 @@ pub struct Activations {
     scales: Vec<f32>,
     sums: Vec<i32>,
     scaled_sums: Vec<f32>,
+    half_sums: Vec<HalfSums>,
     length: usize,
 }
 
@@ -59,25 +70,34 @@ impl Activations {
             scales: filled(blocks, 0.0, what)?,
             sums: filled(blocks, 0, what)?,
             scaled_sums: filled(blocks, 0.0, what)?,
+            half_sums: filled(blocks / GROUP, HalfSums::default(), what)?,
             length: 0,
         })
     }
 
-    /// Takes a vector of `length` elements, which `write` writes, and quantises it.
+    /// Takes a vector of `length` elements, which `write` writes, and quantises it. Best called inside
+    /// [`crate::kernels::Kernels::widest`].
     ///
     /// # Panics
     /// When `length` exceeds the capacity.
+    #[inline(always)]
     pub fn set(&mut self, length: usize, write: impl FnOnce(&mut [f32])) {
         write(&mut self.values[..length]);
         let blocks = length.div_ceil(BLOCK).next_multiple_of(GROUP);
         self.values[length..blocks * BLOCK].fill(0.0);
         self.length = length;
         for (index, values) in self.values[..blocks * BLOCK].as_chunks().0.iter().enumerate() {
-            let (scale, levels, sum) = quantize(values);
+            let (scale, levels, [first, second]) = quantize(values);
+            let sum = first + second;
             self.levels[index] = levels;
             self.scales[index] = scale;
             self.sums[index] = sum;
             self.scaled_sums[index] = scale * sum as f32;
+            let halves = &mut self.half_sums[index / GROUP];
+            for (half, sum) in [first, second].into_iter().enumerate() {
+                halves.sums[half][index % GROUP] = sum;
+                halves.scaled[half][index % GROUP] = scale * sum as f32;
+            }
         }
     }
 
@@ -111,26 +131,36 @@ impl Activations {
         &self.scaled_sums[..self.padded_blocks()]
     }
 
+    /// The sums of the halves of each block's levels.
+    #[must_use]
+    pub fn half_sums(&self) -> &[HalfSums] {
+        &self.half_sums[..self.padded_blocks() / GROUP]
+    }
+
     fn padded_blocks(&self) -> usize {
         self.length.div_ceil(BLOCK).next_multiple_of(GROUP)
     }
 }
 
-/// Scale, levels and the sum of the levels.
-fn quantize(values: &[f32; BLOCK]) -> (f32, Levels, i32) {
+/// Scale, levels and the sums of the levels of both halves.
+#[inline(always)]
+fn quantize(values: &[f32; BLOCK]) -> (f32, Levels, [i32; 2]) {
     // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
     let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
     let scale = f32::from_bits(largest) / MAX_LEVEL;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     let mut levels = Levels::ZERO;
-    let mut sum = 0;
-    for ((value, high), low) in values.iter().zip(&mut levels.high).zip(&mut levels.low) {
-        let level = (value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
-        *high = ((i32::from(level) + 64) >> 7) as i8;
-        *low = (i32::from(level) - 128 * i32::from(*high)) as i8;
-        sum += 128 * i32::from(*high) + i32::from(*low);
+    let mut whole = [0i32; BLOCK];
+    for (level, value) in whole.iter_mut().zip(values) {
+        *level = i32::from((value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16);
     }
-    (scale, levels, sum)
+    for ((level, high), low) in whole.iter().zip(&mut levels.high).zip(&mut levels.low) {
+        *high = ((level + 64) >> 7) as i8;
+        *low = (level - 128 * i32::from(*high)) as i8;
+    }
+    let (first, second) = whole.split_at(BLOCK / 2);
+    let sums = [first.iter().sum(), second.iter().sum()];
+    (scale, levels, sums)
 }
 
 #[cfg(test)]
@@ -168,8 +198,8 @@ mod tests {
             values[0] = first;
             quantize(&values)
         };
-        assert_eq!(quantized(0.0), (0.0, Levels::ZERO, 0));
-        assert_eq!(quantized(-2.0).2, -16_256);
+        assert_eq!(quantized(0.0), (0.0, Levels::ZERO, [0, 0]));
+        assert_eq!(quantized(-2.0).2, [-16_256, 0]);
         assert!(quantized(f32::NAN).0.is_nan());
         assert!(quantized(f32::INFINITY).0.is_infinite());
         assert_eq!(quantized(f32::from_bits(1)).1.high[1..], [0; 31]);

@@ -109,15 +109,12 @@ impl Cache {
         2 * self.keys.len() * size_of::<f32>()
     }
 
-    /// Stores the keys and values of all heads, one after the other, for `position` of `layer`.
-    pub fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
-        let length = self.head_length;
-        let heads = keys.chunks_exact(length).zip(values.chunks_exact(length));
-        for (head, (key, value)) in heads.enumerate() {
-            let start = self.start(layer, head) + position * length;
-            self.keys[start..start + length].copy_from_slice(key);
-            self.values[start..start + length].copy_from_slice(value);
-        }
+    /// A layer's keys and values, and how many elements of each belong to a head: for each head a run of
+    /// vectors, one a position.
+    pub fn layer_mut(&mut self, layer: usize) -> (usize, &mut [f32], &mut [f32]) {
+        let unit = self.context * self.head_length;
+        let range = self.start(layer, 0)..self.start(layer + 1, 0);
+        (unit, &mut self.keys[range.clone()], &mut self.values[range])
     }
 
     /// Keys of the first `positions` positions of a head.

@@ -42,14 +42,14 @@ pub const STORY: [Run; 2] = {
             prompt,
             limit: 64,
             sampling: Sampling::GREEDY,
-            logits_hash: 0xeaac_b59f_437c_e0b1,
+            logits_hash: 0xc54a_6c95_9d17_6608,
         },
         Run {
             name: "story, sampled",
             prompt,
             limit: 64,
             sampling: SAMPLED,
-            logits_hash: 0x7d3b_24f1_657d_9ad5,
+            logits_hash: 0xb461_40ce_e73b_e06b,
         },
     ]
 };
@@ -63,14 +63,14 @@ pub const SMOLLM2: [Run; 2] = {
             prompt,
             limit: 16,
             sampling: Sampling::GREEDY,
-            logits_hash: 0xdeb3_1fa9_27e3_93bf,
+            logits_hash: 0xff54_375d_f1a6_697e,
         },
         Run {
             name: "smollm2, sampled",
             prompt,
             limit: 16,
             sampling: SAMPLED,
-            logits_hash: 0xa9e2_4c15_1029_ea6f,
+            logits_hash: 0xd73b_c85e_e49b_ff91,
         },
     ]
 };

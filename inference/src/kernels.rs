@@ -1,11 +1,12 @@
-//! The arithmetic every layer is made of: matrix times vector, and the two sums of attention.
+//! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
 //! There are several variants, one an instruction set. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
-//! - quantised row times vector: block `b` gives `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
-//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; `t` is added to
-//!   lane `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
+//! - quantised row times vector: 32 weights `b` give `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
+//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; where halves
+//!   have scales of their own, `t` is the first half's such term plus the second's; `t` is added to lane
+//!   `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
 //! - float row times vector, and query times key: the product of element `i` is added to lane `i mod 8`; the
 //!   result is `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
 //! - weighted sum of values: every element by itself, positions in order.
@@ -21,12 +22,10 @@ mod x86;
 use core::fmt;
 
 use crate::activations::Activations;
-use crate::matrix::{BF16, F16, F32, Matrix, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, WeightType};
+use crate::matrix::{Matrix, with_format};
+use crate::tiles::TILE;
 
 pub(crate) use portable::{LANES, reduce};
-
-/// Rows that are best worked together.
-pub const ROW_UNIT: usize = 4;
 
 /// A variant whose instructions this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ enum Variant {
     #[cfg(target_arch = "x86_64")]
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
-    Neon,
+    Neon(neon::Isa),
 }
 
 impl Kernels {
@@ -50,7 +49,7 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let special = x86::Isa::available().map(Variant::X86);
         #[cfg(target_arch = "aarch64")]
-        let special = core::iter::once(Variant::Neon);
+        let special = neon::Isa::available().map(Variant::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = core::iter::empty();
         special.map(Self).chain([Self::PORTABLE])
@@ -62,33 +61,46 @@ impl Kernels {
         Self::available().next().unwrap_or(Self::PORTABLE)
     }
 
-    /// `out[i] = matrix row (first + i) * input`.
+    /// Rows `first ..` of `matrix`, as many as `out` holds, times each of `inputs`. `out` is a run of tiles, in the
+    /// order of [`crate::tiles`]: with one input simply the rows.
     ///
     /// # Panics
-    /// When the rows are not the matrix's, or `input` has not its number of columns.
-    pub fn multiply(self, matrix: &Matrix<'_>, first: usize, input: &Activations, out: &mut [f32]) {
-        assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
-        let rows = matrix.row_range(first, out.len());
+    /// When the rows are not the matrix's, or an input has not its number of columns.
+    pub fn multiply(self, matrix: &Matrix<'_>, first: usize, inputs: &[Activations], out: &mut [f32]) {
+        for input in inputs {
+            assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
+        }
+        let rows = matrix.row_range(first, out.len() / inputs.len());
+        let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {
             ($function:ident, $format:ty) => {
                 match self.0 {
-                    Variant::Portable => portable::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                    Variant::Portable => {
+                        each_tile(rows, row_bytes, inputs, out, portable::$function::<$format>)
+                    }
                     #[cfg(target_arch = "x86_64")]
-                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, matrix.row_bytes(), input, out),
+                    Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon => neon::$function::<$format>(rows, matrix.row_bytes(), input, out),
+                    Variant::Neon(isa) => {
+                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
+                            neon::$function::<$format>(isa, rows, bytes, input, out);
+                        })
+                    }
                 }
             };
         }
-        match matrix.kind() {
-            WeightType::F32 => dispatch!(float_rows, F32),
-            WeightType::F16 => dispatch!(float_rows, F16),
-            WeightType::BF16 => dispatch!(float_rows, BF16),
-            WeightType::Q4_0 => dispatch!(quant_rows, Q4_0),
-            WeightType::Q4_1 => dispatch!(quant_rows, Q4_1),
-            WeightType::Q5_0 => dispatch!(quant_rows, Q5_0),
-            WeightType::Q5_1 => dispatch!(quant_rows, Q5_1),
-            WeightType::Q8_0 => dispatch!(quant_rows, Q8_0),
+        with_format!(matrix.kind(), Format => dispatch!(float_rows, Format), dispatch!(quant_rows, Format));
+    }
+
+    /// Calls `work`, which the compiler may turn into this variant's vector instructions where it is inlined: plain
+    /// loops over floats, each operation by itself, have the same bits at every width.
+    #[inline]
+    pub fn widest<R>(self, work: impl FnOnce() -> R) -> R {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(isa) => x86::widest(isa, work),
+            // Vectors are in the baseline elsewhere.
+            _ => work(),
         }
     }
 
@@ -103,7 +115,7 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => x86::score(isa, query, keys, scale, scores),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => neon::score(query, keys, scale, scores),
+            Variant::Neon(_) => neon::score(query, keys, scale, scores),
         }
     }
 
@@ -122,6 +134,25 @@ impl Kernels {
     }
 }
 
+/// Calls `rows(rows, row_bytes, input, out)` for every tile and input: a tile's weights stay in the nearest cache
+/// for all inputs.
+fn each_tile(
+    rows: &[u8],
+    row_bytes: usize,
+    inputs: &[Activations],
+    out: &mut [f32],
+    product: impl Fn(&[u8], usize, &Activations, &mut [f32]),
+) {
+    if let [input] = inputs {
+        return product(rows, row_bytes, input, out);
+    }
+    for (rows, tile) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
+        for (input, out) in inputs.iter().zip(tile.chunks_exact_mut(rows.len() / row_bytes)) {
+            product(rows, row_bytes, input, out);
+        }
+    }
+}
+
 impl fmt::Display for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -129,7 +160,7 @@ impl fmt::Display for Kernels {
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => isa.name(),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => "NEON",
+            Variant::Neon(isa) => isa.name(),
         })
     }
 }

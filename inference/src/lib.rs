@@ -21,5 +21,6 @@ pub mod pool;
 pub mod rope;
 pub mod sample;
 pub mod session;
+pub mod tiles;
 pub mod tokenizer;
 pub mod vector;

@@ -1,11 +1,15 @@
 //! Weight matrices as they stand in the model file: a row is a run of blocks, whose formats are below.
 
 mod format;
+mod super_block;
 
 use crate::gguf::TensorType;
-pub use format::{BF16, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat, f16_to_f32};
+pub use format::{
+    BF16, F16, F32, FloatFormat, IQ4NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat, UNEVEN_LEVELS, f16_to_f32,
+};
+pub use super_block::{IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
 
-/// Weights of a quantised block, and activations of a block.
+/// Weights of a part of a quantised block, and activations of a block.
 pub const BLOCK: usize = 32;
 
 macro_rules! weight_types {
@@ -41,7 +45,30 @@ macro_rules! weight_types {
     };
 }
 
-weight_types! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 }
+weight_types! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K IQ4NL IQ4XS }
+
+/// Evaluates one of two expressions, with `$Format` naming the format of a [`WeightType`]: the first for
+/// formats of floats, the second for quantised ones.
+macro_rules! with_format {
+    ($kind:expr, $Format:ident => $float:expr, $quantized:expr) => {
+        with_format!(@match $kind, $Format, $float, [F32 F16 BF16], $quantized,
+            [Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2K Q3K Q4K Q5K Q6K IQ4NL IQ4XS])
+    };
+    (@match $kind:expr, $Format:ident, $f:expr, [$($float:ident)*], $q:expr, [$($quantized:ident)*]) => {
+        match $kind {
+            $($crate::matrix::WeightType::$float => {
+                type $Format = $crate::matrix::$float;
+                with_format!(@value $f)
+            })*
+            $($crate::matrix::WeightType::$quantized => {
+                type $Format = $crate::matrix::$quantized;
+                with_format!(@value $q)
+            })*
+        }
+    };
+    (@value $value:expr) => { $value };
+}
+pub(crate) use with_format;
 
 /// A matrix of the model file: `rows` rows of `columns` weights, one row after the other.
 #[derive(Clone, Copy, Debug)]
@@ -99,16 +126,7 @@ impl<'a> Matrix<'a> {
     /// Writes row `row` as f32 into `out`, `columns` long.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
         let bytes = self.row_range(row, 1);
-        match self.kind {
-            WeightType::F32 => convert::<F32>(bytes, out),
-            WeightType::F16 => convert::<F16>(bytes, out),
-            WeightType::BF16 => convert::<BF16>(bytes, out),
-            WeightType::Q4_0 => dequantize::<Q4_0>(bytes, out),
-            WeightType::Q4_1 => dequantize::<Q4_1>(bytes, out),
-            WeightType::Q5_0 => dequantize::<Q5_0>(bytes, out),
-            WeightType::Q5_1 => dequantize::<Q5_1>(bytes, out),
-            WeightType::Q8_0 => dequantize::<Q8_0>(bytes, out),
-        }
+        with_format!(self.kind, Format => convert::<Format>(bytes, out), dequantize::<Format>(bytes, out));
     }
 }
 
@@ -119,11 +137,14 @@ fn convert<F: FloatFormat>(bytes: &[u8], out: &mut [f32]) {
 }
 
 fn dequantize<Q: QuantFormat>(bytes: &[u8], out: &mut [f32]) {
-    for (values, block) in out.chunks_exact_mut(BLOCK).zip(bytes.chunks_exact(Q::BYTES)) {
-        let (d, m) = (Q::scale(block), Q::minimum(block));
-        for (value, level) in values.iter_mut().zip(Q::levels(block)) {
-            let scaled = d * (i32::from(level) - Q::ZERO) as f32;
-            *value = if Q::HAS_MINIMUM { scaled + m } else { scaled };
+    for (index, values) in out.chunks_exact_mut(BLOCK).enumerate() {
+        let (block, part) = (&bytes[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
+        let (scales, minima, levels) =
+            (Q::scales(block, part), Q::minima(block, part), Q::levels(block, part));
+        for (index, (value, level)) in values.iter_mut().zip(levels).enumerate() {
+            let half = index / (BLOCK / 2);
+            let scaled = scales[half] * (i32::from(level) - Q::ZERO) as f32;
+            *value = if Q::HAS_MINIMUM { scaled + minima[half] } else { scaled };
         }
     }
 }

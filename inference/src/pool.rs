@@ -115,14 +115,31 @@ impl Pool {
     /// Splits `out` into one run of whole units a worker (the last unit may be short) and calls
     /// `part(index of the run's first element, run)` on each, all at once.
     pub fn split<T: Send>(&mut self, out: &mut [T], unit: usize, part: impl Fn(usize, &mut [T]) + Sync) {
+        self.split_each([out], unit, |_, first, run| part(first, run));
+    }
+
+    /// As [`Self::split`] for the units of several slices, shared out as if they were one: calls
+    /// `part(index of the slice, index of the run's first element, run)`.
+    pub fn split_each<T: Send, const N: usize>(
+        &mut self,
+        slices: [&mut [T]; N],
+        unit: usize,
+        part: impl Fn(usize, usize, &mut [T]) + Sync,
+    ) {
         let workers = self.workers;
-        let out = Units::new(out, unit);
-        self.run(&|worker| {
-            let share = share(out.count(), worker, workers);
-            // SAFETY: shares of different workers do not overlap, and each is taken once.
-            let run = unsafe { out.slice(&share) };
-            if !run.is_empty() {
-                part(share.start * unit, run);
+        let slices = slices.map(|slice| Units::new(slice, unit));
+        let count = slices.iter().map(Units::count).sum();
+        self.run_units(count, &|worker| {
+            let share = share(count, worker, workers);
+            let mut before = 0;
+            for (index, slice) in slices.iter().enumerate() {
+                let within = |bound: usize| bound.clamp(before, before + slice.count()) - before;
+                let units = within(share.start)..within(share.end);
+                before += slice.count();
+                if !units.is_empty() {
+                    // SAFETY: shares of different workers do not overlap, and each is taken once.
+                    part(index, units.start * unit, unsafe { slice.slice(&units) });
+                }
             }
         });
     }
@@ -141,7 +158,7 @@ impl Pool {
         let workers = self.workers;
         let (first, second) = (Units::new(first, first_unit), Units::new(second, second_unit));
         assert_eq!(first.count(), second.count(), "units of both slices");
-        self.run(&|worker| {
+        self.run_units(first.count(), &|worker| {
             let share = share(first.count(), worker, workers);
             if !share.is_empty() {
                 // SAFETY: shares of different workers do not overlap, and each is taken once.
@@ -149,6 +166,15 @@ impl Pool {
                 part(share.start, first, second);
             }
         });
+    }
+
+    /// Runs a job that shares out `count` units. One unit is the caller's, without the others.
+    fn run_units(&mut self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        if count > 1 {
+            self.run(job);
+        } else {
+            (0..self.workers).for_each(job);
+        }
     }
 
     /// Gives `job` to all workers but the caller. The result waits for them when dropped, also while

@@ -8,21 +8,21 @@ use alloc::vec::Vec;
 use crate::memory::{OutOfMemory, filled};
 use crate::model::{Config, Pairs, Rotation};
 
-/// Frequencies of a model, and the rotation at one position.
+/// Frequencies of a model, and the rotation at a run of positions.
 #[derive(Debug)]
 pub struct Rope {
     frequencies: Vec<f64>,
     pairs: Pairs,
-    /// Cosine and sine of each pair.
+    /// Cosine and sine of each pair, position by position.
     turns: Vec<(f32, f32)>,
 }
 
 impl Rope {
-    /// The frequencies of `rotation`.
+    /// The frequencies of `rotation`, with room for `positions` at a time.
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn new(config: &Config, rotation: &Rotation) -> Result<Self, OutOfMemory> {
+    pub fn new(config: &Config, rotation: &Rotation, positions: usize) -> Result<Self, OutOfMemory> {
         let pairs = config.rotated / 2;
         let mut frequencies = filled(pairs, 0.0, "rope frequencies")?;
         for (pair, (frequency, factor)) in frequencies.iter_mut().zip(&rotation.factors).enumerate() {
@@ -30,37 +30,36 @@ impl Rope {
             let turn = libm::pow(rotation.base.into(), exponent);
             *frequency = turn / f64::from(rotation.scale) / f64::from(*factor);
         }
-        let turns = filled(pairs, (1.0, 0.0), "rope turns")?;
+        let turns = filled(pairs * positions, (1.0, 0.0), "rope turns")?;
         Ok(Self { frequencies, pairs: config.architecture.pairs, turns })
     }
 
-    /// Sets the position that [`Self::rotate`] turns to.
-    pub fn set_position(&mut self, position: usize) {
-        for (turn, frequency) in self.turns.iter_mut().zip(&self.frequencies) {
-            let (sine, cosine) = libm::sincos(position as f64 * frequency);
+    /// Sets the first of the positions that [`Self::rotate`] turns to, and their number.
+    pub fn set_positions(&mut self, first: usize, count: usize) {
+        let pairs = self.frequencies.len();
+        for (index, turn) in self.turns[..pairs * count].iter_mut().enumerate() {
+            let position = (first + index / pairs) as f64;
+            let (sine, cosine) = libm::sincos(position * self.frequencies[index % pairs]);
             *turn = (cosine as f32, sine as f32);
         }
     }
 
-    /// Turns each head of `heads`, a run of vectors `head_length` long.
-    pub fn rotate(&self, heads: &mut [f32], head_length: usize) {
-        for head in heads.chunks_exact_mut(head_length) {
-            match self.pairs {
-                Pairs::Neighbours => {
-                    let pairs = head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b));
-                    self.turn(pairs);
-                }
-                Pairs::Halves => {
-                    let (first, second) = head.split_at_mut(self.turns.len());
-                    self.turn(first.iter_mut().zip(second));
-                }
+    /// Turns `head` to the position that stands at `index` of those set.
+    pub fn rotate(&self, index: usize, head: &mut [f32]) {
+        let pairs = self.frequencies.len();
+        let turns = &self.turns[index * pairs..][..pairs];
+        match self.pairs {
+            Pairs::Neighbours => turn(turns, head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b))),
+            Pairs::Halves => {
+                let (first, second) = head.split_at_mut(pairs);
+                turn(turns, first.iter_mut().zip(second));
             }
         }
     }
+}
 
-    fn turn<'e>(&self, pairs: impl Iterator<Item = (&'e mut f32, &'e mut f32)>) {
-        for ((a, b), (cosine, sine)) in pairs.zip(&self.turns) {
-            (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
-        }
+fn turn<'e>(turns: &[(f32, f32)], pairs: impl Iterator<Item = (&'e mut f32, &'e mut f32)>) {
+    for ((a, b), (cosine, sine)) in pairs.zip(turns) {
+        (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
     }
 }

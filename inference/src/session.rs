@@ -4,18 +4,17 @@
 //! depend on who computes it, so that the number of workers and the division of a prompt into calls
 //! leave no trace in the bits.
 
+mod chunk;
+
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::activations::Activations;
 use crate::cache::{Cache, CacheError, Limits};
-use crate::kernels::{Kernels, ROW_UNIT};
-use crate::matrix::Matrix;
+use crate::kernels::Kernels;
 use crate::memory::{OutOfMemory, filled};
-use crate::model::{Layer, Model};
+use crate::model::Model;
 use crate::pool::Pool;
-use crate::rope::Rope;
-use crate::vector::{add, gated, rms_norm, rms_norm_each, scale, softmax};
+use chunk::Chunk;
 
 /// Why a session does not begin or does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,22 +80,7 @@ pub struct Session<'m> {
     kernels: Kernels,
     cache: Cache,
     position: usize,
-    /// One for each of the model's rotations.
-    ropes: Vec<Rope>,
-    input: Activations,
-    /// What passes through the layers: `embedding`.
-    x: Vec<f32>,
-    /// Queries, keys and values of all heads, one after the other.
-    qkv: Vec<f32>,
-    /// Scores of each head: `heads * context`.
-    scores: Vec<f32>,
-    /// What each head found: `heads * head_length`.
-    attended: Vec<f32>,
-    /// `feed_forward` each.
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    /// What a part of a layer adds to `x`.
-    delta: Vec<f32>,
+    chunk: Chunk,
     logits: Vec<f32>,
 }
 
@@ -106,29 +90,10 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When the cache does not fit the limits, or the memory does not suffice.
     pub fn new(model: &'m Model<'m>, kernels: Kernels, limits: Limits) -> Result<Self, SessionError> {
-        let config = &model.config;
-        let queries = config.heads * config.head_length;
-        let keys = config.kv_heads * config.head_length;
-        let cache = Cache::new(config, limits)?;
-        let scores = filled(config.heads * cache.context(), 0.0, "attention scores")?;
-        let vector = |length| filled(length, 0.0, "activations");
-        let ropes = model.rotations.iter().map(|rotation| Rope::new(config, rotation));
-        Ok(Self {
-            model,
-            kernels,
-            cache,
-            position: 0,
-            ropes: ropes.collect::<Result<_, _>>()?,
-            input: Activations::new(config.embedding.max(queries).max(config.feed_forward))?,
-            x: vector(config.embedding)?,
-            qkv: vector(queries + 2 * keys)?,
-            scores,
-            attended: vector(queries)?,
-            gate: vector(config.feed_forward)?,
-            up: vector(config.feed_forward)?,
-            delta: vector(config.embedding)?,
-            logits: vector(config.vocabulary)?,
-        })
+        let cache = Cache::new(&model.config, limits)?;
+        let chunk = Chunk::new(model, cache.context())?;
+        let logits = filled(model.config.vocabulary, 0.0, "logits")?;
+        Ok(Self { model, kernels, cache, position: 0, chunk, logits })
     }
 
     /// The model.
@@ -182,120 +147,16 @@ impl<'m> Session<'m> {
         if tokens.is_empty() {
             return Err(SessionError::Empty);
         }
-        for &token in tokens {
-            self.advance(pool, token as usize);
-        }
-        self.compute_logits(pool);
-        Ok(&self.logits)
-    }
-
-    /// Passes one token through all layers.
-    fn advance(&mut self, pool: &mut Pool, token: usize) {
-        let model = self.model;
-        model.token_embedding.dequantize_row(token, &mut self.x);
-        if model.config.architecture.scaled_embedding {
-            scale(&mut self.x, libm::sqrtf(model.config.embedding as f32));
-        }
-        self.ropes.iter_mut().for_each(|rope| rope.set_position(self.position));
-        for (index, layer) in model.layers.iter().enumerate() {
-            self.attention(pool, index, layer);
-            self.feed_forward(pool, layer);
-        }
-        self.position += 1;
-    }
-
-    fn attention(&mut self, pool: &mut Pool, index: usize, layer: &Layer<'_>) {
-        let Self { kernels, input, .. } = self;
-        let config = &self.model.config;
-        let (length, positions) = (config.head_length, self.position + 1);
-        let queries = config.heads * length;
-        let keys = config.kv_heads * length;
-
-        input.set(config.embedding, |out| rms_norm(&self.x, &layer.attention_norm, config.epsilon, out));
-        let stack = [&layer.query, &layer.key, &layer.value];
-        pool.split(&mut self.qkv, ROW_UNIT, |first, out| multiply_stack(*kernels, &stack, first, input, out));
-        if let Some(bias) = &layer.qkv_bias {
-            add(&mut self.qkv, bias);
-        }
-        let (rotated, value) = self.qkv.split_at_mut(queries + keys);
-        if let Some((query_norm, key_norm)) = &layer.head_norms {
-            rms_norm_each(&mut rotated[..queries], query_norm, config.epsilon);
-            rms_norm_each(&mut rotated[queries..], key_norm, config.epsilon);
-        }
-        self.ropes[layer.rotation].rotate(rotated, length);
-        let (query, key) = rotated.split_at(queries);
-        self.cache.store(index, self.position, key, value);
-
-        let (cache, context) = (&self.cache, self.cache.context());
-        let group = config.heads / config.kv_heads;
-        let scale = (config.architecture.score_scale)(config);
-        let first_seen = positions.saturating_sub(layer.window.unwrap_or(positions));
-        pool.split_both((&mut self.scores, context), (&mut self.attended, length), |first, scores, out| {
-            let heads = scores.chunks_exact_mut(context).zip(out.chunks_exact_mut(length));
-            for (head, (scores, out)) in (first..).zip(heads) {
-                let scores = &mut scores[first_seen..positions];
-                let query = &query[head * length..][..length];
-                let keys = &cache.keys(index, head / group, positions)[first_seen * length..];
-                kernels.score(query, keys, scale, scores);
-                softmax(scores);
-                let values = &cache.values(index, head / group, positions)[first_seen * length..];
-                kernels.mix(scores, values, out);
+        let Self { model, kernels, cache, position, chunk, logits } = self;
+        for tokens in tokens.chunks(chunk.capacity()) {
+            chunk.begin(model, pool, tokens, *position);
+            for (index, layer) in model.layers.iter().enumerate() {
+                chunk.attention(*kernels, pool, cache, index, layer);
+                chunk.feed_forward(*kernels, pool, layer);
             }
-        });
-
-        input.set(queries, |out| out.copy_from_slice(&self.attended));
-        multiply(pool, *kernels, &layer.attention_output, input, &mut self.delta);
-        if let Some(norm) = &layer.post_attention_norm {
-            rms_norm_each(&mut self.delta, norm, config.epsilon);
+            *position += tokens.len();
         }
-        add(&mut self.x, &self.delta);
-    }
-
-    fn feed_forward(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
-        let Self { kernels, input, .. } = self;
-        let config = &self.model.config;
-        input.set(config.embedding, |out| rms_norm(&self.x, &layer.feed_forward_norm, config.epsilon, out));
-        pool.split_both((&mut self.gate, ROW_UNIT), (&mut self.up, ROW_UNIT), |first, gate, up| {
-            kernels.multiply(&layer.gate, first * ROW_UNIT, input, gate);
-            kernels.multiply(&layer.up, first * ROW_UNIT, input, up);
-            gated(config.architecture.activation, gate, up);
-        });
-        input.set(config.feed_forward, |out| out.copy_from_slice(&self.gate));
-        multiply(pool, *kernels, &layer.down, input, &mut self.delta);
-        if let Some(norm) = &layer.post_feed_forward_norm {
-            rms_norm_each(&mut self.delta, norm, config.epsilon);
-        }
-        add(&mut self.x, &self.delta);
-    }
-
-    fn compute_logits(&mut self, pool: &mut Pool) {
-        let config = &self.model.config;
-        let norm = &self.model.output_norm;
-        self.input.set(config.embedding, |out| rms_norm(&self.x, norm, config.epsilon, out));
-        multiply(pool, self.kernels, &self.model.output, &self.input, &mut self.logits);
-    }
-}
-
-/// `out = matrix * input`, rows split over the workers.
-fn multiply(pool: &mut Pool, kernels: Kernels, matrix: &Matrix<'_>, input: &Activations, out: &mut [f32]) {
-    pool.split(out, ROW_UNIT, |first, out| kernels.multiply(matrix, first, input, out));
-}
-
-/// Rows `first ..` of several matrices, taken as one with the rows of all.
-fn multiply_stack(
-    kernels: Kernels,
-    stack: &[&Matrix<'_>],
-    mut first: usize,
-    input: &Activations,
-    mut out: &mut [f32],
-) {
-    for matrix in stack {
-        let rows = matrix.rows().saturating_sub(first).min(out.len());
-        let (part, rest) = out.split_at_mut(rows);
-        if !part.is_empty() {
-            kernels.multiply(matrix, first, input, part);
-        }
-        first = first.saturating_sub(matrix.rows());
-        out = rest;
+        chunk.logits(*kernels, pool, model, logits);
+        Ok(&self.logits)
     }
 }

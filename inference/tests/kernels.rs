@@ -1,14 +1,19 @@
 //! Every variant of the kernels gives the bits of the portable one, and those are the right numbers.
 
+use std::collections::HashMap;
+use std::slice;
+
 use embodios_inference::activations::Activations;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::{Matrix, WeightType};
+use embodios_inference::tiles::Tiles;
 use proptest::prelude::*;
+use serde::Deserialize;
 
 /// A matrix of any type: type, columns, rows and bytes, with scales that are numbers.
 fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
     let kinds = prop::sample::select(WeightType::ALL);
-    (kinds, 1usize..12, 1usize..10, any::<u64>()).prop_map(|(kind, size, rows, seed)| {
+    (kinds, 1usize..25, 1usize..40, any::<u64>()).prop_map(|(kind, size, rows, seed)| {
         let format = kind.tensor_type();
         // Whole blocks; floats in any number, also not a multiple of the lanes.
         let columns = if format.block() == 1 { size * 9 } else { size * format.block() as usize };
@@ -18,10 +23,18 @@ fn matrices() -> impl Strategy<Value = (WeightType, usize, usize, Vec<u8>)> {
             WeightType::F32 => data.chunks_exact_mut(4).for_each(|float| tame(float, 3)),
             WeightType::F16 | WeightType::BF16 => data.chunks_exact_mut(2).for_each(|float| tame(float, 1)),
             _ => {
+                // Where the scale stands; two bytes on is the minimum, or levels that do not mind.
+                let scale = match kind {
+                    WeightType::Q2K => 80,
+                    WeightType::Q3K => 108,
+                    WeightType::Q6K => 208,
+                    _ => 0,
+                };
                 for block in data.chunks_exact_mut(format.block_bytes() as usize) {
-                    // The second half float is the minimum, or levels that do not mind.
-                    tame(block, 1);
-                    tame(block, 3);
+                    tame(block, scale + 1);
+                    if let Some(minimum) = block.get_mut(scale + 2..scale + 4) {
+                        tame(minimum, 1);
+                    }
                 }
             }
         }
@@ -71,6 +84,31 @@ fn the_best_variant_is_not_the_portable_one() {
     assert_eq!(names.iter().any(|name| name == "AVX2"), is_x86_feature_detected!("avx2"));
 }
 
+/// Weights of every format from random bytes, against the Python package `gguf`.
+#[test]
+fn dequantized_weights_have_the_reference_bits() {
+    #[derive(Deserialize)]
+    struct Dequantized {
+        bytes: String,
+        weights: String,
+    }
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = |index| u8::from_str_radix(&hex[index..index + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(digits).collect()
+    }
+    let reference: HashMap<String, Dequantized> =
+        serde_json::from_str(include_str!("reference/dequantized.json")).unwrap();
+    for &kind in WeightType::ALL.iter().filter(|kind| **kind != WeightType::F32) {
+        let item = &reference[kind.tensor_type().name()];
+        let (data, wanted) = (bytes(&item.bytes), bytes(&item.weights));
+        let columns = wanted.len() / 4;
+        let mut weights = vec![0.0f32; columns];
+        Matrix::new(kind, columns, 1, &data).dequantize_row(0, &mut weights);
+        let found: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        assert!(found == wanted, "{kind:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
 
@@ -81,7 +119,7 @@ proptest! {
         let first = first % rows;
         let product = |kernels: Kernels| {
             let mut out = vec![f32::NAN; rows - first];
-            kernels.multiply(&matrix, first, &input, &mut out);
+            kernels.multiply(&matrix, first, slice::from_ref(&input), &mut out);
             out
         };
         let portable = product(Kernels::PORTABLE);
@@ -91,12 +129,28 @@ proptest! {
     }
 
     #[test]
+    fn many_inputs_give_the_bits_of_each((kind, columns, rows, data) in matrices(), seed: u64, count in 1usize..11) {
+        let matrix = Matrix::new(kind, columns, rows, &data);
+        let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
+        for kernels in Kernels::available() {
+            let mut tiles = Tiles::new(rows, count).unwrap();
+            kernels.multiply(&matrix, 0, &inputs, tiles.begin(count));
+            for (token, input) in inputs.iter().enumerate() {
+                let (mut wanted, mut found) = (vec![0.0; rows], vec![f32::NAN; rows]);
+                Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(input), &mut wanted);
+                tiles.copy_rows(token, 0, &mut found);
+                prop_assert_eq!(bits(&found), bits(&wanted), "{} {:?} {}", kernels, kind, token);
+            }
+        }
+    }
+
+    #[test]
     fn products_are_right((kind, columns, rows, data) in matrices(), seed: u64) {
         let matrix = Matrix::new(kind, columns, rows, &data);
         let values = floats(seed, columns);
         let input = activations(&values);
         let mut out = vec![0.0; rows];
-        Kernels::PORTABLE.multiply(&matrix, 0, &input, &mut out);
+        Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(&input), &mut out);
         let mut weights = vec![0.0; columns];
         for (row, result) in out.into_iter().enumerate() {
             matrix.dequantize_row(row, &mut weights);

@@ -127,7 +127,7 @@ macro_rules! synthetic_tests {
     };
 }
 
-synthetic_tests! { f32 q8_0 q4_0 q4_1 q5_0 q5_1 }
+synthetic_tests! { f32 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs }
 
 macro_rules! architecture_tests {
     ($($test:ident: $name:literal)*) => {

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
-mod boot;
 mod faults;
 mod guests;
 mod host;
@@ -11,13 +10,13 @@ use anyhow::Result;
 use std::time::Instant;
 
 use crate::arch::Arch;
+use crate::boot::Setup;
 use crate::build::{self, Built};
 use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 use crate::{checks, model};
 use report::{Report, Row};
-use setups::Setup;
 
 /// xtask's status when a test failed.
 pub const FAILED: u8 = 1;

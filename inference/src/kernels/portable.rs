@@ -1,6 +1,6 @@
 //! The arithmetic in plain Rust: the definition that the other variants are compared with.
 
-use crate::activations::{Activations, GROUP, Levels};
+use crate::activations::{Activations, GROUP};
 use crate::matrix::{BLOCK, FloatFormat, QuantFormat};
 
 /// Lanes of a sum of float products.
@@ -15,26 +15,41 @@ pub(super) fn quant_rows<Q: QuantFormat>(
 ) {
     for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
         let mut lanes = [0.0; GROUP];
-        for (index, block) in row.chunks_exact(Q::BYTES).enumerate() {
-            let product = integer_product(&Q::levels(block), &input.levels()[index]);
-            let sum = product - Q::ZERO * input.sums()[index];
-            let mut term = (Q::scale(block) * input.scales()[index]) * sum as f32;
-            if Q::HAS_MINIMUM {
-                term += Q::minimum(block) * input.scaled_sums()[index];
-            }
-            lanes[index % GROUP] += term;
+        for (index, levels) in input.levels()[..row_bytes / Q::BYTES * Q::PARTS].iter().enumerate() {
+            let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
+            let weights = Q::levels(block, part);
+            let scale = input.scales()[index];
+            let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
+            let term = |half: usize, product: i32, input_sum: i32| {
+                let term = (scales[half] * scale) * (product - Q::ZERO * input_sum) as f32;
+                if Q::HAS_MINIMUM { term + minima[half] * (scale * input_sum as f32) } else { term }
+            };
+            lanes[index % GROUP] += if Q::HALVES {
+                let [first, second] = halves(&weights);
+                let ([first_high, second_high], [first_low, second_low]) =
+                    (halves(&levels.high), halves(&levels.low));
+                let sums = input.half_sums()[index / GROUP].sums.map(|sums| sums[index % GROUP]);
+                term(0, integer_product(first, first_high, first_low), sums[0])
+                    + term(1, integer_product(second, second_high, second_low), sums[1])
+            } else {
+                term(0, integer_product(&weights, &levels.high, &levels.low), input.sums()[index])
+            };
         }
         *result = reduce_group(lanes);
     }
 }
 
-fn integer_product(weights: &[i8; BLOCK], levels: &Levels) -> i32 {
+fn halves(part: &[i8; BLOCK]) -> [&[i8; BLOCK / 2]; 2] {
+    [part.first_chunk().expect("16 of 32"), part.last_chunk().expect("16 of 32")]
+}
+
+fn integer_product<const N: usize>(weights: &[i8; N], high: &[i8; N], low: &[i8; N]) -> i32 {
     // Products of bytes fit 16 bits, and vector units multiply those best.
-    let products = |levels: &[i8; BLOCK]| -> i32 {
+    let products = |levels: &[i8; N]| -> i32 {
         let product = |(&weight, &level): (&i8, &i8)| i32::from(i16::from(weight) * i16::from(level));
         weights.iter().zip(levels).map(product).sum()
     };
-    128 * products(&levels.high) + products(&levels.low)
+    128 * products(high) + products(low)
 }
 
 /// The sum of a quantised row's lanes.

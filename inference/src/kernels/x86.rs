@@ -6,10 +6,12 @@
 mod detect;
 mod float;
 mod formats;
+mod tile;
 
 use core::arch::x86_64::*;
 
-use crate::activations::{Activations, GROUP};
+use super::each_tile;
+use crate::activations::{Activations, GROUP, HalfSums};
 use crate::matrix::QuantFormat;
 pub(super) use detect::Isa;
 pub(super) use float::{float_rows, mix, score};
@@ -28,11 +30,39 @@ pub(super) fn quant_rows<Q: QuantVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
+    inputs: &[Activations],
+    out: &mut [f32],
+) {
+    if inputs.len() >= tile::FEWEST_INPUTS {
+        return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);
+    }
+    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+        quant_vector::<Q>(isa, rows, row_bytes, input, out);
+    });
+}
+
+/// Calls `work`, compiled for AVX2 where it is inlined.
+#[inline]
+pub(super) fn widest<R>(_: Isa, work: impl FnOnce() -> R) -> R {
+    // SAFETY: every `Isa` includes AVX2.
+    unsafe { widest_avx2(work) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+fn quant_vector<Q: QuantVector>(
+    isa: Isa,
+    rows: &[u8],
+    row_bytes: usize,
     input: &Activations,
     out: &mut [f32],
 ) {
     check_rows(rows, row_bytes, out);
-    assert!(input.levels().len() * Q::BYTES >= row_bytes, "blocks of the input");
+    check_input::<Q>(row_bytes, input);
     // SAFETY: an `Isa` exists only where the processor and the system have its instructions; lengths
     // were checked above.
     unsafe {
@@ -46,6 +76,10 @@ pub(super) fn quant_rows<Q: QuantVector>(
 
 fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
     assert!(row_bytes.checked_mul(out.len()) == Some(rows.len()), "bytes of the rows");
+}
+
+fn check_input<Q: QuantFormat>(row_bytes: usize, input: &Activations) {
+    assert!(input.levels().len() / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
 }
 
 // The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
@@ -86,7 +120,7 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
     input: &Activations,
     out: &mut [f32],
 ) {
-    let blocks = row_bytes / Q::BYTES;
+    let blocks = row_bytes / Q::BYTES * Q::PARTS;
     for (index, results) in out.chunks_mut(PAIR).enumerate() {
         let first = rows[index * PAIR * row_bytes..].as_ptr();
         // SAFETY: the second row exists, or stands in as the first once more and is dropped.
@@ -120,16 +154,16 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
 /// streams to the processor's own prefetcher, which gives up on them.
 #[inline(always)]
 fn prefetch<Q: QuantVector>(pair: *const u8, group: usize) {
-    let step = PAIR * GROUP * Q::BYTES;
+    let step = PAIR * GROUP * Q::BYTES / Q::PARTS;
     for line in (0..step).step_by(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(pair.wrapping_add(group * step + AHEAD + line).cast()) };
     }
 }
 
-/// The terms of blocks `group * GROUP ..` of both rows, `N` of each, the first row's in the low half.
+/// The terms of parts `group * GROUP ..` of both rows, `N` of each, the first row's in the low half.
 ///
-/// Safety: the processor has `D`'s instructions; the rows have `group * GROUP + N` blocks, `input` that
+/// Safety: the processor has `D`'s instructions; the rows have `group * GROUP + N` parts, `input` that
 /// many in whole groups.
 #[inline(always)]
 unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
@@ -141,29 +175,38 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     // SAFETY: see above; `Activations` keeps all its runs in whole groups of the same length.
     unsafe {
         let levels = input.levels().as_ptr().add(start);
-        let rows = pair.map(|row| row.add(start * Q::BYTES));
+        let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
         let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
-        for block in 0..N {
-            let x = LevelVectors::load(levels.add(block));
+        for part in 0..N {
+            let x = LevelVectors::load(levels.add(part));
             for (row, partial) in rows.iter().zip(&mut partial) {
-                partial[block] = Q::partial_sums::<D>(row.add(block * Q::BYTES), x);
+                // Only blocks of one part follow each other within a group.
+                let block = row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 });
+                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, x);
             }
         }
-        let [first, second] = partial
+        // [half 0 of part 0, of part 1, ... | half 1 of part 0, ...] of each row.
+        let [first_sums, second_sums] = partial
             .map(|[p0, p1, p2, p3]| _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)));
+        if Q::HALVES {
+            let half_sums = &*input.half_sums().as_ptr().add(group);
+            let input_scales = broadcast(input.scales().as_ptr().add(start));
+            let terms = [(rows[0], first_sums), (rows[1], second_sums)].map(|(row, sums)| {
+                let terms = half_terms::<D, Q>(row, first, sums, half_sums, input_scales);
+                _mm_add_ps(_mm256_castps256_ps128(terms), _mm256_extractf128_ps(terms, 1))
+            });
+            return _mm256_set_m128(terms[1], terms[0]);
+        }
         let mut sums = _mm256_add_epi32(
-            _mm256_permute2x128_si256(first, second, 0x20),
-            _mm256_permute2x128_si256(first, second, 0x31),
+            _mm256_permute2x128_si256(first_sums, second_sums, 0x20),
+            _mm256_permute2x128_si256(first_sums, second_sums, 0x31),
         );
         let zero = Q::zero::<D>();
         if zero != 0 {
             let input_sums = _mm_loadu_si128(input.sums().as_ptr().add(start).cast());
-            // The zero levels are powers of two.
-            let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
-            let offsets = _mm256_broadcastsi128_si256(_mm_sll_epi32(input_sums, shift));
-            sums = _mm256_sub_epi32(sums, offsets);
+            sums = without_zero(sums, _mm256_broadcastsi128_si256(input_sums), zero);
         }
-        let (scales, minima) = scales::<Q, N>(rows);
+        let (scales, minima) = scales::<Q, N>(rows, first);
         let input_scales = broadcast(input.scales().as_ptr().add(start));
         let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
@@ -171,6 +214,52 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
         }
         let scaled_sums = broadcast(input.scaled_sums().as_ptr().add(start));
         _mm256_add_ps(terms, _mm256_mul_ps(minima, scaled_sums))
+    }
+}
+
+/// `sums - zero * input_sums`, with `zero` a power of two. Safety: AVX2.
+#[inline(always)]
+unsafe fn without_zero(sums: __m256i, input_sums: __m256i, zero: i32) -> __m256i {
+    // SAFETY: see above.
+    unsafe {
+        let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
+        _mm256_sub_epi32(sums, _mm256_sll_epi32(input_sums, shift))
+    }
+}
+
+/// The terms of the first halves and of the second halves of a group of parts from `first` of one block.
+///
+/// Safety: the processor has `D`'s instructions; a block of `Q` at `block`.
+#[inline(always)]
+unsafe fn half_terms<D: DotProduct, Q: QuantVector>(
+    block: *const u8,
+    first: usize,
+    sums: __m256i,
+    input: &HalfSums,
+    input_scales: __m256,
+) -> __m256 {
+    // SAFETY: see above; `HalfSums` has eight sums and eight scaled sums.
+    unsafe {
+        let block = core::slice::from_raw_parts(block, Q::BYTES);
+        let mut sums = sums;
+        let zero = Q::zero::<D>();
+        if zero != 0 {
+            sums = without_zero(sums, _mm256_loadu_si256(input.sums.as_ptr().cast()), zero);
+        }
+        let (mut scales, mut minima) = ([[0.0; GROUP]; 2], [[0.0; GROUP]; 2]);
+        for part in 0..GROUP {
+            let [low, high] = Q::scales(block, first + part);
+            (scales[0][part], scales[1][part]) = (low, high);
+            let [low, high] = Q::minima(block, first + part);
+            (minima[0][part], minima[1][part]) = (low, high);
+        }
+        let scales = _mm256_mul_ps(_mm256_loadu_ps(scales.as_ptr().cast()), input_scales);
+        let terms = _mm256_mul_ps(scales, _mm256_cvtepi32_ps(sums));
+        if !Q::HAS_MINIMUM {
+            return terms;
+        }
+        let scaled = _mm256_loadu_ps(input.scaled.as_ptr().cast());
+        _mm256_add_ps(terms, _mm256_mul_ps(_mm256_loadu_ps(minima.as_ptr().cast()), scaled))
     }
 }
 
@@ -184,12 +273,24 @@ unsafe fn broadcast(pointer: *const f32) -> __m256 {
     }
 }
 
-/// Scales and minima of `N` blocks of both rows. Safety: AVX2 and F16C; both rows have `N` blocks.
+/// Scales and minima of `N` parts of both rows, from part `first` of their first block. Safety: AVX2 and F16C;
+/// both rows have `N` parts.
 #[inline(always)]
-unsafe fn scales<Q: QuantFormat, const N: usize>(rows: [*const u8; PAIR]) -> (__m256, __m256) {
-    // SAFETY: see above; every block begins with its scale, of 2 bytes, and its minimum where there is one.
+unsafe fn scales<Q: QuantFormat, const N: usize>(rows: [*const u8; PAIR], first: usize) -> (__m256, __m256) {
+    // SAFETY: see above; every block of one part begins with its scale, of 2 bytes, and its minimum where
+    // there is one.
     unsafe {
-        if Q::HAS_MINIMUM {
+        if Q::PARTS > 1 {
+            let (mut scales, mut minima) = ([[0.0; GROUP]; PAIR], [[0.0; GROUP]; PAIR]);
+            for (index, row) in rows.into_iter().enumerate() {
+                let block = core::slice::from_raw_parts(row, Q::BYTES);
+                for part in 0..N {
+                    scales[index][part] = Q::scales(block, first + part)[0];
+                    minima[index][part] = Q::minima(block, first + part)[0];
+                }
+            }
+            (_mm256_loadu_ps(scales.as_ptr().cast()), _mm256_loadu_ps(minima.as_ptr().cast()))
+        } else if Q::HAS_MINIMUM {
             let [first, second] = rows.map(|row| {
                 let mut heads = [0u32; GROUP];
                 for (block, head) in heads.iter_mut().enumerate().take(N) {

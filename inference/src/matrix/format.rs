@@ -1,7 +1,7 @@
 //! The formats of weights, read one by one: what the portable kernels use and the vector kernels agree with.
 //!
-//! A quantised block holds 32 weights `d * (level - zero)`, or `d * level + m`, with small integer levels.
-//! Layouts: ggml's `ggml-common.h`.
+//! A quantised block holds weights `d * (level - zero)`, or `d * level + m`, with small integer levels.
+//! Layouts: ggml's `ggml-common.h`. The formats with blocks of 256 are in `super_block`.
 
 use super::BLOCK;
 
@@ -54,29 +54,35 @@ pub fn f16_to_f32(half: u16) -> f32 {
     f32::from_bits(sign | if half & 0x7c00 == 0x7c00 { not_finite } else { finite })
 }
 
-/// A format of quantised blocks. Every block begins with the scale `d` in F16, followed by the minimum
-/// `m` in F16 where there is one.
+/// A format of quantised blocks. A block of the file is one or more runs of [`BLOCK`] weights, here called
+/// parts; a part has one scale and one minimum, or one for each half of it.
 pub trait QuantFormat {
-    /// Bytes of one block.
+    /// Bytes of one block of the file.
     const BYTES: usize;
-    /// The level that stands for 0.
-    const ZERO: i32;
-    /// Whether blocks have a minimum.
-    const HAS_MINIMUM: bool;
+    /// Parts of a block: a power of two.
+    const PARTS: usize = 1;
+    /// The level that stands for 0: 0 or a power of two.
+    const ZERO: i32 = 0;
+    /// Whether weights have a minimum.
+    const HAS_MINIMUM: bool = false;
+    /// Whether levels may be below 0; all others are below 64.
+    const SIGNED: bool = false;
+    /// Whether the halves of a part have scales and minima of their own.
+    const HALVES: bool = false;
 
-    /// The block's levels in order.
-    fn levels(block: &[u8]) -> [i8; BLOCK];
+    /// A part's levels in order.
+    fn levels(block: &[u8], part: usize) -> [i8; BLOCK];
 
-    /// The block's scale.
+    /// The scales of a part's halves.
     #[inline]
-    fn scale(block: &[u8]) -> f32 {
-        F16::value(block)
+    fn scales(block: &[u8], _part: usize) -> [f32; 2] {
+        [F16::value(block); 2]
     }
 
-    /// The block's minimum; 0 where the format has none.
+    /// The minima of a part's halves; 0 where the format has none.
     #[inline]
-    fn minimum(block: &[u8]) -> f32 {
-        if Self::HAS_MINIMUM { F16::value(&block[2..]) } else { 0.0 }
+    fn minima(block: &[u8], _part: usize) -> [f32; 2] {
+        [if Self::HAS_MINIMUM { F16::value(&block[2..]) } else { 0.0 }; 2]
     }
 }
 
@@ -90,13 +96,18 @@ pub struct Q4_1;
 pub struct Q5_0;
 /// Scale, minimum, 32 fifth bits, nibbles as [`Q4_0`].
 pub struct Q5_1;
+/// Scale, nibbles as [`Q4_0`], each the number of a level in [`UNEVEN_LEVELS`].
+pub struct IQ4NL;
+
+/// The levels of the formats whose steps are not even.
+pub const UNEVEN_LEVELS: [i8; 16] =
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 impl QuantFormat for Q8_0 {
     const BYTES: usize = 34;
-    const ZERO: i32 = 0;
-    const HAS_MINIMUM: bool = false;
+    const SIGNED: bool = true;
     #[inline]
-    fn levels(block: &[u8]) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
         let mut levels = [0; BLOCK];
         for (level, byte) in levels.iter_mut().zip(&block[2..]) {
             *level = *byte as i8;
@@ -108,19 +119,17 @@ impl QuantFormat for Q8_0 {
 impl QuantFormat for Q4_0 {
     const BYTES: usize = 18;
     const ZERO: i32 = 8;
-    const HAS_MINIMUM: bool = false;
     #[inline]
-    fn levels(block: &[u8]) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
         nibbles(&block[2..18])
     }
 }
 
 impl QuantFormat for Q4_1 {
     const BYTES: usize = 20;
-    const ZERO: i32 = 0;
     const HAS_MINIMUM: bool = true;
     #[inline]
-    fn levels(block: &[u8]) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
         nibbles(&block[4..20])
     }
 }
@@ -128,25 +137,39 @@ impl QuantFormat for Q4_1 {
 impl QuantFormat for Q5_0 {
     const BYTES: usize = 22;
     const ZERO: i32 = 16;
-    const HAS_MINIMUM: bool = false;
     #[inline]
-    fn levels(block: &[u8]) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
         with_fifth_bits(nibbles(&block[6..22]), &block[2..6])
     }
 }
 
 impl QuantFormat for Q5_1 {
     const BYTES: usize = 24;
-    const ZERO: i32 = 0;
     const HAS_MINIMUM: bool = true;
     #[inline]
-    fn levels(block: &[u8]) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
         with_fifth_bits(nibbles(&block[8..24]), &block[4..8])
     }
 }
 
+impl QuantFormat for IQ4NL {
+    const BYTES: usize = 18;
+    const SIGNED: bool = true;
+    #[inline]
+    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+        uneven(nibbles(&block[2..18]))
+    }
+}
+
+/// The levels with these numbers.
 #[inline]
-fn nibbles(bytes: &[u8]) -> [i8; BLOCK] {
+pub(super) fn uneven(numbers: [i8; BLOCK]) -> [i8; BLOCK] {
+    numbers.map(|number| UNEVEN_LEVELS[number as usize & 15])
+}
+
+/// The low halves of 16 bytes, then the high halves.
+#[inline]
+pub(super) fn nibbles(bytes: &[u8]) -> [i8; BLOCK] {
     let mut levels = [0; BLOCK];
     let (low, high) = levels.split_at_mut(BLOCK / 2);
     for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::boot::{self, Plan};
 use super::report::Row;
-use super::setups::Setup;
+use crate::accel::Accelerator;
 use crate::arch::Arch;
+use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
 use crate::guest::Ending;
+use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
@@ -152,7 +153,16 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
         notes: Vec::new(),
     };
     for Scenario { name, model, words, script, says, ending } in scenarios(workspace, arch)? {
-        let plan = Plan { name, setup: &setup, model: &model, words: &words, script, timeout };
+        let plan = Plan {
+            name: &format!("test {name}"),
+            setup: &setup,
+            accel: Accelerator::Tcg,
+            memory: MemorySize::DEFAULT,
+            model: &model,
+            words: &words,
+            script,
+            timeout,
+        };
         let (output, ended) = boot::run(workspace, built, &plan)?;
         match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
         {

@@ -3,11 +3,12 @@
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-use super::boot::{self, Plan};
 use super::report::Row;
-use super::setups::Setup;
+use crate::accel::Accelerator;
+use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
 use crate::guest::Ending;
+use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
@@ -29,7 +30,16 @@ pub struct Boot {
 pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Boot> {
     let start = Instant::now();
     let name = setup.to_string();
-    let plan = Plan { name: &name, setup, model: &Model::Embedded, words: &[], script: SCRIPT, timeout };
+    let plan = Plan {
+        name: &format!("test {name}"),
+        setup,
+        accel: Accelerator::Tcg,
+        memory: MemorySize::DEFAULT,
+        model: &Model::Embedded,
+        words: &[],
+        script: SCRIPT,
+        timeout,
+    };
     let (output, ending) = boot::run(workspace, built, &plan)?;
     let Verdict { passed, failed, notes, bits } = judge(&output, setup.smp.cores(), &ending);
     if failed > 0 {

@@ -5,20 +5,22 @@ use core::arch::x86_64::*;
 use super::formats::FloatVector;
 use super::{Isa, PAIR, check_rows};
 use crate::activations::Activations;
-use crate::kernels::portable;
+use crate::kernels::{each_tile, portable};
 
 /// As [`portable::float_rows`].
 pub(in crate::kernels) fn float_rows<F: FloatVector>(
     _: Isa,
     rows: &[u8],
     row_bytes: usize,
-    input: &Activations,
+    inputs: &[Activations],
     out: &mut [f32],
 ) {
-    check_rows(rows, row_bytes, out);
-    assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
-    // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
-    unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+        check_rows(rows, row_bytes, out);
+        assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
+        // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
+        unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }
+    });
 }
 
 /// As [`portable::score`].
@@ -74,6 +76,10 @@ unsafe fn score_avx2(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]
             let (q, k) = unsafe { (_mm256_loadu_ps(query.as_ptr()), _mm256_loadu_ps(key.as_ptr())) };
             lanes = _mm256_add_ps(lanes, _mm256_mul_ps(q, k));
         }
+        if rest.is_empty() {
+            *score = reduce(lanes) * scale;
+            continue;
+        }
         let mut lanes = to_array(lanes);
         for (lane, (query, key)) in rest.iter().zip(&key[whole.len() * 8..]).enumerate() {
             lanes[lane] += query * key;
@@ -85,7 +91,7 @@ unsafe fn score_avx2(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]
 #[target_feature(enable = "avx2")]
 unsafe fn mix_avx2(weights: &[f32], values: &[f32], out: &mut [f32]) {
     /// Elements kept in registers over all positions.
-    const TILE: usize = 32;
+    const TILE: usize = 64;
     let length = out.len();
     let (tiles, rest) = out.as_chunks_mut::<TILE>();
     let tiled = tiles.len() * TILE;
@@ -110,6 +116,16 @@ unsafe fn mix_avx2(weights: &[f32], values: &[f32], out: &mut [f32]) {
             *result += weight * value;
         }
     }
+}
+
+/// As [`portable::reduce`].
+#[inline]
+#[target_feature(enable = "avx")]
+fn reduce(lanes: __m256) -> f32 {
+    // [l0 + l4, l1 + l5, l2 + l6, l3 + l7]
+    let fours = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+    let pairs = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+    _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)))
 }
 
 #[target_feature(enable = "avx")]

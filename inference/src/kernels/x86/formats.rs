@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 use crate::activations::Levels;
-use crate::matrix::{BF16, F16, F32, FloatFormat, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat};
+use crate::matrix::*;
 
 /// The levels of a block.
 #[derive(Clone, Copy)]
@@ -30,13 +30,15 @@ impl LevelVectors {
 pub(in crate::kernels) trait DotProduct {
     /// What [`Self::signed`] adds to its weights and leaves to be taken off again.
     const SIGNED_ZERO: i32;
-    /// Weights of 0..=31.
+    /// Weights of 0..=127.
     unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i;
     /// Weights of -128..=127, taken as `weight + SIGNED_ZERO`.
     unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i;
+    /// `sum` and the products of weights with bytes. Signed weights are `weight + SIGNED_ZERO`.
+    unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, signed: bool) -> __m256i;
 }
 
-/// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 31 * 127 fits, and so does 2 * 128 * 127.
+/// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 128 * 127 fits.
 pub(in crate::kernels) struct Avx2;
 /// By the VEX form of `vpdpbusd`.
 pub(in crate::kernels) struct AvxVnni;
@@ -68,6 +70,19 @@ impl DotProduct for Avx2 {
             Self::small(_mm256_sign_epi8(weights, weights), LevelVectors { high, low })
         }
     }
+
+    #[inline(always)]
+    unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, signed: bool) -> __m256i {
+        // SAFETY: the caller has AVX2.
+        unsafe {
+            let products = if signed {
+                _mm256_maddubs_epi16(_mm256_sign_epi8(weights, weights), _mm256_sign_epi8(bytes, weights))
+            } else {
+                _mm256_maddubs_epi16(weights, bytes)
+            };
+            _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
+        }
+    }
 }
 
 macro_rules! vnni {
@@ -89,6 +104,12 @@ macro_rules! vnni {
                 // SAFETY: the caller has the instruction; its products are of any unsigned bytes.
                 unsafe { Self::small(_mm256_xor_si256(weights, _mm256_set1_epi8(-128)), levels) }
             }
+
+            #[inline(always)]
+            unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, _signed: bool) -> __m256i {
+                // SAFETY: the caller has the instruction.
+                unsafe { $instruction(sum, weights, bytes) }
+            }
         }
     };
 }
@@ -100,54 +121,66 @@ vnni!(Avx512Vnni, _mm256_dpbusd_epi32);
 pub(in crate::kernels) trait QuantVector: QuantFormat {
     /// The level that stands for 0 in [`Self::partial_sums`]: 0 or a power of two.
     fn zero<D: DotProduct>() -> i32 {
-        Self::ZERO
+        if Self::SIGNED { D::SIGNED_ZERO } else { Self::ZERO }
     }
 
-    /// Eight sums of four products of the block's levels with `levels`.
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i;
-}
-
-impl QuantVector for Q8_0 {
-    fn zero<D: DotProduct>() -> i32 {
-        D::SIGNED_ZERO
-    }
-
+    /// The levels of a part of the block.
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe { D::signed(_mm256_loadu_si256(block.add(2).cast()), levels) }
+    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+        // SAFETY: the caller has AVX and the block's bytes. What the portable code does to whole runs of
+        // bytes becomes vector instructions here.
+        unsafe {
+            let levels = Self::levels(core::slice::from_raw_parts(block, Self::BYTES), part);
+            _mm256_loadu_si256(levels.as_ptr().cast())
+        }
     }
-}
 
-impl QuantVector for Q4_0 {
+    /// Eight sums of four products of the levels of a part with `levels`.
     #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
+    unsafe fn partial_sums<D: DotProduct>(block: *const u8, part: usize, levels: LevelVectors) -> __m256i {
         // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe { D::small(nibbles(block.add(2)), levels) }
-    }
-}
-
-impl QuantVector for Q4_1 {
-    #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe { D::small(nibbles(block.add(4)), levels) }
+        unsafe {
+            let weights = Self::load(block, part);
+            if Self::SIGNED { D::signed(weights, levels) } else { D::small(weights, levels) }
+        }
     }
 }
 
-impl QuantVector for Q5_0 {
-    #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe { D::small(_mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2))), levels) }
-    }
+impl QuantVector for Q2K {}
+impl QuantVector for Q3K {}
+impl QuantVector for Q4K {}
+impl QuantVector for Q5K {}
+impl QuantVector for Q6K {}
+
+macro_rules! quant_vectors {
+    ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
+        impl QuantVector for $format {
+            #[inline(always)]
+            unsafe fn load($block: *const u8, $part: usize) -> __m256i {
+                // SAFETY: the caller has AVX2 and the block's bytes.
+                unsafe { $load }
+            }
+        }
+    )*};
 }
 
-impl QuantVector for Q5_1 {
-    #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe { D::small(_mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4))), levels) }
+quant_vectors! {
+    Q8_0, |block, _part| _mm256_loadu_si256(block.add(2).cast());
+    Q4_0, |block, _part| nibbles(block.add(2));
+    Q4_1, |block, _part| nibbles(block.add(4));
+    Q5_0, |block, _part| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2)));
+    Q5_1, |block, _part| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4)));
+    IQ4NL, |block, _part| uneven(nibbles(block.add(2)));
+    IQ4XS, |block, part| uneven(nibbles(block.add(8 + 16 * part)));
+}
+
+/// The levels with these numbers. Safety: AVX2.
+#[inline(always)]
+unsafe fn uneven(numbers: __m256i) -> __m256i {
+    // SAFETY: see above; the table has 16 bytes.
+    unsafe {
+        let table = _mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast());
+        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), numbers)
     }
 }
 
