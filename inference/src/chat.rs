@@ -1,23 +1,20 @@
 //! Conversations as prompts, the way the model's own template (`tokenizer.chat_template`) wants them.
 //!
-//! Owns the ChatML family of templates: `<|im_start|>ROLE\nCONTENT<|im_end|>\n` for every turn, with
-//! the template's default system message where it has one. What the turns say is encoded as plain
-//! text, so that no content can end its turn or open another one.
+//! The template is run, not recognised: any family's does, as far as it keeps to the part of the language that
+//! [`jinja`] knows; what does not is said. What the turns say stays plain text, so that no content can end its
+//! turn or open another one.
 
-mod template;
+mod jinja;
+mod text;
 
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::gguf::{Gguf, GgufError};
-use crate::tokenizer::{Encoding, ParseSpecial, Tokenizer};
-
-/// Opens a turn.
-const START: &str = "<|im_start|>";
-/// Closes a turn.
-const END: &str = "<|im_end|>";
-/// Characters of an unknown template that its error repeats.
-const SHOWN: usize = 60;
+use crate::tokenizer::{Encoding, Tokenizer};
+pub use jinja::TemplateError;
+use jinja::{Map, Template, Value};
+pub use text::Text;
 
 /// Why a model cannot chat.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +23,8 @@ pub enum ChatError {
     NoTemplate,
     /// The key is there with another type.
     Gguf(GgufError),
-    /// A template outside the ChatML family; its beginning.
-    UnknownTemplate(String),
-    /// The vocabulary lacks a token that the template uses.
-    NoToken(&'static str),
+    /// The template is not understood, or refuses the conversation.
+    Template(TemplateError),
 }
 
 impl fmt::Display for ChatError {
@@ -37,23 +32,18 @@ impl fmt::Display for ChatError {
         match self {
             Self::NoTemplate => write!(f, "this model has no chat template"),
             Self::Gguf(error) => error.fmt(f),
-            Self::UnknownTemplate(start) => {
-                write!(
-                    f,
-                    "this model's chat template is not ChatML, the only kind supported; it begins {start:?}"
-                )
-            }
-            Self::NoToken(text) => {
-                write!(
-                    f,
-                    "this model's chat template uses {text}, which is no special token of its vocabulary"
-                )
-            }
+            Self::Template(error) => error.fmt(f),
         }
     }
 }
 
 impl core::error::Error for ChatError {}
+
+impl From<TemplateError> for ChatError {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
+}
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,51 +75,68 @@ pub struct Message<'m> {
     pub content: &'m str,
 }
 
+impl Message<'_> {
+    fn value(&self) -> Value {
+        let content = Value::from(Text::outside(self.content));
+        Value::map(Vec::from([("role".into(), Value::text(self.role.name())), ("content".into(), content)]))
+    }
+}
+
 /// The template of one model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    default_system: Option<String>,
-    start: u32,
-    end: u32,
+    template: Template,
+    /// `bos_token` and `eos_token`, as far as there are.
+    marks: Map,
 }
 
 impl ChatTemplate {
-    /// Recognises the template of `file`, whose tokenizer is `tokenizer`.
+    /// Reads the template of `file`, whose tokenizer is `tokenizer`, and tries it out.
     ///
     /// # Errors
-    /// [`ChatError`], when there is none, it is of another family, or its tokens are missing.
+    /// [`ChatError`], when there is none, or it does not render a question.
     pub fn new(file: &Gguf<'_>, tokenizer: &Tokenizer<'_>) -> Result<Self, ChatError> {
-        let text: &str =
-            file.get("tokenizer.chat_template").map_err(ChatError::Gguf)?.ok_or(ChatError::NoTemplate)?;
-        let template::ChatMl { default_system } = template::recognise(text)
-            .ok_or_else(|| ChatError::UnknownTemplate(text.chars().take(SHOWN).collect()))?;
-        let token = |text| tokenizer.special(text).ok_or(ChatError::NoToken(text));
-        Ok(Self { default_system, start: token(START)?, end: token(END)? })
+        let source = file.get("tokenizer.chat_template").map_err(ChatError::Gguf)?;
+        let template = Template::parse(source.ok_or(ChatError::NoTemplate)?)?;
+        let names = ["bos_token", "eos_token"].into_iter().zip(tokenizer.marks());
+        let marks = names.filter_map(|(name, text)| Some((name.into(), Value::text(text?)))).collect();
+        let this = Self { template, marks };
+        this.render(&[Message { role: Role::User, content: "Hello" }], true)?;
+        Ok(this)
     }
 
-    /// The prompt of a conversation; with `answer`, up to where the model's own turn begins.
-    #[must_use]
-    pub fn prompt(&self, tokenizer: &Tokenizer<'_>, messages: &[Message<'_>], answer: bool) -> Encoding {
-        let mut encoding = tokenizer.prompt("", ParseSpecial::No);
-        let mut text = String::new();
-        let mut turn = |message: &Message<'_>| {
-            encoding.ids.push(self.start);
-            text.clear();
-            text.extend([message.role.name(), "\n", message.content]);
-            tokenizer.encode(&text, ParseSpecial::No, &mut encoding);
-            encoding.ids.push(self.end);
-            tokenizer.encode("\n", ParseSpecial::No, &mut encoding);
-        };
-        if let Some(content) = &self.default_system
-            && messages.first().is_some_and(|first| first.role != Role::System)
-        {
-            turn(&Message { role: Role::System, content });
+    /// The text of a conversation; with `answer`, up to where the model's own turn begins.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation.
+    pub fn render(&self, messages: &[Message<'_>], answer: bool) -> Result<Text, TemplateError> {
+        let mut context = self.marks.clone();
+        context.extend([
+            ("messages".into(), Value::list(messages.iter().map(Message::value).collect())),
+            ("add_generation_prompt".into(), Value::Bool(answer)),
+            ("tools".into(), Value::None),
+            ("documents".into(), Value::None),
+        ]);
+        self.template.render(context)
+    }
+
+    /// The prompt of a conversation, as [`Self::render`] has it, with the begin token that the model wants.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation.
+    pub fn prompt(
+        &self,
+        tokenizer: &Tokenizer<'_>,
+        messages: &[Message<'_>],
+        answer: bool,
+    ) -> Result<Encoding, TemplateError> {
+        let text = self.render(messages, answer)?;
+        let mut encoding = Encoding { ids: tokenizer.begin().into_iter().collect(), left_out: 0 };
+        tokenizer.encode_mixed(text.as_str(), text.outside_ranges(), &mut encoding);
+        // Templates may write the begin token themselves.
+        if tokenizer.begin().is_some() && encoding.ids.get(1).copied() == tokenizer.begin() {
+            encoding.ids.remove(0);
         }
-        messages.iter().for_each(&mut turn);
-        if answer {
-            encoding.ids.push(self.start);
-            tokenizer.encode("assistant\n", ParseSpecial::No, &mut encoding);
-        }
-        encoding
+        Ok(encoding)
     }
 }

@@ -15,6 +15,7 @@ mod vocabulary;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::gguf::Gguf;
 use byte_level::ByteLevel;
@@ -53,6 +54,8 @@ pub struct Tokenizer<'a> {
     vocabulary: Vocabulary<'a>,
     method: Method<'a>,
     specials: Specials<'a>,
+    /// The file's begin and end tokens, whether prompts have them or not.
+    marks: [Option<u32>; 2],
     begin: Option<u32>,
     /// Ascending.
     ends: Vec<u32>,
@@ -86,7 +89,8 @@ impl<'a> Tokenizer<'a> {
             return Err(TokenizerError::NoBeginToken);
         }
         let mut ends: Vec<u32> = vocabulary.ends().collect();
-        ends.extend(vocabulary.named(file, "tokenizer.ggml.eos_token_id", default_end)?);
+        let end = vocabulary.named(file, "tokenizer.ggml.eos_token_id", default_end)?;
+        ends.extend(end);
         ends.extend(vocabulary.named(file, "tokenizer.ggml.eot_token_id", None)?);
         ends.extend(vocabulary.named(file, "tokenizer.ggml.eom_token_id", None)?);
         ends.sort_unstable();
@@ -96,7 +100,8 @@ impl<'a> Tokenizer<'a> {
             Kind::UserDefined => Some((text, id, ParseSpecial::No)),
             Kind::Text | Kind::Byte => None,
         }));
-        Ok(Self { vocabulary, method, specials, begin: begin.filter(|_| adds_begin), ends })
+        let marks = [begin, end];
+        Ok(Self { vocabulary, method, specials, marks, begin: begin.filter(|_| adds_begin), ends })
     }
 
     /// Number of tokens.
@@ -117,6 +122,13 @@ impl<'a> Tokenizer<'a> {
         &self.ends
     }
 
+    /// The texts of the file's begin and end tokens, where it has them.
+    #[must_use]
+    pub fn marks(&self) -> [Option<&'a str>; 2] {
+        let text = |id| self.vocabulary.get(id).and_then(|(text, _)| core::str::from_utf8(text).ok());
+        self.marks.map(|id| id.and_then(text))
+    }
+
     /// The control token with this text.
     #[must_use]
     pub fn special(&self, text: &str) -> Option<u32> {
@@ -133,16 +145,26 @@ impl<'a> Tokenizer<'a> {
 
     /// Appends the ids of `text` to `encoding`, which it continues.
     pub fn encode(&self, text: &str, special: ParseSpecial, encoding: &mut Encoding) {
-        for part in self.specials.split(text, special) {
+        let all = 0..text.len();
+        match special {
+            ParseSpecial::Yes => self.encode_mixed(text, &[], encoding),
+            ParseSpecial::No => self.encode_mixed(text, core::slice::from_ref(&all), encoding),
+        }
+    }
+
+    /// As [`Self::encode`], where the bytes in `outside`, ranges in order, came from outside: no control token
+    /// is found where they have a part in it.
+    pub fn encode_mixed(&self, text: &str, outside: &[Range<usize>], encoding: &mut Encoding) {
+        for part in self.specials.split(text, outside) {
             match (part, &self.method) {
                 (Part::Token(id), _) => encoding.ids.push(id),
-                (Part::Text(text), Method::ByteLevel(method)) => {
-                    method.encode(text, &self.vocabulary, encoding);
+                (Part::Text(range), Method::ByteLevel(method)) => {
+                    method.encode(&text[range], &self.vocabulary, encoding);
                 }
-                (Part::Text(text), Method::SentencePiece(method)) => {
+                (Part::Text(range), Method::SentencePiece(method)) => {
                     let last = encoding.ids.last().and_then(|&id| self.vocabulary.get(id));
                     let first = last.is_none_or(|(_, kind)| kind.is_special());
-                    method.encode(text, first, &self.vocabulary, encoding);
+                    method.encode(&text[range], first, &self.vocabulary, encoding);
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::command::Options;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use crate::cache::Limits;
-use crate::chat::{Message, Role};
+use crate::chat::{ChatError, Message, Role};
 use crate::generate::{Report, Request, Stop, generate};
 use crate::kernels::Kernels;
 use crate::pool::Pool;
@@ -51,7 +51,8 @@ impl Console<'_> {
     pub(super) fn chat(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
         let Loaded { chat, tokenizer, .. } = self.loaded.as_ref()?;
         let template = chat.as_ref().map_err(Clone::clone)?;
-        let prompt = template.prompt(tokenizer, &[Message { role: Role::User, content: text }], true);
+        let messages = [Message { role: Role::User, content: text }];
+        let prompt = template.prompt(tokenizer, &messages, true).map_err(ChatError::Template)?;
         self.show_continuation(options, &prompt)
     }
 

@@ -116,7 +116,7 @@ impl Loaded {
             _ => "(no name)",
         };
         let chat = match &self.chat {
-            Ok(_) => "ChatML".to_string(),
+            Ok(_) => "by the file's template".to_string(),
             Err(error) => error.to_string(),
         };
         format!(

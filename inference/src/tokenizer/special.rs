@@ -3,16 +3,17 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Range;
 
 use super::ParseSpecial;
 use super::vocabulary::Index;
 
 /// A piece of text that was searched for special tokens.
-pub enum Part<'t> {
+pub enum Part {
     /// A special token.
     Token(u32),
-    /// Text without any, not empty.
-    Text(&'t str),
+    /// The bytes of text without any, not empty.
+    Text(Range<usize>),
 }
 
 struct Special<'a> {
@@ -61,17 +62,20 @@ impl<'a> Specials<'a> {
     }
 
     /// Cuts `text` at special tokens. A longer special token is looked for, in all of the text, before
-    /// a shorter one.
-    pub fn split<'t>(&self, text: &'t str, parse: ParseSpecial) -> Vec<Part<'t>> {
+    /// a shorter one. Control tokens are none where they touch the bytes in `outside`, ranges in order.
+    pub fn split(&self, text: &str, outside: &[Range<usize>]) -> Vec<Part> {
         if text.is_empty() {
             return Vec::new();
         }
-        let mut parts = Vec::from([Part::Text(text)]);
+        let is_inside = |found: &Range<usize>| {
+            let before = outside.partition_point(|range| range.end <= found.start);
+            outside.get(before).is_none_or(|range| range.start >= found.end)
+        };
+        let mut parts = Vec::from([Part::Text(0..text.len())]);
         for place in self.occurring(text) {
             let special = &self.specials[place as usize];
-            if parse == ParseSpecial::Yes || special.needs == ParseSpecial::No {
-                parts = parts.into_iter().flat_map(|part| cut(part, special)).collect();
-            }
+            let counts = |found: &Range<usize>| special.needs == ParseSpecial::No || is_inside(found);
+            parts = parts.into_iter().flat_map(|part| cut(part, text, special, counts)).collect();
         }
         parts
     }
@@ -91,17 +95,24 @@ impl<'a> Specials<'a> {
     }
 }
 
-/// The parts of `part` before, between and after the places where `special` stands.
-fn cut<'t>(part: Part<'t>, special: &Special<'_>) -> Vec<Part<'t>> {
-    let Part::Text(text) = part else { return Vec::from([part]) };
+/// The parts of `part` before, between and after the places where `special` stands and `counts`.
+fn cut(part: Part, text: &str, special: &Special<'_>, counts: impl Fn(&Range<usize>) -> bool) -> Vec<Part> {
+    let Part::Text(range) = part else { return Vec::from([part]) };
     let mut parts = Vec::new();
-    for (index, piece) in text.split(special.text).enumerate() {
-        if index > 0 {
-            parts.push(Part::Token(special.id));
+    let mut rest = range.start;
+    for (at, found) in text[range.clone()].match_indices(special.text) {
+        let found = range.start + at..range.start + at + found.len();
+        if !counts(&found) {
+            continue;
         }
-        if !piece.is_empty() {
-            parts.push(Part::Text(piece));
+        if found.start > rest {
+            parts.push(Part::Text(rest..found.start));
         }
+        parts.push(Part::Token(special.id));
+        rest = found.end;
+    }
+    if range.end > rest {
+        parts.push(Part::Text(rest..range.end));
     }
     parts
 }
@@ -110,25 +121,28 @@ fn cut<'t>(part: Part<'t>, special: &Special<'_>) -> Vec<Part<'t>> {
 mod tests {
     use super::*;
 
-    fn show(parts: &[Part<'_>]) -> alloc::string::String {
+    fn show(text: &str, parts: &[Part]) -> alloc::string::String {
         parts
             .iter()
             .map(|part| match part {
                 Part::Token(id) => alloc::format!("<{id}>"),
-                Part::Text(text) => alloc::format!("[{text}]"),
+                Part::Text(range) => alloc::format!("[{}]", &text[range.clone()]),
             })
             .collect()
     }
 
     #[test]
-    fn longer_tokens_win_and_plain_text_stays_plain() {
+    fn longer_tokens_win_and_text_from_outside_stays_plain() {
         let texts: [&[u8]; 4] = [b"ab", b"abc", b"", b"!"];
         let needs = [ParseSpecial::Yes, ParseSpecial::Yes, ParseSpecial::Yes, ParseSpecial::No];
         let specials =
             Specials::new(texts.into_iter().zip(0..).zip(needs).map(|((text, id), needs)| (text, id, needs)));
-        assert_eq!(show(&specials.split("xabcab!y", ParseSpecial::Yes)), "[x]<1><0><3>[y]");
-        assert_eq!(show(&specials.split("xabcab!y", ParseSpecial::No)), "[xabcab]<3>[y]");
-        assert_eq!(show(&specials.split("", ParseSpecial::Yes)), "");
+        let split = |text: &str, outside: &[Range<usize>]| show(text, &specials.split(text, outside));
+        assert_eq!(split("xabcab!y", &[]), "[x]<1><0><3>[y]");
+        assert_eq!(split("xabcab!y", core::slice::from_ref(&(0..8))), "[xabcab]<3>[y]");
+        assert_eq!(split("ab ab ab", core::slice::from_ref(&(3..5))), "<0>[ ab ]<0>");
+        assert_eq!(split("ab ab ab", &[1..2, 7..8]), "[ab ]<0>[ ab]");
+        assert_eq!(split("", &[]), "");
         assert_eq!(specials.id(b"abc"), Some(1));
         assert_eq!(specials.id(b"xyz"), None);
     }

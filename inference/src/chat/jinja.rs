@@ -1,0 +1,53 @@
+//! Jinja, as far as chat templates use it.
+//!
+//! Covers what `transformers` renders templates with: `trim_blocks` and `lstrip_blocks`, loop controls,
+//! `raise_exception`; not the clock, not imports, not calls with bodies. A template that uses something else is refused with its
+//! name, at the latest when rendering comes to it. Templates are as untrusted as the file they come from: nesting,
+//! steps and sizes are bounded.
+//!
+//! The language: <https://jinja.palletsprojects.com/en/stable/templates/>.
+
+mod ast;
+mod error;
+mod evaluate;
+mod expression;
+mod filters;
+mod lexer;
+mod methods;
+mod parser;
+mod render;
+mod value;
+
+use alloc::vec::Vec;
+
+use super::text::Text;
+use ast::Statement;
+pub use error::TemplateError;
+pub use value::{Map, Value};
+
+/// A template, ready to render.
+#[derive(Clone, Debug)]
+pub struct Template {
+    statements: Vec<Statement>,
+}
+
+impl Template {
+    /// Understands `source`.
+    ///
+    /// # Errors
+    /// [`TemplateError`] names what it does not, and the line.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        Ok(Self { statements: parser::parse(source)? })
+    }
+
+    /// Renders with the variables in `context`.
+    ///
+    /// # Errors
+    /// [`TemplateError`]: the template's own refusal, an operation on the wrong kind of value, or a bound.
+    pub fn render(&self, context: Map) -> Result<Text, TemplateError> {
+        render::render(&self.statements, context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

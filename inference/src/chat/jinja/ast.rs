@@ -1,0 +1,130 @@
+//! The parts of an understood template.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::value::Value;
+
+/// A statement.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// Text as it stands.
+    Text(String),
+    /// `{{ value }}`
+    Output(Located),
+    /// `if`, `elif`…: conditions with what follows them; then `else`.
+    If { branches: Vec<(Located, Vec<Self>)>, otherwise: Vec<Self> },
+    /// `for`
+    For(Box<For>),
+    /// `set target = value`
+    Set { target: Target, value: Located },
+    /// `set name` … `endset`
+    SetBlock { name: String, body: Vec<Self> },
+    /// `macro`
+    Macro(Rc<Macro>),
+    /// `break`
+    Break,
+    /// `continue`
+    Continue,
+}
+
+/// An expression of a statement, and its line.
+#[derive(Clone, Debug)]
+pub struct Located {
+    pub line: u32,
+    pub expression: Expression,
+}
+
+/// A loop.
+#[derive(Clone, Debug)]
+pub struct For {
+    pub targets: Vec<String>,
+    pub items: Located,
+    pub condition: Option<Located>,
+    pub body: Vec<Statement>,
+    pub otherwise: Vec<Statement>,
+}
+
+/// A macro.
+#[derive(Clone, Debug)]
+pub struct Macro {
+    pub name: String,
+    /// Parameters with their defaults.
+    pub parameters: Vec<(String, Option<Expression>)>,
+    pub body: Vec<Statement>,
+}
+
+/// What `set` sets.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Variables; several take a value apart.
+    Names(Vec<String>),
+    /// A variable of a namespace.
+    Attribute { namespace: String, name: String },
+}
+
+/// An expression. What a text can chain without end is flat here, so that the depth of the tree is that of
+/// the brackets.
+#[derive(Clone, Debug)]
+pub enum Expression {
+    Literal(Value),
+    Name(String),
+    List(Vec<Self>),
+    Map(Vec<(Self, Self)>),
+    Not(Box<Self>),
+    Negative(Box<Self>),
+    /// A value and what is done to it and further ones, from the left.
+    Chain(Box<Self>, Vec<(Operator, Self)>),
+    /// `then if condition else then if condition … else otherwise`
+    Conditional(Vec<(Self, Self)>, Option<Box<Self>>),
+    /// A value and what follows it, from the left.
+    Postfix(Box<Self>, Vec<Step>),
+}
+
+/// What follows a value.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// `.name`
+    Attribute(String),
+    /// `[index]`
+    Index(Expression),
+    /// `[start:stop:step]`
+    Slice([Option<Expression>; 3]),
+    /// `(arguments)`
+    Call(Arguments),
+    /// `| name(arguments)`
+    Filter(String, Arguments),
+    /// `is name(arguments)`, or `is not`
+    Test { name: String, arguments: Arguments, negated: bool },
+}
+
+/// Arguments of a call: in order, then by name.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    pub positional: Vec<Expression>,
+    pub named: Vec<(String, Expression)>,
+}
+
+/// An operator between two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Or,
+    And,
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    In,
+    NotIn,
+    Add,
+    Subtract,
+    Join,
+    Multiply,
+    Divide,
+    FloorDivide,
+    Remainder,
+}
