@@ -76,12 +76,12 @@ pub(super) fn float_rows<F: FloatFormat>(
 }
 
 /// `scores[t] = (query * keys[t]) * scale`.
-pub(super) fn score(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
+pub(super) fn score<F: FloatFormat>(query: &[f32], keys: &[u8], scale: f32, scores: &mut [f32]) {
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len() * F::BYTES)) {
         let mut lanes = [0.0; LANES];
-        for (query, key) in query.chunks(LANES).zip(key.chunks(LANES)) {
-            for (lane, (query, key)) in query.iter().zip(key).enumerate() {
-                lanes[lane] += query * key;
+        for (query, key) in query.chunks(LANES).zip(key.chunks(LANES * F::BYTES)) {
+            for (lane, (query, key)) in query.iter().zip(key.chunks_exact(F::BYTES)).enumerate() {
+                lanes[lane] += query * F::value(key);
             }
         }
         *score = reduce(lanes) * scale;
@@ -89,11 +89,11 @@ pub(super) fn score(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32])
 }
 
 /// `out = sum over t of weights[t] * values[t]`.
-pub(super) fn mix(weights: &[f32], values: &[f32], out: &mut [f32]) {
+pub(super) fn mix<F: FloatFormat>(weights: &[f32], values: &[u8], out: &mut [f32]) {
     out.fill(0.0);
-    for (weight, values) in weights.iter().zip(values.chunks_exact(out.len())) {
-        for (result, value) in out.iter_mut().zip(values) {
-            *result += weight * value;
+    for (weight, values) in weights.iter().zip(values.chunks_exact(out.len() * F::BYTES)) {
+        for (result, value) in out.iter_mut().zip(values.chunks_exact(F::BYTES)) {
+            *result += weight * F::value(value);
         }
     }
 }
