@@ -198,7 +198,7 @@ impl Console<'_> {
     fn stats(&self) {
         let Totals { prompt_tokens, prompt_ns, tokens, generation_ns } = self.totals;
         self.say(format_args!(
-            "{}: {tokens} tokens made in {:.2} s, {prompt_tokens} of prompts taken in {:.2} s\n\
+            "{}: {tokens} tokens made in {:.6} s, {prompt_tokens} of prompts taken in {:.6} s\n\
              up {:.2} s, engine restarts: {}\n{}",
             self.start.machine,
             generation_ns as f64 / 1e9,

@@ -38,7 +38,7 @@ enum Variant {
     #[cfg(target_arch = "x86_64")]
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
-    Neon,
+    Neon(neon::Isa),
 }
 
 /// Queries that share what is loaded of keys and values.
@@ -62,7 +62,7 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let special = x86::Isa::available().map(Variant::X86);
         #[cfg(target_arch = "aarch64")]
-        let special = core::iter::once(Variant::Neon);
+        let special = neon::Isa::available().map(Variant::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = core::iter::empty();
         special.map(Self).chain([Self::PORTABLE])
@@ -94,7 +94,11 @@ impl Kernels {
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon => each_tile(rows, row_bytes, inputs, out, neon::$function::<$format>),
+                    Variant::Neon(isa) => {
+                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
+                            neon::$function::<$format>(isa, rows, bytes, input, out);
+                        })
+                    }
                 }
             };
         }
@@ -127,32 +131,20 @@ impl Kernels {
         scores: &mut [f32],
         stride: usize,
     ) {
-        let positions = keys.bytes.len() / (length * keys.precision.bytes());
         for (queries, scores) in queries.chunks(SHARING * length).zip(scores.chunks_mut(SHARING * stride)) {
             macro_rules! dispatch {
                 ($format:ty) => {
                     match self.0 {
+                        Variant::Portable => {
+                            portable::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
+                        }
                         #[cfg(target_arch = "x86_64")]
                         Variant::X86(isa) => {
                             x86::score::<$format>(isa, queries, length, keys.bytes, scale, scores, stride)
                         }
                         #[cfg(target_arch = "aarch64")]
-                        Variant::Neon => {
-                            for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride))
-                            {
-                                neon::score::<$format>(query, keys.bytes, scale, &mut scores[..positions]);
-                            }
-                        }
-                        Variant::Portable => {
-                            for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride))
-                            {
-                                portable::score::<$format>(
-                                    query,
-                                    keys.bytes,
-                                    scale,
-                                    &mut scores[..positions],
-                                );
-                            }
+                        Variant::Neon(_) => {
+                            neon::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
                         }
                     }
                 };
@@ -170,7 +162,6 @@ impl Kernels {
     /// # Panics
     /// When `weights` are shorter than that.
     pub fn mix(self, weights: &[f32], stride: usize, values: &Vectors<'_>, length: usize, out: &mut [f32]) {
-        let positions = values.bytes.len() / (length * values.precision.bytes());
         for (weights, out) in weights.chunks(SHARING * stride).zip(out.chunks_mut(SHARING * length)) {
             macro_rules! dispatch {
                 ($format:ty) => {
@@ -180,11 +171,7 @@ impl Kernels {
                             x86::mix::<$format>(isa, weights, stride, values.bytes, length, out)
                         }
                         // The portable loop becomes vector code by itself where vectors are in the baseline.
-                        _ => {
-                            for (weights, out) in weights.chunks(stride).zip(out.chunks_exact_mut(length)) {
-                                portable::mix::<$format>(&weights[..positions], values.bytes, out);
-                            }
-                        }
+                        _ => portable::mix::<$format>(weights, stride, values.bytes, length, out),
                     }
                 };
             }
@@ -222,7 +209,7 @@ impl fmt::Display for Kernels {
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => isa.name(),
             #[cfg(target_arch = "aarch64")]
-            Variant::Neon => "NEON",
+            Variant::Neon(isa) => isa.name(),
         })
     }
 }

@@ -1,104 +1,28 @@
-//! Text to token ids and back: byte-level BPE over the vocabulary of a GGUF file.
+//! Text to token ids and back, over the vocabulary of a GGUF file: byte-level BPE or SentencePiece.
 //!
 //! Owns everything about `tokenizer.ggml.*`. The vocabulary's texts stay in the file; what is built at
 //! load is one index of the tokens and one of the merges. Knows nothing of models or prompts.
 
-mod bpe;
+mod byte_level;
 mod bytes;
+mod error;
+mod merge;
 mod pre;
+mod sentence_piece;
 mod special;
 mod stream;
+mod vocabulary;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
-use crate::gguf::{Gguf, GgufError, Scalars, Strings};
-use bpe::Merger;
-use pre::PreTokenizer;
+use crate::gguf::Gguf;
+use byte_level::ByteLevel;
+pub use error::TokenizerError;
+use sentence_piece::SentencePiece;
 use special::{Part, Specials};
 pub use stream::TextStream;
-
-/// Text of the file to a number.
-type Index<'a> = HashMap<&'a [u8], u32, FixedState>;
-
-/// A fixed seed: the same file always behaves the same.
-const HASH: FixedState = FixedState::with_seed(0);
-
-/// How `tokenizer.ggml.token_type` marks tokens that stand for something other than text.
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-
-/// Texts of control tokens that end an answer wherever they are in a vocabulary, beside the token the
-/// file names as its end.
-const END_TEXTS: [&[u8]; 2] = [b"<|endoftext|>", b"<|im_end|>"];
-
-/// Why a file's tokenizer cannot be used.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TokenizerError {
-    /// A key is missing or has the wrong type.
-    Gguf(GgufError),
-    /// `tokenizer.ggml.model` names another kind of tokenizer.
-    Model(String),
-    /// `tokenizer.ggml.pre` names an unknown pre-tokenizer.
-    PreTokenizer(String),
-    /// The vocabulary has no tokens, or more than ids can count.
-    VocabularySize(usize),
-    /// There is not one token type for each token.
-    TypeCount {
-        /// Number of types.
-        types: usize,
-        /// Number of tokens.
-        tokens: usize,
-    },
-    /// A special token's id is past the end of the vocabulary.
-    TokenId {
-        /// The key that names the token.
-        key: &'static str,
-        /// The id.
-        id: u32,
-        /// Number of tokens.
-        tokens: usize,
-    },
-    /// A prompt shall begin with a token that the file does not name.
-    NoBeginToken,
-}
-
-impl fmt::Display for TokenizerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gguf(error) => error.fmt(f),
-            Self::Model(name) => {
-                write!(f, "tokenizer.ggml.model is {name:?}; supported: \"gpt2\" (byte-level BPE)")
-            }
-            Self::PreTokenizer(name) => {
-                write!(f, "tokenizer.ggml.pre is {name:?}; supported: {}", PreTokenizer::NAMES)
-            }
-            Self::VocabularySize(size) => write!(f, "tokenizer.ggml.tokens has {size} entries"),
-            Self::TypeCount { types, tokens } => {
-                write!(f, "tokenizer.ggml.token_type has {types} entries for {tokens} tokens")
-            }
-            Self::TokenId { key, id, tokens } => {
-                write!(f, "{key} is {id}, past the vocabulary of {tokens} tokens")
-            }
-            Self::NoBeginToken => {
-                write!(f, "tokenizer.ggml.add_bos_token is set but tokenizer.ggml.bos_token_id is missing")
-            }
-        }
-    }
-}
-
-impl core::error::Error for TokenizerError {}
-
-impl From<GgufError> for TokenizerError {
-    fn from(error: GgufError) -> Self {
-        Self::Gguf(error)
-    }
-}
+use vocabulary::{Kind, Vocabulary, spelled_byte};
 
 /// Whether the texts of special tokens inside a text mean those tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,15 +42,17 @@ pub struct Encoding {
     pub left_out: usize,
 }
 
+/// How text between special tokens becomes ids.
+enum Method<'a> {
+    ByteLevel(ByteLevel<'a>),
+    SentencePiece(SentencePiece),
+}
+
 /// The tokenizer of one model file.
 pub struct Tokenizer<'a> {
-    tokens: Vec<&'a [u8]>,
-    types: Option<Scalars<'a, i32>>,
-    ids: Index<'a>,
-    /// `left right` to rank.
-    ranks: Index<'a>,
+    vocabulary: Vocabulary<'a>,
+    method: Method<'a>,
     specials: Specials<'a>,
-    pre: PreTokenizer,
     begin: Option<u32>,
     /// Ascending.
     ends: Vec<u32>,
@@ -140,57 +66,43 @@ impl<'a> Tokenizer<'a> {
     /// this engine does not know.
     pub fn new(file: &Gguf<'a>) -> Result<Self, TokenizerError> {
         let model: &str = file.required("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(TokenizerError::Model(model.into()));
-        }
-        let name: &str = file.required("tokenizer.ggml.pre")?;
-        let pre = PreTokenizer::from_name(name).ok_or_else(|| TokenizerError::PreTokenizer(name.into()))?;
-
-        let tokens: Vec<&[u8]> = file.required::<Strings>("tokenizer.ggml.tokens")?.collect();
-        if tokens.is_empty() || u32::try_from(tokens.len()).is_err() {
-            return Err(TokenizerError::VocabularySize(tokens.len()));
-        }
-        let types: Option<Scalars<i32>> = file.get("tokenizer.ggml.token_type")?;
-        if let Some(types) = types.filter(|types| types.len() != tokens.len()) {
-            return Err(TokenizerError::TypeCount { types: types.len(), tokens: tokens.len() });
-        }
-        let id_of = |key| match file.get::<u32>(key)? {
-            Some(id) if id as usize >= tokens.len() => {
-                Err(TokenizerError::TokenId { key, id, tokens: tokens.len() })
+        let vocabulary = Vocabulary::new(file)?;
+        // Where the file does not say: whether a begin token is added, which it is, and which ends.
+        let (method, adds_begin, default_begin, default_end) = match model {
+            "gpt2" => {
+                let method = ByteLevel::new(file)?;
+                let adds_begin = method.adds_begin();
+                (Method::ByteLevel(method), adds_begin, None, None)
             }
-            id => Ok(id),
+            "llama" => {
+                let method = SentencePiece::new(file, &vocabulary)?;
+                (Method::SentencePiece(method), true, Some(1), Some(2))
+            }
+            other => return Err(TokenizerError::Model(other.chars().take(80).collect())),
         };
-        let begin = id_of("tokenizer.ggml.bos_token_id")?;
-        let end = id_of("tokenizer.ggml.eos_token_id")?;
-        let end_of_turn = id_of("tokenizer.ggml.eot_token_id")?;
-
-        let ids = index(tokens.iter().copied());
-        let merges: Strings = file.required("tokenizer.ggml.merges")?;
-        let ranks = index(merges);
-        let specials = Specials::new(types.iter().flat_map(Scalars::iter).zip(&tokens).zip(0..).filter_map(
-            |((kind, text), id)| match kind {
-                UNKNOWN | CONTROL => Some((text, id, ParseSpecial::Yes)),
-                USER_DEFINED => Some((text, id, ParseSpecial::No)),
-                _ => None,
-            },
-        ));
-        let mut ends: Vec<u32> = END_TEXTS.iter().filter_map(|text| specials.id(text)).collect();
-        ends.extend(end.into_iter().chain(end_of_turn));
-        ends.sort_unstable();
-        ends.dedup();
-
-        let add_begin = file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == PreTokenizer::Llama3);
-        if add_begin && begin.is_none() {
+        let begin = vocabulary.named(file, "tokenizer.ggml.bos_token_id", default_begin)?;
+        let adds_begin = file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_begin);
+        if adds_begin && begin.is_none() {
             return Err(TokenizerError::NoBeginToken);
         }
-        let begin = begin.filter(|_| add_begin);
-        Ok(Self { tokens, types, ids, ranks, specials, pre, begin, ends })
+        let mut ends: Vec<u32> = vocabulary.ends().collect();
+        ends.extend(vocabulary.named(file, "tokenizer.ggml.eos_token_id", default_end)?);
+        ends.extend(vocabulary.named(file, "tokenizer.ggml.eot_token_id", None)?);
+        ends.extend(vocabulary.named(file, "tokenizer.ggml.eom_token_id", None)?);
+        ends.sort_unstable();
+        ends.dedup();
+        let specials = Specials::new(vocabulary.iter().filter_map(|(text, kind, id)| match kind {
+            Kind::Unknown | Kind::Control => Some((text, id, ParseSpecial::Yes)),
+            Kind::UserDefined => Some((text, id, ParseSpecial::No)),
+            Kind::Text | Kind::Byte => None,
+        }));
+        Ok(Self { vocabulary, method, specials, begin: begin.filter(|_| adds_begin), ends })
     }
 
     /// Number of tokens.
     #[must_use]
-    pub fn vocabulary_size(&self) -> usize {
-        self.tokens.len()
+    pub const fn vocabulary_size(&self) -> usize {
+        self.vocabulary.len()
     }
 
     /// The token that every prompt begins with, if this model wants one.
@@ -219,99 +131,51 @@ impl<'a> Tokenizer<'a> {
         encoding
     }
 
-    /// Appends the ids of `text` to `encoding`.
+    /// Appends the ids of `text` to `encoding`, which it continues.
     pub fn encode(&self, text: &str, special: ParseSpecial, encoding: &mut Encoding) {
-        let mut merger = Merger::default();
-        let mut spelled = String::new();
         for part in self.specials.split(text, special) {
-            let text = match part {
-                Part::Token(id) => {
-                    encoding.ids.push(id);
-                    continue;
+            match (part, &self.method) {
+                (Part::Token(id), _) => encoding.ids.push(id),
+                (Part::Text(text), Method::ByteLevel(method)) => {
+                    method.encode(text, &self.vocabulary, encoding);
                 }
-                Part::Text(text) => text,
-            };
-            for word in self.pre.words(text) {
-                spelled.clear();
-                spelled.extend(word.bytes().map(bytes::to_char));
-                self.encode_word(&spelled, &mut merger, encoding);
-            }
-        }
-    }
-
-    /// Appends the ids of one word, spelled in the byte alphabet.
-    fn encode_word(&self, spelled: &str, merger: &mut Merger, encoding: &mut Encoding) {
-        if self.pre.takes_whole_words()
-            && let Some(&id) = self.ids.get(spelled.as_bytes())
-        {
-            encoding.ids.push(id);
-            return;
-        }
-        let mut pair = Vec::new();
-        let rank = |left: &str, right: &str| {
-            pair.clear();
-            pair.extend_from_slice(left.as_bytes());
-            pair.push(b' ');
-            pair.extend_from_slice(right.as_bytes());
-            self.ranks.get(pair.as_slice()).copied()
-        };
-        merger.merge(spelled, rank, |piece| {
-            if let Some(&id) = self.ids.get(piece.as_bytes()) {
-                encoding.ids.push(id);
-                return;
-            }
-            // A merge whose result is no token falls back to its bytes.
-            let mut spelling = [0; 4];
-            for character in piece.chars() {
-                match self.ids.get(character.encode_utf8(&mut spelling).as_bytes()) {
-                    Some(&id) => encoding.ids.push(id),
-                    None => encoding.left_out += 1,
+                (Part::Text(text), Method::SentencePiece(method)) => {
+                    let last = encoding.ids.last().and_then(|&id| self.vocabulary.get(id));
+                    let first = last.is_none_or(|(_, kind)| kind.is_special());
+                    method.encode(text, first, &self.vocabulary, encoding);
                 }
             }
-        });
+        }
     }
 
     /// Appends the bytes that token `id` stands for to `text`; they may be part of a character, see
     /// [`TextStream`]. Control tokens stand for nothing, and so does an id past the vocabulary.
     pub fn decode(&self, id: u32, text: &mut Vec<u8>) {
-        let Some(&token) = self.tokens.get(id as usize) else { return };
-        match self.types.and_then(|types| types.get(id as usize)) {
-            Some(UNKNOWN | CONTROL) => {}
-            Some(USER_DEFINED) => text.extend_from_slice(token),
-            _ => decode_spelling(token, text),
+        let Some((token, kind)) = self.vocabulary.get(id) else { return };
+        match (kind, &self.method) {
+            (Kind::Unknown | Kind::Control, _) => {}
+            (Kind::UserDefined, _) => text.extend_from_slice(token),
+            (Kind::Byte, _) => match spelled_byte(token) {
+                Some(byte) => text.push(byte),
+                None => text.extend_from_slice(token),
+            },
+            (Kind::Text, Method::ByteLevel(_)) => byte_level::decode(token, text),
+            (Kind::Text, Method::SentencePiece(_)) => sentence_piece::decode(token, text),
         }
     }
 
-    /// All of `ids` as text.
+    /// All of `ids` as text, without the space that encoding may have put in front.
     #[must_use]
     pub fn text(&self, ids: &[u32]) -> String {
         let mut bytes = Vec::new();
         for &id in ids {
             self.decode(id, &mut bytes);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-/// Numbers `texts` in their order; of equal ones the first counts.
-fn index<'a>(texts: impl ExactSizeIterator<Item = &'a [u8]>) -> Index<'a> {
-    let mut index = Index::with_capacity_and_hasher(texts.len(), HASH);
-    for (text, number) in texts.zip(0..) {
-        index.entry(text).or_insert(number);
-    }
-    index
-}
-
-/// Appends the bytes that `token` spells in the byte alphabet; what does not belong to the alphabet
-/// stands for itself.
-fn decode_spelling(token: &[u8], text: &mut Vec<u8>) {
-    for chunk in token.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match bytes::to_byte(character) {
-                Some(byte) => text.push(byte),
-                None => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        text.extend_from_slice(chunk.invalid());
+        let prefix: &[u8] = match &self.method {
+            Method::SentencePiece(method) if method.space_prefix() => b" ",
+            _ => b"",
+        };
+        let text = bytes.strip_prefix(prefix).unwrap_or(&bytes);
+        String::from_utf8_lossy(text).into_owned()
     }
 }

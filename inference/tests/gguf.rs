@@ -1,79 +1,21 @@
 //! GGUF files, whole and damaged: what is accepted, and that every rejection names what and where.
 
+mod common;
+
+use common::STORY;
+use common::build::Builder;
 use embodios_inference::gguf::{Gguf, Scalars, Strings, TensorType};
 use proptest::prelude::*;
 
-const STORY: &[u8] = include_bytes!("../models/tinystory-1.3M-q8_0.gguf");
-
-/// Writes GGUF files, right ones and wrong ones.
-#[derive(Default)]
-struct Builder {
-    keys: Vec<u8>,
-    key_count: u64,
-    tensors: Vec<u8>,
-    tensor_count: u64,
-    data: usize,
-}
-
-impl Builder {
-    fn key(mut self, name: &str, kind: u32, value: &[u8]) -> Self {
-        put_string(&mut self.keys, name);
-        self.keys.extend(kind.to_le_bytes());
-        self.keys.extend(value);
-        self.key_count += 1;
-        self
-    }
-
-    fn tensor(mut self, name: &str, shape: &[u64], kind: u32, offset: u64) -> Self {
-        put_string(&mut self.tensors, name);
-        self.tensors.extend((shape.len() as u32).to_le_bytes());
-        shape.iter().for_each(|length| self.tensors.extend(length.to_le_bytes()));
-        self.tensors.extend(kind.to_le_bytes());
-        self.tensors.extend(offset.to_le_bytes());
-        self.tensor_count += 1;
-        self
-    }
-
-    fn data(mut self, bytes: usize) -> Self {
-        self.data = bytes;
-        self
-    }
-
-    fn build(self) -> Vec<u8> {
-        let mut file = b"GGUF\x03\0\0\0".to_vec();
-        file.extend(self.tensor_count.to_le_bytes());
-        file.extend(self.key_count.to_le_bytes());
-        file.extend(self.keys);
-        file.extend(self.tensors);
-        file.resize(file.len().next_multiple_of(32) + self.data, 7);
-        file
-    }
-}
-
-fn put_string(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend((text.len() as u64).to_le_bytes());
-    bytes.extend(text.as_bytes());
-}
-
 fn sample() -> Vec<u8> {
-    let mut strings = 8u32.to_le_bytes().to_vec();
-    strings.extend(2u64.to_le_bytes());
-    put_string(&mut strings, "one");
-    put_string(&mut strings, "");
-    let mut floats = 6u32.to_le_bytes().to_vec();
-    floats.extend(2u64.to_le_bytes());
-    floats.extend(0.5f32.to_le_bytes());
-    floats.extend((-2.0f32).to_le_bytes());
-    let mut name = Vec::new();
-    put_string(&mut name, "llama");
     Builder::default()
-        .key("general.architecture", 8, &name)
+        .string("general.architecture", "llama")
         .key("count", 4, &7u32.to_le_bytes())
         .key("wide", 10, &u64::MAX.to_le_bytes())
         .key("epsilon", 6, &1e-5f32.to_le_bytes())
         .key("flag", 7, &[1])
-        .key("tokens", 9, &strings)
-        .key("scores", 9, &floats)
+        .strings("tokens", &["one", ""])
+        .floats("scores", &[0.5, -2.0])
         .tensor("a", &[32, 2], 8, 0)
         .tensor("b", &[3], 0, 96)
         .data(96 + 12)

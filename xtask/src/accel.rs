@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -28,6 +29,16 @@ pub enum Accelerator {
         /// The host's KVM is `kvm_pvm`, which lacks what QEMU expects of a processor.
         paravirtual: bool,
     },
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcg => "emulated (TCG)",
+            Self::Kvm { paravirtual: false } => "KVM",
+            Self::Kvm { paravirtual: true } => "KVM (kvm_pvm)",
+        })
+    }
 }
 
 /// What the host offers.

@@ -62,6 +62,16 @@ pub fn build_engine(workspace: &Workspace, arch: Arch) -> Result<(PathBuf, PathB
     Ok((engine, stripped))
 }
 
+/// Builds an example of the engine's library, which runs on the host.
+///
+/// # Errors
+/// When it does not compile.
+pub fn host_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--release", "--package", "embodios-inference", "--features", "std"]);
+    executable(command.args(["--example", name]), name)
+}
+
 /// `cargo SUBCOMMAND` on the engine.
 pub fn engine_command(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
     bare_metal(workspace, subcommand, ENGINE_PACKAGE, arch.engine_target())
@@ -82,21 +92,21 @@ fn bare_metal(workspace: &Workspace, subcommand: &str, package: &str, target: &s
     command
 }
 
-/// Runs a cargo build and returns the program it made of `package`.
-fn executable(command: &mut Command, package: &str) -> Result<PathBuf> {
+/// Runs a cargo build and returns the program called `name` that it made.
+fn executable(command: &mut Command, name: &str) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics");
     let mut messages = Vec::new();
     let end = process::stream(command, None, &mut |bytes| messages.write_all(bytes))?;
-    ensure!(matches!(end, End::Exited(status) if status.success()), "{package} does not build");
+    ensure!(matches!(end, End::Exited(status) if status.success()), "{name} does not build");
     for message in Message::parse_stream(messages.as_slice()) {
         if let Message::CompilerArtifact(artifact) = message.context("cargo's messages cannot be read")?
-            && artifact.target.name == package
+            && artifact.target.name == name
             && let Some(path) = artifact.executable
         {
             return Ok(path.into_std_path_buf());
         }
     }
-    anyhow::bail!("{package} builds no program of that name")
+    anyhow::bail!("cargo built no program called {name}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

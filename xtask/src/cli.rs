@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::accel::AccelChoice;
 use crate::arch::Arch;
 use crate::machine::{Gic, MachineKind};
+use crate::memory::MemorySize;
 use crate::topology::Topology;
 
 /// Builds, boots, tests and checks EMBODIOS.
@@ -34,6 +35,12 @@ pub enum Command {
     },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
+    /// Measure the engine's speed
+    Bench {
+        /// What to compare
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Look for instructions in the x86_64 kernel that must not run in ring 0
     Scan,
     /// Lint everything on every target; warnings are errors
@@ -66,6 +73,45 @@ pub enum ModelCommand {
     },
 }
 
+/// What to measure.
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// The same generation on the host and in a booted guest, by turns
+    Guest(GuestBenchOptions),
+}
+
+/// Options of `cargo xtask bench guest`.
+#[derive(Args)]
+pub struct GuestBenchOptions {
+    /// Architecture of the guest [default: that of --machine, else x86_64]
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
+    #[arg(long)]
+    pub machine: Option<MachineKind>,
+    /// How QEMU executes the guest
+    #[arg(long, default_value = "auto")]
+    pub accel: AccelChoice,
+    /// Cores of the guest, and threads on the host
+    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY")]
+    pub smp: Topology,
+    /// Memory of the guest: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
+    pub memory: MemorySize,
+    /// Model: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Tokens to make
+    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Runs of each
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
+    /// End a run that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
 /// Options of `cargo xtask qemu`.
 #[derive(Args)]
 pub struct QemuOptions {
@@ -76,8 +122,8 @@ pub struct QemuOptions {
     #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
     /// Memory: a number with M or G
-    #[arg(long, default_value = "512M", value_parser = memory, value_name = "SIZE")]
-    pub memory: String,
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
+    pub memory: MemorySize,
     /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
     #[arg(long)]
     pub machine: Option<MachineKind>,
@@ -136,15 +182,6 @@ pub struct TestOptions {
     pub timeout: Duration,
 }
 
-/// A number followed by `M` or `G`, as QEMU's `-m` takes it.
-fn memory(text: &str) -> Result<String, String> {
-    let digits = text.strip_suffix(['M', 'G']).unwrap_or_default();
-    match digits.parse::<u32>() {
-        Ok(1..) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
-        _ => Err("expected a number with M or G, such as 512M or 2G".to_owned()),
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 => {
@@ -165,11 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times_are_checked() {
-        assert_eq!(memory("512M"), Ok("512M".to_owned()));
-        for bad in ["", "M", "512", "0M", "+1G", "1T", "-1G", "1.5G"] {
-            assert!(memory(bad).is_err(), "{bad}");
-        }
+    fn times_are_checked() {
         assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
         for bad in ["", "0", "-1", "NaN", "inf", "1e30", "ten"] {
             assert!(seconds(bad).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! The emulated machine as QEMU's command line. Pure: the same description gives the same arguments.
+//! The emulated machine as QEMU's command line. Reads no more than the size of the module.
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::accel::Accelerator;
 use crate::arch::Arch;
+use crate::memory::MemorySize;
 use crate::topology::Topology;
 
 /// Machines that QEMU emulates and EMBODIOS boots on.
@@ -99,8 +100,8 @@ pub struct Machine<'a> {
     pub accel: Accelerator,
     /// Cores.
     pub smp: &'a Topology,
-    /// Memory as `-m` takes it.
-    pub memory: &'a str,
+    /// Memory.
+    pub memory: MemorySize,
     /// Bootable kernel image.
     pub kernel: &'a Path,
     /// The one module that firmware loads.
@@ -119,14 +120,14 @@ impl Machine<'_> {
     /// Arguments for `qemu-system-*`.
     ///
     /// # Errors
-    /// When options contradict each other.
+    /// When options contradict each other, or the module does not fit the memory.
     pub fn arguments(&self) -> Result<Vec<OsString>> {
         let mut list = Arguments::default();
         list.pair("-machine", self.machine()?);
         list.pair("-cpu", self.cpu());
         list.pair("-accel", if self.accel == Accelerator::Tcg { "tcg,thread=multi" } else { "kvm" });
         list.pair("-smp", self.smp.to_string());
-        list.pair("-m", self.memory);
+        list.pair("-m", self.memory.to_string());
         list.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
         match self.console {
             Console::Terminal => list.pair("-serial", "mon:stdio"),
@@ -142,6 +143,7 @@ impl Machine<'_> {
         }
         list.pair("-kernel", self.kernel);
         if let Some(module) = self.module {
+            self.memory.check_module(self.kind.arch(), module)?;
             list.pair("-initrd", module);
         }
         if !self.command_line.is_empty() {
@@ -215,7 +217,7 @@ mod tests {
             cpu: None,
             accel: Accelerator::Tcg,
             smp,
-            memory: "512M",
+            memory: MemorySize::DEFAULT,
             kernel: Path::new("kernel"),
             module: None,
             command_line: "",
@@ -244,8 +246,8 @@ mod tests {
             machine.kind = MachineKind::Virt;
             machine.gic = Some(Gic::V2);
             machine.el2 = true;
-            machine.module = Some(Path::new("a.gguf"));
-            machine.command_line = "module=a.gguf";
+            machine.module = Some(Path::new("Cargo.toml"));
+            machine.command_line = "module=Cargo.toml";
             machine.console = Console::Terminal;
             machine.gdb = true;
         });
@@ -254,7 +256,7 @@ mod tests {
             "-machine virt,gic-version=2,virtualization=on -cpu max -accel tcg,thread=multi -smp 4 -m 512M \
              -nodefaults -no-user-config -display none -serial mon:stdio \
              -semihosting-config enable=on,target=native -gdb tcp:127.0.0.1:1234 -S \
-             -kernel kernel -initrd a.gguf -append module=a.gguf"
+             -kernel kernel -initrd Cargo.toml -append module=Cargo.toml"
         );
     }
 

@@ -6,6 +6,8 @@
 
 mod accel;
 mod arch;
+mod bench;
+mod boot;
 mod build;
 mod checks;
 mod cli;
@@ -13,6 +15,7 @@ mod command_line;
 mod guest;
 mod image;
 mod machine;
+mod memory;
 mod model;
 mod process;
 mod qemu;
@@ -27,7 +30,7 @@ mod workspace;
 use clap::Parser;
 use std::process::ExitCode;
 
-use cli::{Cli, Command, ModelCommand};
+use cli::{BenchCommand, Cli, Command, ModelCommand};
 use workspace::Workspace;
 
 /// xtask's status for what went wrong before a guest could say anything: bad usage, a failed build, no QEMU.
@@ -63,6 +66,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             Ok(0)
         }
         Command::Test(options) => test::run(&workspace, consent, &options),
+        Command::Bench { command: BenchCommand::Guest(options) } => {
+            bench::guest::run(&workspace, consent, &options)
+        }
         Command::Scan => {
             let found = checks::scan(&build::build(&workspace, arch::Arch::X86_64)?)?;
             Ok(if found == 0 { 0 } else { test::FAILED })

@@ -34,7 +34,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         cpu: options.cpu.as_deref(),
         accel,
         smp: &options.smp,
-        memory: &options.memory,
+        memory: options.memory,
         kernel: "kernel".as_ref(),
         module: model.file(),
         command_line: &command_line,

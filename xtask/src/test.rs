@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
+mod faults;
 mod guests;
 mod host;
 mod report;
@@ -9,13 +10,13 @@ use anyhow::Result;
 use std::time::Instant;
 
 use crate::arch::Arch;
+use crate::boot::Setup;
 use crate::build::{self, Built};
 use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 use crate::{checks, model};
 use report::{Report, Row};
-use setups::Setup;
 
 /// xtask's status when a test failed.
 pub const FAILED: u8 = 1;
@@ -48,6 +49,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 bits.push((boot.row.name.clone(), boot.bits));
                 report.add(boot.row);
             }
+            report.add(faults::run(workspace, &built, arch, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));
     }

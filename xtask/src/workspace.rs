@@ -46,6 +46,11 @@ impl Workspace {
         self.target.join("embodios").join(arch.name())
     }
 
+    /// The model that the kernel carries.
+    pub fn story_model(&self) -> PathBuf {
+        self.root.join("inference/models/tinystory-1.3M-q8_0.gguf")
+    }
+
     /// The cache of fetched models.
     pub fn models(&self) -> PathBuf {
         self.target.join("models")

@@ -3,7 +3,7 @@
 //! Owns the decoding of ESR_EL1 and the register dump; policy is the kernel's, through its handlers.
 
 use super::vectors::Frame;
-use super::{AArch64, entry::STACK_WINDOW, gic, semihosting, timer};
+use super::{AArch64, entry::STACK_WINDOW, gic, identification, semihosting, timer};
 use crate::VirtAddr;
 use crate::contract::{Architecture, Fault, FaultKind, Interrupt, handlers};
 use core::fmt;
@@ -112,6 +112,11 @@ pub(super) extern "C" fn synchronous(frame: &mut Frame) {
     if frame.class() == class::SVC && frame.is_user() {
         let arguments = [frame.x[0], frame.x[1], frame.x[2]];
         frame.x[0] = handlers().system_call(frame.x[8], arguments);
+    } else if frame.is_user()
+        && matches!(frame.class(), class::UNKNOWN | class::SYSTEM_REGISTER)
+        && identification::emulate(frame)
+    {
+        // The engine goes on behind the read.
     } else if frame.class() == class::UNKNOWN && frame.elr == semihosting::instruction() {
         frame.x[0] = semihosting::ABSENT;
         frame.elr += 4;

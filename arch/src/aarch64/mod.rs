@@ -12,6 +12,7 @@ mod descriptor;
 mod entry;
 mod exceptions;
 pub mod gic;
+mod identification;
 pub mod psci;
 pub mod semihosting;
 mod start;

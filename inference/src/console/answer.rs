@@ -100,12 +100,13 @@ impl Console<'_> {
         };
         self.totals.add(&report);
         self.say(format_args!(
-            "{rest}\n[{} tokens, {:.2} s, {:.1} tokens/s; prompt {} tokens, {:.2} s; logits hash {:016x}{}]\n",
+            "{rest}\n[{} tokens, {:.2} s, {:.1} tokens/s; prompt {} tokens, {:.2} s, {:.1} tokens/s; logits hash {:016x}{}]\n",
             report.tokens,
             report.generation_ns as f64 / 1e9,
             report.generation_rate(),
             report.prompt_tokens,
             report.prompt_ns as f64 / 1e9,
+            report.prompt_rate(),
             report.logits_hash,
             if report.stop == Stop::ContextFull { "; the context is full" } else { "" },
         ));

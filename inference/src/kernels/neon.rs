@@ -1,6 +1,11 @@
-//! The arithmetic with 128-bit vectors of AArch64's baseline.
+//! The arithmetic with 128-bit vectors: AArch64's baseline, and dot products of bytes where they are there.
+
+mod detect;
 
 use core::arch::aarch64::*;
+use core::arch::asm;
+
+pub(super) use detect::Isa;
 
 use super::portable;
 use crate::activations::{Activations, GROUP, Levels};
@@ -8,20 +13,39 @@ use crate::matrix::*;
 
 /// As [`portable::quant_rows`].
 pub(super) fn quant_rows<Q: QuantVector>(
+    isa: Isa,
     rows: &[u8],
     row_bytes: usize,
     input: &Activations,
     out: &mut [f32],
 ) {
     for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
-        // SAFETY: NEON is in the baseline.
-        *result = unsafe { quant_row::<Q>(row, input) };
+        *result = match isa {
+            // SAFETY: NEON is in the baseline.
+            Isa::Neon => unsafe {
+                quant_row::<Q>(row, input, |weights, levels| integer_product(weights, levels))
+            },
+            // SAFETY: an `Isa` exists only where the processor has its instructions.
+            Isa::DotProduct => unsafe { quant_row_dot_product::<Q>(row, input) },
+        };
     }
 }
 
-/// Safety: NEON.
+/// Safety: FEAT_DotProd.
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn quant_row_dot_product<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
+    // SAFETY: NEON is in the baseline.
+    unsafe { quant_row::<Q>(row, input, |weights, levels| dot_product(weights, levels)) }
+}
+
+/// `product` gives four sums of eight products: two of the first half, then two of the second. Safety: NEON.
+#[inline]
 #[target_feature(enable = "neon")]
-unsafe fn quant_row<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
+unsafe fn quant_row<Q: QuantVector>(
+    row: &[u8],
+    input: &Activations,
+    product: impl Fn([int8x16_t; 2], &Levels) -> int32x4_t,
+) -> f32 {
     let mut lanes = vdupq_n_f32(0.0);
     let parts = row.len() / Q::BYTES * Q::PARTS;
     for group in 0..parts.div_ceil(GROUP) {
@@ -33,7 +57,7 @@ unsafe fn quant_row<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
         for lane in 0..GROUP.min(parts - start) {
             let index = start + lane;
             let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
-            partial[lane] = integer_product(Q::load(block, part), &levels[lane]);
+            partial[lane] = product(Q::load(block, part), &levels[lane]);
             for (half, (scale, minimum)) in
                 Q::scales(block, part).into_iter().zip(Q::minima(block, part)).enumerate()
             {
@@ -71,7 +95,39 @@ unsafe fn quant_row<Q: QuantVector>(row: &[u8], input: &Activations) -> f32 {
     portable::reduce_group(array)
 }
 
-/// Four sums of eight products of weights and levels: two of the first half, then two of the second.
+/// See [`quant_row`].
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn dot_product(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
+    let [high, low] = [&levels.high, &levels.low].map(|levels| {
+        // SAFETY: the levels are 32 bytes.
+        unsafe { [vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))] }
+    });
+    let half = |half: usize| {
+        let sums = add_dot_products(vdupq_n_s32(0), weights[half], high[half]);
+        add_dot_products(vshlq_n_s32::<7>(sums), weights[half], low[half])
+    };
+    vpaddq_s32(half(0), half(1))
+}
+
+/// Adds to each lane the four products of its bytes (SDOT, whose intrinsic is not stable yet).
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn add_dot_products(mut sums: int32x4_t, weights: int8x16_t, levels: int8x16_t) -> int32x4_t {
+    // SAFETY: works on registers; the instruction is part of FEAT_DotProd.
+    unsafe {
+        asm!(
+            "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
+            inout(vreg) sums,
+            in(vreg) weights,
+            in(vreg) levels,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
+/// See [`quant_row`].
 #[inline]
 #[target_feature(enable = "neon")]
 fn integer_product(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
@@ -188,6 +244,7 @@ fn with_fifth_bits([low, high]: [int8x16_t; 2], bits: &[u8]) -> [int8x16_t; 2] {
 
 /// As [`portable::float_rows`].
 pub(super) fn float_rows<F: FloatVector>(
+    _: Isa,
     rows: &[u8],
     row_bytes: usize,
     input: &Activations,
@@ -200,10 +257,19 @@ pub(super) fn float_rows<F: FloatVector>(
 }
 
 /// As [`portable::score`].
-pub(super) fn score<F: FloatVector>(query: &[f32], keys: &[u8], scale: f32, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len() * F::BYTES)) {
-        // SAFETY: NEON is in the baseline.
-        *score = unsafe { float_product::<F>(key, query) } * scale;
+pub(super) fn score<F: FloatVector>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
+            // SAFETY: NEON is in the baseline.
+            *score = unsafe { float_product::<F>(key, query) } * scale;
+        }
     }
 }
 
@@ -244,7 +310,7 @@ impl FloatVector for F16 {
         // SAFETY: NEON is in the baseline; 8 bytes. The intrinsic of this instruction is not stable.
         unsafe {
             let halves = vld1_u8(weights.as_ptr());
-            core::arch::asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
                 options(pure, nomem, nostack, preserves_flags));
         }
         floats

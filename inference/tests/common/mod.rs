@@ -1,6 +1,7 @@
 //! Model files that several tests read.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod build;
 pub mod run;
 
 use std::path::PathBuf;

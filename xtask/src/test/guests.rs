@@ -1,19 +1,15 @@
 //! The tests inside the kernel: one boot, its console read, and a verdict on it.
 
-use anyhow::{Context, Result};
-use std::fs;
-use std::process::Command;
+use anyhow::Result;
 use std::time::{Duration, Instant};
 
 use super::report::Row;
-use super::setups::Setup;
 use crate::accel::Accelerator;
+use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
-use crate::command_line;
-use crate::guest::{self, Ending};
-use crate::machine::{Console, Machine};
+use crate::guest::Ending;
+use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
 /// What the console runs: the tests, then some text whose hash must be the same on every machine.
@@ -33,35 +29,18 @@ pub struct Boot {
 /// When QEMU cannot be started or the log cannot be written.
 pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Boot> {
     let start = Instant::now();
-    let arch = setup.kind.arch();
-    let command_line = command_line::build(&Model::Embedded, &[], Some(SCRIPT))?;
-    let machine = Machine {
-        kind: setup.kind,
-        gic: setup.gic,
-        el2: setup.el2,
-        cpu: setup.cpu,
-        accel: Accelerator::Tcg,
-        smp: &setup.smp,
-        memory: "512M",
-        kernel: &built.image,
-        module: None,
-        command_line: &command_line,
-        console: Console::Script,
-        gdb: false,
-        extra: &[],
-    };
-    let mut qemu = Command::new(arch.qemu());
-    qemu.args(machine.arguments()?);
-    let mut symbols = Symbols::new(built, &workspace.root);
-    let mut output = Vec::new();
-    let ending = guest::run(&mut qemu, Console::Script, Some(timeout), &mut symbols, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
     let name = setup.to_string();
-    let log = workspace.output(arch).join(format!("test {name}.log").replace(' ', "-"));
-    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
-    let output = String::from_utf8_lossy(&output);
+    let plan = Plan {
+        name: &format!("test {name}"),
+        setup,
+        accel: Accelerator::Tcg,
+        memory: MemorySize::DEFAULT,
+        model: &Model::Embedded,
+        words: &[],
+        script: SCRIPT,
+        timeout,
+    };
+    let (output, ending) = boot::run(workspace, built, &plan)?;
     let Verdict { passed, failed, notes, bits } = judge(&output, setup.smp.cores(), &ending);
     if failed > 0 {
         println!("--- console of {name} ---\n{output}\n--- end of console ---");

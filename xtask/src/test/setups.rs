@@ -1,29 +1,23 @@
 //! Which machines the kernel is tested on. Owns the list; `guests` boots them.
 
 use anyhow::Result;
-use std::fmt;
 
 use crate::arch::Arch;
+use crate::boot::Setup;
 use crate::machine::{Gic, MachineKind};
 use crate::topology::Topology;
-
-/// One machine to boot.
-pub struct Setup {
-    /// Machine to emulate.
-    pub kind: MachineKind,
-    /// Cores.
-    pub smp: Topology,
-    /// CPU model other than the emulator's best.
-    pub cpu: Option<&'static str>,
-    /// Interrupt controller other than the default.
-    pub gic: Option<Gic>,
-    /// Entry at EL2.
-    pub el2: bool,
-}
 
 impl Setup {
     fn new(kind: MachineKind, smp: Topology) -> Self {
         Self { kind, smp, cpu: None, gic: None, el2: false }
+    }
+
+    /// The default machine of `arch` with as many cores as `smp` says.
+    ///
+    /// # Errors
+    /// When `smp` is no topology.
+    pub fn plain(arch: Arch, smp: &str) -> Result<Self> {
+        Ok(Self::new(MachineKind::default_of(arch), smp.parse().map_err(anyhow::Error::msg)?))
     }
 
     /// Machines that differ from the default in more than the number of cores: sparse hardware ids, the
@@ -58,19 +52,6 @@ impl Setup {
         let variants = Self::variants(arch)?.into_iter();
         setups.extend(variants.filter(|setup| smp.iter().any(|smp| smp.cores() == setup.smp.cores())));
         Ok(setups)
-    }
-}
-
-impl fmt::Display for Setup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} -smp {}", self.kind.arch(), self.kind.name(), self.smp)?;
-        if let Some(cpu) = self.cpu {
-            write!(f, " -cpu {cpu}")?;
-        }
-        if self.gic == Some(Gic::V2) {
-            write!(f, " GICv2")?;
-        }
-        if self.el2 { write!(f, " EL2") } else { Ok(()) }
     }
 }
 

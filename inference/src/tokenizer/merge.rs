@@ -1,4 +1,4 @@
-//! Byte-pair merging of one word: always the pair of lowest rank next, the leftmost of equals.
+//! Pair merging in one piece of text: always the pair of lowest rank next, the leftmost of equals.
 //!
 //! A heap of candidate pairs over a linked list of symbols: O(n log n) for n characters. Candidates
 //! that an earlier merge made stale are recognised when they come up, not searched for.
@@ -42,6 +42,26 @@ impl Merger {
         &mut self,
         word: &'w str,
         mut rank: impl FnMut(&str, &str) -> Option<u32>,
+        emit: impl FnMut(&'w str),
+    ) {
+        self.merge_at(word, |pair, middle| rank(&pair[..middle], &pair[middle..]), emit);
+    }
+
+    /// As [`Self::merge`], where the rank depends on the joined pair only.
+    pub fn merge_pairs<'w>(
+        &mut self,
+        word: &'w str,
+        mut rank: impl FnMut(&str) -> Option<u32>,
+        emit: impl FnMut(&'w str),
+    ) {
+        self.merge_at(word, |pair, _| rank(pair), emit);
+    }
+
+    /// `rank` is of a pair and the place inside it where its right piece begins.
+    fn merge_at<'w>(
+        &mut self,
+        word: &'w str,
+        mut rank: impl FnMut(&str, usize) -> Option<u32>,
         mut emit: impl FnMut(&'w str),
     ) {
         self.symbols.clear();
@@ -71,12 +91,12 @@ impl Merger {
     }
 
     /// Queues the pair that begins at symbol `left`, if there is one and it has a rank.
-    fn propose(&mut self, word: &str, rank: impl FnOnce(&str, &str) -> Option<u32>, left: usize) {
+    fn propose(&mut self, word: &str, rank: impl FnOnce(&str, usize) -> Option<u32>, left: usize) {
         let Some(first) = self.symbols.get(left) else { return };
         let Some(second) = self.symbols.get(first.next) else { return };
-        let (middle, end) = (second.start, second.start + second.length);
-        if let Some(rank) = rank(&word[first.start..middle], &word[middle..end]) {
-            self.candidates.push(Reverse(Candidate { rank, left, length: end - first.start }));
+        let length = first.length + second.length;
+        if let Some(rank) = rank(&word[first.start..][..length], first.length) {
+            self.candidates.push(Reverse(Candidate { rank, left, length }));
         }
     }
 

@@ -1,0 +1,101 @@
+//! One boot of an emulated machine under a script, its console kept.
+
+use anyhow::{Context, Result};
+use std::fmt;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::accel::Accelerator;
+use crate::build::Built;
+use crate::command_line;
+use crate::guest::{self, Ending};
+use crate::machine::{Console, Gic, Machine, MachineKind};
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::symbols::Symbols;
+use crate::topology::Topology;
+use crate::workspace::Workspace;
+
+/// One machine to boot.
+pub struct Setup {
+    /// Machine to emulate.
+    pub kind: MachineKind,
+    /// Cores.
+    pub smp: Topology,
+    /// CPU model other than the emulator's best.
+    pub cpu: Option<&'static str>,
+    /// Interrupt controller other than the default.
+    pub gic: Option<Gic>,
+    /// Entry at EL2.
+    pub el2: bool,
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} -smp {}", self.kind.arch(), self.kind.name(), self.smp)?;
+        if let Some(cpu) = self.cpu {
+            write!(f, " -cpu {cpu}")?;
+        }
+        if self.gic == Some(Gic::V2) {
+            write!(f, " GICv2")?;
+        }
+        if self.el2 { write!(f, " EL2") } else { Ok(()) }
+    }
+}
+
+/// What is booted and what it is told.
+pub struct Plan<'a> {
+    /// What the log is called.
+    pub name: &'a str,
+    /// Machine.
+    pub setup: &'a Setup,
+    /// Accelerator.
+    pub accel: Accelerator,
+    /// Memory.
+    pub memory: MemorySize,
+    /// Model.
+    pub model: &'a Model,
+    /// Further words for the kernel.
+    pub words: &'a [String],
+    /// Commands for the console.
+    pub script: &'a str,
+    /// When it is ended.
+    pub timeout: Duration,
+}
+
+/// Boots and waits for the end. The console's text and how it ended; the text is also kept in a log file.
+///
+/// # Errors
+/// When the machine does not fit together, QEMU cannot be started or the log cannot be written.
+pub fn run(workspace: &Workspace, built: &Built, plan: &Plan<'_>) -> Result<(String, Ending)> {
+    let Plan { name, setup, accel, memory, model, words, script, timeout } = plan;
+    let arch = setup.kind.arch();
+    let command_line = command_line::build(model, words, Some(script))?;
+    let machine = Machine {
+        kind: setup.kind,
+        gic: setup.gic,
+        el2: setup.el2,
+        cpu: setup.cpu,
+        accel: *accel,
+        smp: &setup.smp,
+        memory: *memory,
+        kernel: &built.image,
+        module: model.file(),
+        command_line: &command_line,
+        console: Console::Script,
+        gdb: false,
+        extra: &[],
+    };
+    let mut qemu = Command::new(arch.qemu());
+    qemu.args(machine.arguments()?);
+    let mut symbols = Symbols::new(built, &workspace.root);
+    let mut output = Vec::new();
+    let ending = guest::run(&mut qemu, Console::Script, Some(*timeout), &mut symbols, &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let log = workspace.output(arch).join(format!("{name}.log").replace(' ', "-"));
+    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
+    Ok((String::from_utf8_lossy(&output).into_owned(), ending))
+}

@@ -1,0 +1,209 @@
+//! Boots in which something goes wrong on purpose: what the guest must say, and how it must end.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::report::Row;
+use crate::accel::Accelerator;
+use crate::arch::Arch;
+use crate::boot::{self, Plan, Setup};
+use crate::build::Built;
+use crate::guest::Ending;
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::workspace::Workspace;
+
+/// Cores of these machines.
+const CORES: &str = "4";
+
+/// One thing that goes wrong.
+struct Scenario {
+    name: &'static str,
+    model: Model,
+    words: Vec<String>,
+    script: &'static str,
+    /// Texts that the console shows, in this order.
+    says: &'static [&'static str],
+    ending: Ending,
+}
+
+impl Scenario {
+    fn new(name: &'static str, script: &'static str, says: &'static [&'static str], ending: Ending) -> Self {
+        Self { name, model: Model::Embedded, words: Vec::new(), script, says, ending }
+    }
+}
+
+fn scenarios(workspace: &Workspace, arch: Arch) -> Result<Vec<Scenario>> {
+    let story = fs::read(workspace.story_model()).context("cannot read the story model")?;
+    let half = file(workspace, arch, "cut-short.gguf", &story[..story.len() / 2])?;
+    let foreign = file(workspace, arch, "foreign.gguf", &with_architecture(&story, b"zebra"))?;
+    Ok(vec![
+        Scenario::new(
+            "engine crashes are contained on any core",
+            "crash null 3; crash kernel 1; crash panic 2; crash null; mem; generate -n 3 Once upon",
+            &[
+                "engine fault on core 3",
+                "read of unmapped address 0x0",
+                "engine restarted (1)",
+                "engine fault on core 1",
+                "write to protected address",
+                "engine restarted (2)",
+                "engine failed on core 2",
+                "engine restarted (3)",
+                "engine fault on core 0",
+                "engine restarted (4)",
+                "> mem",
+                "[3 tokens",
+            ],
+            Ending::Success,
+        ),
+        Scenario::new(
+            "a kernel stack overflow is reported with its core",
+            "crash stack 2",
+            &["kernel fault on core 2", "kernel stack overflow: guard page hit"],
+            Ending::Panic,
+        ),
+        Scenario {
+            words: vec!["hook.absent=2".to_owned()],
+            ..Scenario::new(
+                "a core that never starts is named and the boot goes on",
+                "generate -n 3 Once upon",
+                &[
+                    "core 2 (hardware id 0x2) did not start",
+                    "cores: 3 of 4 online (0x0 0x1 0x3)",
+                    "[3 tokens",
+                ],
+                Ending::Success,
+            )
+        },
+        Scenario {
+            model: Model::None,
+            ..Scenario::new(
+                "without a model the console answers",
+                "generate Once; mem",
+                &["error: no model loaded", "> mem", "memory "],
+                Ending::Failure,
+            )
+        },
+        Scenario {
+            model: Model::File(half),
+            ..Scenario::new(
+                "a model cut short is refused by tensor and offset",
+                "generate Once; mem",
+                &[
+                    "cut-short.gguf: tensor ",
+                    " does not fit the file",
+                    "error: no model loaded",
+                    "> mem",
+                    "memory ",
+                ],
+                Ending::Failure,
+            )
+        },
+        Scenario {
+            model: Model::File(foreign),
+            ..Scenario::new(
+                "an unknown architecture is named with those supported",
+                "generate Once; mem",
+                &[
+                    "foreign.gguf: architecture \"zebra\" is not supported; supported: llama",
+                    "> mem",
+                    "memory ",
+                ],
+                Ending::Failure,
+            )
+        },
+    ])
+}
+
+/// Writes a model for a test under the workspace's output.
+fn file(workspace: &Workspace, arch: Arch, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = workspace.output(arch).join(name);
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// A GGUF file whose first mention of `llama` after its architecture's key is another word of five letters.
+fn with_architecture(file: &[u8], word: &[u8; 5]) -> Vec<u8> {
+    let mut bytes = file.to_vec();
+    let position = |from: usize, text: &[u8]| {
+        bytes[from..].windows(text.len()).position(|window| window == text).map(|at| from + at)
+    };
+    let place = position(0, b"general.architecture").and_then(|key| position(key, b"llama"));
+    if let Some(place) = place {
+        bytes[place..place + word.len()].copy_from_slice(word);
+    }
+    bytes
+}
+
+/// Boots every scenario on the default machine of `arch`; each counts as one test.
+///
+/// # Errors
+/// When QEMU cannot be started or files cannot be written.
+pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
+    let start = Instant::now();
+    let setup = Setup::plain(arch, CORES)?;
+    let mut row = Row {
+        name: format!("{setup}, faults"),
+        passed: 0,
+        failed: 0,
+        time: Duration::ZERO,
+        notes: Vec::new(),
+    };
+    for Scenario { name, model, words, script, says, ending } in scenarios(workspace, arch)? {
+        let plan = Plan {
+            name: &format!("test {name}"),
+            setup: &setup,
+            accel: Accelerator::Tcg,
+            memory: MemorySize::DEFAULT,
+            model: &model,
+            words: &words,
+            script,
+            timeout,
+        };
+        let (output, ended) = boot::run(workspace, built, &plan)?;
+        match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
+        {
+            None => row.passed += 1,
+            Some(note) => {
+                println!("--- console of {name} ---\n{output}\n--- end of console ---");
+                row.failed += 1;
+                row.notes.push(format!("{name}: {note}"));
+            }
+        }
+    }
+    row.time = start.elapsed();
+    println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
+    Ok(row)
+}
+
+/// The first of `texts` that does not follow those before it.
+fn shortfall(output: &str, texts: &[&str]) -> Option<String> {
+    let mut rest = output;
+    for text in texts {
+        match rest.split_once(text) {
+            Some((_, after)) => rest = after,
+            None => return Some(format!("the console does not say {text:?} where it should")),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_wanted_in_order() {
+        assert_eq!(shortfall("one two three", &["one", "three"]), None);
+        assert!(shortfall("one two three", &["three", "one"]).is_some_and(|note| note.contains("\"one\"")));
+    }
+
+    #[test]
+    fn only_the_architecture_is_changed() {
+        let file = b"llama general.architecture....llama.llama.context";
+        assert_eq!(with_architecture(file, b"zebra"), b"llama general.architecture....zebra.llama.context");
+    }
+}
