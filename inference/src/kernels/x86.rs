@@ -1,4 +1,5 @@
-//! The arithmetic with 256-bit vectors: AVX2, and AVX2 with one of the two forms of the VNNI dot product.
+//! The arithmetic with 256-bit vectors (AVX2, and AVX2 with one of the two forms of the VNNI dot product); many
+//! inputs at once take 512 bits where they are there, see `tile`.
 //!
 //! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
 //! the activations are loaded once for both.
