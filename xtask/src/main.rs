@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.is::<process::Interrupted>() => {
-            eprintln!("xtask: {error}");
+            eprintln!("xtask: {}", process::Interrupted);
             ExitCode::from(process::Interrupted::CODE)
         }
         Err(error) => {
