@@ -141,7 +141,7 @@ impl<'f> Engine<'f> {
         let continuation = self.continuation(&mut fields)?;
         fields.finish()?;
         let template = ChatTemplate::new(&self.file, &self.tokenizer).map_err(BadLine::whole)?;
-        let prompt = template.prompt(&self.tokenizer, &messages, answer);
+        let prompt = template.prompt(&self.tokenizer, &messages, answer).map_err(BadLine::whole)?;
         let mut result = json!({ "rendered": self.spelled(&prompt.ids)?, "ids": prompt.ids });
         if reply {
             result["reply"] = self.generate(pool, &prompt.ids, &continuation)?;
