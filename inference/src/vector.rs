@@ -65,7 +65,7 @@ pub fn softmax(scores: &mut [f32]) {
 #[inline(always)]
 pub fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
     /// `2 * sqrt(2 / pi)`.
-    const ROOT: f32 = 1.595_769_1;
+    const ROOT: f32 = 1.595_769;
     match activation {
         Activation::Silu => {
             for (gate, up) in gate.iter_mut().zip(up) {
