@@ -2,9 +2,11 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
+use crate::matrix::{F16, F32, FloatFormat, f32_to_f16};
 use crate::memory::{OutOfMemory, filled};
-use crate::model::Config;
+use crate::model::Model;
 
 /// How much a session may remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +60,60 @@ impl fmt::Display for CacheError {
 
 impl core::error::Error for CacheError {}
 
+/// How the cache holds numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// binary16.
+    Half,
+    /// binary32.
+    Single,
+}
+
+impl Precision {
+    /// What goes with a model: half precision is finer than quantised weights are, but not finer than floats.
+    #[must_use]
+    pub fn of(model: &Model<'_>) -> Self {
+        let quantized = model.layers.iter().all(|layer| layer.key.kind().is_quantized());
+        if quantized { Self::Half } else { Self::Single }
+    }
+
+    /// Bytes of a number.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Half => F16::BYTES,
+            Self::Single => F32::BYTES,
+        }
+    }
+
+    /// Writes numbers as the cache holds them.
+    #[inline(always)]
+    pub fn encode(self, numbers: &[f32], out: &mut [u8]) {
+        match self {
+            Self::Half => {
+                for (number, out) in numbers.iter().zip(out.as_chunks_mut().0) {
+                    *out = f32_to_f16(*number).to_le_bytes();
+                }
+            }
+            Self::Single => {
+                for (number, out) in numbers.iter().zip(out.as_chunks_mut().0) {
+                    *out = number.to_le_bytes();
+                }
+            }
+        }
+    }
+}
+
 /// The cache: for each layer and each key/value head a run of vectors, one a position.
 #[derive(Debug)]
 pub struct Cache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    precision: Precision,
+    keys: Vec<u8>,
+    values: Vec<u8>,
     context: usize,
     kv_heads: usize,
-    head_length: usize,
+    /// Bytes of a head's key or value at one position.
+    vector: usize,
 }
 
 impl Cache {
@@ -73,9 +121,10 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`].
-    pub fn new(config: &Config, limits: Limits) -> Result<Self, CacheError> {
-        let floats = config.layers as u128 * config.kv_heads as u128 * config.head_length as u128;
-        let bytes_each = 2 * floats * size_of::<f32>() as u128;
+    pub fn new(model: &Model<'_>, limits: Limits) -> Result<Self, CacheError> {
+        let (config, precision) = (&model.config, Precision::of(model));
+        let numbers = config.layers as u128 * config.kv_heads as u128 * config.head_length as u128;
+        let bytes_each = 2 * numbers * precision.bytes() as u128;
         let fits = usize::try_from(limits.budget as u128 / bytes_each).unwrap_or(usize::MAX);
         let context = limits.context.unwrap_or_else(|| config.context.min(fits.max(1)));
         if context == 0 || context > config.context {
@@ -86,14 +135,15 @@ impl Cache {
             return Err(CacheError::Budget { context, bytes, budget: limits.budget, fits });
         }
         // Within the budget, a usize of bytes, so that the product fits.
-        let length = floats as usize * context;
-        let run = |what| filled(length, 0.0, what).map_err(CacheError::OutOfMemory);
+        let length = bytes_each as usize / 2 * context;
+        let run = |what| filled(length, 0, what).map_err(CacheError::OutOfMemory);
         Ok(Self {
             keys: run("cache of keys")?,
             values: run("cache of values")?,
             context,
+            precision,
             kv_heads: config.kv_heads,
-            head_length: config.head_length,
+            vector: config.head_length * precision.bytes(),
         })
     }
 
@@ -106,30 +156,35 @@ impl Cache {
     /// Bytes it takes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        2 * self.keys.len() * size_of::<f32>()
+        2 * self.keys.len()
     }
 
-    /// A layer's keys and values, and how many elements of each belong to a head: for each head a run of
-    /// vectors, one a position.
-    pub fn layer_mut(&mut self, layer: usize) -> (usize, &mut [f32], &mut [f32]) {
-        let unit = self.context * self.head_length;
+    /// How numbers are held.
+    #[must_use]
+    pub const fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// A layer's keys and values, and how many bytes of each belong to a head: for each head a run of vectors,
+    /// one a position.
+    pub fn layer_mut(&mut self, layer: usize) -> (usize, &mut [u8], &mut [u8]) {
         let range = self.start(layer, 0)..self.start(layer + 1, 0);
-        (unit, &mut self.keys[range.clone()], &mut self.values[range])
+        (self.context * self.vector, &mut self.keys[range.clone()], &mut self.values[range])
     }
 
-    /// Keys of the first `positions` positions of a head.
+    /// Keys of some positions of a head.
     #[must_use]
-    pub fn keys(&self, layer: usize, head: usize, positions: usize) -> &[f32] {
-        &self.keys[self.start(layer, head)..][..positions * self.head_length]
+    pub fn keys(&self, layer: usize, head: usize, positions: Range<usize>) -> &[u8] {
+        &self.keys[self.start(layer, head)..][positions.start * self.vector..positions.end * self.vector]
     }
 
-    /// Values of the first `positions` positions of a head.
+    /// Values of some positions of a head.
     #[must_use]
-    pub fn values(&self, layer: usize, head: usize, positions: usize) -> &[f32] {
-        &self.values[self.start(layer, head)..][..positions * self.head_length]
+    pub fn values(&self, layer: usize, head: usize, positions: Range<usize>) -> &[u8] {
+        &self.values[self.start(layer, head)..][positions.start * self.vector..positions.end * self.vector]
     }
 
     const fn start(&self, layer: usize, head: usize) -> usize {
-        (layer * self.kv_heads + head) * self.context * self.head_length
+        (layer * self.kv_heads + head) * self.context * self.vector
     }
 }

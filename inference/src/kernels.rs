@@ -22,7 +22,8 @@ mod x86;
 use core::fmt;
 
 use crate::activations::Activations;
-use crate::matrix::{Matrix, with_format};
+use crate::cache::Precision;
+use crate::matrix::{F16, F32, Matrix, with_format};
 use crate::tiles::TILE;
 
 pub(crate) use portable::{LANES, reduce};
@@ -38,6 +39,18 @@ enum Variant {
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Isa),
+}
+
+/// Queries that share what is loaded of keys and values.
+pub const SHARING: usize = 4;
+
+/// A run of a head's keys or values as the cache holds them.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors<'a> {
+    /// How numbers are held.
+    pub precision: Precision,
+    /// The vectors, one a position.
+    pub bytes: &'a [u8],
 }
 
 impl Kernels {
@@ -104,32 +117,68 @@ impl Kernels {
         }
     }
 
-    /// `scores[t] = (query * keys[t]) * scale`, with `keys` a run of vectors as long as `query`.
+    /// Scores of `positions` keys for each of a run of queries `length` long: `scores[q * stride + p] =
+    /// (query q * key p) * scale`. A run of keys, one a position, as the cache holds them.
     ///
     /// # Panics
-    /// When `keys` is shorter than the scores need.
-    pub fn score(self, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-        let keys = &keys[..query.len() * scores.len()];
-        match self.0 {
-            Variant::Portable => portable::score(query, keys, scale, scores),
-            #[cfg(target_arch = "x86_64")]
-            Variant::X86(isa) => x86::score(isa, query, keys, scale, scores),
-            #[cfg(target_arch = "aarch64")]
-            Variant::Neon(_) => neon::score(query, keys, scale, scores),
+    /// When `keys` or `scores` are shorter than that.
+    pub fn score(
+        self,
+        queries: &[f32],
+        length: usize,
+        keys: &Vectors<'_>,
+        scale: f32,
+        scores: &mut [f32],
+        stride: usize,
+    ) {
+        for (queries, scores) in queries.chunks(SHARING * length).zip(scores.chunks_mut(SHARING * stride)) {
+            macro_rules! dispatch {
+                ($format:ty) => {
+                    match self.0 {
+                        Variant::Portable => {
+                            portable::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
+                        }
+                        #[cfg(target_arch = "x86_64")]
+                        Variant::X86(isa) => {
+                            x86::score::<$format>(isa, queries, length, keys.bytes, scale, scores, stride)
+                        }
+                        #[cfg(target_arch = "aarch64")]
+                        Variant::Neon(_) => {
+                            neon::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
+                        }
+                    }
+                };
+            }
+            match keys.precision {
+                Precision::Half => dispatch!(F16),
+                Precision::Single => dispatch!(F32),
+            }
         }
     }
 
-    /// `out = sum over t of weights[t] * values[t]`, with `values` a run of vectors as long as `out`.
+    /// Weighted sums of values for each of a run of results `length` long: `out[r] = sum over positions p of
+    /// weights[r * stride + p] * values[p]`.
     ///
     /// # Panics
-    /// When `values` is shorter than the weights need.
-    pub fn mix(self, weights: &[f32], values: &[f32], out: &mut [f32]) {
-        let values = &values[..out.len() * weights.len()];
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Variant::X86(isa) => x86::mix(isa, weights, values, out),
-            // The portable loop becomes vector code by itself where vectors are in the baseline.
-            _ => portable::mix(weights, values, out),
+    /// When `weights` are shorter than that.
+    pub fn mix(self, weights: &[f32], stride: usize, values: &Vectors<'_>, length: usize, out: &mut [f32]) {
+        for (weights, out) in weights.chunks(SHARING * stride).zip(out.chunks_mut(SHARING * length)) {
+            macro_rules! dispatch {
+                ($format:ty) => {
+                    match self.0 {
+                        #[cfg(target_arch = "x86_64")]
+                        Variant::X86(isa) => {
+                            x86::mix::<$format>(isa, weights, stride, values.bytes, length, out)
+                        }
+                        // The portable loop becomes vector code by itself where vectors are in the baseline.
+                        _ => portable::mix::<$format>(weights, stride, values.bytes, length, out),
+                    }
+                };
+            }
+            match values.precision {
+                Precision::Half => dispatch!(F16),
+                Precision::Single => dispatch!(F32),
+            }
         }
     }
 }

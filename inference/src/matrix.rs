@@ -6,6 +6,7 @@ mod super_block;
 use crate::gguf::TensorType;
 pub use format::{
     BF16, F16, F32, FloatFormat, IQ4NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat, UNEVEN_LEVELS, f16_to_f32,
+    f32_to_f16,
 };
 pub use super_block::{IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
 
@@ -32,6 +33,12 @@ macro_rules! weight_types {
                     $(TensorType::$name => Some(Self::$name),)*
                     _ => None,
                 }
+            }
+
+            /// Whether weights are integers in blocks.
+            #[must_use]
+            pub const fn is_quantized(self) -> bool {
+                self.tensor_type().block() > 1
             }
 
             /// The format's type.

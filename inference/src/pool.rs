@@ -20,9 +20,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32};
 
 use crate::platform::{Platform, PlatformError};
 
-/// Looks at a word this often before sleeping, when nothing else is said. A look with its pause takes
-/// 10 to 40 ns, so that a worker stays awake between the layers of a token and sleeps soon after it.
-pub const DEFAULT_SPIN: u32 = 4_000;
+/// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
+/// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.
+pub const DEFAULT_SPIN: u32 = 200;
+
+/// Looks between two questions for the time.
+const LOOKS: u32 = 64;
 
 /// A job: called once on every worker, with its index.
 type Job<'a> = &'a (dyn Fn(usize) + Sync);
@@ -63,7 +66,7 @@ struct Start {
 
 impl Pool {
     /// Starts a worker on each of the cores `1..workers`; the caller, which runs on core 0, is the
-    /// first. `spin` is how often a word is looked at before sleeping, 0 for not at all.
+    /// first. `spin` is how many microseconds a word is looked at before sleeping, 0 for one look.
     ///
     /// # Errors
     /// When the platform refuses a thread; those already started end.
@@ -211,7 +214,7 @@ struct Join<'a> {
 impl Drop for Join<'_> {
     fn drop(&mut self) {
         let Shared { platform, spin, busy, caller_sleeps, .. } = self.shared;
-        if spin_until(*spin, || busy.load(SeqCst) == 0) {
+        if spin_until(*platform, *spin, || busy.load(SeqCst) == 0) {
             return;
         }
         caller_sleeps.store(true, SeqCst);
@@ -233,7 +236,7 @@ extern "C" fn work(argument: usize) {
     let Shared { platform, spin, epoch, sleepers, busy, caller_sleeps, job } = &*start.shared;
     let mut seen = 0;
     loop {
-        if !spin_until(*spin, || epoch.load(SeqCst) != seen) {
+        if !spin_until(*platform, *spin, || epoch.load(SeqCst) != seen) {
             sleepers.fetch_add(1, SeqCst);
             while epoch.load(SeqCst) == seen {
                 platform.wait(epoch, seen);
@@ -255,13 +258,19 @@ extern "C" fn work(argument: usize) {
     }
 }
 
-/// Looks at `done` up to `budget` times. Result: whether it came true.
-fn spin_until(budget: u32, done: impl Fn() -> bool) -> bool {
-    for _ in 0..budget {
-        if done() {
-            return true;
+/// Looks at `done` for up to `budget` microseconds. Result: whether it came true.
+fn spin_until(platform: &dyn Platform, budget: u32, done: impl Fn() -> bool) -> bool {
+    if budget == 0 || done() {
+        return done();
+    }
+    let start = platform.now_ns();
+    while platform.now_ns() - start < u64::from(budget) * 1_000 {
+        for _ in 0..LOOKS {
+            if done() {
+                return true;
+            }
+            spin_loop();
         }
-        spin_loop();
     }
     done()
 }

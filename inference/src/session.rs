@@ -90,7 +90,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When the cache does not fit the limits, or the memory does not suffice.
     pub fn new(model: &'m Model<'m>, kernels: Kernels, limits: Limits) -> Result<Self, SessionError> {
-        let cache = Cache::new(&model.config, limits)?;
+        let cache = Cache::new(model, limits)?;
         let chunk = Chunk::new(model, cache.context())?;
         let logits = filled(model.config.vocabulary, 0.0, "logits")?;
         Ok(Self { model, kernels, cache, position: 0, chunk, logits })

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::slice;
 
 use embodios_inference::activations::Activations;
-use embodios_inference::kernels::Kernels;
+use embodios_inference::cache::Precision;
+use embodios_inference::kernels::{Kernels, Vectors};
 use embodios_inference::matrix::{Matrix, WeightType};
 use embodios_inference::tiles::Tiles;
 use proptest::prelude::*;
@@ -165,17 +166,26 @@ proptest! {
     }
 
     #[test]
-    fn attention_has_the_same_bits(length in 1usize..140, positions in 1usize..20, seed: u64) {
-        let (query, keys) = (floats(seed, length), floats(!seed, length * positions));
-        let run = |kernels: Kernels| {
-            let (mut scores, mut out) = (vec![0.0; positions], vec![f32::NAN; length]);
-            kernels.score(&query, &keys, 0.125, &mut scores);
-            kernels.mix(&scores, &keys, &mut out);
-            (bits(&scores), bits(&out))
-        };
-        let portable = run(Kernels::PORTABLE);
-        for kernels in Kernels::available() {
-            prop_assert_eq!(&run(kernels), &portable, "{}", kernels);
+    fn attention_has_the_same_bits(length in 1usize..140, positions in 1usize..150, count in 1usize..7, seed: u64) {
+        let (queries, keys) = (floats(seed, length * count), floats(!seed, length * positions));
+        for precision in [Precision::Half, Precision::Single] {
+            let mut bytes = vec![0; keys.len() * precision.bytes()];
+            precision.encode(&keys, &mut bytes);
+            let vectors = Vectors { precision, bytes: &bytes };
+            let stride = positions + 3;
+            let run = |kernels: Kernels, queries: &[f32]| {
+                let (mut scores, mut out) = (vec![0.0; count * stride], vec![f32::NAN; queries.len()]);
+                let scores = &mut scores[..queries.len() / length * stride];
+                kernels.score(queries, length, &vectors, 0.125, scores, stride);
+                kernels.mix(scores, stride, &vectors, length, &mut out);
+                (bits(scores), bits(&out))
+            };
+            let portable = run(Kernels::PORTABLE, &queries);
+            let one_by_one = queries.chunks_exact(length).map(|query| run(Kernels::PORTABLE, query).1);
+            prop_assert_eq!(&one_by_one.flatten().collect::<Vec<_>>(), &portable.1);
+            for kernels in Kernels::available() {
+                prop_assert_eq!(&run(kernels, &queries), &portable, "{}", kernels);
+            }
         }
     }
 }

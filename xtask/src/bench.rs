@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
 
+pub mod engine;
 pub mod guest;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.

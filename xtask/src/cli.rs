@@ -1,6 +1,6 @@
 //! The command line: which commands and options there are. Owns no behaviour beyond parsing.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+    /// Run the engine on the host for a script: JSON lines in, JSON lines out
+    Engine(EngineOptions),
     /// Look for instructions in the x86_64 kernel that must not run in ring 0
     Scan,
     /// Lint everything on every target; warnings are errors
@@ -78,6 +80,81 @@ pub enum ModelCommand {
 pub enum BenchCommand {
     /// The same generation on the host and in a booted guest, by turns
     Guest(GuestBenchOptions),
+    /// Prompt and generation on the host, as a table and JSON
+    Engine(EngineBenchOptions),
+}
+
+/// Options of `cargo xtask bench engine`.
+#[derive(Args)]
+pub struct EngineBenchOptions {
+    /// Model: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Numbers of threads
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = threads, value_name = "LIST")]
+    pub threads: Vec<usize>,
+    /// Tokens of the prompt
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub prompt: u32,
+    /// Tokens to make
+    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Runs of each
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
+    /// Another engine to run by turns with this one
+    #[arg(long)]
+    pub compare: Option<Contender>,
+}
+
+/// Engines to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Contender {
+    /// Through the Python package llama-cpp-python
+    #[value(name = "llama.cpp")]
+    LlamaCpp,
+}
+
+/// Options of `cargo xtask engine`.
+#[derive(Args)]
+pub struct EngineOptions {
+    /// What to do with each line
+    pub task: EngineTask,
+    /// Model: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Number of threads
+    #[arg(long, default_value = "2", value_parser = threads, value_name = "N")]
+    pub threads: usize,
+}
+
+/// What the engine does with a JSON object on a line of standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineTask {
+    /// {text, parse_special, add_begin} to {ids, left_out}
+    Tokenize,
+    /// {ids} to {text}
+    Detokenize,
+    /// {text or ids, parse_special, positions: "last" or "all"} to {ids, logits}
+    Logits,
+    /// {text or ids, parse_special, tokens, temperature, top_k, top_p, seed, stop, ignore_end, logprobs} to
+    /// {ids, text, stop, prompt_ids, logprobs}
+    Generate,
+    /// {messages, answer, reply, tokens, ...} to {rendered, ids, reply}
+    Chat,
+}
+
+impl EngineTask {
+    /// The engine's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tokenize => "tokenize",
+            Self::Detokenize => "detokenize",
+            Self::Logits => "logits",
+            Self::Generate => "generate",
+            Self::Chat => "chat",
+        }
+    }
 }
 
 /// Options of `cargo xtask bench guest`.
@@ -180,6 +257,13 @@ pub struct TestOptions {
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
     pub timeout: Duration,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("expected a number of threads from 1 to 1024".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -12,6 +12,7 @@ mod build;
 mod checks;
 mod cli;
 mod command_line;
+mod engine;
 mod guest;
 mod image;
 mod machine;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.is::<process::Interrupted>() => {
-            eprintln!("xtask: {error}");
+            eprintln!("xtask: {}", process::Interrupted);
             ExitCode::from(process::Interrupted::CODE)
         }
         Err(error) => {
@@ -69,6 +70,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Guest(options) } => {
             bench::guest::run(&workspace, consent, &options)
         }
+        Command::Bench { command: BenchCommand::Engine(options) } => {
+            bench::engine::run(&workspace, consent, &options)
+        }
+        Command::Engine(options) => engine::run(&workspace, consent, &options),
         Command::Scan => {
             let found = checks::scan(&build::build(&workspace, arch::Arch::X86_64)?)?;
             Ok(if found == 0 { 0 } else { test::FAILED })

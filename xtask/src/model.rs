@@ -43,7 +43,7 @@ const CATALOGUE: &[Entry] = &[Entry {
 }];
 
 /// The model a guest gets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Model {
     /// The one inside the kernel.
     Embedded,
@@ -71,6 +71,18 @@ impl Model {
         let path = Path::new(text);
         ensure!(path.is_file(), "--model {text}: no such file, and no model of that name ({})", names());
         Ok(Self::File(path.to_owned()))
+    }
+
+    /// The file that a program on the host loads.
+    ///
+    /// # Errors
+    /// When there is no model.
+    pub fn on_host(self, workspace: &Workspace) -> Result<PathBuf> {
+        match self {
+            Self::Embedded => Ok(workspace.story_model()),
+            Self::File(path) => Ok(path),
+            Self::None => bail!("--model none: this command needs a model"),
+        }
     }
 
     /// The file that firmware loads, if any.

@@ -21,7 +21,7 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `spin=N` (looks at a word before a worker sleeps) and, last, `exec=COMMAND; COMMAND...`.
+    /// module), `spin=N` (microseconds before a worker sleeps) and, last, `exec=COMMAND; COMMAND...`.
     pub command_line: &'s str,
     /// Models to choose from.
     pub modules: &'s [Module],

@@ -11,7 +11,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// No pool yet; its workers will look `spin` times before they sleep.
+    /// No pool yet; its workers will look for `spin` microseconds before they sleep.
     pub const fn new(platform: &'static dyn Platform, spin: u32) -> Self {
         Self { platform, spin, pool: None }
     }

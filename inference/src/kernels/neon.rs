@@ -257,10 +257,19 @@ pub(super) fn float_rows<F: FloatVector>(
 }
 
 /// As [`portable::score`].
-pub(super) fn score(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
-        // SAFETY: NEON is in the baseline.
-        *score = unsafe { float_product::<F32>(bytemuck::cast_slice(key), query) } * scale;
+pub(super) fn score<F: FloatVector>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
+            // SAFETY: NEON is in the baseline.
+            *score = unsafe { float_product::<F>(key, query) } * scale;
+        }
     }
 }
 
@@ -290,15 +299,23 @@ unsafe fn float_product<F: FloatVector>(weights: &[u8], values: &[f32]) -> f32 {
 /// A float format as vectors.
 pub(super) trait FloatVector: FloatFormat {
     /// Four weights.
-    #[inline]
-    fn load(weights: &[u8]) -> float32x4_t {
-        let four = core::array::from_fn::<f32, 4, _>(|i| Self::value(&weights[i * Self::BYTES..]));
-        // SAFETY: NEON is in the baseline; four floats.
-        unsafe { vld1q_f32(four.as_ptr()) }
-    }
+    fn load(weights: &[u8]) -> float32x4_t;
 }
 
-impl FloatVector for F16 {}
+impl FloatVector for F16 {
+    #[inline]
+    fn load(weights: &[u8]) -> float32x4_t {
+        let weights = &weights[..8];
+        let floats;
+        // SAFETY: NEON is in the baseline; 8 bytes. The intrinsic of this instruction is not stable.
+        unsafe {
+            let halves = vld1_u8(weights.as_ptr());
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        floats
+    }
+}
 
 impl FloatVector for F32 {
     #[inline]

@@ -75,25 +75,42 @@ pub(super) fn float_rows<F: FloatFormat>(
     }
 }
 
-/// `scores[t] = (query * keys[t]) * scale`.
-pub(super) fn score(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
-        let mut lanes = [0.0; LANES];
-        for (query, key) in query.chunks(LANES).zip(key.chunks(LANES)) {
-            for (lane, (query, key)) in query.iter().zip(key).enumerate() {
-                lanes[lane] += query * key;
+/// See [`super::Kernels::score`].
+pub(super) fn score<F: FloatFormat>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
+            let mut lanes = [0.0; LANES];
+            for (query, key) in query.chunks(LANES).zip(key.chunks(LANES * F::BYTES)) {
+                for (lane, (query, key)) in query.iter().zip(key.chunks_exact(F::BYTES)).enumerate() {
+                    lanes[lane] += query * F::value(key);
+                }
             }
+            *score = reduce(lanes) * scale;
         }
-        *score = reduce(lanes) * scale;
     }
 }
 
-/// `out = sum over t of weights[t] * values[t]`.
-pub(super) fn mix(weights: &[f32], values: &[f32], out: &mut [f32]) {
-    out.fill(0.0);
-    for (weight, values) in weights.iter().zip(values.chunks_exact(out.len())) {
-        for (result, value) in out.iter_mut().zip(values) {
-            *result += weight * value;
+/// See [`super::Kernels::mix`].
+pub(super) fn mix<F: FloatFormat>(
+    weights: &[f32],
+    stride: usize,
+    values: &[u8],
+    length: usize,
+    out: &mut [f32],
+) {
+    for (weights, out) in weights.chunks(stride).zip(out.chunks_exact_mut(length)) {
+        out.fill(0.0);
+        for (weight, values) in weights.iter().zip(values.chunks_exact(length * F::BYTES)) {
+            for (result, value) in out.iter_mut().zip(values.chunks_exact(F::BYTES)) {
+                *result += weight * F::value(value);
+            }
         }
     }
 }

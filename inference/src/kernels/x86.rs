@@ -1,4 +1,5 @@
-//! The arithmetic with 256-bit vectors: AVX2, and AVX2 with one of the two forms of the VNNI dot product.
+//! The arithmetic with 256-bit vectors (AVX2, and AVX2 with one of the two forms of the VNNI dot product); many
+//! inputs at once take 512 bits where they are there, see `tile`.
 //!
 //! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
 //! the activations are loaded once for both.
@@ -6,6 +7,7 @@
 mod detect;
 mod float;
 mod formats;
+mod super_block;
 mod tile;
 
 use core::arch::x86_64::*;
@@ -240,26 +242,17 @@ unsafe fn half_terms<D: DotProduct, Q: QuantVector>(
 ) -> __m256 {
     // SAFETY: see above; `HalfSums` has eight sums and eight scaled sums.
     unsafe {
-        let block = core::slice::from_raw_parts(block, Q::BYTES);
         let mut sums = sums;
         let zero = Q::zero::<D>();
         if zero != 0 {
             sums = without_zero(sums, _mm256_loadu_si256(input.sums.as_ptr().cast()), zero);
         }
-        let (mut scales, mut minima) = ([[0.0; GROUP]; 2], [[0.0; GROUP]; 2]);
-        for part in 0..GROUP {
-            let [low, high] = Q::scales(block, first + part);
-            (scales[0][part], scales[1][part]) = (low, high);
-            let [low, high] = Q::minima(block, first + part);
-            (minima[0][part], minima[1][part]) = (low, high);
-        }
-        let scales = _mm256_mul_ps(_mm256_loadu_ps(scales.as_ptr().cast()), input_scales);
-        let terms = _mm256_mul_ps(scales, _mm256_cvtepi32_ps(sums));
+        let (scales, minima) = Q::group_factors(block, first);
+        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        let scaled = _mm256_loadu_ps(input.scaled.as_ptr().cast());
-        _mm256_add_ps(terms, _mm256_mul_ps(_mm256_loadu_ps(minima.as_ptr().cast()), scaled))
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(input.scaled.as_ptr().cast())))
     }
 }
 
@@ -276,20 +269,17 @@ unsafe fn broadcast(pointer: *const f32) -> __m256 {
 /// Scales and minima of `N` parts of both rows, from part `first` of their first block. Safety: AVX2 and F16C;
 /// both rows have `N` parts.
 #[inline(always)]
-unsafe fn scales<Q: QuantFormat, const N: usize>(rows: [*const u8; PAIR], first: usize) -> (__m256, __m256) {
+unsafe fn scales<Q: QuantVector, const N: usize>(rows: [*const u8; PAIR], first: usize) -> (__m256, __m256) {
     // SAFETY: see above; every block of one part begins with its scale, of 2 bytes, and its minimum where
     // there is one.
     unsafe {
         if Q::PARTS > 1 {
-            let (mut scales, mut minima) = ([[0.0; GROUP]; PAIR], [[0.0; GROUP]; PAIR]);
-            for (index, row) in rows.into_iter().enumerate() {
-                let block = core::slice::from_raw_parts(row, Q::BYTES);
-                for part in 0..N {
-                    scales[index][part] = Q::scales(block, first + part)[0];
-                    minima[index][part] = Q::minima(block, first + part)[0];
-                }
-            }
-            (_mm256_loadu_ps(scales.as_ptr().cast()), _mm256_loadu_ps(minima.as_ptr().cast()))
+            let (first_scales, first_minima) = Q::group_factors(rows[0], first);
+            let (second_scales, second_minima) = Q::group_factors(rows[1], first);
+            (
+                _mm256_permute2f128_ps(first_scales, second_scales, 0x20),
+                _mm256_permute2f128_ps(first_minima, second_minima, 0x20),
+            )
         } else if Q::HAS_MINIMUM {
             let [first, second] = rows.map(|row| {
                 let mut heads = [0u32; GROUP];

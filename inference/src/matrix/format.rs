@@ -54,6 +54,26 @@ pub fn f16_to_f32(half: u16) -> f32 {
     f32::from_bits(sign | if half & 0x7c00 == 0x7c00 { not_finite } else { finite })
 }
 
+/// binary32 to binary16, to nearest, ties to even, and without branches.
+#[inline(always)]
+#[must_use]
+pub fn f32_to_f16(value: f32) -> u16 {
+    /// The smallest normal number of binary16, and what is too large for it.
+    const NORMAL: u32 = (127 - 14) << 23;
+    const TOO_LARGE: u32 = (127 + 16) << 23;
+    /// Its unit in the last place is the smallest subnormal number of binary16.
+    const SUBNORMAL: f32 = 0.5;
+    let sign = value.to_bits() & 0x8000_0000;
+    let magnitude = value.to_bits() ^ sign;
+    let odd = (magnitude >> 13) & 1;
+    let normal = magnitude.wrapping_sub(112 << 23).wrapping_add(0xfff + odd) >> 13;
+    let subnormal = (f32::from_bits(magnitude) + SUBNORMAL).to_bits().wrapping_sub(SUBNORMAL.to_bits());
+    let not_finite = if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 };
+    let half = if magnitude < NORMAL { subnormal } else { normal };
+    let half = if magnitude >= TOO_LARGE { not_finite } else { half };
+    (half | (sign >> 16)) as u16
+}
+
 /// A format of quantised blocks. A block of the file is one or more runs of [`BLOCK`] weights, here called
 /// parts; a part has one scale and one minimum, or one for each half of it.
 pub trait QuantFormat {
@@ -191,7 +211,23 @@ fn with_fifth_bits(mut levels: [i8; BLOCK], bits: &[u8]) -> [i8; BLOCK] {
 
 #[cfg(test)]
 mod tests {
-    use super::f16_to_f32;
+    use super::{f16_to_f32, f32_to_f16};
+
+    #[test]
+    fn halves_are_the_nearest() {
+        // Every half, and what lies around the middle to the next one.
+        for bits in (0..=u16::MAX).filter(|bits| bits & 0x7c00 != 0x7c00) {
+            let value = f16_to_f32(bits);
+            let middle = f16_to_f32(bits & 0x8000) + (value + f16_to_f32(bits + 1)) / 2.0;
+            for value in [value, middle, middle.next_up(), middle.next_down()] {
+                assert_eq!(f32_to_f16(value), half::f16::from_f32(value).to_bits(), "{value:e}");
+            }
+        }
+        for value in [65_519.996, 65_520.0, 1e9, f32::INFINITY, f32::NEG_INFINITY, 1e-30, -1e-40] {
+            assert_eq!(f32_to_f16(value), half::f16::from_f32(value).to_bits(), "{value:e}");
+        }
+        assert!(f16_to_f32(f32_to_f16(f32::NAN)).is_nan());
+    }
 
     #[test]
     fn every_half_is_exact() {

@@ -25,18 +25,18 @@ impl QuantFormat for Q2K {
     const HAS_MINIMUM: bool = true;
     const HALVES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         bits(&block[16..], part / 4, part % 4 * 2, 3)
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         let d = F16::value(&block[80..]);
         [0, 1].map(|half| d * f32::from(block[2 * part + half] & 15))
     }
 
-    #[inline]
+    #[inline(always)]
     fn minima(block: &[u8], part: usize) -> [f32; 2] {
         let m = F16::value(&block[82..]);
         [0, 1].map(|half| -(m * f32::from(block[2 * part + half] >> 4)))
@@ -49,12 +49,12 @@ impl QuantFormat for Q3K {
     const ZERO: i32 = 4;
     const HALVES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         join(bits(&block[32..], part / 4, part % 4 * 2, 3), bits(block, 0, part, 1), 2)
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         let (d, packed) = (F16::value(&block[108..]), &block[96..108]);
         [0, 1].map(|half| {
@@ -71,17 +71,17 @@ impl QuantFormat for Q4K {
     const PARTS: usize = 8;
     const HAS_MINIMUM: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         bits(&block[16..], part / 2, part % 2 * 4, 15)
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         [F16::value(block) * f32::from(six_bits(block, part).0); 2]
     }
 
-    #[inline]
+    #[inline(always)]
     fn minima(block: &[u8], part: usize) -> [f32; 2] {
         [-(F16::value(&block[2..]) * f32::from(six_bits(block, part).1)); 2]
     }
@@ -92,17 +92,17 @@ impl QuantFormat for Q5K {
     const PARTS: usize = 8;
     const HAS_MINIMUM: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         join(bits(&block[48..], part / 2, part % 2 * 4, 15), bits(&block[16..], 0, part, 1), 4)
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         Q4K::scales(block, part)
     }
 
-    #[inline]
+    #[inline(always)]
     fn minima(block: &[u8], part: usize) -> [f32; 2] {
         Q4K::minima(block, part)
     }
@@ -114,13 +114,13 @@ impl QuantFormat for Q6K {
     const ZERO: i32 = 32;
     const HALVES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         let low = bits(block, part / 4 * 2 + part % 2, part % 4 / 2 * 4, 15);
         join(low, bits(&block[128..], part / 4, part % 4 * 2, 3), 4)
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         let d = F16::value(&block[208..]);
         [0, 1].map(|half| d * f32::from(block[192 + 2 * part + half] as i8))
@@ -132,12 +132,12 @@ impl QuantFormat for IQ4XS {
     const PARTS: usize = 8;
     const SIGNED: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn levels(block: &[u8], part: usize) -> [i8; BLOCK] {
         uneven(nibbles(&block[8 + 16 * part..][..16]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &[u8], part: usize) -> [f32; 2] {
         let low = (block[4 + part / 2] >> (part % 2 * 4)) & 15;
         let high = (block[2 + part / 4] >> (part % 4 * 2)) & 3;
@@ -146,7 +146,7 @@ impl QuantFormat for IQ4XS {
 }
 
 /// The bits `mask << shift` of the 32 bytes of run `run`.
-#[inline]
+#[inline(always)]
 fn bits(bytes: &[u8], run: usize, shift: usize, mask: u8) -> [i8; BLOCK] {
     let mut levels = [0; BLOCK];
     for (level, byte) in levels.iter_mut().zip(&bytes[run * BLOCK..][..BLOCK]) {
@@ -156,7 +156,7 @@ fn bits(bytes: &[u8], run: usize, shift: usize, mask: u8) -> [i8; BLOCK] {
 }
 
 /// `low | high << shift`, level by level.
-#[inline]
+#[inline(always)]
 fn join(mut low: [i8; BLOCK], high: [i8; BLOCK], shift: u32) -> [i8; BLOCK] {
     for (low, high) in low.iter_mut().zip(high) {
         *low |= high << shift;
@@ -167,7 +167,7 @@ fn join(mut low: [i8; BLOCK], high: [i8; BLOCK], shift: u32) -> [i8; BLOCK] {
 /// The integers that multiply scale and minimum of a part of [`Q4K`] or [`Q5K`]: bytes 0..4 and 4..8 hold
 /// those of parts 0..4 in their low six bits; bytes 8..12 hold the low four bits of the other parts', whose
 /// high two bits are at the top of the first eight bytes.
-#[inline]
+#[inline(always)]
 fn six_bits(block: &[u8], part: usize) -> (u8, u8) {
     let packed = &block[4..16];
     let (scale, minimum) = (packed[part % 4], packed[4 + part % 4]);

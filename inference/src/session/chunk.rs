@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::SessionError;
 use crate::activations::Activations;
 use crate::cache::Cache;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, SHARING, Vectors};
 use crate::matrix::Matrix;
 use crate::memory::{OutOfMemory, filled};
 use crate::model::{Config, Layer, Model};
@@ -41,7 +41,10 @@ pub(super) struct Chunk {
     queries: Vec<f32>,
     /// What each head found, in the same order.
     attended: Vec<f32>,
-    /// Scores of each head: `heads * context`.
+    /// Rotated keys, and values, in the same order.
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// Scores of some queries for each head: `heads * SHARING * context`.
     scores: Vec<f32>,
     gate: Tiles,
     up: Tiles,
@@ -78,7 +81,9 @@ impl Chunk {
             value: Tiles::new(keys, capacity)?,
             queries: filled(capacity * queries, 0.0, what)?,
             attended: filled(capacity * queries, 0.0, what)?,
-            scores: filled(config.heads * context, 0.0, "attention scores")?,
+            keys: filled(capacity * keys, 0.0, what)?,
+            values: filled(capacity * keys, 0.0, what)?,
+            scores: filled(config.heads * SHARING * context, 0.0, "attention scores")?,
             gate: Tiles::new(config.feed_forward, capacity)?,
             up: Tiles::new(config.feed_forward, capacity)?,
             delta: Tiles::new(config.embedding, capacity)?,
@@ -125,7 +130,7 @@ impl Chunk {
             let matrix = [&layer.query, &layer.key, &layer.value][part];
             kernels.multiply(matrix, first / inputs.len(), inputs, out);
         });
-        self.store(pool, cache, index, layer);
+        self.store(kernels, pool, cache, index, layer);
         self.attend(kernels, pool, cache, index, layer);
 
         let Self { config, tokens, inputs, attended, .. } = self;
@@ -145,77 +150,110 @@ impl Chunk {
     }
 
     /// Finishes queries, keys and values (bias, norm, rotation), and stores the latter two in the cache.
-    fn store(&mut self, pool: &mut Pool, cache: &mut Cache, index: usize, layer: &Layer<'_>) {
-        let Self { config, tokens, position, ropes, query, key, value, queries, .. } = self;
-        let (length, tokens, position) = (config.head_length, *tokens, *position);
-        let rope = &ropes[layer.rotation];
-        // Takes head `head` of those that begin at `start` of the bias.
-        let bias = |start: usize, head: usize, out: &mut [f32]| {
-            if let Some(bias) = &layer.qkv_bias {
-                add(out, &bias[start + head * length..][..length]);
-            }
-        };
-        let norm = |out: &mut [f32], norm: Option<&Vec<f32>>| {
-            if let Some(norm) = norm {
-                rms_norm_each(out, norm, config.epsilon);
-            }
-        };
-        let norms = layer.head_norms.as_ref();
-        let (key_bias, value_bias) = (config.heads * length, (config.heads + config.kv_heads) * length);
-        // All heads of one token take less time than a dispatch.
-        let heads_at_once = |heads| if tokens == 1 { heads } else { 1 };
-        let unit = heads_at_once(config.heads) * tokens * length;
-        pool.split(&mut queries[..config.heads * tokens * length], unit, |first, run| {
+    fn store(
+        &mut self,
+        kernels: Kernels,
+        pool: &mut Pool,
+        cache: &mut Cache,
+        index: usize,
+        layer: &Layer<'_>,
+    ) {
+        let Self { config, tokens, position, ropes, query, key, value, queries, keys, values, .. } = self;
+        let (length, tokens) = (config.head_length, *tokens);
+        let (of_query, of_key) = (config.heads * length, config.kv_heads * length);
+        let (rope, norms) = (&ropes[layer.rotation], layer.head_norms.as_ref());
+        // For queries, keys and values: where they come from, where their bias begins, and their norm.
+        let sources = [
+            (&*query, 0, norms.map(|norms| &norms.0)),
+            (&*key, of_query, norms.map(|norms| &norms.1)),
+            (&*value, of_query + of_key, None),
+        ];
+        let slices =
+            [&mut queries[..tokens * of_query], &mut keys[..tokens * of_key], &mut values[..tokens * of_key]];
+        let finish = |part: usize, first: usize, run: &mut [f32]| {
+            let (source, bias_start, norm) = sources[part];
             for (offset, out) in run.chunks_exact_mut(length).enumerate() {
-                let (head, token) = (first / (tokens * length) + offset / tokens, offset % tokens);
-                query.copy_rows(token, head * length, out);
-                bias(0, head, out);
-                norm(out, norms.map(|norms| &norms.0));
-                rope.rotate(token, out);
-            }
-        });
-        let (unit, keys, values) = cache.layer_mut(index);
-        let at_once = heads_at_once(config.kv_heads) * unit;
-        pool.split_both((keys, at_once), (values, at_once), |first, keys, values| {
-            for (head, (keys, values)) in
-                (first..).zip(keys.chunks_exact_mut(unit).zip(values.chunks_exact_mut(unit)))
-            {
-                let new = position * length..(position + tokens) * length;
-                let pairs =
-                    keys[new.clone()].chunks_exact_mut(length).zip(values[new].chunks_exact_mut(length));
-                for (token, (out_key, out_value)) in pairs.enumerate() {
-                    key.copy_rows(token, head * length, out_key);
-                    bias(key_bias, head, out_key);
-                    norm(out_key, norms.map(|norms| &norms.1));
-                    rope.rotate(token, out_key);
-                    value.copy_rows(token, head * length, out_value);
-                    bias(value_bias, head, out_value);
+                let (head, token) = ((first / length + offset) / tokens, offset % tokens);
+                source.copy_rows(token, head * length, out);
+                if let Some(bias) = &layer.qkv_bias {
+                    add(out, &bias[bias_start + head * length..][..length]);
+                }
+                if let Some(norm) = norm {
+                    rms_norm_each(out, norm, config.epsilon);
+                }
+                if part < 2 {
+                    rope.rotate(token, out);
                 }
             }
-        });
+        };
+        let (precision, position) = (cache.precision(), *position);
+        let (unit, cached_keys, cached_values) = cache.layer_mut(index);
+        let vector = length * precision.bytes();
+        let new = position * vector..(position + tokens) * vector;
+        // All heads of one token take less time than a dispatch.
+        if tokens == 1 {
+            kernels.widest(|| slices.into_iter().enumerate().for_each(|(part, run)| finish(part, 0, run)));
+        } else {
+            pool.split_each(slices, tokens * length, |part, first, run| {
+                kernels.widest(|| finish(part, first, run));
+            });
+        }
+        let at_once = if tokens == 1 { config.kv_heads * unit } else { unit };
+        pool.split_both(
+            (cached_keys, at_once),
+            (cached_values, at_once),
+            |first, cached_keys, cached_values| {
+                for (cached, vectors) in [(cached_keys, &*keys), (cached_values, &*values)] {
+                    let vectors = vectors[first * tokens * length..].chunks_exact(tokens * length);
+                    for (cached, vectors) in cached.chunks_exact_mut(unit).zip(vectors) {
+                        kernels.widest(|| precision.encode(vectors, &mut cached[new.clone()]));
+                    }
+                }
+            },
+        );
     }
 
-    /// What each head finds at the positions up to each token's.
+    /// What each head finds at the positions up to each token's. Queries that share keys are taken a few at a time:
+    /// scores past what one of them sees become weights of 0.
     fn attend(&mut self, kernels: Kernels, pool: &mut Pool, cache: &Cache, index: usize, layer: &Layer<'_>) {
         let Self { config, tokens, position, queries, attended, scores, .. } = self;
-        let (length, tokens, position, context) = (config.head_length, *tokens, *position, cache.context());
+        let (length, tokens, position, stride) = (config.head_length, *tokens, *position, cache.context());
         let group = config.heads / config.kv_heads;
         let scale = (config.architecture.score_scale)(config);
-        let out = &mut attended[..config.heads * tokens * length];
-        pool.split_both((scores, context), (out, tokens * length), |first, scores, out| {
-            let heads = scores.chunks_exact_mut(context).zip(out.chunks_exact_mut(tokens * length));
-            for (head, (scores, out)) in (first..).zip(heads) {
-                let queries = queries[head * tokens * length..].chunks_exact(length);
-                for (token, (query, out)) in queries.zip(out.chunks_exact_mut(length)).enumerate() {
-                    let positions = position + token + 1;
-                    let first_seen = positions.saturating_sub(layer.window.unwrap_or(positions));
-                    let scores = &mut scores[first_seen..positions];
-                    let keys = &cache.keys(index, head / group, positions)[first_seen * length..];
-                    kernels.score(query, keys, scale, scores);
-                    kernels.widest(|| softmax(scores));
-                    let values = &cache.values(index, head / group, positions)[first_seen * length..];
-                    kernels.mix(scores, values, out);
+        let (head, precision) = (tokens * length, cache.precision());
+        let seen = |token: usize| {
+            let end = position + token + 1;
+            end.saturating_sub(layer.window.unwrap_or(end))..end
+        };
+        let out = &mut attended[..config.heads * head];
+        pool.split_both((scores, SHARING * stride), (out, head), |first, scores, mut out| {
+            let mut vector = first * tokens;
+            while !out.is_empty() {
+                let kv_head = vector / tokens / group;
+                let sharing = ((kv_head + 1) * group * tokens - vector).min(SHARING).min(out.len() / length);
+                let (results, rest) = out.split_at_mut(sharing * length);
+                let seen_by = |index: usize| seen((vector + index) % tokens);
+                let start = (0..sharing).map(|index| seen_by(index).start).min().unwrap_or(0);
+                let end = (0..sharing).map(|index| seen_by(index).end).max().unwrap_or(0);
+                let keys = Vectors { precision, bytes: cache.keys(index, kv_head, start..end) };
+                let values = Vectors { precision, bytes: cache.values(index, kv_head, start..end) };
+                kernels.score(
+                    &queries[vector * length..][..sharing * length],
+                    length,
+                    &keys,
+                    scale,
+                    scores,
+                    stride,
+                );
+                for (index, scores) in scores.chunks_exact_mut(stride).take(sharing).enumerate() {
+                    let seen = seen_by(index).start - start..seen_by(index).end - start;
+                    scores[..seen.start].fill(0.0);
+                    scores[seen.end..end - start].fill(0.0);
+                    kernels.widest(|| softmax(&mut scores[seen]));
                 }
+                kernels.mix(scores, stride, &values, length, results);
+                vector += sharing;
+                out = rest;
             }
         });
     }

@@ -50,7 +50,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
     let arch = kind.arch();
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
-    ensure!(model != Model::None, "--model none: there is nothing to measure without a model");
+    let host_model = model.clone().on_host(workspace)?;
     if let Some(file) = model.file() {
         options.memory.check_module(arch, file)?;
     }
@@ -63,7 +63,16 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
     let tokens = options.generate;
     let hash = format!("hash -n {tokens} {PROMPT}");
     let script = format!("{hash}; stats; {hash}; stats; generate -n {tokens} {PROMPT}");
-    let bench = Bench { workspace, built: &built, machine: &machine, accel, model: &model, script, options };
+    let bench = Bench {
+        workspace,
+        built: &built,
+        machine: &machine,
+        accel,
+        model: &model,
+        host_model: &host_model,
+        script,
+        options,
+    };
     let (mut on_host, mut in_guest) = (Vec::new(), Vec::new());
     for repetition in 1..=options.repetitions {
         let host = bench.on_host(&program).context("on the host")?;
@@ -92,15 +101,15 @@ struct Bench<'b> {
     machine: &'b Setup,
     accel: Accelerator,
     model: &'b Model,
+    host_model: &'b Path,
     script: String,
     options: &'b GuestBenchOptions,
 }
 
 impl Bench<'_> {
     fn on_host(&self, program: &Path) -> Result<Run> {
-        let story = self.workspace.story_model();
         let mut command = Command::new(program);
-        command.arg(self.options.smp.cores().to_string()).arg(self.model.file().unwrap_or(&story));
+        command.arg(self.options.smp.cores().to_string()).arg(self.host_model);
         command.arg(format!("exec={}", self.script));
         let mut output = Vec::new();
         let end = process::stream(&mut command, Some(self.options.timeout), &mut |bytes| {

@@ -30,7 +30,7 @@ impl Isa {
     /// What there is, best first.
     pub(in crate::kernels) fn available() -> impl Iterator<Item = Self> {
         let [avx2, avx_vnni, avx512_vnni] = detect();
-        [(avx_vnni, Self::AvxVnni), (avx512_vnni, Self::Avx512Vnni), (avx2, Self::Avx2)]
+        [(avx512_vnni, Self::Avx512Vnni), (avx_vnni, Self::AvxVnni), (avx2, Self::Avx2)]
             .into_iter()
             .filter_map(|(there, isa)| there.then_some(isa))
     }
@@ -39,7 +39,7 @@ impl Isa {
         match self {
             Self::Avx2 => "AVX2",
             Self::AvxVnni => "AVX-VNNI",
-            Self::Avx512Vnni => "AVX-512 VNNI (256-bit)",
+            Self::Avx512Vnni => "AVX-512 VNNI",
         }
     }
 }

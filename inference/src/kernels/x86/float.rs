@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::formats::FloatVector;
 use super::{Isa, PAIR, check_rows};
 use crate::activations::Activations;
-use crate::kernels::{each_tile, portable};
+use crate::kernels::{SHARING, each_tile, portable};
 
 /// As [`portable::float_rows`].
 pub(in crate::kernels) fn float_rows<F: FloatVector>(
@@ -23,18 +23,45 @@ pub(in crate::kernels) fn float_rows<F: FloatVector>(
     });
 }
 
-/// As [`portable::score`].
-pub(in crate::kernels) fn score(_: Isa, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    assert!(keys.len() == query.len() * scores.len(), "length of the keys");
-    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
-    unsafe { score_avx2(query, keys, scale, scores) }
+/// As [`portable::score`], for up to [`SHARING`] queries `length` long.
+pub(in crate::kernels) fn score<F: FloatVector>(
+    _: Isa,
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    // SAFETY: every `Isa` includes AVX2 and F16C; each call has as many queries as it names.
+    unsafe {
+        match queries.len() / length {
+            1 => score_avx2::<F, 1>(queries, length, keys, scale, scores, stride),
+            2 => score_avx2::<F, 2>(queries, length, keys, scale, scores, stride),
+            3 => score_avx2::<F, 3>(queries, length, keys, scale, scores, stride),
+            _ => score_avx2::<F, SHARING>(queries, length, keys, scale, scores, stride),
+        }
+    }
 }
 
-/// As [`portable::mix`].
-pub(in crate::kernels) fn mix(_: Isa, weights: &[f32], values: &[f32], out: &mut [f32]) {
-    assert!(values.len() == weights.len() * out.len(), "length of the values");
-    // SAFETY: every `Isa` includes AVX2; lengths were checked above.
-    unsafe { mix_avx2(weights, values, out) }
+/// As [`portable::mix`], for up to [`SHARING`] results `length` long.
+pub(in crate::kernels) fn mix<F: FloatVector>(
+    _: Isa,
+    weights: &[f32],
+    stride: usize,
+    values: &[u8],
+    length: usize,
+    out: &mut [f32],
+) {
+    // SAFETY: every `Isa` includes AVX2 and F16C; each call has as many results as it names.
+    unsafe {
+        match out.len() / length {
+            1 => mix_avx2::<F, 1>(weights, stride, values, length, out),
+            2 => mix_avx2::<F, 2>(weights, stride, values, length, out),
+            3 => mix_avx2::<F, 3>(weights, stride, values, length, out),
+            _ => mix_avx2::<F, SHARING>(weights, stride, values, length, out),
+        }
+    }
 }
 
 #[target_feature(enable = "avx2,f16c")]
@@ -66,54 +93,102 @@ unsafe fn float_rows_avx2<F: FloatVector>(rows: &[u8], row_bytes: usize, values:
     }
 }
 
-#[target_feature(enable = "avx2")]
-unsafe fn score_avx2(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    let (whole, rest) = query.as_chunks::<8>();
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
-        let mut lanes = _mm256_setzero_ps();
-        for (query, key) in whole.iter().zip(key.as_chunks::<8>().0) {
-            // SAFETY: both are arrays of 8 floats.
-            let (q, k) = unsafe { (_mm256_loadu_ps(query.as_ptr()), _mm256_loadu_ps(key.as_ptr())) };
-            lanes = _mm256_add_ps(lanes, _mm256_mul_ps(q, k));
+/// Safety: AVX2 and F16C.
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn score_avx2<F: FloatVector, const N: usize>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    assert!(queries.len() == N * length, "queries");
+    let whole = length / 8 * 8;
+    for (position, key) in keys.chunks_exact(length * F::BYTES).enumerate() {
+        let mut lanes = [_mm256_setzero_ps(); N];
+        for start in (0..whole).step_by(8) {
+            // SAFETY: a key and each query have `length` numbers, of which 8 are read from `start`.
+            unsafe {
+                let key = F::load(key.as_ptr().add(start * F::BYTES));
+                for (query, lanes) in lanes.iter_mut().enumerate() {
+                    let query = _mm256_loadu_ps(queries.as_ptr().add(query * length + start));
+                    *lanes = _mm256_add_ps(*lanes, _mm256_mul_ps(query, key));
+                }
+            }
         }
-        if rest.is_empty() {
-            *score = reduce(lanes) * scale;
-            continue;
+        for (query, lanes) in lanes.iter().enumerate() {
+            let product = if whole == length {
+                reduce(*lanes)
+            } else {
+                let mut lanes = to_array(*lanes);
+                let rest = key[whole * F::BYTES..].chunks_exact(F::BYTES);
+                for (lane, (query, key)) in queries[query * length + whole..].iter().zip(rest).enumerate() {
+                    lanes[lane] += query * F::value(key);
+                }
+                portable::reduce(lanes)
+            };
+            scores[query * stride + position] = product * scale;
         }
-        let mut lanes = to_array(lanes);
-        for (lane, (query, key)) in rest.iter().zip(&key[whole.len() * 8..]).enumerate() {
-            lanes[lane] += query * key;
-        }
-        *score = portable::reduce(lanes) * scale;
     }
 }
 
-#[target_feature(enable = "avx2")]
-unsafe fn mix_avx2(weights: &[f32], values: &[f32], out: &mut [f32]) {
-    /// Elements kept in registers over all positions.
-    const TILE: usize = 64;
-    let length = out.len();
-    let (tiles, rest) = out.as_chunks_mut::<TILE>();
-    let tiled = tiles.len() * TILE;
-    for (index, tile) in tiles.iter_mut().enumerate() {
-        let mut sums = [_mm256_setzero_ps(); TILE / 8];
-        for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
-            let weight = _mm256_set1_ps(*weight);
-            let values = &values[index * TILE..][..TILE];
-            for (sum, values) in sums.iter_mut().zip(values.as_chunks::<8>().0) {
-                // SAFETY: an array of 8 floats.
-                let values = unsafe { _mm256_loadu_ps(values.as_ptr()) };
-                *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, values));
+/// Safety: AVX2 and F16C.
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn mix_avx2<F: FloatVector, const N: usize>(
+    weights: &[f32],
+    stride: usize,
+    values: &[u8],
+    length: usize,
+    out: &mut [f32],
+) {
+    /// Elements of each result kept in registers over a block of positions.
+    const TILE: usize = 16;
+    /// Positions whose values stay in the nearest cache until every tile has passed over them.
+    const POSITIONS: usize = 64;
+    assert!(out.len() == N * length, "results");
+    out.fill(0.0);
+    let tiled = length / TILE * TILE;
+    for (block, values) in values.chunks(POSITIONS * length * F::BYTES).enumerate() {
+        let positions = values.len() / (length * F::BYTES);
+        let mut rows = [&[0.0][..]; N];
+        for (result, row) in rows.iter_mut().enumerate() {
+            *row = &weights[result * stride + block * POSITIONS..][..positions];
+        }
+        for start in (0..tiled).step_by(TILE) {
+            let mut sums = [[_mm256_setzero_ps(); TILE / 8]; N];
+            // SAFETY: results and values have `length` numbers each, of which 16 are used from `start`;
+            // every row has `positions` weights.
+            unsafe {
+                for (result, sums) in sums.iter_mut().enumerate() {
+                    for (eight, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm256_loadu_ps(out.as_ptr().add(result * length + start + eight * 8));
+                    }
+                }
+                for position in 0..positions {
+                    let value = values.as_ptr().add((position * length + start) * F::BYTES);
+                    let value = [F::load(value), F::load(value.add(8 * F::BYTES))];
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        let weight = _mm256_set1_ps(*row.get_unchecked(position));
+                        for (sum, value) in sums.iter_mut().zip(value) {
+                            *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, value));
+                        }
+                    }
+                }
+                for (result, sums) in sums.iter().enumerate() {
+                    for (eight, sum) in sums.iter().enumerate() {
+                        _mm256_storeu_ps(out.as_mut_ptr().add(result * length + start + eight * 8), *sum);
+                    }
+                }
             }
         }
-        for (out, sum) in tile.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-            *out = to_array(sum);
-        }
-    }
-    rest.fill(0.0);
-    for (weight, values) in weights.iter().zip(values.chunks_exact(length)) {
-        for (result, value) in rest.iter_mut().zip(&values[tiled..]) {
-            *result += weight * value;
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(length)) {
+            for (weight, value) in row.iter().zip(values.chunks_exact(length * F::BYTES)) {
+                let rest = value[tiled * F::BYTES..].chunks_exact(F::BYTES);
+                for (result, value) in out[tiled..].iter_mut().zip(rest) {
+                    *result += weight * F::value(value);
+                }
+            }
         }
     }
 }

@@ -125,13 +125,16 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
     }
 
     /// The levels of a part of the block.
+    unsafe fn load(block: *const u8, part: usize) -> __m256i;
+
+    /// Scales and minima of the four parts from `first`, which is 0 or 4: those of the first halves, then those of
+    /// the second where halves have their own. A block of one part has the same four times.
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
-        // SAFETY: the caller has AVX and the block's bytes. What the portable code does to whole runs of
-        // bytes becomes vector instructions here.
+    unsafe fn group_factors(block: *const u8, _first: usize) -> (__m256, __m256) {
+        // SAFETY: the caller has AVX and the block's bytes.
         unsafe {
-            let levels = Self::levels(core::slice::from_raw_parts(block, Self::BYTES), part);
-            _mm256_loadu_si256(levels.as_ptr().cast())
+            let block = core::slice::from_raw_parts(block, Self::BYTES);
+            (_mm256_set1_ps(Self::scales(block, 0)[0]), _mm256_set1_ps(Self::minima(block, 0)[0]))
         }
     }
 
@@ -145,12 +148,6 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
         }
     }
 }
-
-impl QuantVector for Q2K {}
-impl QuantVector for Q3K {}
-impl QuantVector for Q4K {}
-impl QuantVector for Q5K {}
-impl QuantVector for Q6K {}
 
 macro_rules! quant_vectors {
     ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
@@ -171,12 +168,11 @@ quant_vectors! {
     Q5_0, |block, _part| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2)));
     Q5_1, |block, _part| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4)));
     IQ4NL, |block, _part| uneven(nibbles(block.add(2)));
-    IQ4XS, |block, part| uneven(nibbles(block.add(8 + 16 * part)));
 }
 
 /// The levels with these numbers. Safety: AVX2.
 #[inline(always)]
-unsafe fn uneven(numbers: __m256i) -> __m256i {
+pub(super) unsafe fn uneven(numbers: __m256i) -> __m256i {
     // SAFETY: see above; the table has 16 bytes.
     unsafe {
         let table = _mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast());
@@ -186,7 +182,7 @@ unsafe fn uneven(numbers: __m256i) -> __m256i {
 
 /// The low halves of 16 bytes, then the high halves. Safety: AVX2; 16 bytes at `bytes`.
 #[inline(always)]
-unsafe fn nibbles(bytes: *const u8) -> __m256i {
+pub(super) unsafe fn nibbles(bytes: *const u8) -> __m256i {
     // SAFETY: see above.
     unsafe {
         let both = _mm_loadu_si128(bytes.cast());
