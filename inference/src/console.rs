@@ -9,6 +9,7 @@ mod editor;
 mod error;
 mod keys;
 mod loaded;
+mod options;
 mod report;
 mod selftest;
 mod start;

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 
 use crate::pool::Pool;
-use crate::sample::{Sampler, Sampling};
+use crate::sample::{LogProbabilities, Sampler, Sampling};
 use crate::session::{Session, SessionError};
 
 /// What to generate.
@@ -18,6 +18,23 @@ pub struct Request<'a> {
     pub end: &'a [u32],
     /// How tokens are chosen.
     pub sampling: Sampling,
+}
+
+/// A token just made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'l> {
+    /// The token.
+    pub token: u32,
+    /// The logits that it was chosen from, as the model gave them.
+    pub logits: &'l [f32],
+}
+
+impl<'l> Made<'l> {
+    /// What the model thought of this and all other tokens.
+    #[must_use]
+    pub fn log_probabilities(&self) -> LogProbabilities<'l> {
+        LogProbabilities::new(self.logits)
+    }
 }
 
 /// Why it stopped.
@@ -112,13 +129,14 @@ pub fn generate(
     session: &mut Session<'_>,
     pool: &mut Pool,
     request: &Request<'_>,
-    receive: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
 ) -> Result<Report, GenerateError> {
     let platform = pool.platform();
     let vocabulary = session.model().config.vocabulary;
     let mut sampler = Sampler::new(request.sampling, vocabulary).map_err(SessionError::from)?;
     let mut hash = LogitsHash::new();
     let (mut tokens, mut steps) = (0, 0);
+    sampler.accept(request.prompt);
 
     let start = platform.now_ns();
     session.feed(pool, request.prompt)?;
@@ -135,7 +153,8 @@ pub fn generate(
             break Stop::End(token);
         }
         tokens += 1;
-        if receive(token).is_break() {
+        sampler.accept(&[token]);
+        if receive(Made { token, logits: session.logits() }).is_break() {
             break Stop::Asked;
         }
         if tokens == request.limit {

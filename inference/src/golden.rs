@@ -31,7 +31,7 @@ impl Run {
     }
 }
 
-const SAMPLED: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 42 };
+const SAMPLED: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 42, ..Sampling::GREEDY };
 
 /// Runs of the story model, prompted "Once upon a time" behind its begin token.
 pub const STORY: [Run; 2] = {

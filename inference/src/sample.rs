@@ -1,5 +1,8 @@
 //! The choice of the next token.
 
+mod probability;
+
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -7,6 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::memory::{OutOfMemory, filled};
+pub use probability::LogProbabilities;
 
 /// How tokens are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,13 +21,30 @@ pub struct Sampling {
     pub top_k: usize,
     /// Of those, only the most likely ones that together reach this probability; 1 for all.
     pub top_p: f32,
+    /// Of those, only the ones at least this often as likely as the likeliest; 0 for all.
+    pub min_p: f32,
+    /// Logits of recent tokens are divided by it where they are positive, else multiplied (Keskar et al.,
+    /// "CTRL", 2019); 1 for not at all.
+    pub repetition: f32,
+    /// Tokens that count as recent.
+    pub window: usize,
     /// Start of the random sequence (xoshiro256++, seeded by SplitMix64).
     pub seed: u64,
 }
 
 impl Sampling {
     /// The most likely token always.
-    pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
+    pub const GREEDY: Self =
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition: 1.0, window: 64, seed: 0 };
+
+    /// Whether the largest logit decides alone.
+    fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0 || self.temperature.is_nan()
+    }
+
+    fn penalises(&self) -> bool {
+        self.repetition != 1.0 && self.window > 0
+    }
 }
 
 /// A sequence of choices: the same on every platform for the same logits.
@@ -32,6 +53,8 @@ pub struct Sampler {
     sampling: Sampling,
     random: Xoshiro256PlusPlus,
     candidates: Vec<Candidate>,
+    /// The latest tokens, as far as they are penalised.
+    recent: VecDeque<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +77,22 @@ impl Sampler {
     /// # Errors
     /// When there is no memory for its list.
     pub fn new(sampling: Sampling, vocabulary: usize) -> Result<Self, OutOfMemory> {
-        let length = if sampling.temperature > 0.0 { vocabulary } else { 0 };
+        let length = if sampling.is_greedy() && !sampling.penalises() { 0 } else { vocabulary };
         Ok(Self {
             sampling,
             random: Xoshiro256PlusPlus::seed_from_u64(sampling.seed),
             candidates: filled(length, Candidate { token: 0, weight: 0.0 }, "list of candidates")?,
+            recent: VecDeque::new(),
         })
+    }
+
+    /// Takes note of tokens of the text so far.
+    pub fn accept(&mut self, tokens: &[u32]) {
+        if self.sampling.penalises() {
+            let left = self.recent.len().saturating_add(tokens.len()).saturating_sub(self.sampling.window);
+            self.recent.drain(..left.min(self.recent.len()));
+            self.recent.extend(&tokens[tokens.len().saturating_sub(self.sampling.window)..]);
+        }
     }
 
     /// Chooses a token; `logits` are as many as the vocabulary, finite.
@@ -69,6 +102,15 @@ impl Sampler {
         }
         for (token, (candidate, logit)) in self.candidates.iter_mut().zip(logits).enumerate() {
             *candidate = Candidate { token: token as u32, weight: *logit };
+        }
+        for &token in &self.recent {
+            let logit = logits[token as usize];
+            let penalty = self.sampling.repetition;
+            let penalised = if logit > 0.0 { logit / penalty } else { logit * penalty };
+            self.candidates[token as usize].weight = penalised;
+        }
+        if self.sampling.is_greedy() {
+            return self.candidates.iter().min_by(|a, b| a.rank(b)).map_or(0, |best| best.token);
         }
         let count = match self.sampling.top_k {
             0 => self.candidates.len(),
@@ -84,6 +126,9 @@ impl Sampler {
         let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
         let nucleus = position_of(chosen, self.sampling.top_p * total);
         let chosen = &chosen[..=nucleus];
+        // The likeliest weighs 1.
+        let likely = chosen.partition_point(|candidate| candidate.weight >= self.sampling.min_p);
+        let chosen = &chosen[..likely.max(1)];
         let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
         // 24 random bits: every value is exact in f32 and below 1.
         let uniform = (self.random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
@@ -130,7 +175,7 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         let logits: Vec<f32> = (0..50).map(|i| (i % 7) as f32 * 0.3).collect();
-        let sampling = |seed| Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed };
+        let sampling = |seed| Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed, ..Sampling::GREEDY };
         assert_eq!(draw(sampling(1), &logits, 64), draw(sampling(1), &logits, 64));
         assert_ne!(draw(sampling(1), &logits, 64), draw(sampling(2), &logits, 64));
     }
@@ -138,7 +183,7 @@ mod tests {
     #[test]
     fn frequencies_follow_the_probabilities() {
         let logits = [0.0, libm::logf(3.0), libm::logf(4.0)];
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 7 };
+        let sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::GREEDY };
         let drawn = draw(sampling, &logits, 8000);
         for (token, expected) in [(0, 1000), (1, 3000), (2, 4000)] {
             let count = drawn.iter().filter(|&&drawn| drawn == token).count() as i32;
@@ -148,14 +193,14 @@ mod tests {
 
     #[test]
     fn the_smallest_temperature_is_greedy() {
-        let sampling = Sampling { temperature: f32::from_bits(1), top_k: 0, top_p: 1.0, seed: 5 };
+        let sampling = Sampling { temperature: f32::from_bits(1), seed: 5, ..Sampling::GREEDY };
         assert_eq!(draw(sampling, &[0.5, 2.0, -1.0, 1.9], 16), [1; 16]);
     }
 
     #[test]
-    fn top_k_and_top_p_cut_the_tail() {
+    fn top_k_top_p_and_min_p_cut_the_tail() {
         let logits = [3.0, 1.0, 2.0, 0.0];
-        let all = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 3 };
+        let all = Sampling { temperature: 1.0, seed: 3, ..Sampling::GREEDY };
         let seen = |sampling| {
             let mut seen = draw(sampling, &logits, 2000);
             seen.sort_unstable();
@@ -167,5 +212,33 @@ mod tests {
         // Probabilities 0.64, 0.24, 0.09, 0.03 for tokens 0, 2, 1, 3.
         assert_eq!(seen(Sampling { top_p: 0.7, ..all }), [0, 2]);
         assert_eq!(seen(Sampling { top_p: 0.5, ..all }), [0]);
+        // A logit 1 lower is e times less likely.
+        assert_eq!(seen(Sampling { min_p: 0.36, ..all }), [0, 2]);
+        assert_eq!(seen(Sampling { min_p: 0.37, ..all }), [0]);
+        assert_eq!(seen(Sampling { min_p: 2.0, ..all }), [0]);
+    }
+
+    #[test]
+    fn recent_tokens_are_penalised() {
+        let choose = |sampling, recent: &[u32], logits: &[f32]| {
+            let mut sampler = Sampler::new(sampling, logits.len()).unwrap();
+            recent.iter().for_each(|&token| sampler.accept(&[token]));
+            sampler.choose(logits)
+        };
+        let sampling = Sampling { repetition: 2.0, window: 2, ..Sampling::GREEDY };
+        let logits = [1.0, 3.0, 2.0, -1.0];
+        assert_eq!(choose(sampling, &[], &logits), 1);
+        // 3 / 2 is less than 2, however often the token came.
+        assert_eq!(choose(sampling, &[1, 1], &logits), 2);
+        assert_eq!(choose(sampling, &[1, 2], &logits), 1);
+        // Out of the window.
+        assert_eq!(choose(sampling, &[1, 0, 3], &logits), 1);
+        // Negative logits become more so.
+        assert_eq!(choose(sampling, &[0], &[-1.0, -1.5]), 1);
+        let mut sampler = Sampler::new(sampling, 4).unwrap();
+        sampler.accept(&[2, 3, 1, 0, 1]);
+        assert_eq!(sampler.recent, [0, 1]);
+        let drawn = Sampling { temperature: 0.01, ..sampling };
+        assert_eq!(choose(drawn, &[1], &logits), 2);
     }
 }

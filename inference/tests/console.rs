@@ -133,6 +133,38 @@ fn generates_the_reference_story() {
 }
 
 #[test]
+fn a_stop_text_ends_the_story_before_it() {
+    let (output, action) = script(1, "generate -x \" He had\" -x ZZZ Once upon a time");
+    let story = output.lines().nth(1).unwrap();
+    assert_eq!(story, ", there was a little boy named Ben. Ben loved to sing.");
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn probabilities_are_shown_with_the_likeliest_tokens() {
+    let (output, _) = script(1, "generate -n 2 -l 2 Once upon a time");
+    let shown = line(&output, "12 \",\" -");
+    let (own, likeliest) = shown.split_once(": ").unwrap();
+    assert!(likeliest.starts_with(own) && likeliest.split(", ").count() >= 2, "{shown}");
+    line(&output, "431 \" there\" -");
+    line(&output, "[2 tokens, ");
+}
+
+#[test]
+fn a_penalty_keeps_tokens_from_coming_back() {
+    let repeats = |options: &str| {
+        let (output, _) = script(1, &format!("generate -n 60 {options} Once upon a time"));
+        let mut words: Vec<String> = output.lines().nth(1).unwrap().split(' ').map(String::from).collect();
+        let all = words.len();
+        words.sort_unstable();
+        words.dedup();
+        all - words.len()
+    };
+    let (plain, penalised) = (repeats(""), repeats("-r 100"));
+    assert!(penalised * 4 < plain, "{penalised} {plain}");
+}
+
+#[test]
 fn bits_do_not_depend_on_the_number_of_cores() {
     let (one, _) = script(1, "hash Once upon a time");
     let (three, action) = script(3, "hash Once upon a time; hash -c 2 Once upon a time");

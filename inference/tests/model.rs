@@ -152,6 +152,25 @@ fn generation_stops_for_the_stated_reason() {
 }
 
 #[test]
+fn every_token_comes_with_what_the_model_thought_of_it() {
+    let model = run::load(STORY);
+    let mut session = run::session(&model, Kernels::best(), 16);
+    let request = Request { prompt: &[0, 490], limit: 4, end: &[], sampling: Sampling::GREEDY };
+    let mut count = 0;
+    let report = generate(&mut session, &mut run::pool(1), &request, &mut |made| {
+        let probabilities = made.log_probabilities();
+        let likeliest = probabilities.likeliest(3);
+        assert_eq!(likeliest[0], (made.token, probabilities.of(made.token)));
+        assert!(likeliest[0].1 < 0.0 && likeliest.is_sorted_by(|a, b| a.1 >= b.1));
+        let sum: f32 = (0..1024).map(|token| probabilities.of(token).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((report.unwrap().tokens, count), (4, 4));
+}
+
+#[test]
 fn damaged_weights_are_reported() {
     let gguf = Gguf::parse(STORY).unwrap();
     let norm = gguf.required_tensor("output_norm.weight").unwrap().data.as_ptr().addr();

@@ -5,7 +5,7 @@ mod common;
 use common::build::Builder;
 use common::{STORY, smollm2};
 use embodios_inference::gguf::{Gguf, Strings};
-use embodios_inference::tokenizer::{Encoding, ParseSpecial, TextStream, Tokenizer};
+use embodios_inference::tokenizer::{Encoding, ParseSpecial, TextStream, TokenReader, Tokenizer};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -121,6 +121,24 @@ proptest! {
     }
 
     #[test]
+    fn a_reader_shows_the_text_before_the_first_stop(
+        text in "[abé ]{0,30}",
+        stops in proptest::collection::vec("[abé ]{0,4}", 0..4),
+    ) {
+        let tokenizer = Tokenizer::new(&Gguf::parse(STORY).unwrap()).unwrap();
+        let mut encoding = Encoding::default();
+        tokenizer.encode(&text, ParseSpecial::No, &mut encoding);
+        let mut reader = TokenReader::new(&tokenizer, &stops);
+        let mut shown = String::new();
+        encoding.ids.iter().for_each(|&id| shown += reader.push(id));
+        let stopped = reader.stopped();
+        shown += &reader.finish();
+        let first = stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop)).min();
+        prop_assert_eq!(shown, &text[..first.unwrap_or(text.len())]);
+        prop_assert_eq!(stopped, first.is_some());
+    }
+
+    #[test]
     fn decoding_gives_the_text_back(text in any::<String>(), special in any::<bool>()) {
         let text = text.replace("<|endoftext|>", "");
         let tokenizer = Tokenizer::new(&Gguf::parse(STORY).unwrap()).unwrap();
@@ -139,6 +157,30 @@ proptest! {
         prop_assert_eq!(&streamed, &text);
         prop_assert_eq!(tokenizer.text(&encoding.ids), text);
     }
+}
+
+#[test]
+fn a_reader_holds_back_what_may_become_a_stop_text() {
+    let tokenizer = Tokenizer::new(&Gguf::parse(STORY).unwrap()).unwrap();
+    let stops = ["<end>".to_owned(), "\n\n".to_owned()];
+    let read = |pieces: &[&str]| {
+        let mut reader = TokenReader::new(&tokenizer, &stops);
+        let mut shown = Vec::new();
+        for piece in pieces {
+            let mut text = String::new();
+            let mut encoding = Encoding::default();
+            tokenizer.encode(piece, ParseSpecial::No, &mut encoding);
+            encoding.ids.iter().for_each(|&id| text += reader.push(id));
+            shown.push(text);
+        }
+        let stopped = reader.stopped();
+        shown.push(reader.finish());
+        (shown, stopped)
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    assert_eq!(read(&["a <e", "nd", "> b", "c"]), (texts(&["a ", "", "", "", ""]), true));
+    assert_eq!(read(&["a <e", "nd", "s> b", "<"]), (texts(&["a ", "", "<ends> b", "", "<"]), false));
+    assert_eq!(read(&["a\n", "<\n", "\n"]), (texts(&["a", "\n<", "", ""]), true));
 }
 
 #[test]

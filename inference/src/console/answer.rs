@@ -1,22 +1,22 @@
 //! The commands that run the model: `generate`, `chat`, `hash`, `ids`.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::ControlFlow;
 
 use super::Console;
-use super::command::Options;
 use super::error::CommandError;
 use super::loaded::Loaded;
+use super::options::Options;
 use crate::cache::Limits;
 use crate::chat::{ChatError, Message, Role};
-use crate::generate::{Report, Request, Stop, generate};
+use crate::generate::{Made, Report, Request, Stop, generate};
 use crate::kernels::Kernels;
 use crate::pool::Pool;
-use crate::sample::Sampling;
 use crate::session::Session;
-use crate::tokenizer::{Encoding, ParseSpecial, TextStream, Tokenizer};
+use crate::tokenizer::{Encoding, ParseSpecial, TokenReader, Tokenizer};
 
 /// What has been generated since the start.
 #[derive(Default)]
@@ -64,7 +64,10 @@ impl Console<'_> {
         let mut made = Vec::new();
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let run = Run { loaded, kernels: loaded.kernels, prompt: &prompt.ids, end: &[], options };
-        let report = run.on(pool, &mut |token| made.push(token))?;
+        let report = run.on(pool, &mut |next| {
+            made.push(next.token);
+            ControlFlow::Continue(())
+        })?;
         self.totals.add(&report);
         self.say(format_args!("ids {}; logits hash {:016x}\n", Ids(&made), report.logits_hash));
         Ok(())
@@ -82,16 +85,21 @@ impl Console<'_> {
         self.note_left_out(prompt);
         let platform = self.platform;
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
-        let mut decoder = Decoder::new(&loaded.tokenizer);
-        let end = loaded.tokenizer.ends();
-        let run = Run { loaded, kernels: loaded.kernels, prompt: &prompt.ids, end, options };
-        let result = run.on(pool, &mut |token| {
-            let text = decoder.text(token);
-            if !text.is_empty() {
+        let tokenizer = &loaded.tokenizer;
+        let mut reader = TokenReader::new(tokenizer, &options.stops);
+        let run =
+            Run { loaded, kernels: loaded.kernels, prompt: &prompt.ids, end: tokenizer.ends(), options };
+        let result = run.on(pool, &mut |made| {
+            let text = reader.push(made.token);
+            if let Some(count) = options.probabilities {
+                platform.write(describe(made, count, tokenizer).as_bytes());
+            } else if !text.is_empty() {
                 platform.write(text.as_bytes());
             }
+            if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        let rest = decoder.finish();
+        let rest = reader.finish();
+        let rest = if options.probabilities.is_some() { "" } else { rest.as_str() };
         let report = match result {
             Ok(report) => report,
             Err(error) => {
@@ -143,7 +151,11 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When the prompt does not fit the model's context, or the cache the memory.
-    pub fn on(&self, pool: &mut Pool, receive: &mut dyn FnMut(u32)) -> Result<Report, CommandError> {
+    pub fn on(
+        &self,
+        pool: &mut Pool,
+        receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
+    ) -> Result<Report, CommandError> {
         let Self { loaded, kernels, prompt, end, options } = *self;
         let trained = loaded.model.config.context;
         let memory = pool.platform().memory();
@@ -152,49 +164,24 @@ impl Run<'_> {
             budget: usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX),
         };
         let mut session = Session::new(&loaded.model, kernels, limits)?;
-        let sampling = Sampling {
-            temperature: options.temperature,
-            top_k: options.top_k,
-            top_p: options.top_p,
-            seed: options.seed,
-        };
-        let request = Request { prompt, limit: options.tokens, end, sampling };
-        Ok(generate(&mut session, pool, &request, &mut |token| {
-            receive(token);
-            ControlFlow::Continue(())
-        })?)
+        let request = Request { prompt, limit: options.tokens, end, sampling: options.sampling };
+        Ok(generate(&mut session, pool, &request, receive)?)
     }
 }
 
-/// Tokens to text that can be shown at once.
-struct Decoder<'d> {
-    tokenizer: &'d Tokenizer<'static>,
-    stream: TextStream,
-    bytes: Vec<u8>,
-    text: String,
-}
-
-impl<'d> Decoder<'d> {
-    const fn new(tokenizer: &'d Tokenizer<'static>) -> Self {
-        let stream = TextStream::new();
-        Self { tokenizer, stream, bytes: Vec::new(), text: String::new() }
+/// A line about a token: id, text, logarithm of its probability, then the same of the `count` likeliest ones.
+fn describe(made: Made<'_>, count: usize, tokenizer: &Tokenizer<'_>) -> String {
+    let probabilities = made.log_probabilities();
+    let mut line = String::new();
+    let own = (made.token, probabilities.of(made.token));
+    for (index, (token, value)) in core::iter::once(own).chain(probabilities.likeliest(count)).enumerate() {
+        let mut bytes = Vec::new();
+        tokenizer.decode(token, &mut bytes);
+        let separator = ["", ": ", ", "][index.min(2)];
+        line += &format!("{separator}{token} {:?} {value:.4}", String::from_utf8_lossy(&bytes));
     }
-
-    /// What `token` adds.
-    fn text(&mut self, token: u32) -> &str {
-        self.bytes.clear();
-        self.text.clear();
-        self.tokenizer.decode(token, &mut self.bytes);
-        self.stream.push(&self.bytes, &mut self.text);
-        &self.text
-    }
-
-    /// What the end adds.
-    fn finish(mut self) -> String {
-        self.text.clear();
-        self.stream.finish(&mut self.text);
-        self.text
-    }
+    line.push('\n');
+    line
 }
 
 /// Token ids, separated by spaces.

@@ -3,13 +3,14 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Console;
 use super::answer::Run;
-use super::command::Options;
 use super::error::CommandError;
 use super::loaded::Loaded;
+use super::options::Options;
 use crate::gguf::Gguf;
 use crate::kernels::Kernels;
 use crate::platform::Platform;
@@ -135,7 +136,12 @@ fn same_bits(
     let options = Options::new(TOKENS);
     let mut tokens = Vec::new();
     let run = Run { loaded, kernels, prompt: &prompt, end: &[], options: &options };
-    let report = run.on(pool, &mut |token| tokens.push(token)).map_err(|error| format!("{error}"))?;
+    let report = run
+        .on(pool, &mut |made| {
+            tokens.push(made.token);
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| format!("{error}"))?;
     let found = (tokens, report.logits_hash);
     let expected = first.get_or_insert_with(|| found.clone());
     if found == *expected { Ok(()) } else { Err(format!("{found:x?}, before {expected:x?}")) }

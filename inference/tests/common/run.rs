@@ -41,8 +41,8 @@ pub fn generated(
 ) -> (Vec<u32>, Report) {
     let mut session = session(model, kernels, request.prompt.len() + request.limit);
     let mut tokens = Vec::new();
-    let report = generate(&mut session, &mut pool(workers), request, &mut |token| {
-        tokens.push(token);
+    let report = generate(&mut session, &mut pool(workers), request, &mut |made| {
+        tokens.push(made.token);
         ControlFlow::Continue(())
     });
     (tokens, report.unwrap())

@@ -1,0 +1,190 @@
+//! The options of commands that make tokens: single letters with a value, in front of the text.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::str::FromStr;
+
+use super::command::{ParseError, split_word};
+use crate::sample::Sampling;
+
+/// Letters that a command which shows text takes, and one that shows token ids.
+pub const TEXT_OPTIONS: &str = "ntkpmrsxlc";
+pub const HASH_OPTIONS: &str = "nc";
+
+/// How to continue a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// At most this many tokens.
+    pub tokens: usize,
+    /// How they are chosen.
+    pub sampling: Sampling,
+    /// Texts that the continuation ends before.
+    pub stops: Vec<String>,
+    /// Show each token with its probability and those of so many likeliest ones.
+    pub probabilities: Option<usize>,
+    /// Workers; `None` for one on every core.
+    pub cores: Option<usize>,
+}
+
+impl Options {
+    /// Greedy, at most `tokens` tokens, on every core.
+    pub const fn new(tokens: usize) -> Self {
+        Self { tokens, sampling: Sampling::GREEDY, stops: Vec::new(), probabilities: None, cores: None }
+    }
+
+    /// Reads options off the front of `rest`; what remains is the text. `--` ends the options, for text
+    /// that begins with a minus sign.
+    ///
+    /// # Errors
+    /// [`ParseError`], which names the option at fault, or says that no text is left.
+    pub fn parse<'l>(
+        command: &'static str,
+        allowed: &str,
+        tokens: usize,
+        mut rest: &'l str,
+    ) -> Result<(Self, &'l str), ParseError> {
+        let mut options = Self::new(tokens);
+        while rest.starts_with('-') {
+            let (word, after) = split_word(rest);
+            if word == "--" {
+                rest = after;
+                break;
+            }
+            let letter = word[1..].chars().next().filter(|&letter| allowed.contains(letter));
+            let Some(letter) = letter else {
+                return Err(ParseError::Option { command, option: word.into() });
+            };
+            let value = rest[1 + letter.len_utf8()..].trim_start();
+            rest = match value.strip_prefix('"').filter(|_| letter == 'x') {
+                Some(quoted) => {
+                    let (stop, after) = quoted_text(quoted)?;
+                    options.stops.push(stop);
+                    after.trim_start()
+                }
+                None => {
+                    let (value, after) = split_word(value);
+                    options.set(letter, value)?;
+                    after
+                }
+            };
+        }
+        if rest.is_empty() { Err(ParseError::NoText(command)) } else { Ok((options, rest)) }
+    }
+
+    fn set(&mut self, option: char, value: &str) -> Result<(), ParseError> {
+        let Self { sampling, .. } = self;
+        match option {
+            'n' => self.tokens = number(option, value, "a number of at least 1", |&n| n > 0)?,
+            't' => {
+                let fits = |n: &f32| (0.0..=100.0).contains(n);
+                sampling.temperature = number(option, value, "a number from 0 to 100", fits)?;
+            }
+            'k' => sampling.top_k = number(option, value, "a whole number", |_| true)?,
+            'p' => {
+                let fits = |&n: &f32| n > 0.0 && n <= 1.0;
+                sampling.top_p = number(option, value, "a number above 0, to 1", fits)?;
+            }
+            'm' => {
+                let fits = |n: &f32| (0.0..=1.0).contains(n);
+                sampling.min_p = number(option, value, "a number from 0 to 1", fits)?;
+            }
+            'r' => {
+                let fits = |&n: &f32| n > 0.0 && n <= 100.0;
+                sampling.repetition = number(option, value, "a number above 0, to 100", fits)?;
+            }
+            's' => sampling.seed = number(option, value, "a whole number", |_| true)?,
+            'x' if value.is_empty() => {
+                let (wanted, found) = ("a text", String::new());
+                return Err(ParseError::Value { option, wanted, found });
+            }
+            'x' => self.stops.push(value.into()),
+            'l' => self.probabilities = Some(number(option, value, "a number from 0 to 100", |&n| n <= 100)?),
+            _ => self.cores = Some(number(option, value, "a number of at least 1", |&n| n > 0)?),
+        }
+        Ok(())
+    }
+}
+
+/// The text up to the next quotation mark, and what follows that.
+fn quoted_text(text: &str) -> Result<(String, &str), ParseError> {
+    let mut content = String::new();
+    let mut chars = text.chars();
+    while let Some(character) = chars.next() {
+        match character {
+            '"' => return Ok((content, chars.as_str())),
+            '\\' => match chars.next() {
+                Some('n') => content.push('\n'),
+                Some('t') => content.push('\t'),
+                Some(other) => content.push(other),
+                None => break,
+            },
+            other => content.push(other),
+        }
+    }
+    Err(ParseError::Value {
+        option: 'x',
+        wanted: "a text that ends with a quotation mark",
+        found: text.into(),
+    })
+}
+
+fn number<T: FromStr>(
+    option: char,
+    value: &str,
+    wanted: &'static str,
+    fits: impl FnOnce(&T) -> bool,
+) -> Result<T, ParseError> {
+    let parsed = value.parse().ok().filter(fits);
+    parsed.ok_or_else(|| ParseError::Value { option, wanted, found: value.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn parse(rest: &str) -> Result<(Options, &str), String> {
+        Options::parse("chat", TEXT_OPTIONS, 9, rest).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_stand_in_front() {
+        let sampling = Sampling {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repetition: 1.1,
+            seed: 7,
+            ..Sampling::GREEDY
+        };
+        let options = Options { tokens: 5, sampling, cores: Some(2), ..Options::new(0) };
+        assert_eq!(parse("-n 5 -t0.8 -k 40 -p .95 -m .05 -r1.1 -s 7 -c 2 -- -hi"), Ok((options, "-hi")));
+        assert_eq!(parse("Once  upon -n 3"), Ok((Options::new(9), "Once  upon -n 3")));
+    }
+
+    #[test]
+    fn stop_texts_may_be_quoted() {
+        let (options, text) = parse(r#"-x STOP -x"a \"b\"\n" -x ". " -l 3 -- "x""#).unwrap();
+        assert_eq!(options.stops, ["STOP", "a \"b\"\n", ". "]);
+        assert_eq!((options.probabilities, text), (Some(3), "\"x\""));
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        for (rest, error) in [
+            ("-n 3 ", "chat: no text given"),
+            ("-n 0 x", "-n wants a number of at least 1, found \"0\""),
+            ("-n", "-n wants a number of at least 1, found \"\""),
+            ("-t NaN x", "-t wants a number from 0 to 100, found \"NaN\""),
+            ("-m 1.5 x", "-m wants a number from 0 to 1, found \"1.5\""),
+            ("-r 0 x", "-r wants a number above 0, to 100, found \"0\""),
+            ("-x", "-x wants a text, found \"\""),
+            ("-x \"abc", "-x wants a text that ends with a quotation mark, found \"abc\""),
+            ("- x", "chat has no option \"-\""),
+            ("-ü x", "chat has no option \"-ü\""),
+        ] {
+            assert_eq!(parse(rest).unwrap_err(), error);
+        }
+    }
+}

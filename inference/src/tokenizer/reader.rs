@@ -1,0 +1,85 @@
+//! Tokens to text as they come: what is certain at once, up to a stop text.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{TextStream, Tokenizer};
+
+/// Reads one run of tokens.
+pub struct TokenReader<'t> {
+    tokenizer: &'t Tokenizer<'t>,
+    stream: TextStream,
+    bytes: Vec<u8>,
+    stops: &'t [String],
+    /// Decoded text that is not handed out: the beginning of a stop text may be in it.
+    held: String,
+    shown: String,
+    stopped: bool,
+}
+
+impl<'t> TokenReader<'t> {
+    /// A reader that ends before the first of the texts in `stops` (empty ones count for nothing).
+    #[must_use]
+    pub const fn new(tokenizer: &'t Tokenizer<'t>, stops: &'t [String]) -> Self {
+        Self {
+            tokenizer,
+            stream: TextStream::new(),
+            bytes: Vec::new(),
+            stops,
+            held: String::new(),
+            shown: String::new(),
+            stopped: false,
+        }
+    }
+
+    /// The text that is certain with `token`: without what may yet become a whole character, or a stop text.
+    pub fn push(&mut self, token: u32) -> &str {
+        self.shown.clear();
+        if self.stopped {
+            return "";
+        }
+        self.bytes.clear();
+        self.tokenizer.decode(token, &mut self.bytes);
+        self.stream.push(&self.bytes, &mut self.held);
+        self.release();
+        &self.shown
+    }
+
+    /// Whether a stop text came up: it and all behind it is not handed out.
+    #[must_use]
+    pub const fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// The text that is left when no more tokens come.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        if self.stopped {
+            return String::new();
+        }
+        self.stream.finish(&mut self.held);
+        self.release();
+        if !self.stopped {
+            self.shown.push_str(&self.held);
+        }
+        self.shown
+    }
+
+    /// Moves what no stop text can begin in from `held` to `shown`.
+    fn release(&mut self) {
+        self.shown.clear();
+        let stops = || self.stops.iter().filter(|stop| !stop.is_empty());
+        if let Some(at) = stops().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.stopped = true;
+            self.shown.push_str(&self.held[..at]);
+            return;
+        }
+        let may_begin = |at: usize| stops().any(|stop| stop.starts_with(&self.held[at..]));
+        let longest = stops().map(String::len).max().unwrap_or(0);
+        let from = self.held.len().saturating_sub(longest);
+        let places = (from..self.held.len()).filter(|&at| self.held.is_char_boundary(at));
+        let certain = places.into_iter().find(|&at| may_begin(at)).unwrap_or(self.held.len());
+        self.shown.push_str(&self.held[..certain]);
+        self.held.drain(..certain);
+    }
+}
