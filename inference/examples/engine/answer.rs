@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use embodios_inference::chat::{ChatTemplate, Message, Role};
-use embodios_inference::gguf::{Gguf, Strings};
+use embodios_inference::gguf::Gguf;
 use embodios_inference::model::Model;
 use embodios_inference::pool::Pool;
 use embodios_inference::sample::Sampling;
@@ -25,8 +25,8 @@ pub enum Task {
     Detokenize,
     /// `{text or ids, parse_special, positions: "last" or "all"}` to `{ids, logits}`, a list for each position.
     Logits,
-    /// `{text or ids, parse_special, tokens, temperature, top_k, top_p, seed, stop, ignore_end, logprobs}` to
-    /// `{ids, text, stop, prompt_ids}`, with `logprobs` also the so many likeliest of each step.
+    /// `{text or ids, parse_special, tokens, temperature, top_k, top_p, min_p, repetition, window, seed, stop,
+    /// ignore_end, logprobs}` to `{ids, text, stop, prompt_ids}`, with `logprobs` also the so many likeliest of each step.
     Generate,
     /// `{messages: [{role, content}], answer}` to `{rendered, ids}`, with `answer` up to where the model's turn
     /// begins; with `reply` and the fields of `generate` also what that says.
@@ -141,27 +141,13 @@ impl<'f> Engine<'f> {
         let continuation = self.continuation(&mut fields)?;
         fields.finish()?;
         let template = ChatTemplate::new(&self.file, &self.tokenizer).map_err(BadLine::whole)?;
+        let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
         let prompt = template.prompt(&self.tokenizer, &messages, answer).map_err(BadLine::whole)?;
-        let mut result = json!({ "rendered": self.spelled(&prompt.ids)?, "ids": prompt.ids });
+        let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {
             result["reply"] = self.generate(pool, &prompt.ids, &continuation)?;
         }
         Ok(result)
-    }
-
-    /// Tokens as text, those that stand for no text as the vocabulary spells them.
-    fn spelled(&self, ids: &[u32]) -> Result<String, BadLine> {
-        let names: Strings = self.file.required("tokenizer.ggml.tokens").map_err(BadLine::whole)?;
-        let names: Vec<&[u8]> = names.collect();
-        let mut bytes = Vec::new();
-        for &id in ids {
-            let before = bytes.len();
-            self.tokenizer.decode(id, &mut bytes);
-            if bytes.len() == before {
-                bytes.extend_from_slice(names[id as usize]);
-            }
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// `text`, tokenized as `parse_special` and `add_begin` say.
@@ -200,6 +186,9 @@ impl<'f> Engine<'f> {
         sampling.temperature = fields.number("temperature", 0.0, f32::MAX)?.unwrap_or(sampling.temperature);
         sampling.top_k = fields.count("top_k")?.unwrap_or(sampling.top_k);
         sampling.top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(sampling.top_p);
+        sampling.min_p = fields.number("min_p", 0.0, 1.0)?.unwrap_or(sampling.min_p);
+        sampling.repetition = fields.number("repetition", 0.01, 100.0)?.unwrap_or(sampling.repetition);
+        sampling.window = fields.count("window")?.unwrap_or(sampling.window);
         sampling.seed = fields.count("seed")?.map_or(sampling.seed, |seed| seed as u64);
         Ok(Continuation {
             sampling,
