@@ -9,6 +9,7 @@ pub mod activations;
 pub mod cache;
 pub mod chat;
 pub mod console;
+pub mod forward;
 pub mod generate;
 pub mod gguf;
 pub mod golden;
