@@ -15,7 +15,7 @@ use crate::activations::Activations;
 use crate::cache::Sequence;
 use crate::kernels::Kernels;
 use crate::matrix::Matrix;
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::{Config, Layer, Model};
 use crate::pool::Pool;
 use crate::rope::{Rope, set_position};
@@ -42,11 +42,8 @@ impl Part {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(model: &Model<'_>, sequence: Sequence, tokens: usize) -> Result<Self, OutOfMemory> {
-        let (mut list, what) = (Vec::new(), "tokens");
-        let bytes = tokens * size_of::<u32>();
-        list.try_reserve_exact(tokens).map_err(|_| OutOfMemory { what, bytes })?;
         let logits = filled(model.config.vocabulary, 0.0, "logits")?;
-        Ok(Self { sequence, tokens: list, wants_logits: true, logits })
+        Ok(Self { sequence, tokens: reserved(tokens, "tokens")?, wants_logits: true, logits })
     }
 }
 
@@ -115,10 +112,8 @@ impl<'m> Forward<'m> {
         let queries = config.heads * config.head_length;
         let keys = config.kv_heads * config.head_length;
         let longest = config.embedding.max(queries).max(config.feed_forward);
-        let mut inputs = Vec::new();
         let what = "activations";
-        let bytes = capacity * size_of::<Activations>();
-        inputs.try_reserve_exact(capacity).map_err(|_| OutOfMemory { what, bytes })?;
+        let mut inputs = reserved(capacity, what)?;
         for _ in 0..capacity {
             inputs.push(Activations::new(longest)?);
         }

@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod activations;
+pub mod batch;
 pub mod cache;
 pub mod chat;
 pub mod console;

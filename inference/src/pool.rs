@@ -201,9 +201,9 @@ impl Pool {
         (scratch, scratch_unit): (&mut [U], usize),
         part: impl Fn(usize, &mut [T], &mut [U]) + Sync,
     ) {
-        assert!(bounds.len() == self.workers + 1 && bounds.is_sorted(), "bounds of the workers' shares");
+        assert!(bounds.len() == self.workers() + 1 && bounds.is_sorted(), "bounds of the workers' shares");
         let (out, scratch) = (Units::new(out, unit), Units::new(scratch, scratch_unit));
-        assert!(scratch.count() >= self.workers, "scratch for every worker");
+        assert!(scratch.count() >= self.workers(), "scratch for every worker");
         let busy = bounds.array_windows().filter(|[start, end]| start < end).count();
         self.run_units(busy, &|worker| {
             let share = bounds[worker]..bounds[worker + 1];

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{CacheError, Limits, Precision};
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::Model;
 
 /// Positions of a page.
@@ -101,6 +101,12 @@ impl Pages {
         context.div_ceil(PAGE) - shared <= self.most - self.made + self.free.len()
     }
 
+    /// A sequence without room for anything.
+    #[must_use]
+    pub const fn empty(&self) -> Sequence {
+        Sequence { layout: self.layout, pages: Vec::new(), context: 0, position: 0 }
+    }
+
     /// A sequence with room for `context` positions that begins with the first `shared` pages of another one, which
     /// are full.
     ///
@@ -122,10 +128,7 @@ impl Pages {
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
         let count = context.div_ceil(PAGE);
-        let mut pages = Vec::new();
-        let bytes = count * size_of::<Page>();
-        let no_list = OutOfMemory { what: "list of pages", bytes };
-        pages.try_reserve_exact(count).map_err(|_| CacheError::OutOfMemory(no_list))?;
+        let mut pages = reserved(count, "list of pages").map_err(CacheError::OutOfMemory)?;
         if let Some((other, shared)) = begins_as {
             assert!(shared * PAGE <= other.position.min(context), "full pages");
             pages.extend(other.pages[..shared].iter().cloned());

