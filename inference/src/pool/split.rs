@@ -1,0 +1,76 @@
+//! Slices shared out to all workers, a run of whole units each.
+
+use core::ops::Range;
+
+use super::units::{Units, share};
+use super::{Pool, Work};
+
+impl Pool {
+    /// Splits `out` into one run of whole units a worker (the last unit may be short) and calls
+    /// `part(index of the run's first element, run)` on each, all at once.
+    pub fn split<T: Send>(&mut self, out: &mut [T], unit: usize, part: impl Fn(usize, &mut [T]) + Sync) {
+        self.split_each([out], unit, |_, first, run| part(first, run));
+    }
+
+    /// As [`Self::split`] for the units of several slices, shared out as if they were one: calls
+    /// `part(index of the slice, index of the run's first element, run)`.
+    pub fn split_each<T: Send, const N: usize>(
+        &mut self,
+        slices: [&mut [T]; N],
+        unit: usize,
+        part: impl Fn(usize, usize, &mut [T]) + Sync,
+    ) {
+        let slices = slices.map(|slice| Units::new(slice, unit));
+        let count = slices.iter().map(Units::count).sum();
+        self.share_out(count, &|share| {
+            let mut before = 0;
+            for (index, slice) in slices.iter().enumerate() {
+                let within = |bound: usize| bound.clamp(before, before + slice.count()) - before;
+                let units = within(share.start)..within(share.end);
+                before += slice.count();
+                if !units.is_empty() {
+                    // SAFETY: shares of different workers do not overlap, and each is taken once.
+                    part(index, units.start * unit, unsafe { slice.slice(&units) });
+                }
+            }
+        });
+    }
+
+    /// As [`Self::split`] for two slices of equally many units: calls `part(index of the first unit,
+    /// run of the first, run of the second)`.
+    ///
+    /// # Panics
+    /// When the numbers of units differ.
+    pub fn split_both<T: Send, U: Send>(
+        &mut self,
+        (first, first_unit): (&mut [T], usize),
+        (second, second_unit): (&mut [U], usize),
+        part: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+    ) {
+        let (first, second) = (Units::new(first, first_unit), Units::new(second, second_unit));
+        assert_eq!(first.count(), second.count(), "units of both slices");
+        self.share_out(first.count(), &|share| {
+            // SAFETY: shares of different workers do not overlap, and each is taken once.
+            let (first, second) = unsafe { (first.slice(&share), second.slice(&share)) };
+            part(share.start, first, second);
+        });
+    }
+
+    /// Calls `job` on each worker with its share of `0..count`, unless that is empty. A single unit is the
+    /// caller's, without the others.
+    fn share_out(&mut self, count: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
+        let workers = self.workers();
+        let part = |worker: usize, share: Range<usize>| {
+            let items = share.len() as u64;
+            if items > 0 {
+                job(share);
+                self.record(worker).add(&Work { items, ranges: 1, ..Work::default() });
+            }
+        };
+        if count <= 1 {
+            part(0, 0..count);
+        } else if let Err(panic) = self.dispatch(&|worker| part(worker, share(count, worker, workers))) {
+            panic.resume();
+        }
+    }
+}
