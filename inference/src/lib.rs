@@ -23,6 +23,7 @@ pub mod pool;
 pub mod rope;
 pub mod sample;
 pub mod session;
+mod sync;
 pub mod tiles;
 pub mod tokenizer;
 pub mod vector;

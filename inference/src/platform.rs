@@ -7,8 +7,8 @@ mod counters;
 #[cfg(feature = "std")]
 pub mod host;
 
+use crate::sync::atomic::AtomicU32;
 use core::fmt;
-use core::sync::atomic::AtomicU32;
 
 pub use counters::CoreCounters;
 pub use embodios_core_set::{CoreSet, ParseCoreSetError};

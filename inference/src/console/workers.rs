@@ -49,6 +49,6 @@ impl Workers {
     }
 
     fn start(&self, count: usize, spin: u32) -> Result<Pool, PlatformError> {
-        Pool::start(self.platform, &CoreSet::first(count), Settings { spin })
+        Pool::start(self.platform, &CoreSet::first(count), Settings { spin, ..Settings::default() })
     }
 }

@@ -1,0 +1,92 @@
+//! All workers of a pool: what they share, and their threads' start.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::pace::Pace;
+use super::queue::Queue;
+use super::record::Record;
+use super::team::Team;
+use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
+use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::Ordering::Relaxed;
+
+/// What the workers share.
+pub struct Crew {
+    pub pace: Pace,
+    /// Each worker's core.
+    pub cores: Vec<usize>,
+    /// Where the whole pool meets, and then each group of it: the team of a group whose first worker is `w` has index
+    /// `1 + w / 2`, which no other has, since groups that need a team have two workers at least.
+    pub teams: Box<[Team]>,
+    pub workers: Box<[Worker]>,
+    /// What a dispatch costs, in nanoseconds; 0 before it is measured.
+    pub dispatch_ns: AtomicU32,
+}
+
+/// What belongs to one worker and others look at.
+#[derive(Default)]
+#[repr(align(128))]
+pub struct Worker {
+    pub queue: Queue,
+    pub record: Record,
+    /// Number of its thread.
+    thread: AtomicU32,
+}
+
+/// What a worker's thread is started with.
+struct Start {
+    crew: Arc<Crew>,
+    index: usize,
+}
+
+impl Crew {
+    /// What workers on `cores` need; the calling thread is the first.
+    pub fn new(platform: &'static dyn Platform, cores: &CoreSet, spin: u32) -> Self {
+        let cores: Vec<usize> = cores.iter().collect();
+        let crew = Self {
+            pace: Pace::new(platform, u64::from(spin) * 1_000),
+            teams: (0..=cores.len().div_ceil(2)).map(|_| Team::default()).collect(),
+            workers: cores.iter().map(|_| Worker::default()).collect(),
+            dispatch_ns: AtomicU32::new(0),
+            cores,
+        };
+        crew.sign_on(0);
+        crew
+    }
+
+    /// Notes that the calling thread is worker `index`.
+    fn sign_on(&self, index: usize) {
+        self.workers[index].thread.store(self.pace.platform.current_thread().0, Relaxed);
+    }
+
+    /// The worker that the calling thread is.
+    pub fn current(&self) -> Result<usize, ThreadId> {
+        let thread = self.pace.platform.current_thread();
+        let own = |worker: &Worker| worker.thread.load(Relaxed) == thread.0;
+        self.workers.iter().position(own).ok_or(thread)
+    }
+}
+
+/// Starts the thread of worker `index`.
+///
+/// # Errors
+/// When the platform refuses.
+pub fn start_worker(crew: &Arc<Crew>, index: usize) -> Result<ThreadId, PlatformError> {
+    let core = CoreSet::from_iter([crew.cores[index]]);
+    let start = Box::into_raw(Box::new(Start { crew: Arc::clone(crew), index }));
+    crew.pace.platform.start_thread(&core, work, start.expose_provenance()).inspect_err(|_| {
+        // SAFETY: made from a box above; no thread was started that would take it.
+        drop(unsafe { Box::from_raw(start) });
+    })
+}
+
+/// A worker's thread. `argument` is a leaked [`Start`].
+extern "C" fn work(argument: usize) {
+    let start = core::ptr::with_exposed_provenance_mut::<Start>(argument);
+    // SAFETY: `start_worker` leaked it for this thread alone.
+    let Start { crew, index } = *unsafe { Box::from_raw(start) };
+    crew.sign_on(index);
+    crew.teams[0].serve(&crew.pace, index, &crew.workers[index].record);
+}

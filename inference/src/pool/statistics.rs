@@ -1,0 +1,51 @@
+//! What the workers have done, read while they work or not.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Pool;
+use super::crew::Crew;
+use super::histogram::{Histogram, Summary};
+use super::record::Work;
+
+/// One worker and what it has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerStatistics {
+    /// The worker's core.
+    pub core: usize,
+    /// What it has done.
+    pub work: Work,
+}
+
+/// Reads a pool's statistics from any thread, at any time.
+#[derive(Clone)]
+pub struct Monitor(Arc<Crew>);
+
+impl Monitor {
+    /// Every worker; each one's figures are as of one moment.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerStatistics> {
+        let workers = self.0.cores.iter().zip(&self.0.workers);
+        workers.map(|(&core, worker)| WorkerStatistics { core, work: worker.record.read() }).collect()
+    }
+
+    /// Times from a job's hand-out to its join.
+    #[must_use]
+    pub fn dispatches(&self) -> Summary {
+        Histogram::summary(self.0.workers.iter().map(|worker| &worker.record.dispatches))
+    }
+}
+
+impl Pool {
+    /// Reads the statistics of the whole pool.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor(Arc::clone(&self.crew))
+    }
+
+    /// Begins this pool's statistics anew.
+    pub fn reset_statistics(&mut self) {
+        let workers = &self.crew.workers[self.members.clone()];
+        workers.iter().for_each(|worker| worker.record.reset());
+    }
+}

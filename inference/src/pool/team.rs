@@ -1,0 +1,195 @@
+//! Fork and join: one caller hands a job to the other members of its team and waits for them.
+//!
+//! Handing out touches shared memory only: members look for a change in a bounded spin and then sleep on a futex word,
+//! so that an idle core halts.
+//!
+//! No wake-up is lost: a member announces its sleep in `sleepers` before it waits for `epoch` to change, and the caller
+//! changes `epoch` before it looks at `sleepers`, all sequentially consistent; so either the caller sees the sleeper
+//! and wakes it, or the wait sees the new epoch. The way back (`busy` and `caller_sleeps`) is the same with the
+//! roles exchanged.
+
+use core::cell::UnsafeCell;
+
+use super::caught::Caught;
+use super::pace::Pace;
+use super::record::{Record, Work};
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::atomic::{AtomicBool, AtomicU32};
+
+/// A job: called once by every member, with its index in the team.
+pub type Job<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// What the caller hands out.
+#[derive(Clone, Copy)]
+struct Order {
+    /// `None` ends the service.
+    job: Option<Job<'static>>,
+    /// When it was handed out, in nanoseconds.
+    begun: u64,
+}
+
+/// The meeting place of a team. The caller's words and the members' lie in different cache lines.
+#[derive(Default)]
+pub struct Team {
+    call: Call,
+    back: Back,
+    /// Panics of the current job.
+    pub caught: Caught,
+}
+
+#[repr(align(128))]
+struct Call {
+    /// Number of the current job; the members' futex word.
+    epoch: AtomicU32,
+    /// Members that are about to wait for `epoch` to change, or do.
+    sleepers: AtomicU32,
+    order: UnsafeCell<Order>,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        let order = UnsafeCell::new(Order { job: None, begun: 0 });
+        Self { epoch: AtomicU32::new(0), sleepers: AtomicU32::new(0), order }
+    }
+}
+
+#[repr(align(128))]
+#[derive(Default)]
+struct Back {
+    /// Members still at the current job; the caller's futex word.
+    busy: AtomicU32,
+    /// The caller is about to wait for `busy` to change, or does.
+    caller_sleeps: AtomicBool,
+}
+
+// SAFETY: all but `order` is `Sync`. `order` is written by the caller only while no member is busy, and read by
+// members only between the change of `epoch` and their decrement of `busy`, both of which order the accesses. A
+// job itself is `Sync`.
+unsafe impl Sync for Call {}
+// SAFETY: as above; a job may be called from any thread.
+unsafe impl Send for Call {}
+
+impl Team {
+    /// Makes the team ready for members that come to [`Self::serve`] afresh. No member may be serving.
+    pub fn renew(&self) {
+        self.call.epoch.store(0, SeqCst);
+    }
+
+    /// Gives `job` to `others` members, all that serve. The result waits for them when dropped, also while a
+    /// panic unwinds, so that the job outlives its use.
+    ///
+    /// # Safety
+    /// One thread at a time, and only after the last [`Forked`] was dropped or joined.
+    pub unsafe fn fork<'a>(
+        &'a self,
+        pace: &'a Pace,
+        others: u32,
+        begun: u64,
+        job: Option<Job<'a>>,
+    ) -> Forked<'a> {
+        let mut forked = Forked { team: self, pace, sent: 0, joined: others == 0 };
+        if others > 0 {
+            // SAFETY: only the lifetime changes; `Forked` ends no earlier than the last use, and borrows the job.
+            let job = unsafe { core::mem::transmute::<Option<Job<'a>>, Option<Job<'static>>>(job) };
+            debug_assert_eq!(self.back.busy.load(SeqCst), 0, "one job at a time");
+            // SAFETY: no member is busy: the last `Forked` has waited.
+            unsafe { *self.call.order.get() = Order { job, begun } };
+            self.back.busy.store(others, SeqCst);
+            self.call.epoch.fetch_add(1, SeqCst);
+            if self.call.sleepers.load(SeqCst) > 0 {
+                pace.platform.wake(&self.call.epoch, others);
+                forked.sent = 1;
+            }
+        }
+        forked
+    }
+
+    /// Takes every job once, as member `index`, until the caller ends the service.
+    pub fn serve(&self, pace: &Pace, index: usize, record: &Record) {
+        let Call { epoch, sleepers, order } = &self.call;
+        let mut seen = 0;
+        let mut since = pace.platform.now_ns();
+        // Inside a job, the time until now was work on that job.
+        let mut work = Work { working_ns: record.settle(since), ..Work::default() };
+        loop {
+            if !pace.spin_until(since, || epoch.load(SeqCst) != seen) {
+                let asleep = pace.platform.now_ns();
+                sleepers.fetch_add(1, SeqCst);
+                while epoch.load(SeqCst) == seen {
+                    pace.platform.wait(epoch, seen);
+                    work.wakeups_received = 1;
+                }
+                sleepers.fetch_sub(1, SeqCst);
+                work.asleep_ns = pace.platform.now_ns().saturating_sub(asleep);
+            }
+            seen = seen.wrapping_add(1);
+            // SAFETY: the epoch changed, and the caller leaves the order alone until `busy` is 0.
+            let Order { job, begun } = unsafe { *order.get() };
+            work.waiting_ns = record.settle(begun).saturating_sub(work.asleep_ns);
+            if let Some(job) = job {
+                self.caught.run(index, || job(index));
+                since = pace.platform.now_ns();
+                work.working_ns += record.settle(since);
+                work.dispatches = 1;
+            }
+            record.add(&core::mem::take(&mut work));
+            if self.back.busy.fetch_sub(1, SeqCst) == 1 && self.back.caller_sleeps.load(SeqCst) {
+                pace.platform.wake(&self.back.busy, 1);
+                // Counted with the next job: this one is over.
+                work.wakeups_sent = 1;
+            }
+            if job.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// A job on its way. Waits for its end when dropped.
+pub struct Forked<'a> {
+    team: &'a Team,
+    pace: &'a Pace,
+    /// Wake-ups that the hand-out took.
+    sent: u64,
+    joined: bool,
+}
+
+impl Forked<'_> {
+    /// Waits for the others, whose last look was at `since`. Result: how, with the time asleep and wake-ups alone.
+    pub fn join(mut self, since: u64) -> Work {
+        let mut work = self.wait(since);
+        work.wakeups_sent = self.sent;
+        work
+    }
+
+    fn wait(&mut self, since: u64) -> Work {
+        let mut work = Work::default();
+        if self.joined {
+            return work;
+        }
+        self.joined = true;
+        let (Back { busy, caller_sleeps }, pace) = (&self.team.back, self.pace);
+        if pace.spin_until(since, || busy.load(SeqCst) == 0) {
+            return work;
+        }
+        let asleep = pace.platform.now_ns();
+        caller_sleeps.store(true, SeqCst);
+        loop {
+            match busy.load(SeqCst) {
+                0 => break,
+                still => pace.platform.wait(busy, still),
+            }
+            work.wakeups_received = 1;
+        }
+        caller_sleeps.store(false, SeqCst);
+        work.asleep_ns = pace.platform.now_ns().saturating_sub(asleep);
+        work
+    }
+}
+
+impl Drop for Forked<'_> {
+    fn drop(&mut self) {
+        let since = self.pace.platform.now_ns();
+        self.wait(since);
+    }
+}
