@@ -12,9 +12,9 @@ use embodios_inference::generate::{Request, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
-use embodios_inference::platform::Platform as _;
 use embodios_inference::platform::host::Host;
-use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::platform::{CoreSet, Platform as _};
+use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::sample::Sampling;
 use embodios_inference::session::Session;
 
@@ -27,12 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (threads, prompt_tokens, limit) = (number(1)?, number(128)?, number(64)?);
 
     let host = Host::leak(threads);
-    host.pin(0);
     let file = std::fs::read(&path)?;
     let start = host.now_ns();
     let model = Model::load(&Gguf::parse(&file)?)?;
     let load = host.now_ns() - start;
-    let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
     let vocabulary = model.config.vocabulary as u32;
     let prompt: Vec<u32> = (0..prompt_tokens as u32).map(|i| (i * 7919 + 13) % vocabulary).collect();
     let context = (prompt_tokens + limit).min(model.config.context);

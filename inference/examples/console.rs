@@ -15,7 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let name: &str = path.rsplit('/').next().unwrap_or(&path);
     let modules = [Module { name: String::leak(name.to_owned()), bytes: Vec::leak(std::fs::read(&path)?) }];
     let host = Host::leak(cores);
-    host.pin(0);
     run(
         host,
         &Start {

@@ -183,7 +183,7 @@ impl Console<'_> {
     fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
         let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
         if core >= self.workers.available() {
-            return Err(PlatformError::NoSuchCore(core).into());
+            return Err(PlatformError::Offline(core).into());
         }
         if core == 0 {
             commit(fault);

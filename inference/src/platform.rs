@@ -3,11 +3,18 @@
 //! Two implementations exist: host threads ([`host`], feature `std`) and EMBODIOS's system calls (the
 //! engine program in `inference/engine`). Nothing else in this crate knows either.
 
+mod counters;
 #[cfg(feature = "std")]
 pub mod host;
 
 use core::fmt;
 use core::sync::atomic::AtomicU32;
+
+pub use counters::CoreCounters;
+pub use embodios_core_set::{CoreSet, ParseCoreSetError};
+
+/// [`Core::capacity`] of the fastest class of cores, as in the device tree's `capacity-dmips-mhz` when normalised.
+pub const FULL_CAPACITY: u16 = 1024;
 
 /// One core as the platform sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +23,24 @@ pub struct Core {
     pub hardware_id: u64,
     /// Whether threads can run there.
     pub online: bool,
+    /// Number of its package.
+    pub package: u32,
+    /// Dense number of its physical core, which hyper-threads share.
+    pub physical: u32,
+    /// Speed beside the machine's fastest class of cores, which has [`FULL_CAPACITY`].
+    pub capacity: u16,
+    /// Whether it takes the console, devices and their interrupts.
+    pub housekeeping: bool,
+}
+
+/// A thread of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ThreadId(pub u32);
+
+impl fmt::Display for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// Memory figures in bytes.
@@ -32,20 +57,29 @@ pub struct Memory {
 /// Counters the platform keeps, for the console's `stats`.
 pub type Counter = (&'static str, u64);
 
-/// Why the platform refused.
+/// Why the platform refused. A refused request has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlatformError {
+    /// A set of cores that is empty.
+    NoCores,
     /// No such core, or it is not online.
-    NoSuchCore(usize),
-    /// The core already runs a thread.
-    CoreBusy(usize),
+    Offline(usize),
+    /// No such thread, or it has ended and been joined.
+    NoSuchThread(ThreadId),
+    /// The core is kept for others: see [`Platform::reserve_cores`].
+    Reserved(usize),
+    /// No memory for another thread.
+    OutOfMemory,
 }
 
 impl fmt::Display for PlatformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchCore(core) => write!(f, "core {core} is not online"),
-            Self::CoreBusy(core) => write!(f, "core {core} already runs a thread"),
+            Self::NoCores => write!(f, "a set of cores without a core"),
+            Self::Offline(core) => write!(f, "core {core} is not online"),
+            Self::NoSuchThread(thread) => write!(f, "there is no thread {thread}"),
+            Self::Reserved(core) => write!(f, "core {core} is reserved"),
+            Self::OutOfMemory => write!(f, "no memory for another thread"),
         }
     }
 }
@@ -69,16 +103,53 @@ pub trait Platform: Sync {
     /// Cores by dense index, online ones first; the caller of `main` runs on core 0.
     fn cores(&self) -> &[Core];
 
-    /// Starts the one thread of core `core`, pinned there, at `entry(argument)`.
+    /// Starts a thread that runs on `cores` only, at `entry(argument)`.
     ///
     /// # Errors
-    /// [`PlatformError`] when the core does not exist or is taken.
+    /// When the set is empty or holds a core that is offline or reserved, or there is no memory for a thread.
     fn start_thread(
         &self,
-        core: usize,
+        cores: &CoreSet,
         entry: extern "C" fn(usize),
         argument: usize,
-    ) -> Result<(), PlatformError>;
+    ) -> Result<ThreadId, PlatformError>;
+
+    /// Returns once the thread is gone. Each thread is joined at most once.
+    ///
+    /// # Errors
+    /// When there is no such thread.
+    fn join_thread(&self, thread: ThreadId) -> Result<(), PlatformError>;
+
+    /// The thread that runs this.
+    fn current_thread(&self) -> ThreadId;
+
+    /// Confines a thread to `cores`. When it returns, the thread runs on one of them or not at all.
+    ///
+    /// # Errors
+    /// When the set is empty or holds a core that is offline or reserved, or there is no such thread.
+    fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError>;
+
+    /// The cores that a thread may run on.
+    ///
+    /// # Errors
+    /// When there is no such thread.
+    fn affinity(&self, thread: ThreadId) -> Result<CoreSet, PlatformError>;
+
+    /// Keeps `cores` for the threads that are pinned there now: until [`Self::release_cores`], memory grants to
+    /// threads on them and other threads' start or move to them are refused, and counted there.
+    ///
+    /// # Errors
+    /// When the set is empty or holds a core that is offline or reserved.
+    fn reserve_cores(&self, cores: &CoreSet) -> Result<(), PlatformError>;
+
+    /// Ends what [`Self::reserve_cores`] began.
+    fn release_cores(&self);
+
+    /// Lets another thread of this core run, if one wants to.
+    fn yield_now(&self);
+
+    /// Sleeps for at least so many nanoseconds.
+    fn sleep_ns(&self, nanoseconds: u64);
 
     /// Sleeps while `*word == expected`, until a wake. May return early; the caller looks again.
     fn wait(&self, word: &AtomicU32, expected: u32);
@@ -101,7 +172,15 @@ pub trait Platform: Sync {
     /// Memory figures now.
     fn memory(&self) -> Memory;
 
-    /// The platform's own counters, each with its name.
+    /// What core `core` has done, as of one moment; all 0 where there is no such core.
+    fn core_counters(&self, core: usize) -> CoreCounters;
+
+    /// Names of the [`CoreCounters`] that this platform cannot count and leaves 0.
+    fn uncounted(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The platform's own counters for the whole machine, each with its name.
     fn counters(&self, report: &mut dyn FnMut(Counter));
 
     /// Runs the platform's self-tests, which report on the console. Result: `(passed, failed)`.

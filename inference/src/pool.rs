@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::marker::PhantomData;
@@ -18,11 +19,24 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
-use crate::platform::{Platform, PlatformError};
+use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
 
 /// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
 /// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.
 pub const DEFAULT_SPIN: u32 = 200;
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Microseconds that a word is looked at before sleeping, 0 for one look.
+    pub spin: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { spin: DEFAULT_SPIN }
+    }
+}
 
 /// Looks between two questions for the time.
 const LOOKS: u32 = 64;
@@ -55,7 +69,8 @@ unsafe impl Send for Shared {}
 /// The workers. They end when it is dropped.
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: usize,
+    /// All workers but the caller.
+    threads: Vec<ThreadId>,
 }
 
 /// What a worker's thread is started with.
@@ -65,34 +80,38 @@ struct Start {
 }
 
 impl Pool {
-    /// Starts a worker on each of the cores `1..workers`; the caller, which runs on core 0, is the
-    /// first. `spin` is how many microseconds a word is looked at before sleeping, 0 for one look.
+    /// Starts a worker on each core of the set but the first, which is the caller's.
     ///
     /// # Errors
     /// When the platform refuses a thread; those already started end.
-    pub fn start(platform: &'static dyn Platform, workers: usize, spin: u32) -> Result<Self, PlatformError> {
-        let online = platform.cores().iter().filter(|core| core.online).count();
-        if workers == 0 || workers > online {
-            return Err(PlatformError::NoSuchCore(workers.saturating_sub(1)));
+    pub fn start(
+        platform: &'static dyn Platform,
+        cores: &CoreSet,
+        settings: Settings,
+    ) -> Result<Self, PlatformError> {
+        if cores.is_empty() {
+            return Err(PlatformError::NoCores);
         }
         let shared = Arc::new(Shared {
             platform,
-            spin,
+            spin: settings.spin,
             epoch: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
             busy: AtomicU32::new(0),
             caller_sleeps: AtomicBool::new(false),
             job: UnsafeCell::new(None),
         });
-        let mut pool = Self { shared, workers: 1 };
-        for index in 1..workers {
+        let mut pool = Self { shared, threads: Vec::new() };
+        for (index, core) in cores.iter().enumerate().skip(1) {
             let start = Box::into_raw(Box::new(Start { shared: Arc::clone(&pool.shared), index }));
-            if let Err(error) = platform.start_thread(index, work, start.expose_provenance()) {
-                // SAFETY: made from a box above; no thread was started that would take it.
-                drop(unsafe { Box::from_raw(start) });
-                return Err(error);
+            match platform.start_thread(&CoreSet::from_iter([core]), work, start.expose_provenance()) {
+                Ok(thread) => pool.threads.push(thread),
+                Err(error) => {
+                    // SAFETY: made from a box above; no thread was started that would take it.
+                    drop(unsafe { Box::from_raw(start) });
+                    return Err(error);
+                }
             }
-            pool.workers += 1;
         }
         Ok(pool)
     }
@@ -100,7 +119,7 @@ impl Pool {
     /// Number of workers, the caller included.
     #[must_use]
     pub const fn workers(&self) -> usize {
-        self.workers
+        self.threads.len() + 1
     }
 
     /// The platform that runs the workers.
@@ -129,7 +148,7 @@ impl Pool {
         unit: usize,
         part: impl Fn(usize, usize, &mut [T]) + Sync,
     ) {
-        let workers = self.workers;
+        let workers = self.workers();
         let slices = slices.map(|slice| Units::new(slice, unit));
         let count = slices.iter().map(Units::count).sum();
         self.run_units(count, &|worker| {
@@ -158,7 +177,7 @@ impl Pool {
         (second, second_unit): (&mut [U], usize),
         part: impl Fn(usize, &mut [T], &mut [U]) + Sync,
     ) {
-        let workers = self.workers;
+        let workers = self.workers();
         let (first, second) = (Units::new(first, first_unit), Units::new(second, second_unit));
         assert_eq!(first.count(), second.count(), "units of both slices");
         self.run_units(first.count(), &|worker| {
@@ -176,7 +195,7 @@ impl Pool {
         if count > 1 {
             self.run(job);
         } else {
-            (0..self.workers).for_each(job);
+            (0..self.workers()).for_each(job);
         }
     }
 
@@ -184,7 +203,7 @@ impl Pool {
     /// a panic of the caller's own part unwinds, so that the job outlives its use.
     fn hand_out<'a>(&'a mut self, job: Option<Job<'a>>) -> Join<'a> {
         let shared = &*self.shared;
-        let others = self.workers as u32 - 1;
+        let others = self.threads.len() as u32;
         if others > 0 {
             // SAFETY: only the lifetime changes; `Join` ends no earlier than the last use, and borrows the job.
             let job = unsafe { core::mem::transmute::<Option<Job<'a>>, Option<Job<'static>>>(job) };
@@ -203,6 +222,10 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         drop(self.hand_out(None));
+        for &thread in &self.threads {
+            let joined = self.shared.platform.join_thread(thread);
+            debug_assert_eq!(joined, Ok(()), "worker thread {thread}");
+        }
     }
 }
 

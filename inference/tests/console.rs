@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicU32;
 use common::{STORY, smollm2};
 use embodios_inference::console::{Fault, Module, Start, run};
 use embodios_inference::platform::host::Host;
-use embodios_inference::platform::{Core, Counter, Memory, Platform, PlatformError, Power};
+use embodios_inference::platform::{Core, CoreCounters, CoreSet, Counter, Memory, Platform};
+use embodios_inference::platform::{PlatformError, Power, ThreadId};
 
 /// A host whose terminal is in memory.
 struct Scripted {
@@ -27,11 +28,35 @@ impl Platform for Scripted {
     }
     fn start_thread(
         &self,
-        core: usize,
+        cores: &CoreSet,
         entry: extern "C" fn(usize),
         argument: usize,
-    ) -> Result<(), PlatformError> {
-        self.host.start_thread(core, entry, argument)
+    ) -> Result<ThreadId, PlatformError> {
+        self.host.start_thread(cores, entry, argument)
+    }
+    fn join_thread(&self, thread: ThreadId) -> Result<(), PlatformError> {
+        self.host.join_thread(thread)
+    }
+    fn current_thread(&self) -> ThreadId {
+        self.host.current_thread()
+    }
+    fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError> {
+        self.host.set_affinity(thread, cores)
+    }
+    fn affinity(&self, thread: ThreadId) -> Result<CoreSet, PlatformError> {
+        self.host.affinity(thread)
+    }
+    fn reserve_cores(&self, cores: &CoreSet) -> Result<(), PlatformError> {
+        self.host.reserve_cores(cores)
+    }
+    fn release_cores(&self) {
+        self.host.release_cores();
+    }
+    fn yield_now(&self) {
+        self.host.yield_now();
+    }
+    fn sleep_ns(&self, nanoseconds: u64) {
+        self.host.sleep_ns(nanoseconds);
     }
     fn wait(&self, word: &AtomicU32, expected: u32) {
         self.host.wait(word, expected);
@@ -60,6 +85,12 @@ impl Platform for Scripted {
     fn memory(&self) -> Memory {
         Memory { total: 1 << 30, free: 1 << 29, engine: 1 << 21 }
     }
+    fn core_counters(&self, core: usize) -> CoreCounters {
+        self.host.core_counters(core)
+    }
+    fn uncounted(&self) -> &'static [&'static str] {
+        self.host.uncounted()
+    }
     fn counters(&self, report: &mut dyn FnMut(Counter)) {
         report(("system calls", 12));
     }
@@ -81,7 +112,7 @@ struct Session {
 
 fn session(cores: usize, modules: &[Module], command_line: &str, restarts: u64, typed: &str) -> Session {
     let platform: &'static Scripted = Box::leak(Box::new(Scripted {
-        host: Host::leak(cores),
+        host: Host::unpinned(cores),
         input: Mutex::new(typed.bytes().collect()),
         output: Mutex::default(),
         writes: AtomicU32::new(0),
@@ -194,7 +225,7 @@ fn failed_commands_are_named_and_make_the_script_fail() {
     let long = "word ".repeat(300);
     let commands = [
         ("frobnicate", "error: unknown command \"frobnicate\"; \"help\" lists them"),
-        ("generate -c 9 x", "error: core 8 is not online"),
+        ("generate -c 9 x", "error: core 2 is not online"),
         ("chat hello", "error: this model has no chat template"),
         (&format!("generate {long}"), "error: the context of 256 tokens is full: 0 used, "),
     ];

@@ -6,7 +6,8 @@ use core::hint::spin_loop;
 use core::sync::atomic::AtomicU32;
 
 use embodios_abi::{CoreInfo, Error, ExitStatus, PowerAction, Query};
-use embodios_inference::platform::{Core, Counter, Memory, Platform, PlatformError, Power};
+use embodios_inference::platform::{Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory};
+use embodios_inference::platform::{Platform, PlatformError, Power, ThreadId};
 
 use crate::clock::Clock;
 use crate::{arch, memory, system};
@@ -44,8 +45,15 @@ pub struct Machine {
 impl Machine {
     /// A machine with these cores, in the kernel's order.
     pub fn new(cores: &[CoreInfo], clock: Clock) -> Self {
-        let core = |core: &CoreInfo| Core { hardware_id: core.hardware_id, online: core.online != 0 };
-        Self { cores: cores.iter().map(core).collect(), clock }
+        let core = |(index, core): (usize, &CoreInfo)| Core {
+            hardware_id: core.hardware_id,
+            online: core.online != 0,
+            package: 0,
+            physical: index as u32,
+            capacity: FULL_CAPACITY,
+            housekeeping: index == 0,
+        };
+        Self { cores: cores.iter().enumerate().map(core).collect(), clock }
     }
 }
 
@@ -61,16 +69,17 @@ impl Platform for Machine {
 
     fn start_thread(
         &self,
-        core: usize,
+        cores: &CoreSet,
         entry: extern "C" fn(usize),
         argument: usize,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<ThreadId, PlatformError> {
+        let core = cores.iter().next().ok_or(PlatformError::NoCores)?;
         let task = Box::into_raw(Box::new(Task { entry, argument }));
         let asked = self.now_ns();
         let error = loop {
             // SAFETY: the thread takes over the box, and only it does.
             match unsafe { system::thread_start(core, arch::thread_start, task as usize) } {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(ThreadId(core as u32)),
                 // The core's last thread has said that it is done, but may not be gone yet.
                 Err(Error::Busy) if self.now_ns() - asked < EXIT_NS => spin_loop(),
                 Err(error) => break error,
@@ -79,9 +88,46 @@ impl Platform for Machine {
         // SAFETY: no thread started, so the box is still this function's.
         drop(unsafe { Box::from_raw(task) });
         Err(match error {
-            Error::Busy => PlatformError::CoreBusy(core),
-            _ => PlatformError::NoSuchCore(core),
+            Error::Busy => PlatformError::Reserved(core),
+            _ => PlatformError::Offline(core),
         })
+    }
+
+    /// A pool's worker has left the pool before it is joined; the next start on its core waits for the thread.
+    fn join_thread(&self, _thread: ThreadId) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
+    fn current_thread(&self) -> ThreadId {
+        ThreadId(query(Query::CurrentCore) as u32)
+    }
+
+    /// Threads stay on their core: only that is accepted.
+    fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError> {
+        let elsewhere = cores.iter().find(|&core| core != thread.0 as usize);
+        if cores.is_empty() {
+            return Err(PlatformError::NoCores);
+        }
+        elsewhere.map_or(Ok(()), |core| Err(PlatformError::Reserved(core)))
+    }
+
+    fn affinity(&self, thread: ThreadId) -> Result<CoreSet, PlatformError> {
+        Ok(CoreSet::from_iter([thread.0 as usize]))
+    }
+
+    fn reserve_cores(&self, cores: &CoreSet) -> Result<(), PlatformError> {
+        cores.iter().next().map_or(Err(PlatformError::NoCores), |core| Err(PlatformError::Reserved(core)))
+    }
+
+    fn release_cores(&self) {}
+
+    fn yield_now(&self) {}
+
+    fn sleep_ns(&self, nanoseconds: u64) {
+        let end = self.now_ns() + nanoseconds;
+        while self.now_ns() < end {
+            spin_loop();
+        }
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {
@@ -123,6 +169,10 @@ impl Platform for Machine {
             free: query(Query::MemoryFree),
             engine: query(Query::MemoryGranted),
         }
+    }
+
+    fn core_counters(&self, _core: usize) -> CoreCounters {
+        CoreCounters::default()
     }
 
     fn counters(&self, report: &mut dyn FnMut(Counter)) {

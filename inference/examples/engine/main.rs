@@ -14,8 +14,9 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 
 use answer::{Engine, Task};
+use embodios_inference::platform::CoreSet;
 use embodios_inference::platform::host::Host;
-use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::pool::{Pool, Settings};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,13 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
     let host = Host::leak(threads);
-    host.pin(0);
     if let ("measure", [prompt, generated]) = (task.as_str(), rest) {
         return measure::run(host, threads, path, prompt.parse()?, generated.parse()?);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
     let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
     let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
     let mut output = io::stdout().lock();
     for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {

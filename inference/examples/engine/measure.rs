@@ -5,9 +5,9 @@ use std::error::Error;
 use std::fs;
 
 use embodios_inference::kernels::Kernels;
-use embodios_inference::platform::Platform as _;
 use embodios_inference::platform::host::Host;
-use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::platform::{CoreSet, Platform as _};
+use embodios_inference::pool::{Pool, Settings};
 use serde_json::json;
 
 use crate::answer::Engine;
@@ -29,7 +29,7 @@ pub fn run(
     let file = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
     let loaded = host.now_ns();
-    let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
     let config = &engine.model().config;
     let longest = prompt.max(generated);
     if longest > config.context {

@@ -1,7 +1,7 @@
 //! The worker pool, started when it is first needed, and again when another number of workers is.
 
-use crate::platform::{Platform, PlatformError};
-use crate::pool::Pool;
+use crate::platform::{CoreSet, Platform, PlatformError};
+use crate::pool::{Pool, Settings};
 
 /// At most one pool at a time: a core has one thread.
 pub struct Workers {
@@ -34,7 +34,7 @@ impl Workers {
         let count = count.unwrap_or_else(|| self.available());
         let pool = match self.pool.take().filter(|pool| pool.workers() == count) {
             Some(pool) => pool,
-            None => Pool::start(self.platform, count, self.spin)?,
+            None => self.start(count, self.spin)?,
         };
         Ok(self.pool.insert(pool))
     }
@@ -45,6 +45,10 @@ impl Workers {
     /// When there are not that many cores.
     pub fn sleeping_pool(&mut self, count: usize) -> Result<Pool, PlatformError> {
         self.pool = None;
-        Pool::start(self.platform, count, 0)
+        self.start(count, 0)
+    }
+
+    fn start(&self, count: usize, spin: u32) -> Result<Pool, PlatformError> {
+        Pool::start(self.platform, &CoreSet::first(count), Settings { spin })
     }
 }

@@ -1,57 +1,96 @@
 //! The platform on host threads: tests, benchmarks and comparison with other engines need no emulator.
+//!
+//! Owns the threads it starts and where they may run. Linux only, as far as pinning goes.
+
+mod counters;
+mod threads;
+mod topology;
 
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use super::{Core, Counter, Memory, Platform, PlatformError, Power};
+use super::{Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory, Platform, PlatformError};
+use super::{Power, ThreadId};
+use counters::Counts;
+use threads::Threads;
 
-std::thread_local! {
-    /// Dense index of the core that this thread stands for.
-    static CURRENT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
-/// Threads of this process. There may be more cores than the machine has: threads then share.
+/// Threads of this process.
 #[derive(Debug)]
 pub struct Host {
     cores: Vec<Core>,
-    processors: Vec<core_affinity::CoreId>,
+    threads: Threads,
+    counts: Vec<Counts>,
     start: Instant,
-    waits: AtomicU64,
-    wakes: AtomicU64,
 }
 
 impl Host {
-    /// A platform of `cores` cores, for the rest of the process. The calling thread is core 0; it is
-    /// pinned like the others when there is a processor for each.
+    /// A platform of `cores` cores, for the rest of the process. Each is a processor of the machine, and the calling
+    /// thread is confined to them; when there are fewer processors than that, the cores are only names, as
+    /// with [`Self::described`].
     ///
     /// # Panics
     /// When `cores` is 0.
     #[must_use]
     pub fn leak(cores: usize) -> &'static Self {
-        assert!(cores > 0, "a platform has a core");
-        let processors = core_affinity::get_core_ids().unwrap_or_default();
-        let hardware_id = |index: usize| match processors.len() {
-            0 => index as u64,
-            count => processors[index % count].id as u64,
-        };
-        let host = Self {
-            cores: (0..cores).map(|index| Core { hardware_id: hardware_id(index), online: true }).collect(),
-            processors,
-            start: Instant::now(),
-            waits: AtomicU64::new(0),
-            wakes: AtomicU64::new(0),
-        };
-        Box::leak(Box::new(host))
+        let mut processors = topology::processors();
+        if cores > processors.len() {
+            return Self::unpinned(cores);
+        }
+        processors.truncate(cores);
+        let host = Self::new(topology::cores(&processors), processors);
+        // As on a machine, the first thread may run everywhere; the system may refuse, and nothing is lost then.
+        let _ = host.set_affinity(host.current_thread(), &CoreSet::first(cores));
+        host
     }
 
-    /// Pins the calling thread as core `index`, unless cores share processors.
-    pub fn pin(&self, index: usize) {
-        CURRENT.set(index);
-        if self.cores.len() <= self.processors.len() {
-            core_affinity::set_for_current(self.processors[index]);
+    /// As [`Self::described`], with `cores` cores that are all alike.
+    ///
+    /// # Panics
+    /// When `cores` is 0.
+    #[must_use]
+    pub fn unpinned(cores: usize) -> &'static Self {
+        let core = |index: usize| Core {
+            hardware_id: index as u64,
+            online: true,
+            package: 0,
+            physical: index as u32,
+            capacity: FULL_CAPACITY,
+            housekeeping: index == 0,
+        };
+        Self::described((0..cores).map(core).collect())
+    }
+
+    /// A platform with any cores at all. Threads run on whatever processors the system gives them; a core is
+    /// only the name of the place where a thread's affinity says that it is.
+    ///
+    /// # Panics
+    /// When there is no core.
+    #[must_use]
+    pub fn described(cores: Vec<Core>) -> &'static Self {
+        Self::new(cores, Vec::new())
+    }
+
+    fn new(cores: Vec<Core>, processors: Vec<usize>) -> &'static Self {
+        assert!(!cores.is_empty(), "a platform has a core");
+        let counts = cores.iter().map(|_| Counts::default()).collect();
+        let online = (0..cores.len()).filter(|&index| cores[index].online).collect();
+        let threads = Threads::new(processors, online);
+        Box::leak(Box::new(Self { cores, threads, counts, start: Instant::now() }))
+    }
+
+    /// The counts of the core that runs this.
+    fn here(&self) -> &Counts {
+        &self.counts[self.current_core()]
+    }
+
+    /// Counts a refusal where it was refused.
+    fn counted<T>(&self, result: Result<T, PlatformError>) -> Result<T, PlatformError> {
+        if let Err(PlatformError::Reserved(core)) = result {
+            self.counts[core].refused.fetch_add(1, Ordering::Relaxed);
         }
+        result
     }
 }
 
@@ -62,31 +101,52 @@ impl Platform for Host {
 
     fn start_thread(
         &self,
-        core: usize,
+        cores: &CoreSet,
         entry: extern "C" fn(usize),
         argument: usize,
-    ) -> Result<(), PlatformError> {
-        if core >= self.cores.len() {
-            return Err(PlatformError::NoSuchCore(core));
-        }
-        let pin = (self.cores.len() <= self.processors.len()).then(|| self.processors[core]);
-        std::thread::spawn(move || {
-            CURRENT.set(core);
-            if let Some(processor) = pin {
-                core_affinity::set_for_current(processor);
-            }
-            entry(argument);
-        });
-        Ok(())
+    ) -> Result<ThreadId, PlatformError> {
+        self.counted(self.threads.start(cores, entry, argument))
+    }
+
+    fn join_thread(&self, thread: ThreadId) -> Result<(), PlatformError> {
+        self.threads.join(thread)
+    }
+
+    fn current_thread(&self) -> ThreadId {
+        threads::current()
+    }
+
+    fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError> {
+        self.counted(self.threads.set_affinity(thread, cores))
+    }
+
+    fn affinity(&self, thread: ThreadId) -> Result<CoreSet, PlatformError> {
+        self.threads.affinity(thread)
+    }
+
+    fn reserve_cores(&self, cores: &CoreSet) -> Result<(), PlatformError> {
+        self.counted(self.threads.reserve(cores))
+    }
+
+    fn release_cores(&self) {
+        self.threads.release();
+    }
+
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
+    fn sleep_ns(&self, nanoseconds: u64) {
+        std::thread::sleep(Duration::from_nanos(nanoseconds));
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.waits.fetch_add(1, Ordering::Relaxed);
         atomic_wait::wait(word, expected);
+        self.here().wakeups_received.fetch_add(1, Ordering::Relaxed);
     }
 
     fn wake(&self, word: &AtomicU32, count: u32) {
-        self.wakes.fetch_add(1, Ordering::Relaxed);
+        self.here().wakeups_sent.fetch_add(1, Ordering::Relaxed);
         if count == 1 { atomic_wait::wake_one(word) } else { atomic_wait::wake_all(word) }
     }
 
@@ -95,7 +155,7 @@ impl Platform for Host {
     }
 
     fn current_core(&self) -> usize {
-        CURRENT.get()
+        self.threads.current_core()
     }
 
     fn write(&self, bytes: &[u8]) {
@@ -121,10 +181,16 @@ impl Platform for Host {
         }
     }
 
-    fn counters(&self, report: &mut dyn FnMut(Counter)) {
-        report(("waits", self.waits.load(Ordering::Relaxed)));
-        report(("wakes", self.wakes.load(Ordering::Relaxed)));
+    fn core_counters(&self, core: usize) -> CoreCounters {
+        let Some(counts) = self.counts.get(core) else { return CoreCounters::default() };
+        counts.read(&self.threads.on_core(core))
     }
+
+    fn uncounted(&self) -> &'static [&'static str] {
+        counters::UNCOUNTED
+    }
+
+    fn counters(&self, _report: &mut dyn FnMut(Counter)) {}
 
     fn self_test(&self) -> (u32, u32) {
         (0, 0)

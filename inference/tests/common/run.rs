@@ -7,8 +7,9 @@ use embodios_inference::generate::{Report, Request, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
+use embodios_inference::platform::CoreSet;
 use embodios_inference::platform::host::Host;
-use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::session::Session;
 
 /// The model in `file`.
@@ -18,7 +19,7 @@ pub fn load(file: &[u8]) -> Model<'_> {
 
 /// A pool of `workers` threads.
 pub fn pool(workers: usize) -> Pool {
-    Pool::start(Host::leak(workers), workers, DEFAULT_SPIN).unwrap()
+    Pool::start(Host::unpinned(workers), &CoreSet::first(workers), Settings::default()).unwrap()
 }
 
 /// A session with room for `context` tokens.
