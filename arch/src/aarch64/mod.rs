@@ -78,7 +78,7 @@ impl Architecture for AArch64 {
 
     unsafe fn init_core(local: &'static CoreLocal) {
         TPIDR_EL1.set(core::ptr::from_ref(local) as u64);
-        TPIDRRO_EL0.set(u64::from(local.cpu.0));
+        TPIDRRO_EL0.set(Self::hardware_id().0);
         // The boot tables, which this core has left, were the last with writable code.
         SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
         barrier::isb(barrier::SY);

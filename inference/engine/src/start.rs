@@ -9,7 +9,7 @@ use embodios_inference::console::{self, Module, Start};
 
 use crate::clock::Clock;
 use crate::platform::{Machine, Task};
-use crate::{arch, fault, system};
+use crate::{arch, cores, fault, system};
 
 /// First Rust code of thread 0.
 pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
@@ -20,10 +20,11 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
         panic!("the kernel gives the counter's frequency as 0");
     };
     // SAFETY: the kernel fills the spans with live, read-only records of the types named.
-    let (cores, modules) = unsafe { (records(info.cores), records::<ModuleInfo>(info.modules)) };
+    let (infos, modules) = unsafe { (records(info.cores), records::<ModuleInfo>(info.modules)) };
     let modules: Vec<Module> =
         modules.iter().map(|module| Module { name: text(module.name), bytes: bytes(module.bytes) }).collect();
-    let machine = Box::leak(Box::new(Machine::new(cores, clock)));
+    cores::init(infos);
+    let machine = Box::leak(Box::new(Machine::new(clock)));
     console::run(
         machine,
         &Start {

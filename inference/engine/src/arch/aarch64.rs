@@ -62,6 +62,36 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
     result
 }
 
+/// As [`system_call`], for a call over which other threads may run: it keeps no vector register.
+///
+/// # Safety
+/// As [`system_call`].
+pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments. The C ABI's clobbers name all vector registers whole; what else
+    // they name does no harm.
+    unsafe {
+        asm!(
+            "svc #0",
+            in("x8") number,
+            inlateout("x0") arguments[0] => result,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            clobber_abi("C"),
+        );
+    }
+    result
+}
+
+/// The hardware's own id of this core: the affinity fields of MPIDR_EL1, which each core's kernel copies to the
+/// register that EL0 may read.
+pub fn hardware_id() -> u64 {
+    let id;
+    // SAFETY: reads a register that EL0 may read. Not cached: the thread may change its core.
+    unsafe { asm!("mrs {}, tpidrro_el0", out(reg) id, options(nostack, preserves_flags)) };
+    id
+}
+
 /// The counter that all cores agree on.
 pub fn counter() -> u64 {
     let ticks;

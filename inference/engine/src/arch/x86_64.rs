@@ -1,5 +1,6 @@
 //! x86_64: `int 0x80`, TSC, MXCSR.
 
+use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, naked_asm};
 
 /// MXCSR after reset: all exceptions masked, round to nearest (SDM vol. 1, 10.2.3).
@@ -67,6 +68,33 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
         );
     }
     result
+}
+
+/// As [`system_call`], for a call over which other threads may run: it keeps no vector register.
+///
+/// # Safety
+/// As [`system_call`].
+pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments. All vector registers belong to the caller of a C function, so
+    // that ABI's clobbers name them all; what else it names does no harm.
+    unsafe {
+        asm!(
+            "int 0x80",
+            inlateout("rax") number => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            clobber_abi("sysv64"),
+        );
+    }
+    result
+}
+
+/// The hardware's own id of this core: the APIC id, from CPUID (SDM vol. 3, 10.12.8.1).
+pub fn hardware_id() -> u64 {
+    let topology = __cpuid_count(0x0b, 0);
+    if topology.ebx != 0 { topology.edx.into() } else { (__cpuid_count(1, 0).ebx >> 24).into() }
 }
 
 /// The counter that all cores agree on.
