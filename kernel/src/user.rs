@@ -33,6 +33,10 @@ pub fn bytes(address: u64, length: u64) -> Result<&'static [u8], Error> {
 /// # Errors
 /// [`Error::BadAddress`] when they are not all the engine's, or misaligned.
 pub fn words(address: u64, count: u64) -> Result<Vec<u64>, Error> {
+    if count == 0 {
+        // The address of nothing is nobody's business.
+        return Ok(Vec::new());
+    }
     if !address.is_multiple_of(8) {
         return Err(Error::BadAddress);
     }

@@ -9,6 +9,8 @@ use embodios_inference::platform::{
     Core, CoreCounters, CoreSet, Counter, Memory, Platform, PlatformError, Power, ThreadId,
 };
 
+use spin::Once;
+
 use crate::clock::Clock;
 use crate::{arch, cores, selftest, system};
 
@@ -31,6 +33,20 @@ impl Task {
     }
 }
 
+static MACHINE: Once<Machine> = Once::new();
+
+/// The machine, for threads that know nothing else.
+///
+/// Panics before [`init`], which the first thread calls before there are others.
+pub fn machine() -> &'static Machine {
+    MACHINE.get().expect("the machine is there before any thread")
+}
+
+/// Takes note of the machine whose cores are [`cores::all`].
+pub fn init(clock: Clock) -> &'static Machine {
+    MACHINE.call_once(|| Machine::new(clock))
+}
+
 /// The machine under the engine.
 pub struct Machine {
     cores: Vec<Core>,
@@ -38,8 +54,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine with the cores of [`cores::all`].
-    pub fn new(clock: Clock) -> Self {
+    fn new(clock: Clock) -> Self {
         let core = |core: &cores::Core| Core {
             hardware_id: core.info().hardware_id,
             online: core.is_online(),
