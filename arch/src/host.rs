@@ -5,9 +5,11 @@
 
 extern crate std;
 
-use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
+use crate::contract::{
+    Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer, UserContext, UserStart,
+};
 use crate::paging::{Access, Entry, Target};
-use crate::{HwCpuId, Interrupt, PhysAddr, handlers};
+use crate::{HwCpuId, Interrupt, PhysAddr, PhysRange, VirtAddr, handlers};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
@@ -36,6 +38,7 @@ impl Architecture for Host {
     const NAME: &'static str = "host";
     type CoreState = ();
     type Entry = HostEntry;
+    type Context = HostContext;
 
     unsafe fn init_core(local: &'static CoreLocal) {
         set_core_local(local);
@@ -71,14 +74,14 @@ impl Architecture for Host {
         loop {
             if pending.remove(&me).is_some() {
                 drop(pending);
-                return handlers().interrupt(Interrupt::Ipi, false);
+                return handlers().interrupt(Interrupt::Ipi);
             }
             let now = Self::counter();
             let pause = match DEADLINE.get() {
                 Some(deadline) if now >= deadline => {
                     DEADLINE.set(None);
                     drop(pending);
-                    return handlers().interrupt(Interrupt::Timer, false);
+                    return handlers().interrupt(Interrupt::Timer);
                 }
                 Some(deadline) => Duration::from_nanos(deadline - now),
                 None => Duration::from_secs(1),
@@ -105,8 +108,16 @@ impl Architecture for Host {
         DEADLINE.set(deadline);
     }
 
-    unsafe fn enter_user(_: &UserStart) -> ! {
+    unsafe fn enter_user(_: &HostContext) -> ! {
         panic!("the host runs no engine program")
+    }
+
+    unsafe fn move_vectors(_: Transfer, _: VirtAddr, _: VirtAddr) -> Option<HostContext> {
+        None
+    }
+
+    fn vector_code() -> Option<PhysRange> {
+        None
     }
 
     unsafe fn restart_stack(entry: fn() -> !) -> ! {
@@ -120,6 +131,31 @@ impl Architecture for Host {
     }
 
     fn publish_tables() {}
+}
+
+/// What tests see of a thread's registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostContext {
+    /// Result of its last system call; `None` while it has none.
+    pub result: Option<u64>,
+    /// Its first argument.
+    pub argument: u64,
+    /// How often it is to repeat a call.
+    pub repeats: u32,
+}
+
+impl UserContext for HostContext {
+    fn new(start: &UserStart) -> Self {
+        Self { result: None, argument: start.argument, repeats: 0 }
+    }
+
+    fn set_result(&mut self, result: u64) {
+        self.result = Some(result);
+    }
+
+    fn repeat_call(&mut self) {
+        self.repeats += 1;
+    }
 }
 
 /// A page-table entry with the fields side by side.

@@ -41,6 +41,6 @@ pub use host::Host as Arch;
 
 pub use contract::{
     Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord,
-    UserStart, handlers, register_handlers,
+    Transfer, UserContext, UserStart, handlers, register_handlers,
 };
-pub use types::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use types::{CpuId, HwCpuId, Line, PhysAddr, PhysRange, VirtAddr};

@@ -5,15 +5,16 @@
 use crate::command_line::Options;
 use crate::memory::{MemoryError, memory};
 use crate::per_cpu::{self, PerCpu};
-use crate::thread;
+use crate::scheduler;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use embodios_abi::CoreStatistics;
 use embodios_abi::layout::{EMERGENCY_STACK_SIZE, KERNEL_STACK_SIZE, KERNEL_STACK_STRIDE, KERNEL_STACKS};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, StartRecord, VirtAddr};
+use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, PhysRange, StartRecord, VirtAddr};
 
 /// How long a core may take from being asked to being initialised. Real and emulated machines need well under
 /// 100 ms; the rest is for a host that is busy.
@@ -25,6 +26,7 @@ const START_TIME: Duration = Duration::from_secs(2);
 /// [`MemoryError`] when there is no memory for a stack.
 pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
+    let statistics = memory().allocate_zeroed(cores.len() as u64 * PAGE)?;
     for (index, &hardware) in cores.iter().enumerate() {
         let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
         let stack_top = window + KERNEL_STACK_STRIDE;
@@ -45,10 +47,21 @@ pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
             arch: Default::default(),
         }));
         local.self_address = VirtAddr(local as *const CoreLocal as u64);
-        blocks.push(PerCpu::new(local));
+        blocks.push(PerCpu::new(local, statistics_page(statistics, index)));
     }
     per_cpu::install(blocks);
+    scheduler::prepare(cores.len());
     Ok(())
+}
+
+/// Core `core`'s record in the pages `all`.
+fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
+    let place = (all.start.identity().0 + core as u64 * PAGE) as *mut CoreStatistics;
+    // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nobody else and never freed.
+    unsafe {
+        place.write(CoreStatistics::default());
+        &*place
+    }
 }
 
 /// Starts every core but the boot core. A core that does not come is reported by its hardware id, and the boot
@@ -96,7 +109,7 @@ extern "C" fn secondary_main(local: &'static CoreLocal) -> ! {
     // SAFETY: the first thing on this core, with its own block.
     unsafe { Arch::init_core(local) };
     come_online();
-    thread::idle()
+    scheduler::run()
 }
 
 /// Marks the calling core as ready for work, if it is the one it is meant to be.
@@ -104,5 +117,6 @@ pub fn come_online() {
     let this = per_cpu::this();
     let actual = Arch::hardware_id();
     assert_eq!(actual, this.hardware, "core {} runs on other hardware than it was started on", this.cpu);
+    scheduler::come_online(this);
     this.online.store(true, Ordering::Release);
 }

@@ -13,18 +13,19 @@ mod ioapic;
 mod paging;
 mod segments;
 mod traps;
+mod vector;
 
 pub use apic::REGISTERS as LOCAL_APIC;
 pub use clock::{Source as ClockSource, calibrate};
 pub use entry::TRAMPOLINE;
 pub use features::largest_leaf;
 pub use io::{inb, outb};
-pub use ioapic::{Line, route};
+pub use ioapic::route;
 pub use segments::CoreState;
-pub use traps::DEVICE_VECTORS;
+pub use traps::{DEVICE_VECTORS, Frame};
 
-use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
-use crate::{HwCpuId, PhysAddr};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
+use crate::{HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use core::arch::asm;
 use x86_64::registers::model_specific::Msr;
 
@@ -38,6 +39,7 @@ impl Architecture for X86_64 {
     const NAME: &'static str = "x86_64";
     type CoreState = CoreState;
     type Entry = paging::Entry;
+    type Context = Frame;
 
     unsafe fn init_core(local: &'static CoreLocal) {
         features::enable();
@@ -106,9 +108,17 @@ impl Architecture for X86_64 {
         apic::set_timer(deadline);
     }
 
-    unsafe fn enter_user(start: &UserStart) -> ! {
+    unsafe fn enter_user(context: &Frame) -> ! {
         // SAFETY: passed on to the caller.
-        unsafe { context::enter_user(start) }
+        unsafe { context::enter_user(context) }
+    }
+
+    unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Frame> {
+        Some(vector::transfer(transfer, area, code))
+    }
+
+    fn vector_code() -> Option<PhysRange> {
+        Some(vector::code())
     }
 
     unsafe fn restart_stack(entry: fn() -> !) -> ! {
