@@ -12,6 +12,7 @@ pub mod console;
 pub mod generate;
 pub mod gguf;
 pub mod golden;
+pub mod json;
 pub mod kernels;
 pub mod matrix;
 pub mod memory;

@@ -174,6 +174,20 @@ fn bits_do_not_depend_on_the_number_of_cores() {
 }
 
 #[test]
+fn json_lines_are_answered_until_an_empty_one() {
+    let long = "Once ".repeat(500);
+    let typed = format!("{{\"text\": \"Once\"}}\r\n \nno\n{{\"text\": \"{long}\"}}\n\npoweroff\n");
+    let Session { output, action, .. } = session(1, &[MODULE], "exec=json tokenize; ids Once", 0, &typed);
+    let (_, answers) = output.split_once("> json tokenize\n").unwrap();
+    let lines: Vec<&str> = answers.lines().collect();
+    assert_eq!(lines[0], r#"{"ids":[490],"left_out":0}"#);
+    assert!(lines[1].contains(r#""line":3"#), "{}", lines[1]);
+    assert!(lines[2].starts_with("\u{6}\u{6}{\"ids\":[490,"), "{}", lines[2]);
+    assert_eq!(lines[3..], ["> ids Once", "ids 0 490"]);
+    assert_eq!(action, GOOD);
+}
+
+#[test]
 fn the_seed_decides_what_is_sampled() {
     let text = |seed| script(1, &format!("generate -t 1 -k 40 -p 0.95 -n 30 -s {seed} The princess")).0;
     let story = |output: String| output.lines().nth(1).unwrap().to_owned();

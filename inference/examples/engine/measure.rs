@@ -4,14 +4,15 @@
 use std::error::Error;
 use std::fs;
 
+use embodios_inference::gguf::Gguf;
+use embodios_inference::json::session;
 use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
 use embodios_inference::platform::Platform as _;
 use embodios_inference::platform::host::Host;
 use embodios_inference::pool::{DEFAULT_SPIN, Pool};
+use embodios_inference::tokenizer::Tokenizer;
 use serde_json::json;
-
-use crate::answer::Engine;
-use crate::sequence;
 
 /// Measures once, after a warm-up, and prints one JSON object.
 ///
@@ -27,16 +28,18 @@ pub fn run(
     let before = resident("VmRSS:")?;
     let start = host.now_ns();
     let file = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
+    let file = Gguf::parse(&file)?;
+    let model = Model::load(&file)?;
+    Tokenizer::new(&file)?;
     let loaded = host.now_ns();
     let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
-    let config = &engine.model().config;
+    let config = &model.config;
     let longest = prompt.max(generated);
     if longest > config.context {
         return Err(format!("{longest} tokens: this model's context is {}", config.context).into());
     }
     let ids: Vec<u32> = (0..longest as u32).map(|i| (i * 7919 + 13) % config.vocabulary as u32).collect();
-    let mut session = sequence::session(engine.model(), &pool, longest)?;
+    let mut session = session(&model, Kernels::best(), &pool, longest)?;
     session.feed(&mut pool, &ids[..prompt])?;
 
     session.reset();
