@@ -45,7 +45,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let mut console = Console {
         platform,
         start,
-        loaded: Loaded::new(start.modules, options.model, start.died_loading),
+        loaded: Loaded::new(platform, start, &options),
         workers: Workers::new(platform, options.spin.unwrap_or(DEFAULT_SPIN)),
         totals: Totals::default(),
     };

@@ -188,6 +188,24 @@ fn json_lines_are_answered_until_an_empty_one() {
 }
 
 #[test]
+fn kernels_are_chosen_by_name() {
+    let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
+    let Session { output, action, .. } = run("Portable");
+    assert!(line(&output, "model story.gguf").ends_with(", portable kernels"), "{output}");
+    let names = line(&output, "kernels for this processor: ").split_once(": ").unwrap().1;
+    assert!(names.ends_with("64-bit words, portable"), "{names}");
+    for name in names.split(", ") {
+        let Session { output, .. } = run(&name.replace(' ', "-"));
+        assert!(line(&output, "model story.gguf").ends_with(&format!(", {name} kernels")), "{output}");
+    }
+    assert_eq!(action, GOOD);
+    let Session { output, action, .. } = run("abacus");
+    let reason = line(&output, "model none: no kernels are called \"abacus\"; there are: ");
+    assert!(reason.ends_with("64-bit-words, portable"), "{reason}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn the_seed_decides_what_is_sampled() {
     let text = |seed| script(1, &format!("generate -t 1 -k 40 -p 0.95 -n 30 -s {seed} The princess")).0;
     let story = |output: String| output.lines().nth(1).unwrap().to_owned();

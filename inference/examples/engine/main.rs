@@ -12,6 +12,7 @@ use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Requests, Task};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
+use embodios_inference::platform::Platform as _;
 use embodios_inference::platform::host::Host;
 use embodios_inference::pool::{DEFAULT_SPIN, Pool};
 use embodios_inference::tokenizer::Tokenizer;
@@ -34,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::load(&file).map_err(|error| bad(&error))?;
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
-    let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels: Kernels::best() };
+    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
+    let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
     let mut output = io::stdout().lock();
     for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
         let mut written = Ok(());

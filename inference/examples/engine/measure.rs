@@ -31,6 +31,7 @@ pub fn run(
     let file = Gguf::parse(&file)?;
     let model = Model::load(&file)?;
     Tokenizer::new(&file)?;
+    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
     let loaded = host.now_ns();
     let mut pool = Pool::start(host, threads, DEFAULT_SPIN)?;
     let config = &model.config;
@@ -39,7 +40,7 @@ pub fn run(
         return Err(format!("{longest} tokens: this model's context is {}", config.context).into());
     }
     let ids: Vec<u32> = (0..longest as u32).map(|i| (i * 7919 + 13) % config.vocabulary as u32).collect();
-    let mut session = session(&model, Kernels::best(), &pool, longest)?;
+    let mut session = session(&model, kernels, &pool, longest)?;
     session.feed(&mut pool, &ids[..prompt])?;
 
     session.reset();
@@ -58,7 +59,7 @@ pub fn run(
         "generation": rate(generated, generation),
         "load_ms": (loaded - start) as f64 / 1e6,
         "memory_mb": resident("VmHWM:")?.saturating_sub(before) as f64 / 1e3,
-        "kernels": Kernels::best().to_string(),
+        "kernels": kernels.to_string(),
     });
     println!("{measured}");
     Ok(())
