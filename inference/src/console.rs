@@ -7,6 +7,7 @@ mod answer;
 mod command;
 mod editor;
 mod error;
+mod json;
 mod keys;
 mod loaded;
 mod options;
@@ -44,7 +45,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let mut console = Console {
         platform,
         start,
-        loaded: Loaded::new(start.modules, options.model, start.died_loading),
+        loaded: Loaded::new(platform, start, &options),
         workers: Workers::new(platform, options.spin.unwrap_or(DEFAULT_SPIN)),
         totals: Totals::default(),
     };
@@ -164,6 +165,7 @@ impl Console<'_> {
             Command::Chat { options, text } => self.chat(&options, text)?,
             Command::Hash { options, text } => self.hash(&options, text)?,
             Command::Ids { text } => self.ids(text)?,
+            Command::Json { task } => self.json(task)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {
                 self.say(format_args!("{}", report::cpus(self.platform, self.workers.running())))

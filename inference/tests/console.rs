@@ -205,6 +205,38 @@ fn bits_do_not_depend_on_the_number_of_cores() {
 }
 
 #[test]
+fn json_lines_are_answered_until_an_empty_one() {
+    let long = "Once ".repeat(500);
+    let typed = format!("{{\"text\": \"Once\"}}\r\n \nno\n{{\"text\": \"{long}\"}}\n\npoweroff\n");
+    let Session { output, action, .. } = session(1, &[MODULE], "exec=json tokenize; ids Once", 0, &typed);
+    let (_, answers) = output.split_once("> json tokenize\n").unwrap();
+    let lines: Vec<&str> = answers.lines().collect();
+    assert_eq!(lines[0], r#"{"ids":[490],"left_out":0}"#);
+    assert!(lines[1].contains(r#""line":3"#), "{}", lines[1]);
+    assert!(lines[2].starts_with("\u{6}\u{6}{\"ids\":[490,"), "{}", lines[2]);
+    assert_eq!(lines[3..], ["> ids Once", "ids 0 490"]);
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn kernels_are_chosen_by_name() {
+    let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
+    let Session { output, action, .. } = run("Portable");
+    assert!(line(&output, "model story.gguf").ends_with(", portable kernels"), "{output}");
+    let names = line(&output, "kernels for this processor: ").split_once(": ").unwrap().1;
+    assert!(names.ends_with("64-bit words, portable"), "{names}");
+    for name in names.split(", ") {
+        let Session { output, .. } = run(&name.replace(' ', "-"));
+        assert!(line(&output, "model story.gguf").ends_with(&format!(", {name} kernels")), "{output}");
+    }
+    assert_eq!(action, GOOD);
+    let Session { output, action, .. } = run("abacus");
+    let reason = line(&output, "model none: no kernels are called \"abacus\"; there are: ");
+    assert!(reason.ends_with("64-bit-words, portable"), "{reason}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn the_seed_decides_what_is_sampled() {
     let text = |seed| script(1, &format!("generate -t 1 -k 40 -p 0.95 -n 30 -s {seed} The princess")).0;
     let story = |output: String| output.lines().nth(1).unwrap().to_owned();

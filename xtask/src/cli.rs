@@ -41,7 +41,7 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Run the engine on the host for a script: JSON lines in, JSON lines out
+    /// Run the engine for a program, on the host or in a guest: JSON lines in, JSON lines out
     Engine(EngineOptions),
     /// Look for instructions in the x86_64 kernel that must not run in ring 0
     Scan,
@@ -123,9 +123,27 @@ pub struct EngineOptions {
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
-    /// Number of threads
+    /// Number of threads on the host
     #[arg(long, default_value = "2", value_parser = threads, value_name = "N")]
     pub threads: usize,
+    /// Answer in a booted kernel of this architecture instead of on the host
+    #[arg(long, value_name = "ARCH", conflicts_with = "threads")]
+    pub guest: Option<Arch>,
+    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
+    #[arg(long, requires = "guest")]
+    pub machine: Option<MachineKind>,
+    /// How QEMU executes the guest
+    #[arg(long, default_value = "auto", requires = "guest")]
+    pub accel: AccelChoice,
+    /// Cores of the guest
+    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY", requires = "guest")]
+    pub smp: Topology,
+    /// Memory of the guest: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE", requires = "guest")]
+    pub memory: MemorySize,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS", requires = "guest")]
+    pub timeout: Duration,
 }
 
 /// What the engine does with a JSON object on a line of standard input.

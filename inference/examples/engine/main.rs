@@ -2,21 +2,20 @@
 //! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat` answers each line of standard input, a JSON
 //! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED` prints one object of
 //! speeds.
-//!
-//! A line that is no request is answered by `{"line": N, "field": NAME, "error": TEXT}`, and the run goes on.
 
-mod answer;
-mod fields;
 mod measure;
-mod sequence;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 
-use answer::{Engine, Task};
-use embodios_inference::platform::CoreSet;
+use embodios_inference::gguf::Gguf;
+use embodios_inference::json::{Requests, Task};
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
 use embodios_inference::platform::host::Host;
+use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
+use embodios_inference::tokenizer::Tokenizer;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,17 +29,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
     let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let bad = |error: &dyn Error| format!("{path}: {error}");
+    let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
+    let model = Model::load(&file).map_err(|error| bad(&error))?;
+    let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
+    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
+    let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
     let mut output = io::stdout().lock();
     for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
-        let line = line?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let answer = engine.answer(&mut pool, task, &line).unwrap_or_else(|error| error.at_line(number));
-        serde_json::to_writer(&mut output, &answer)?;
-        output.write_all(b"\n")?;
+        let mut written = Ok(());
+        requests.answer(&mut pool, task, number, &line?, &mut |bytes| {
+            if written.is_ok() {
+                written = output.write_all(bytes);
+            }
+        });
+        written?;
         output.flush()?;
     }
     Ok(())

@@ -4,14 +4,15 @@
 use std::error::Error;
 use std::fs;
 
+use embodios_inference::gguf::Gguf;
+use embodios_inference::json::session;
 use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
 use embodios_inference::platform::host::Host;
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
+use embodios_inference::tokenizer::Tokenizer;
 use serde_json::json;
-
-use crate::answer::Engine;
-use crate::sequence;
 
 /// Measures once, after a warm-up, and prints one JSON object.
 ///
@@ -27,16 +28,19 @@ pub fn run(
     let before = resident("VmRSS:")?;
     let start = host.now_ns();
     let file = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
+    let file = Gguf::parse(&file)?;
+    let model = Model::load(&file)?;
+    Tokenizer::new(&file)?;
+    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
     let loaded = host.now_ns();
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let config = &engine.model().config;
+    let config = &model.config;
     let longest = prompt.max(generated);
     if longest > config.context {
         return Err(format!("{longest} tokens: this model's context is {}", config.context).into());
     }
     let ids: Vec<u32> = (0..longest as u32).map(|i| (i * 7919 + 13) % config.vocabulary as u32).collect();
-    let mut session = sequence::session(engine.model(), &pool, longest)?;
+    let mut session = session(&model, kernels, &pool, longest)?;
     session.feed(&mut pool, &ids[..prompt])?;
 
     session.reset();
@@ -55,7 +59,7 @@ pub fn run(
         "generation": rate(generated, generation),
         "load_ms": (loaded - start) as f64 / 1e6,
         "memory_mb": resident("VmHWM:")?.saturating_sub(before) as f64 / 1e3,
-        "kernels": Kernels::best().to_string(),
+        "kernels": kernels.to_string(),
     });
     println!("{measured}");
     Ok(())

@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::options::{HASH_OPTIONS, Options, TEXT_OPTIONS};
+use crate::json::Task;
 
 /// What `help` prints.
 pub const HELP: &str = "\
@@ -19,6 +20,8 @@ chat [same options] TEXT
 hash [-n TOKENS] [-c CORES] TEXT
                     token ids and hash of the logits of a greedy continuation
 ids TEXT            token ids of TEXT
+json TASK           answer JSON objects, one a line, until an empty line; TASK:
+                    tokenize, detokenize, logits, generate or chat
 model | cpus | mem | stats
                     what is loaded, running, used and done
 test                test the kernel and the engine
@@ -55,6 +58,7 @@ pub enum Command<'l> {
     Chat { options: Options, text: &'l str },
     Hash { options: Options, text: &'l str },
     Ids { text: &'l str },
+    Json { task: Task },
     Model,
     Cpus,
     Mem,
@@ -79,6 +83,8 @@ pub enum ParseError {
     Option { command: &'static str, option: String },
     /// The option's value is missing or not of its kind.
     Value { option: char, wanted: &'static str, found: String },
+    /// `json` with something else than a task.
+    Task(String),
     /// `crash` with something else than a fault.
     Fault(String),
     /// `crash` with something else than a core's index after the fault.
@@ -94,6 +100,9 @@ impl fmt::Display for ParseError {
             Self::Option { command, option } => write!(f, "{command} has no option {option:?}"),
             Self::Value { option, wanted, found } => write!(f, "-{option} wants {wanted}, found {found:?}"),
             Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
+            Self::Task(word) => {
+                write!(f, "json wants tokenize, detokenize, logits, generate or chat, found {word:?}")
+            }
             Self::Fault(word) => write!(f, "crash wants null, kernel, panic or stack, found {word:?}"),
         }
     }
@@ -127,6 +136,10 @@ impl<'l> Command<'l> {
             }
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
+            "json" => {
+                let task = Task::from_name(rest).ok_or_else(|| ParseError::Task(rest.into()))?;
+                Ok(Self::Json { task })
+            }
             "crash" => crash(rest),
             "model" => alone("model", Self::Model),
             "cpus" => alone("cpus", Self::Cpus),
@@ -188,6 +201,7 @@ mod tests {
             ("cpus all", "cpus takes no arguments, found \"all\""),
             ("generate", "generate: no text given"),
             ("hash -t 1 x", "hash has no option \"-t\""),
+            ("json all", "json wants tokenize, detokenize, logits, generate or chat, found \"all\""),
             ("crash", "crash wants null, kernel, panic or stack, found \"\""),
             ("crash null two", "crash wants a core's number after the fault, found \"two\""),
         ] {

@@ -26,6 +26,8 @@ pub enum CommandError {
     Session(SessionError),
     /// Generation stopped.
     Generate(GenerateError),
+    /// A line of input is longer than so many bytes, or than there is memory for.
+    LongLine(usize),
     /// A kernel is not there to contain faults.
     NoFaults,
     /// Tests failed: how many.
@@ -48,6 +50,9 @@ impl fmt::Display for CommandError {
             Self::Platform(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
             Self::Generate(error) => error.fmt(f),
+            Self::LongLine(limit) => {
+                write!(f, "a line of input exceeds {limit} bytes or the memory there is")
+            }
             Self::NoFaults => write!(f, "no kernel here contains faults"),
             Self::Tests(failed) => write!(f, "{failed} failed"),
             Self::Crashed { restarts, script } => {

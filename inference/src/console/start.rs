@@ -21,7 +21,8 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `spin=N` (microseconds before a worker sleeps) and, last, `exec=COMMAND; COMMAND...`.
+    /// module), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps) and, last,
+    /// `exec=COMMAND; COMMAND...`.
     pub command_line: &'s str,
     /// Models to choose from.
     pub modules: &'s [Module],
@@ -34,6 +35,8 @@ pub struct Start<'s> {
 pub struct StartOptions<'s> {
     /// Value of `model=`.
     pub model: Option<&'s str>,
+    /// Value of `kernels=`.
+    pub kernels: Option<&'s str>,
     /// Value of `spin=`, where it is a number.
     pub spin: Option<u32>,
     /// Value of `exec=`: the rest of the line.
@@ -53,6 +56,8 @@ impl<'s> StartOptions<'s> {
             let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
             if let Some(name) = word.strip_prefix("model=") {
                 options.model = Some(name);
+            } else if let Some(name) = word.strip_prefix("kernels=") {
+                options.kernels = Some(name);
             } else if let Some(count) = word.strip_prefix("spin=") {
                 options.spin = count.parse().ok();
             }
@@ -87,12 +92,21 @@ mod tests {
         let parse = StartOptions::parse;
         assert_eq!(parse(""), StartOptions::default());
         assert_eq!(
-            parse(" log=debug model=a.gguf spin=0"),
-            StartOptions { model: Some("a.gguf"), spin: Some(0), script: None }
+            parse(" log=debug model=a.gguf spin=0 kernels=portable"),
+            StartOptions {
+                model: Some("a.gguf"),
+                kernels: Some("portable"),
+                spin: Some(0),
+                ..StartOptions::default()
+            }
         );
         assert_eq!(
             parse("model=none exec=cpus; generate model=x exec=y"),
-            StartOptions { model: Some("none"), spin: None, script: Some("cpus; generate model=x exec=y") }
+            StartOptions {
+                model: Some("none"),
+                script: Some("cpus; generate model=x exec=y"),
+                ..StartOptions::default()
+            }
         );
     }
 
