@@ -4,6 +4,7 @@
 //! it calls; of what runs it, it knows the [`Platform`] trait only.
 
 mod answer;
+mod batch;
 mod command;
 mod editor;
 mod error;
@@ -165,6 +166,7 @@ impl Console<'_> {
             Command::Chat { options, text } => self.chat(&options, text)?,
             Command::Hash { options, text } => self.hash(&options, text)?,
             Command::Ids { text } => self.ids(text)?,
+            Command::Batch { json, source } => self.batch(json, &source)?,
             Command::Json { task } => self.json(task)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {

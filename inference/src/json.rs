@@ -3,16 +3,18 @@
 //!
 //! A line that is no request is answered by `{"line": N, "field": NAME, "error": TEXT}`.
 
+mod batch;
 mod fields;
 mod sequence;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::chat::{ChatTemplate, Message, Role};
+use crate::chat::{ChatTemplate, Role};
 use crate::gguf::Gguf;
 use crate::kernels::Kernels;
 use crate::model::Model;
@@ -20,6 +22,7 @@ use crate::pool::Pool;
 use crate::sample::Sampling;
 use crate::session::SessionError;
 use crate::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+pub use batch::Lines;
 pub use fields::BadLine;
 use fields::Fields;
 use sequence::Continuation;
@@ -43,6 +46,9 @@ pub enum Task {
     /// `{messages: [{role, content}], answer}` to `{rendered, ids}`, with `answer` up to where the model's turn
     /// begins; with `reply` and the fields of `generate` also what that says.
     Chat,
+    /// The fields of `generate`, or `messages` instead of `text`, of all lines at once, to `{line, ids, text, stop,
+    /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish: see [`Lines`].
+    Batch,
 }
 
 impl Task {
@@ -54,6 +60,7 @@ impl Task {
             "logits" => Self::Logits,
             "generate" => Self::Generate,
             "chat" => Self::Chat,
+            "batch" => Self::Batch,
             _ => return None,
         })
     }
@@ -110,7 +117,7 @@ impl Requests<'_> {
                 Ok(json!({ "text": self.tokenizer.text(&ids) }))
             }
             Task::Chat => self.chat(pool, fields),
-            Task::Generate | Task::Logits => {
+            Task::Generate | Task::Logits | Task::Batch => {
                 let prompt = self.prompt(&mut fields)?;
                 let continuation = self.continuation(&mut fields)?;
                 fields.finish()?;
@@ -154,18 +161,8 @@ impl Requests<'_> {
     }
 
     fn chat(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
-        let records = fields.records("messages", ["role", "content"])?;
-        let records = records.ok_or_else(|| BadLine::field("messages", "is missing"))?;
-        let mut messages = Vec::new();
-        for [role, content] in &records {
-            let role = match role.as_str() {
-                "system" => Role::System,
-                "user" => Role::User,
-                "assistant" => Role::Assistant,
-                _ => return Err(BadLine::field("messages", format!("there is no role {role:?}"))),
-            };
-            messages.push(Message { role, content });
-        }
+        let messages = messages(&mut fields)?.ok_or_else(|| BadLine::field("messages", "is missing"))?;
+        let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
         let reply = fields.flag("reply")?;
         let answer = fields.flag("answer")? || reply;
         let continuation = self.continuation(&mut fields)?;
@@ -228,6 +225,18 @@ impl Requests<'_> {
             logprobs: fields.count("logprobs")?,
         })
     }
+}
+
+/// Who says what in `messages`.
+fn messages(fields: &mut Fields) -> Result<Option<Vec<(Role, String)>>, BadLine> {
+    let Some(records) = fields.records("messages", ["role", "content"])? else { return Ok(None) };
+    let message = |[role, content]: [String; 2]| match role.as_str() {
+        "system" => Ok((Role::System, content)),
+        "user" => Ok((Role::User, content)),
+        "assistant" => Ok((Role::Assistant, content)),
+        _ => Err(BadLine::field("messages", format!("there is no role {role:?}"))),
+    };
+    records.into_iter().map(message).collect::<Result<_, _>>().map(Some)
 }
 
 /// The JSON of `value`, which has no maps with keys other than strings: the only thing that cannot be written.

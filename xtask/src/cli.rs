@@ -160,6 +160,8 @@ pub enum EngineTask {
     Generate,
     /// {messages, answer, reply, tokens, ...} to {rendered, ids, reply}
     Chat,
+    /// All lines at once, each {text, ids or messages, tokens, ...} to {line, ids, text, stop, ...} when it is over
+    Batch,
 }
 
 impl EngineTask {
@@ -171,6 +173,7 @@ impl EngineTask {
             Self::Logits => "logits",
             Self::Generate => "generate",
             Self::Chat => "chat",
+            Self::Batch => "batch",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The engine on this host for scripts, behind `cargo xtask engine` and `cargo xtask bench engine`:
-//! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat` answers each line of standard input, a JSON
+//! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch` answers each line of standard input, a JSON
 //! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED` prints one object of
 //! speeds.
 
@@ -8,8 +8,9 @@ mod measure;
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 
+use embodios_inference::batch;
 use embodios_inference::gguf::Gguf;
-use embodios_inference::json::{Requests, Task};
+use embodios_inference::json::{Lines, Requests, Task};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
 use embodios_inference::platform::host::Host;
@@ -19,8 +20,7 @@ use embodios_inference::tokenizer::Tokenizer;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage =
-        "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat, or measure PROMPT GENERATED";
+    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED";
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
     let host = Host::leak(threads);
@@ -37,15 +37,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
     let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
     let mut output = io::stdout().lock();
+    let mut written = Ok(());
+    let mut write = |bytes: &[u8]| {
+        if written.is_ok() {
+            written = output.write_all(bytes).and_then(|()| output.flush());
+        }
+    };
+    let mut together = Lines::default();
     for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
-        let mut written = Ok(());
-        requests.answer(&mut pool, task, number, &line?, &mut |bytes| {
-            if written.is_ok() {
-                written = output.write_all(bytes);
-            }
-        });
-        written?;
-        output.flush()?;
+        match task {
+            Task::Batch => together.take(&requests, number, &line?).iter().for_each(|error| write(error)),
+            _ => requests.answer(&mut pool, task, number, &line?, &mut write),
+        }
     }
-    Ok(())
+    let budget = usize::try_from(host.memory().free).unwrap_or(usize::MAX);
+    together.answer(&requests, &mut pool, batch::Settings::new(budget), &mut write)?;
+    Ok(written?)
 }

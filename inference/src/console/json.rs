@@ -2,14 +2,14 @@
 //!
 //! Owns how lines travel, their meaning is [`crate::json`]'s. The kernel keeps some 4,096 bytes for a reader that is
 //! busy and drops what exceeds them, so a sender sends no more than [`PIECE`] bytes ahead: each such piece of a line
-//! is acknowledged by an ACK character, and a whole line by its answer.
+//! is acknowledged by an ACK character, and a whole line by its answer, or by an ACK where the answers come together.
 
 use alloc::vec::Vec;
 
 use super::Console;
 use super::error::CommandError;
-use super::loaded::Loaded;
-use crate::json::{Requests, Task};
+use crate::batch::Settings;
+use crate::json::{Lines as Batched, Task};
 use crate::platform::Platform;
 
 /// Bytes of a line after which there is an [`ACK`].
@@ -27,14 +27,24 @@ impl Console<'_> {
     pub(super) fn json(&mut self, task: Task) -> Result<(), CommandError> {
         let platform = self.platform;
         let (loaded, pool) = self.loaded_and_pool(None)?;
-        let Loaded { file, model, tokenizer, kernels, .. } = loaded;
-        let requests = Requests { file, model, tokenizer, kernels: *kernels };
+        let requests = loaded.requests();
         let mut lines = Lines { platform, line: Vec::new(), ahead: Vec::new(), after_return: false };
+        let mut together = Batched::default();
         let mut number = 1;
         while let Some(line) = lines.next()?.filter(|line| !line.is_empty()) {
-            requests.answer(pool, task, number, line, &mut |bytes| platform.write(bytes));
+            match task {
+                Task::Batch => {
+                    if let Some(error) = together.take(&requests, number, line) {
+                        platform.write(&error);
+                    }
+                    platform.write(&[ACK]);
+                }
+                _ => requests.answer(pool, task, number, line, &mut |bytes| platform.write(bytes)),
+            }
             number += 1;
         }
+        let settings = Settings::new(super::batch::budget(platform));
+        together.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use super::report::Bytes;
 use super::start::{Module, Start, StartOptions};
 use crate::chat::{ChatError, ChatTemplate};
 use crate::gguf::{Gguf, GgufError};
+use crate::json::Requests;
 use crate::kernels::Kernels;
 use crate::model::{Model, ModelError};
 use crate::platform::Platform;
@@ -114,6 +115,12 @@ impl Loaded {
                 .map_err(|error| LoadError::Model(name, error.into()))?,
         };
         Ok(Self { name, bytes, file, model, tokenizer, chat, kernels })
+    }
+
+    /// What answers JSON lines.
+    pub const fn requests(&self) -> Requests<'_> {
+        let Self { file, model, tokenizer, kernels, .. } = self;
+        Requests { file, model, tokenizer, kernels: *kernels }
     }
 
     /// One line: name, architecture, size, context, kernels.

@@ -7,8 +7,9 @@ use core::str::FromStr;
 use super::command::{ParseError, split_word};
 use crate::sample::Sampling;
 
-/// Letters that a command which shows text takes, and one that shows token ids.
+/// Letters that a command which shows text takes, one that runs many requests, and one that shows token ids.
 pub const TEXT_OPTIONS: &str = "ntkpmrsxlc";
+pub const BATCH_OPTIONS: &str = "ntkpmrsxc";
 pub const HASH_OPTIONS: &str = "nc";
 
 /// How to continue a text.

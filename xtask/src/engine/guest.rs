@@ -59,7 +59,8 @@ impl Guest<'_> {
         let (reader, writer) = io::pipe().context("cannot make a pipe")?;
         let (signals, received) = mpsc::channel();
         // Not waited for: it may be reading from someone who never ends a line.
-        thread::spawn(move || feed(input, writer, &received));
+        let taken = if task == EngineTask::Batch { Signal::Piece } else { Signal::Ready };
+        thread::spawn(move || feed(input, writer, &received, taken));
         let mut console =
             Output { ready: format!("> {script}"), signals, at: At::Start, line: String::new() };
         boot::run_with_input(workspace, built, &plan, reader, &mut |bytes| {
@@ -77,9 +78,9 @@ enum Signal {
     Piece,
 }
 
-/// Sends the lines of `input`, each when the guest is ready, and at the end the empty line. Ends early when the guest
+/// Sends the lines of `input`, each when the guest has `taken` the one before, and at the end the empty line. Ends early when the guest
 /// has ended.
-fn feed(input: impl Read, mut output: impl Write, signals: &Receiver<Signal>) {
+fn feed(input: impl Read, mut output: impl Write, signals: &Receiver<Signal>, taken: Signal) {
     let mut lines = BufReader::new(input).split(b'\n');
     let wait = |wanted| signals.iter().any(|signal| signal == wanted);
     let mut ready = wait(Signal::Ready);
@@ -104,7 +105,7 @@ fn feed(input: impl Read, mut output: impl Write, signals: &Receiver<Signal>) {
         if output.write_all(b"\n").is_err() {
             return;
         }
-        ready = blank || wait(Signal::Ready);
+        ready = (blank && taken == Signal::Ready) || wait(taken);
     }
 }
 
@@ -205,7 +206,7 @@ mod tests {
             sender.send(signal).expect("somebody listens");
         }
         let mut sent = Vec::new();
-        feed(io::Cursor::new(format!("{long}\n\n  \na\r\n")), &mut sent, &receiver);
+        feed(io::Cursor::new(format!("{long}\n\n  \na\r\n")), &mut sent, &receiver, Signal::Ready);
         assert_eq!(String::from_utf8(sent).expect("text"), format!("{long}\n \n \na\t\n\n"));
     }
 
@@ -215,7 +216,7 @@ mod tests {
         sender.send(Signal::Ready).expect("somebody listens");
         drop(sender);
         let mut sent = Vec::new();
-        feed(io::Cursor::new("a\nb\n"), &mut sent, &receiver);
+        feed(io::Cursor::new("a\nb\n"), &mut sent, &receiver, Signal::Ready);
         assert_eq!(sent, b"a\n");
     }
 
