@@ -21,7 +21,8 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `spin=N` (microseconds before a worker sleeps) and, last, `exec=COMMAND; COMMAND...`.
+    /// module), `spin=N` (microseconds before a worker sleeps), `workers=CORES` (where workers sit) and, last,
+    /// `exec=COMMAND; COMMAND...`. `housekeeping=` is the platform's; where it stands, workers keep off those cores.
     pub command_line: &'s str,
     /// Models to choose from.
     pub modules: &'s [Module],
@@ -34,8 +35,12 @@ pub struct Start<'s> {
 pub struct StartOptions<'s> {
     /// Value of `model=`.
     pub model: Option<&'s str>,
-    /// Value of `spin=`, where it is a number.
-    pub spin: Option<u32>,
+    /// Value of `spin=`.
+    pub spin: Option<&'s str>,
+    /// Value of `workers=`.
+    pub workers: Option<&'s str>,
+    /// Whether there is a `housekeeping=`.
+    pub housekeeping: bool,
     /// Value of `exec=`: the rest of the line.
     pub script: Option<&'s str>,
 }
@@ -54,7 +59,11 @@ impl<'s> StartOptions<'s> {
             if let Some(name) = word.strip_prefix("model=") {
                 options.model = Some(name);
             } else if let Some(count) = word.strip_prefix("spin=") {
-                options.spin = count.parse().ok();
+                options.spin = Some(count);
+            } else if let Some(cores) = word.strip_prefix("workers=") {
+                options.workers = Some(cores);
+            } else if word.starts_with("housekeeping=") {
+                options.housekeeping = true;
             }
             rest = after.trim_start();
         }
@@ -88,11 +97,17 @@ mod tests {
         assert_eq!(parse(""), StartOptions::default());
         assert_eq!(
             parse(" log=debug model=a.gguf spin=0"),
-            StartOptions { model: Some("a.gguf"), spin: Some(0), script: None }
+            StartOptions { model: Some("a.gguf"), spin: Some("0"), ..StartOptions::default() }
         );
         assert_eq!(
-            parse("model=none exec=cpus; generate model=x exec=y"),
-            StartOptions { model: Some("none"), spin: None, script: Some("cpus; generate model=x exec=y") }
+            parse("housekeeping=0 model=none workers=1-3 exec=cpus; generate model=x exec=y"),
+            StartOptions {
+                model: Some("none"),
+                spin: None,
+                workers: Some("1-3"),
+                housekeeping: true,
+                script: Some("cpus; generate model=x exec=y"),
+            }
         );
     }
 
