@@ -64,7 +64,7 @@ impl Console<'_> {
                 ("a core that is not online is refused", pool::refuses_offline_cores),
                 ("every index of a loop exactly once", pool::every_index_once),
                 ("groups of workers", pool::groups),
-                ("deterministic mode keeps its cores", pool::deterministic),
+                ("deterministic mode is not disturbed", pool::deterministic),
                 ("pools of every size", pool::resizes),
             ];
             for (name, case) in cases {

@@ -14,6 +14,8 @@ pub const JOBS: u32 = 200;
 pub const SLEEPING_JOBS: u32 = 50;
 /// Jobs in which the places of all workers are read.
 const LOOKS: usize = 50;
+/// Jobs in deterministic mode.
+const STEPS: usize = 25;
 /// Loops with ranges, grains and modes of every kind, over at most this many indices.
 const LOOPS: usize = 120;
 const INDICES: usize = 150;
@@ -155,20 +157,31 @@ pub fn groups(pool: &mut Pool) -> Outcome {
 
 extern "C" fn nothing(_: usize) {}
 
-/// In deterministic mode the workers' cores take no other thread, and count the attempt; afterwards they do.
+/// In deterministic mode each worker is on its core, and nothing ticks, moves or allocates there. Afterwards the cores
+/// take threads again.
 pub fn deterministic(pool: &mut Pool) -> Outcome {
     let platform = pool.platform();
-    let last = *pool.cores().last().ok_or("a pool without workers")?;
-    let core = CoreSet::from_iter([last]);
-    let refused = || platform.core_counters(last).refused_allocations;
-    let before = refused();
-    let inside = pool.deterministic(Deterministic::default(), |pool| {
-        on_their_cores(pool)?;
-        expect("thread", platform.start_thread(&core, nothing, 0), Err(PlatformError::Reserved(last)))
+    let cores = pool.cores().to_vec();
+    let disturbed = || {
+        let counters = cores.iter().map(|&core| platform.core_counters(core));
+        counters.map(|now| (now.ticks, now.migrations, now.refused_allocations)).collect::<Vec<_>>()
+    };
+    let elsewhere = AtomicUsize::new(0);
+    let before = disturbed();
+    let inside = pool.deterministic(Deterministic { spin: true, ..Deterministic::default() }, |pool| {
+        for _ in 0..STEPS {
+            pool.parallel_for(0..cores.len(), 0, |worker, _| {
+                let away = platform.current_core() != cores[worker];
+                elsewhere.fetch_add(usize::from(away), Ordering::Relaxed);
+            })?;
+        }
+        Ok(())
     });
-    inside.map_err(named)??;
-    expect("refusals", refused() - before, 1)?;
-    platform.start_thread(&core, nothing, 0).and_then(|thread| platform.join_thread(thread)).map_err(named)
+    inside.and_then(|done| done).map_err(named)?;
+    expect("parts on other cores", elsewhere.into_inner(), 0)?;
+    expect("ticks, migrations and refused allocations", disturbed(), before)?;
+    let last = CoreSet::from_iter(cores.last().copied());
+    platform.start_thread(&last, nothing, 0).and_then(|thread| platform.join_thread(thread)).map_err(named)
 }
 
 /// Counts up in `argument`, letting others run in between.
