@@ -3,6 +3,7 @@
 //! Owns the command language and everything printed. Arithmetic, text and files belong to the modules
 //! it calls; of what runs it, it knows the [`Platform`] trait only.
 
+mod affinity;
 mod answer;
 mod batch;
 mod command;
@@ -12,9 +13,11 @@ mod json;
 mod keys;
 mod loaded;
 mod options;
+mod placement;
 mod report;
 mod selftest;
 mod start;
+mod statistics;
 mod workers;
 
 use alloc::fmt::format;
@@ -22,16 +25,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::platform::{Platform, PlatformError, Power};
+use crate::platform::{Platform, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
 use answer::Totals;
 pub use command::Fault;
-use command::{Command, HELP};
+use command::{Command, HELP, Stats};
 use editor::Editor;
 use error::CommandError;
 use loaded::{LoadError, Loaded};
 pub use start::{Module, Start};
 use start::{StartOptions, script_after_restarts};
+use statistics::Baseline;
 use workers::Workers;
 
 /// Shown where a command is expected.
@@ -43,16 +47,37 @@ const READ: usize = 256;
 /// session.
 pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let options = StartOptions::parse(start.command_line);
+    let word = |name: &str, value: &str, reason: &dyn fmt::Display| CommandError::Word {
+        word: format(format_args!("{name}={value}")),
+        reason: format(format_args!("{reason}")),
+    };
+    let mut misled = Vec::new();
+    let spin = options.spin.map_or(Ok(DEFAULT_SPIN), |value| {
+        value.parse().map_err(|_| word("spin", value, &"not a whole number of microseconds"))
+    });
+    let spin = spin.unwrap_or_else(|error| {
+        misled.push(error);
+        DEFAULT_SPIN
+    });
+    let mut workers = Workers::new(platform, spin, options.housekeeping);
+    if let Some(value) = options.workers {
+        let cores = value.parse().map_err(|error| word("workers", value, &error));
+        let assigned =
+            cores.and_then(|cores| workers.assign(cores).map_err(|error| word("workers", value, &error)));
+        misled.extend(assigned.err());
+    }
     let mut console = Console {
         platform,
         start,
         loaded: Loaded::new(platform, start, &options),
-        workers: Workers::new(platform, options.spin.unwrap_or(DEFAULT_SPIN)),
+        workers,
         totals: Totals::default(),
+        baseline: Baseline::default(),
     };
     console.announce();
+    misled.iter().for_each(|error| console.complain(error));
     let action = match options.script {
-        Some(script) => console.obey_script(script),
+        Some(script) => console.obey_script(script, misled.is_empty()),
         None => console.obey_terminal(),
     };
     platform.power(action)
@@ -64,6 +89,7 @@ struct Console<'s> {
     loaded: Result<Loaded, LoadError>,
     workers: Workers,
     totals: Totals,
+    baseline: Baseline,
 }
 
 impl Console<'_> {
@@ -96,14 +122,14 @@ impl Console<'_> {
         ))
     }
 
-    /// Runs every command of `script`, also after a failed one, and powers off.
-    fn obey_script(&mut self, script: &str) -> Power {
+    /// Runs every command of `script`, also after a failed one, and powers off: with success if all went well, this
+    /// included.
+    fn obey_script(&mut self, script: &str, mut success: bool) -> Power {
         let Some(lines) = script_after_restarts(script, self.start.restarts) else {
             let restarts = self.start.restarts;
             self.complain(&CommandError::Crashed { restarts, script: script.into() });
             return Power::Off { success: false };
         };
-        let mut success = true;
         for line in lines {
             self.say(format_args!("{PROMPT}{line}\n"));
             match self.execute(line) {
@@ -170,10 +196,19 @@ impl Console<'_> {
             Command::Json { task } => self.json(task)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {
-                self.say(format_args!("{}", report::cpus(self.platform, self.workers.running())))
+                let cpus = report::cpus(self.platform, self.workers.cores());
+                self.say(format_args!("{cpus}{}", self.worker_cores()));
             }
             Command::Mem => self.say(format_args!("{}", report::mem(self.platform))),
-            Command::Stats => self.stats(),
+            Command::Stats(Stats::Text) => self.say(format_args!("{}", self.statistics())),
+            Command::Stats(Stats::Json) => self.say(format_args!("{}", self.statistics_json())),
+            Command::Stats(Stats::Reset) => self.reset_statistics(),
+            Command::Affinity => self.say(format_args!("{}", self.affinity()?)),
+            Command::Workers(cores) => {
+                self.workers.assign(cores)?;
+                self.say(format_args!("{}", self.worker_cores()));
+            }
+            Command::Pin { thread, cores } => self.pin(thread, &cores)?,
             Command::Test => self.test()?,
             Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
@@ -186,32 +221,19 @@ impl Console<'_> {
     /// Commits a fault on `core`, in the middle of a job of all workers.
     fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
         let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
-        if core >= self.workers.available() {
-            return Err(PlatformError::Offline(core).into());
-        }
-        if core == 0 {
+        if core == self.platform.current_core() {
             commit(fault);
         }
-        self.workers.pool(None)?.run(&|worker| {
-            if worker == core {
+        let pool = self.workers.pool(None)?;
+        let Some(victim) = pool.cores().iter().position(|&own| own == core) else {
+            return Err(CommandError::NoWorker { core, cores: self.workers.cores().clone() });
+        };
+        pool.run(&|worker| {
+            if worker == victim {
                 commit(fault);
             }
         });
         Ok(())
-    }
-
-    fn stats(&self) {
-        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns } = self.totals;
-        self.say(format_args!(
-            "{}: {tokens} tokens made in {:.6} s, {prompt_tokens} of prompts taken in {:.6} s\n\
-             up {:.2} s, engine restarts: {}\n{}",
-            self.start.machine,
-            generation_ns as f64 / 1e9,
-            prompt_ns as f64 / 1e9,
-            self.platform.now_ns() as f64 / 1e9,
-            self.start.restarts,
-            report::counters(self.platform),
-        ));
     }
 
     fn loaded_and_pool(&mut self, cores: Option<usize>) -> Result<(&Loaded, &mut Pool), CommandError> {

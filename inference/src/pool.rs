@@ -113,8 +113,11 @@ impl Pool {
             pinned: Some(pinned),
             crew,
         };
+        pool.crew.workers[0].set_thread(platform.current_thread());
         for index in 1..cores.len() {
-            pool.threads.push(crew::start_worker(&pool.crew, index)?);
+            let thread = crew::start_worker(&pool.crew, index)?;
+            pool.crew.workers[index].set_thread(thread);
+            pool.threads.push(thread);
             pool.members.end += 1;
         }
         Ok(pool)
@@ -150,6 +153,11 @@ impl Pool {
     #[must_use]
     pub fn cores(&self) -> &[usize] {
         &self.crew.cores[self.members.clone()]
+    }
+
+    /// The thread of each worker.
+    pub fn threads(&self) -> impl Iterator<Item = ThreadId> {
+        self.crew.workers[self.members.clone()].iter().map(crew::Worker::thread)
     }
 
     /// The platform that runs the workers.

@@ -219,6 +219,52 @@ fn json_lines_are_answered_until_an_empty_one() {
 }
 
 #[test]
+fn a_batch_has_the_bits_of_one() {
+    let (output, action) = script(
+        2,
+        "batch -n 12 3 Once upon a time; batch --json -n 12 2 Once upon a time; hash -n 12 Once upon a time",
+    );
+    for number in 1..=3 {
+        line(&output, &format!("#{number}: 12 tokens, limit reached; waited "));
+    }
+    assert_eq!(
+        output.lines().filter(|line| *line == ", there was a little boy named Ben. Ben loved to").count(),
+        3,
+        "{output}"
+    );
+    line(&output, "[3 requests, 36 tokens, ");
+    let hash = line(&output, "ids ").split_once("hash ").unwrap().1;
+    let json = format!("\"logits_hash\":\"{hash}\"");
+    assert_eq!(
+        output.lines().filter(|line| line.starts_with('{') && line.contains(&json)).count(),
+        2,
+        "{output}"
+    );
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn a_batch_comes_from_a_module_or_is_typed() {
+    let lines = b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n\n{\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n";
+    let modules = [MODULE, Module { name: "asked.jsonl", bytes: lines }];
+    let Session { output, action, .. } =
+        session(2, &modules, "exec=batch asked.jsonl; batch nothing.jsonl", 0, "");
+    let answer = line(&output, "{\"ids\":[12,431,");
+    assert!(answer.contains("\"line\":1,") && answer.contains("\"text\":\", there was a\""), "{answer}");
+    assert!(output.contains("\"line\":3,") && output.contains("\"logprobs\":[-"), "{output}");
+    line(&output, "error: no module is called \"nothing.jsonl\"");
+    assert_eq!(action, BAD);
+    let typed = "{\"text\": 1}\n{\"text\": \"Once\", \"tokens\": 2}\n\n";
+    let Session { output, action, .. } = session(1, &[MODULE], "exec=batch -", 0, typed);
+    assert!(output.contains("{\"error\":\"wants a string\",\"field\":\"text\",\"line\":1}"), "{output}");
+    assert!(output.contains("\"line\":2,"), "{output}");
+    assert_eq!(action, GOOD);
+    let wrong = [MODULE, Module { name: "wrong.jsonl", bytes: b"{}\n" }];
+    let Session { output, .. } = session(1, &wrong, "exec=batch wrong.jsonl", 0, "");
+    line(&output, "error: no request: {\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
+}
+
+#[test]
 fn kernels_are_chosen_by_name() {
     let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
     let Session { output, action, .. } = run("Portable");
@@ -257,7 +303,7 @@ fn failed_commands_are_named_and_make_the_script_fail() {
     let long = "word ".repeat(300);
     let commands = [
         ("frobnicate", "error: unknown command \"frobnicate\"; \"help\" lists them"),
-        ("generate -c 9 x", "error: core 2 is not online"),
+        ("generate -c 9 x", "error: 9 workers: they may have cores 0-1 only, which are 2"),
         ("chat hello", "error: this model has no chat template"),
         (&format!("generate {long}"), "error: the context of 256 tokens is full: 0 used, "),
     ];
@@ -285,7 +331,7 @@ fn a_missing_or_damaged_model_leaves_the_console() {
         line(&output, &format!("model none: {reason}"));
         line(&output, &format!("error: no model loaded: {reason}"));
         line(&output, "cpu 0: hardware id ");
-        line(&output, "3 passed, 0 failed");
+        line(&output, "12 passed, 0 failed");
         assert_eq!(action, BAD);
     }
     let chosen = session(1, &[text, MODULE], "model=story.gguf exec=ids x", 0, "");
@@ -309,8 +355,10 @@ fn describes_the_machine_and_the_model() {
         "name tinystory-1.3M, file 1.3 MiB, weights Q8_0 (43), F32 (13)",
         "6 layers of 128, 4 heads, 2 key/value heads of 32, feed-forward 384",
         "1024 tokens, chat: this model has no chat template",
-        "cpu 1: hardware id 0x1, online, idle",
-        "cpu 1: hardware id 0x1, online, worker",
+        "cpu 0: hardware id 0x0, package 0, physical core 0, capacity 1024, online, worker, housekeeping",
+        "cpu 1: hardware id 0x1, package 0, physical core 1, capacity 1024, online, worker",
+        "workers: 0-1, one a physical core, the fastest class first, not started",
+        "workers: 0-1, one a physical core, the fastest class first, running",
         "2 of 2 online, this is cpu 0",
         "memory 1.0 GiB, free 512.0 MiB, engine 2.0 MiB",
         "scripted: 3 tokens made in ",
@@ -319,6 +367,74 @@ fn describes_the_machine_and_the_model() {
     ] {
         line(&output, start);
     }
+}
+
+#[test]
+fn workers_go_where_they_are_put() {
+    let commands = "affinity; hash -n 2 Once; affinity; affinity workers=1,3; affinity; hash -n 2 Once; \
+                    affinity workers=0-4; affinity workers=; pin 1 9; affinity";
+    let words = format!("workers=1-2 exec={commands}");
+    let Session { output, action, .. } = session(4, &[MODULE], &words, 0, "");
+    for expected in [
+        "workers: 1-2, as asked, not started",
+        "workers: 1-2, as asked, running",
+        "workers: 1,3, as asked, running",
+        "housekeeping: 0",
+        "error: core 4 is not online",
+        "error: \"\" is no core or range of cores",
+        "error: core 9 is not online",
+    ] {
+        line(&output, expected);
+    }
+    let threads =
+        |end: &str| output.lines().filter(|line| line.starts_with("thread ") && line.ends_with(end)).count();
+    assert_eq!(threads("(console): cores 0-3"), 1, "{output}");
+    assert_eq!((threads("(console): cores 1"), threads("(worker 0): cores 1")), (3, 3), "{output}");
+    assert_eq!((threads("(worker 1): cores 2"), threads("(worker 1): cores 3")), (1, 2), "{output}");
+    let hashes: Vec<&str> = output.lines().filter(|line| line.starts_with("ids ")).collect();
+    assert!(hashes.len() == 2 && hashes[0] == hashes[1], "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn bad_words_on_the_command_line_are_named() {
+    for (words, error) in [
+        ("workers=0-9", "error: workers=0-9 on the command line: core 2 is not online"),
+        ("workers=two", "error: workers=two on the command line: \"two\" is no core"),
+        ("spin=-1", "error: spin=-1 on the command line: not a whole number of microseconds"),
+    ] {
+        let Session { output, action, .. } = session(2, &[MODULE], &format!("{words} exec=ids a"), 0, "");
+        line(&output, error);
+        line(&output, "ids 0 ");
+        assert_eq!(action, BAD);
+    }
+    let kept = session(3, &[MODULE], "housekeeping=0 exec=affinity", 0, "");
+    line(&kept.output, "workers: 1-2, one a physical core");
+    assert_eq!(kept.action, GOOD);
+}
+
+#[test]
+fn statistics_come_as_text_and_json_and_begin_anew() {
+    let (output, action) = script(2, "hash -n 4 Once; stats; stats --json; stats reset; stats --json");
+    line(&output, "worker 1 on cpu 1: working ");
+    line(&output, "cpu 1: switches ");
+    line(&output, "jobs: ");
+    let objects: Vec<serde_json::Value> = output
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [before, after] = objects.as_slice() else { panic!("{output}") };
+    for (object, some) in [(before, true), (after, false)] {
+        assert_eq!(object["tokens"].as_u64().unwrap() > 0, some);
+        assert_eq!(object["jobs"]["count"].as_u64().unwrap() > 0, some);
+        let workers = object["workers"].as_array().unwrap();
+        assert_eq!(workers.len(), 2);
+        assert!(workers.iter().all(|worker| (worker["items"].as_u64().unwrap() > 0) == some));
+        assert_eq!(object["cores"][1]["core"], 1);
+        assert!(object["cores"][1]["ticks"].is_null());
+    }
+    assert_eq!(action, GOOD);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use core::fmt;
 use super::batch::Source;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
+use crate::platform::{CoreSet, ParseCoreSetError, ThreadId};
 
 /// What `help` prints.
 pub const HELP: &str = "\
@@ -28,8 +29,14 @@ batch [--json] MODULE | -
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
-model | cpus | mem | stats
-                    what is loaded, running, used and done
+model | cpus | mem  what is loaded, there and used
+affinity            which thread runs where
+affinity workers=CORES
+                    put the workers there (as in 0,2-3)
+pin THREAD CORES    confine a thread to these cores
+stats [--json | reset]
+                    what was done, by the engine, by each worker and core;
+                    reset: count from now on
 test                test the kernel and the engine
 crash null | kernel | panic | stack [CORE]
                     fault on purpose, on core 0 unless another is given: the
@@ -69,12 +76,26 @@ pub enum Command<'l> {
     Model,
     Cpus,
     Mem,
-    Stats,
+    Stats(Stats),
+    Affinity,
+    Workers(CoreSet),
+    Pin { thread: ThreadId, cores: CoreSet },
     Test,
     Crash { fault: Fault, core: usize },
     Reboot,
     PowerOff,
     Help,
+}
+
+/// What to do with the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stats {
+    /// Show them as text.
+    Text,
+    /// Show them as JSON.
+    Json,
+    /// Begin anew.
+    Reset,
 }
 
 /// Why a line is no command.
@@ -94,6 +115,14 @@ pub enum ParseError {
     Requests(String),
     /// `json` with something else than a task.
     Task(String),
+    /// `stats` with something else than what it takes.
+    Stats(String),
+    /// `affinity` with something else than `workers=`.
+    Affinity(String),
+    /// `pin` with something else than a thread's number.
+    Thread(String),
+    /// No set of cores.
+    Cores(ParseCoreSetError),
     /// `crash` with something else than a fault.
     Fault(String),
     /// `crash` with something else than a core's index after the fault.
@@ -108,6 +137,10 @@ impl fmt::Display for ParseError {
             Self::NoText(command) => write!(f, "{command}: no text given"),
             Self::Option { command, option } => write!(f, "{command} has no option {option:?}"),
             Self::Value { option, wanted, found } => write!(f, "-{option} wants {wanted}, found {found:?}"),
+            Self::Stats(word) => write!(f, "stats takes --json, reset or nothing, found {word:?}"),
+            Self::Affinity(word) => write!(f, "affinity takes workers=CORES or nothing, found {word:?}"),
+            Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),
+            Self::Cores(error) => error.fmt(f),
             Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
             Self::Requests(word) => {
                 write!(
@@ -124,6 +157,12 @@ impl fmt::Display for ParseError {
 }
 
 impl core::error::Error for ParseError {}
+
+impl From<ParseCoreSetError> for ParseError {
+    fn from(error: ParseCoreSetError) -> Self {
+        Self::Cores(error)
+    }
+}
 
 impl<'l> Command<'l> {
     /// Understands `line`, which is not blank.
@@ -160,7 +199,9 @@ impl<'l> Command<'l> {
             "model" => alone("model", Self::Model),
             "cpus" => alone("cpus", Self::Cpus),
             "mem" => alone("mem", Self::Mem),
-            "stats" => alone("stats", Self::Stats),
+            "stats" => stats(rest),
+            "affinity" => affinity(rest),
+            "pin" => pin(rest),
             "test" => alone("test", Self::Test),
             "reboot" => alone("reboot", Self::Reboot),
             "poweroff" => alone("poweroff", Self::PowerOff),
@@ -189,6 +230,32 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
         Err(_) => return Err(ParseError::Requests(word.into())),
     };
     Ok(Command::Batch { json, source })
+}
+
+/// Nothing, `--json` or `reset`.
+fn stats(rest: &str) -> Result<Command<'_>, ParseError> {
+    Ok(Command::Stats(match rest.trim_end() {
+        "" => Stats::Text,
+        "--json" => Stats::Json,
+        "reset" => Stats::Reset,
+        other => return Err(ParseError::Stats(other.into())),
+    }))
+}
+
+/// Nothing, or `workers=CORES`.
+fn affinity(rest: &str) -> Result<Command<'_>, ParseError> {
+    match (rest.trim_end(), rest.trim_end().strip_prefix("workers=")) {
+        ("", _) => Ok(Command::Affinity),
+        (_, Some(cores)) => Ok(Command::Workers(cores.parse()?)),
+        (other, None) => Err(ParseError::Affinity(other.into())),
+    }
+}
+
+/// A thread's number and a set of cores.
+fn pin(rest: &str) -> Result<Command<'_>, ParseError> {
+    let (word, cores) = split_word(rest);
+    let number = word.parse().map_err(|_| ParseError::Thread(word.into()))?;
+    Ok(Command::Pin { thread: ThreadId(number), cores: cores.trim_end().parse()? })
 }
 
 /// A fault's name, and a core's index after it or nothing.
@@ -229,6 +296,9 @@ mod tests {
         );
         assert_eq!(Command::parse("  ids  -x "), Ok(Command::Ids { text: "-x " }));
         assert_eq!(Command::parse("poweroff"), Ok(Command::PowerOff));
+        assert_eq!(Command::parse("affinity workers=1-3 "), Ok(Command::Workers("1-3".parse().unwrap())));
+        let pin = Command::Pin { thread: ThreadId(7), cores: "0,2".parse().unwrap() };
+        assert_eq!(Command::parse("pin 7  0,2"), Ok(pin));
     }
 
     #[test]
@@ -246,6 +316,11 @@ mod tests {
                 "batch wants a number of requests of at least 1 and a text, or a module, found \"0\"",
             ),
             ("batch -l 1 2 x", "batch has no option \"-l\""),
+            ("stats all", "stats takes --json, reset or nothing, found \"all\""),
+            ("affinity 1", "affinity takes workers=CORES or nothing, found \"1\""),
+            ("affinity workers=1-x", "\"1-x\" is no core or range of cores (as in 0,2-3; below 65536)"),
+            ("pin", "pin wants a thread's number, found \"\""),
+            ("pin 3 2-1", "\"2-1\" is no core or range of cores (as in 0,2-3; below 65536)"),
             ("crash", "crash wants null, kernel, panic or stack, found \"\""),
             ("crash null two", "crash wants a core's number after the fault, found \"two\""),
         ] {

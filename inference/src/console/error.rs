@@ -10,7 +10,8 @@ use crate::batch::Refusal;
 use crate::cache::CacheError;
 use crate::chat::ChatError;
 use crate::generate::GenerateError;
-use crate::platform::PlatformError;
+use crate::platform::{CoreSet, PlatformError};
+use crate::pool::PoolError;
 use crate::session::SessionError;
 
 /// A failed command.
@@ -24,6 +25,29 @@ pub enum CommandError {
     Chat(ChatError),
     /// The cores asked for cannot work.
     Platform(PlatformError),
+    /// The workers cannot do that.
+    Pool(PoolError),
+    /// More workers than cores that they may have.
+    TooFewCores {
+        /// Workers asked for.
+        wanted: usize,
+        /// The cores they may have.
+        cores: CoreSet,
+    },
+    /// No worker is on the core.
+    NoWorker {
+        /// The core.
+        core: usize,
+        /// The workers' cores.
+        cores: CoreSet,
+    },
+    /// A word of the command line with a bad value.
+    Word {
+        /// The word, with what it was set to.
+        word: String,
+        /// What is wrong with that.
+        reason: String,
+    },
     /// The model cannot take the prompt.
     Session(SessionError),
     /// Generation stopped.
@@ -58,6 +82,12 @@ impl fmt::Display for CommandError {
             Self::NoModel(error) => write!(f, "no model loaded: {error}"),
             Self::Chat(error) => error.fmt(f),
             Self::Platform(error) => error.fmt(f),
+            Self::Pool(error) => error.fmt(f),
+            Self::TooFewCores { wanted, cores } => {
+                write!(f, "{wanted} workers: they may have cores {cores} only, which are {}", cores.len())
+            }
+            Self::NoWorker { core, cores } => write!(f, "core {core} has no worker, cores {cores} have"),
+            Self::Word { word, reason } => write!(f, "{word} on the command line: {reason}"),
             Self::Session(error) => error.fmt(f),
             Self::Generate(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
@@ -103,6 +133,7 @@ from! {
     ParseError => Parse,
     ChatError => Chat,
     PlatformError => Platform,
+    PoolError => Pool,
     SessionError => Session,
     GenerateError => Generate,
     CacheError => Cache,

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Display};
 
-use crate::platform::Platform;
+use crate::platform::{CoreSet, Platform};
 
 /// A number of bytes, in the unit that suits it.
 pub struct Bytes(pub u64);
@@ -21,17 +21,21 @@ impl Display for Bytes {
     }
 }
 
-/// Every core: index, hardware id, state. The first `workers` of them have a thread.
-pub fn cpus(platform: &dyn Platform, workers: usize) -> String {
+/// Every core: index, hardware id, place, class, role.
+pub fn cpus(platform: &dyn Platform, workers: &CoreSet) -> String {
     let cores = platform.cores();
     let mut text = String::new();
     for (index, core) in cores.iter().enumerate() {
-        let state = match (core.online, index < workers) {
+        let state = match (core.online, workers.contains(index)) {
             (false, _) => "did not start",
             (true, true) => "online, worker",
             (true, false) => "online, idle",
         };
-        text += &format!("cpu {index}: hardware id {:#x}, {state}\n", core.hardware_id);
+        let housekeeping = if core.housekeeping { ", housekeeping" } else { "" };
+        text += &format!(
+            "cpu {index}: hardware id {:#x}, package {}, physical core {}, capacity {}, {state}{housekeeping}\n",
+            core.hardware_id, core.package, core.physical, core.capacity,
+        );
     }
     let online = cores.iter().filter(|core| core.online).count();
     text + &format!("{online} of {} online, this is cpu {}\n", cores.len(), platform.current_core())
@@ -42,13 +46,6 @@ pub fn mem(platform: &dyn Platform) -> String {
     let memory = platform.memory();
     let [total, free, engine] = [memory.total, memory.free, memory.engine].map(Bytes);
     format!("memory {total}, free {free}, engine {engine}\n")
-}
-
-/// The platform's counters, one a line.
-pub fn counters(platform: &dyn Platform) -> String {
-    let mut text = String::new();
-    platform.counters(&mut |(name, value)| text += &format!("{name}: {value}\n"));
-    text
 }
 
 #[cfg(test)]

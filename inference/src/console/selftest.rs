@@ -1,10 +1,11 @@
 //! The `test` command: the platform's tests, then the engine's own, on the machine as it runs.
 
+mod pool;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Console;
 use super::answer::Run;
@@ -13,13 +14,10 @@ use super::loaded::Loaded;
 use super::options::Options;
 use crate::gguf::Gguf;
 use crate::kernels::Kernels;
-use crate::platform::Platform;
+use crate::platform::{CoreSet, Platform};
 use crate::pool::Pool;
 use crate::tokenizer::ParseSpecial;
 
-/// Jobs given to a pool that spins, and to one that sleeps at once.
-const JOBS: u32 = 200;
-const SLEEPING_JOBS: u32 = 50;
 /// Tokens generated each time that bits are compared.
 const TOKENS: usize = 8;
 const PROMPT: &str = "Once upon a time";
@@ -54,14 +52,33 @@ impl Console<'_> {
     pub(super) fn test(&mut self) -> Result<(), CommandError> {
         let (passed, failed) = self.platform.self_test();
         let mut tests = Tests { platform: self.platform, passed, failed };
-        let available = self.workers.available();
-        tests.report(&format!("jobs to {available} workers"), {
-            let pool = self.workers.pool(None)?;
-            jobs(pool, JOBS)
-        });
+        let available = self.workers.cores().len();
+        tests.report("more threads than cores", pool::many_threads(self.platform));
+        {
+            let workers = self.workers.pool(None)?;
+            tests.report(&format!("jobs to {available} workers"), pool::jobs(workers, pool::JOBS));
+            type PoolTest = fn(&mut Pool) -> Result<(), String>;
+            let cases: [(&str, PoolTest); 7] = [
+                ("each worker on its core", pool::on_their_cores),
+                ("a worker moves while it works", pool::moves_while_it_works),
+                ("a core that is not online is refused", pool::refuses_offline_cores),
+                ("every index of a loop exactly once", pool::every_index_once),
+                ("groups of workers", pool::groups),
+                ("deterministic mode is not disturbed", pool::deterministic),
+                ("pools of every size", pool::resizes),
+            ];
+            for (name, case) in cases {
+                tests.report(name, case(workers));
+            }
+        }
+        let two: CoreSet = self.workers.cores().iter().take(2).collect();
+        tests.report(
+            &format!("workers on cores {two} only"),
+            pool::on_their_cores(self.workers.pool_on(&two)?),
+        );
         tests.report(&format!("jobs to {available} workers that sleep between"), {
-            let mut pool = self.workers.sleeping_pool(available)?;
-            jobs(&mut pool, SLEEPING_JOBS)
+            let mut workers = self.workers.sleeping_pool()?;
+            pool::jobs(&mut workers, pool::SLEEPING_JOBS)
         });
         if let Ok(loaded) = &self.loaded {
             tests.report("a model file cut short is refused", cut_short(loaded));
@@ -82,32 +99,6 @@ impl Console<'_> {
         }
         self.say(format_args!("{} passed, {} failed\n", tests.passed, tests.failed));
         if tests.failed > 0 { Err(CommandError::Tests(tests.failed)) } else { Ok(()) }
-    }
-}
-
-/// Every job reaches every worker once, and every element of a split slice one worker, once a job.
-fn jobs(pool: &mut Pool, count: u32) -> Result<(), String> {
-    let calls: Vec<AtomicU32> = (0..pool.workers()).map(|_| AtomicU32::new(0)).collect();
-    let mut sums = Vec::from([0u32; 1000]);
-    for _ in 0..count {
-        pool.run(&|worker| {
-            calls[worker].fetch_add(1, Ordering::Relaxed);
-        });
-        pool.split(&mut sums, 3, |first, run| {
-            for (index, sum) in (first as u32..).zip(run) {
-                *sum += index;
-            }
-        });
-    }
-    for (worker, calls) in calls.iter().enumerate() {
-        let calls = calls.load(Ordering::Relaxed);
-        if calls != count {
-            return Err(format!("worker {worker} had {calls} of {count} jobs"));
-        }
-    }
-    match (0..).zip(&sums).find(|&(index, &sum)| sum != index * count) {
-        Some((index, sum)) => Err(format!("element {index} is {sum}, not {}", index * count)),
-        None => Ok(()),
     }
 }
 

@@ -21,8 +21,9 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps) and, last,
-    /// `exec=COMMAND; COMMAND...`.
+    /// module), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps),
+    /// `workers=CORES` (where workers sit) and, last, `exec=COMMAND; COMMAND...`. `housekeeping=` is the platform's;
+    /// where it stands, workers keep off those cores.
     pub command_line: &'s str,
     /// Models to choose from.
     pub modules: &'s [Module],
@@ -37,8 +38,12 @@ pub struct StartOptions<'s> {
     pub model: Option<&'s str>,
     /// Value of `kernels=`.
     pub kernels: Option<&'s str>,
-    /// Value of `spin=`, where it is a number.
-    pub spin: Option<u32>,
+    /// Value of `spin=`.
+    pub spin: Option<&'s str>,
+    /// Value of `workers=`.
+    pub workers: Option<&'s str>,
+    /// Whether there is a `housekeeping=`.
+    pub housekeeping: bool,
     /// Value of `exec=`: the rest of the line.
     pub script: Option<&'s str>,
 }
@@ -59,7 +64,11 @@ impl<'s> StartOptions<'s> {
             } else if let Some(name) = word.strip_prefix("kernels=") {
                 options.kernels = Some(name);
             } else if let Some(count) = word.strip_prefix("spin=") {
-                options.spin = count.parse().ok();
+                options.spin = Some(count);
+            } else if let Some(cores) = word.strip_prefix("workers=") {
+                options.workers = Some(cores);
+            } else if word.starts_with("housekeeping=") {
+                options.housekeeping = true;
             }
             rest = after.trim_start();
         }
@@ -96,14 +105,16 @@ mod tests {
             StartOptions {
                 model: Some("a.gguf"),
                 kernels: Some("portable"),
-                spin: Some(0),
+                spin: Some("0"),
                 ..StartOptions::default()
             }
         );
         assert_eq!(
-            parse("model=none exec=cpus; generate model=x exec=y"),
+            parse("housekeeping=0 model=none workers=1-3 exec=cpus; generate model=x exec=y"),
             StartOptions {
                 model: Some("none"),
+                workers: Some("1-3"),
+                housekeeping: true,
                 script: Some("cpus; generate model=x exec=y"),
                 ..StartOptions::default()
             }

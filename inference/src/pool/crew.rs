@@ -45,27 +45,31 @@ impl Crew {
     /// What workers on `cores` need; the calling thread is the first.
     pub fn new(platform: &'static dyn Platform, cores: &CoreSet, spin: u32) -> Self {
         let cores: Vec<usize> = cores.iter().collect();
-        let crew = Self {
+        Self {
             pace: Pace::new(platform, u64::from(spin) * 1_000),
             teams: (0..=cores.len().div_ceil(2)).map(|_| Team::default()).collect(),
             workers: cores.iter().map(|_| Worker::default()).collect(),
             dispatch_ns: AtomicU32::new(0),
             cores,
-        };
-        crew.sign_on(0);
-        crew
-    }
-
-    /// Notes that the calling thread is worker `index`.
-    fn sign_on(&self, index: usize) {
-        self.workers[index].thread.store(self.pace.platform.current_thread().0, Relaxed);
+        }
     }
 
     /// The worker that the calling thread is.
     pub fn current(&self) -> Result<usize, ThreadId> {
         let thread = self.pace.platform.current_thread();
-        let own = |worker: &Worker| worker.thread.load(Relaxed) == thread.0;
-        self.workers.iter().position(own).ok_or(thread)
+        self.workers.iter().position(|worker| worker.thread() == thread).ok_or(thread)
+    }
+}
+
+impl Worker {
+    /// Its thread.
+    pub fn thread(&self) -> ThreadId {
+        ThreadId(self.thread.load(Relaxed))
+    }
+
+    /// Notes which thread it is.
+    pub fn set_thread(&self, thread: ThreadId) {
+        self.thread.store(thread.0, Relaxed);
     }
 }
 
@@ -87,6 +91,5 @@ extern "C" fn work(argument: usize) {
     let start = core::ptr::with_exposed_provenance_mut::<Start>(argument);
     // SAFETY: `start_worker` leaked it for this thread alone.
     let Start { crew, index } = *unsafe { Box::from_raw(start) };
-    crew.sign_on(index);
     crew.teams[0].serve(&crew.pace, index, &crew.workers[index].record);
 }

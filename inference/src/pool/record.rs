@@ -5,17 +5,6 @@ use super::histogram::Histogram;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::Relaxed;
 
-const WORKING: usize = 0;
-const WAITING: usize = 1;
-const ASLEEP: usize = 2;
-const DISPATCHES: usize = 3;
-const ITEMS: usize = 4;
-const RANGES: usize = 5;
-const STEALS: usize = 6;
-const SENT: usize = 7;
-const RECEIVED: usize = 8;
-const MISSES: usize = 9;
-
 /// What a worker has done since the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
@@ -41,9 +30,29 @@ pub struct Work {
     pub budget_misses: u64,
 }
 
+impl Work {
+    /// Every figure with its name.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u64); 10] {
+        [
+            ("working_ns", self.working_ns),
+            ("waiting_ns", self.waiting_ns),
+            ("asleep_ns", self.asleep_ns),
+            ("dispatches", self.dispatches),
+            ("items", self.items),
+            ("ranges", self.ranges),
+            ("steals", self.steals),
+            ("wakeups_sent", self.wakeups_sent),
+            ("wakeups_received", self.wakeups_received),
+            ("budget_misses", self.budget_misses),
+        ]
+    }
+}
+
 /// One worker's record; written by its thread only, or while it has nothing to do.
 #[derive(Debug, Default)]
 pub struct Record {
+    /// The figures of [`Work`] in the order of [`Work::named`].
     work: Counters<10>,
     /// Until when the worker's time is accounted for, in nanoseconds of the platform; 0 before it begins.
     accounted: AtomicU64,
@@ -55,18 +64,7 @@ impl Record {
     /// Adds `work`.
     pub fn add(&self, work: &Work) {
         self.work.update(|words| {
-            for (index, value) in [
-                (WORKING, work.working_ns),
-                (WAITING, work.waiting_ns),
-                (ASLEEP, work.asleep_ns),
-                (DISPATCHES, work.dispatches),
-                (ITEMS, work.items),
-                (RANGES, work.ranges),
-                (STEALS, work.steals),
-                (SENT, work.wakeups_sent),
-                (RECEIVED, work.wakeups_received),
-                (MISSES, work.budget_misses),
-            ] {
+            for (index, (_, value)) in work.named().into_iter().enumerate() {
                 words.add(index, value);
             }
         });
@@ -74,18 +72,29 @@ impl Record {
 
     /// What was done, as of one moment.
     pub fn read(&self) -> Work {
-        let words = self.work.read();
+        let [
+            working_ns,
+            waiting_ns,
+            asleep_ns,
+            dispatches,
+            items,
+            ranges,
+            steals,
+            wakeups_sent,
+            wakeups_received,
+            budget_misses,
+        ] = self.work.read();
         Work {
-            working_ns: words[WORKING],
-            waiting_ns: words[WAITING],
-            asleep_ns: words[ASLEEP],
-            dispatches: words[DISPATCHES],
-            items: words[ITEMS],
-            ranges: words[RANGES],
-            steals: words[STEALS],
-            wakeups_sent: words[SENT],
-            wakeups_received: words[RECEIVED],
-            budget_misses: words[MISSES],
+            working_ns,
+            waiting_ns,
+            asleep_ns,
+            dispatches,
+            items,
+            ranges,
+            steals,
+            wakeups_sent,
+            wakeups_received,
+            budget_misses,
         }
     }
 

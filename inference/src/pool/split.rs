@@ -22,7 +22,7 @@ impl Pool {
     ) {
         let slices = slices.map(|slice| Units::new(slice, unit));
         let count = slices.iter().map(Units::count).sum();
-        self.share_out(count, &|share| {
+        self.share_evenly(count, &|share| {
             let mut before = 0;
             for (index, slice) in slices.iter().enumerate() {
                 let within = |bound: usize| bound.clamp(before, before + slice.count()) - before;
@@ -49,7 +49,7 @@ impl Pool {
     ) {
         let (first, second) = (Units::new(first, first_unit), Units::new(second, second_unit));
         assert_eq!(first.count(), second.count(), "units of both slices");
-        self.share_out(first.count(), &|share| {
+        self.share_evenly(first.count(), &|share| {
             // SAFETY: shares of different workers do not overlap, and each is taken once.
             let (first, second) = unsafe { (first.slice(&share), second.slice(&share)) };
             part(share.start, first, second);
@@ -60,7 +60,7 @@ impl Pool {
     /// `scratch`: calls `part(index of the first unit, units, scratch)` on those whose share is not empty.
     ///
     /// # Panics
-    /// When there are not one bound more than workers, in ascending order, or scratch for too few.
+    /// When there are not one bound more than workers, in ascending order.
     pub fn split_at<T: Send, U: Send>(
         &mut self,
         (out, unit, bounds): (&mut [T], usize, &[usize]),
@@ -70,41 +70,39 @@ impl Pool {
         assert!(bounds.len() == self.workers() + 1 && bounds.is_sorted(), "bounds of the workers' shares");
         let (out, scratch) = (Units::new(out, unit), Units::new(scratch, scratch_unit));
         assert!(scratch.count() >= self.workers(), "scratch for every worker");
-        self.share_by(&|worker| bounds[worker]..bounds[worker + 1], out.count(), &|worker, share| {
+        let busy = bounds.array_windows().filter(|[start, end]| start < end).count();
+        self.share_out(busy, &|worker| bounds[worker]..bounds[worker + 1], &|worker, share| {
             // SAFETY: ascending bounds make disjoint shares, and each is taken once.
             let (units, scratch) = unsafe { (out.slice(&share), scratch.slice(&(worker..worker + 1))) };
             part(share.start, units, scratch);
         });
     }
 
-    /// Calls `job` on each worker with its even share of `0..count`, unless that is empty. A single unit is the
-    /// caller's, without the others.
-    fn share_out(&mut self, count: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
-        let workers = if count > 1 { self.workers() } else { 1 };
-        let even =
-            |worker: usize| if worker < workers { share(count, worker, workers) } else { count..count };
-        self.share_by(&even, count, &|_, share| job(share));
+    /// As [`Self::share_out`], with equal shares of `0..count`.
+    fn share_evenly(&mut self, count: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
+        let workers = self.workers();
+        self.share_out(count, &|worker| share(count, worker, workers), &|_, share| job(share));
     }
 
-    /// Calls `job` on each worker with what `share_of` gives it of `0..count`, unless that is empty. One unit or none
-    /// is the caller's matter alone.
-    fn share_by(
+    /// Calls `job(worker, share)` on each worker, unless its share is empty. When no more than one is `busy`, the
+    /// caller does it all, without the others.
+    fn share_out(
         &mut self,
+        busy: usize,
         share_of: &(dyn Fn(usize) -> Range<usize> + Sync),
-        count: usize,
         job: &(dyn Fn(usize, Range<usize>) + Sync),
     ) {
-        let part = |worker: usize| {
+        let part = |worker: usize, on: usize| {
             let share = share_of(worker);
             let items = share.len() as u64;
             if items > 0 {
                 job(worker, share);
-                self.record(worker).add(&Work { items, ranges: 1, ..Work::default() });
+                self.record(on).add(&Work { items, ranges: 1, ..Work::default() });
             }
         };
-        if count <= 1 {
-            (0..self.workers()).for_each(part);
-        } else if let Err(panic) = self.dispatch(&part) {
+        if busy <= 1 {
+            (0..self.workers()).for_each(|worker| part(worker, 0));
+        } else if let Err(panic) = self.dispatch(&|worker| part(worker, worker)) {
             panic.resume();
         }
     }

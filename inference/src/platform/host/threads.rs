@@ -32,9 +32,13 @@ struct Thread {
     cores: CoreSet,
 }
 
+std::thread_local! {
+    static CURRENT: ThreadId = ThreadId(gettid().as_raw_nonzero().get().unsigned_abs());
+}
+
 /// The thread that runs this.
 pub fn current() -> ThreadId {
-    ThreadId(gettid().as_raw_nonzero().get().unsigned_abs())
+    CURRENT.with(|&thread| thread)
 }
 
 impl Threads {
