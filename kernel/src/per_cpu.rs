@@ -119,13 +119,6 @@ pub fn online() -> impl Iterator<Item = &'static PerCpu> {
     all().iter().filter(|core| core.is_online())
 }
 
-/// What the engine calls this core: online cores counted from 0, which is the dense index unless a core did not
-/// start.
-#[must_use]
-pub fn engine_index(core: &PerCpu) -> u64 {
-    online().take_while(|other| other.cpu != core.cpu).count() as u64
-}
-
 /// The calling core's block, if it has one yet.
 #[must_use]
 pub fn try_this() -> Option<&'static PerCpu> {

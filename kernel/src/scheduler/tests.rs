@@ -141,7 +141,7 @@ fn a_sleeping_thread_takes_its_deadline_along() {
 fn who_moves_a_running_thread_waits_until_it_has_left() {
     let mut scheduler = machine(3);
     let (mover, moved) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(mover), Some(moved)));
     kicks(&mut scheduler);
     assert_eq!(scheduler.set_affinity(0, moved, CoreSet::from_iter([2])), Ok(Move::Running));
     scheduler.block(0, context(), Reason::Migration(moved), None);
@@ -160,7 +160,7 @@ fn who_moves_a_running_thread_waits_until_it_has_left() {
 fn who_moves_a_thread_is_overruled_by_one_who_lets_it_stay() {
     let mut scheduler = machine(2);
     let (mover, moved) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(mover), Some(moved)));
     assert_eq!(scheduler.set_affinity(0, moved, CoreSet::from_iter([0])), Ok(Move::Running));
     scheduler.block(0, context(), Reason::Migration(moved), None);
     assert_eq!(scheduler.set_affinity(1, moved, CoreSet::from_iter([1])), Ok(Move::Done));
@@ -171,7 +171,7 @@ fn who_moves_a_thread_is_overruled_by_one_who_lets_it_stay() {
 fn joins_end_with_the_thread_and_numbers_are_not_used_again() {
     let mut scheduler = machine(2);
     let (joiner, joined) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(joiner), Some(joined)));
     scheduler.block(0, context(), Reason::Join(joined), None);
     assert!(!scheduler.has_ended(joined));
     scheduler.exit(1);
