@@ -1,11 +1,14 @@
 //! From a prompt's tokens to the model's, each handed on as soon as it is made.
 
+mod choices;
+
 use core::fmt;
 use core::ops::ControlFlow;
 
 use crate::pool::Pool;
-use crate::sample::{LogProbabilities, Sampler, Sampling};
+use crate::sample::{LogProbabilities, Sampling};
 use crate::session::{Session, SessionError};
+pub use choices::{Choice, Choices, LogitsHash};
 
 /// What to generate.
 #[derive(Clone, Copy, Debug)]
@@ -133,31 +136,21 @@ pub fn generate(
 ) -> Result<Report, GenerateError> {
     let platform = pool.platform();
     let vocabulary = session.model().config.vocabulary;
-    let mut sampler = Sampler::new(request.sampling, vocabulary).map_err(SessionError::from)?;
-    let mut hash = LogitsHash::new();
-    let (mut tokens, mut steps) = (0, 0);
-    sampler.accept(request.prompt);
+    let mut choices = Choices::new(request, vocabulary).map_err(SessionError::from)?;
+    let mut steps = 0;
 
     let start = platform.now_ns();
     session.feed(pool, request.prompt)?;
     let prompted = platform.now_ns();
     let stop = loop {
-        if tokens == request.limit {
-            break Stop::Limit;
-        }
-        if !hash.update(session.logits()) {
-            return Err(GenerateError::NotFinite { position: session.position() });
-        }
-        let token = sampler.choose(session.logits());
-        if request.end.contains(&token) {
-            break Stop::End(token);
-        }
-        tokens += 1;
-        sampler.accept(&[token]);
+        let token = match choices.choose(request.end, session.logits(), session.position())? {
+            Choice::Token(token) => token,
+            Choice::Stop(stop) => break stop,
+        };
         if receive(Made { token, logits: session.logits() }).is_break() {
             break Stop::Asked;
         }
-        if tokens == request.limit {
+        if choices.made() == request.limit {
             break Stop::Limit;
         }
         if session.position() == session.context() {
@@ -170,43 +163,9 @@ pub fn generate(
         stop,
         prompt_tokens: request.prompt.len(),
         prompt_ns: prompted - start,
-        tokens,
+        tokens: choices.made(),
         steps,
         generation_ns: platform.now_ns() - prompted,
-        logits_hash: hash.value(),
+        logits_hash: choices.hash(),
     })
-}
-
-/// FNV-1a of 64 bits over the bits of logits, taken as 32-bit words instead of bytes: equal where all
-/// bits are equal, on every platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogitsHash(u64);
-
-impl LogitsHash {
-    /// The hash of nothing (FNV's offset basis).
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    /// Adds `logits`. Result: whether all of them are finite.
-    pub fn update(&mut self, logits: &[f32]) -> bool {
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
-        for logit in logits {
-            self.0 = (self.0 ^ u64::from(logit.to_bits())).wrapping_mul(PRIME);
-        }
-        logits.iter().all(|logit| logit.is_finite())
-    }
-
-    /// The hash.
-    #[must_use]
-    pub const fn value(self) -> u64 {
-        self.0
-    }
-}
-
-impl Default for LogitsHash {
-    fn default() -> Self {
-        Self::new()
-    }
 }

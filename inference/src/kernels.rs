@@ -156,8 +156,8 @@ impl Kernels {
         }
     }
 
-    /// Weighted sums of values for each of a run of results `length` long: `out[r] = sum over positions p of
-    /// weights[r * stride + p] * values[p]`.
+    /// Adds weighted sums of values to each of a run of results `length` long: `out[r] += sum over positions p of
+    /// weights[r * stride + p] * values[p]`, one position after the other.
     ///
     /// # Panics
     /// When `weights` are shorter than that.

@@ -6,9 +6,11 @@
 extern crate alloc;
 
 pub mod activations;
+pub mod batch;
 pub mod cache;
 pub mod chat;
 pub mod console;
+pub mod forward;
 pub mod generate;
 pub mod gguf;
 pub mod golden;

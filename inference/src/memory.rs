@@ -31,3 +31,14 @@ pub fn filled<T: Clone>(count: usize, value: T, what: &'static str) -> Result<Ve
     vector.resize(count, value);
     Ok(vector)
 }
+
+/// An empty vector with room for `capacity` elements.
+///
+/// # Errors
+/// [`OutOfMemory`] instead of an abort.
+pub fn reserved<T>(capacity: usize, what: &'static str) -> Result<Vec<T>, OutOfMemory> {
+    let mut vector = Vec::new();
+    let bytes = capacity.saturating_mul(size_of::<T>());
+    vector.try_reserve_exact(capacity).map_err(|_| OutOfMemory { what, bytes })?;
+    Ok(vector)
+}

@@ -190,6 +190,31 @@ impl Pool {
         });
     }
 
+    /// Gives worker `w` the units `bounds[w]..bounds[w + 1]` of `out`, and its own run of `scratch_unit` elements of
+    /// `scratch`: calls `part(index of the first unit, units, scratch)` on those whose share is not empty.
+    ///
+    /// # Panics
+    /// When there are not one bound more than workers, in ascending order.
+    pub fn split_at<T: Send, U: Send>(
+        &mut self,
+        (out, unit, bounds): (&mut [T], usize, &[usize]),
+        (scratch, scratch_unit): (&mut [U], usize),
+        part: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+    ) {
+        assert!(bounds.len() == self.workers() + 1 && bounds.is_sorted(), "bounds of the workers' shares");
+        let (out, scratch) = (Units::new(out, unit), Units::new(scratch, scratch_unit));
+        assert!(scratch.count() >= self.workers(), "scratch for every worker");
+        let busy = bounds.array_windows().filter(|[start, end]| start < end).count();
+        self.run_units(busy, &|worker| {
+            let share = bounds[worker]..bounds[worker + 1];
+            if !share.is_empty() {
+                // SAFETY: ascending bounds make disjoint shares, and each is taken once.
+                let (units, scratch) = unsafe { (out.slice(&share), scratch.slice(&(worker..worker + 1))) };
+                part(share.start, units, scratch);
+            }
+        });
+    }
+
     /// Runs a job that shares out `count` units. One unit is the caller's, without the others.
     fn run_units(&mut self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         if count > 1 {

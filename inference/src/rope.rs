@@ -8,21 +8,21 @@ use alloc::vec::Vec;
 use crate::memory::{OutOfMemory, filled};
 use crate::model::{Config, Pairs, Rotation};
 
-/// Frequencies of a model, and the rotation at a run of positions.
+/// Frequencies of a model, and the rotations of the rows of a step.
 #[derive(Debug)]
 pub struct Rope {
     frequencies: Vec<f64>,
     pairs: Pairs,
-    /// Cosine and sine of each pair, position by position.
+    /// Cosine and sine of each pair, row by row.
     turns: Vec<(f32, f32)>,
 }
 
 impl Rope {
-    /// The frequencies of `rotation`, with room for `positions` at a time.
+    /// The frequencies of `rotation`, with room for `rows` at a time.
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn new(config: &Config, rotation: &Rotation, positions: usize) -> Result<Self, OutOfMemory> {
+    pub fn new(config: &Config, rotation: &Rotation, rows: usize) -> Result<Self, OutOfMemory> {
         let pairs = config.rotated / 2;
         let mut frequencies = filled(pairs, 0.0, "rope frequencies")?;
         for (pair, (frequency, factor)) in frequencies.iter_mut().zip(&rotation.factors).enumerate() {
@@ -30,24 +30,25 @@ impl Rope {
             let turn = libm::pow(rotation.base.into(), exponent);
             *frequency = turn / f64::from(rotation.scale) / f64::from(*factor);
         }
-        let turns = filled(pairs * positions, (1.0, 0.0), "rope turns")?;
+        let turns = filled(pairs * rows, (1.0, 0.0), "rope turns")?;
         Ok(Self { frequencies, pairs: config.architecture.pairs, turns })
     }
 
-    /// Sets the first of the positions that [`Self::rotate`] turns to, and their number.
-    pub fn set_positions(&mut self, first: usize, count: usize) {
-        let pairs = self.frequencies.len();
-        for (index, turn) in self.turns[..pairs * count].iter_mut().enumerate() {
-            let position = (first + index / pairs) as f64;
-            let (sine, cosine) = libm::sincos(position * self.frequencies[index % pairs]);
-            *turn = (cosine as f32, sine as f32);
-        }
+    /// Elements of [`Self::rows_mut`] that belong to a row.
+    #[must_use]
+    pub const fn row_length(&self) -> usize {
+        self.frequencies.len()
     }
 
-    /// Turns `head` to the position that stands at `index` of those set.
-    pub fn rotate(&self, index: usize, head: &mut [f32]) {
+    /// The frequencies, and the turns of all rows, to be set by [`set_position`].
+    pub fn rows_mut(&mut self) -> (&[f64], &mut [(f32, f32)]) {
+        (&self.frequencies, &mut self.turns)
+    }
+
+    /// Turns `head` to the position of row `row`.
+    pub fn rotate(&self, row: usize, head: &mut [f32]) {
         let pairs = self.frequencies.len();
-        let turns = &self.turns[index * pairs..][..pairs];
+        let turns = &self.turns[row * pairs..][..pairs];
         match self.pairs {
             Pairs::Neighbours => turn(turns, head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b))),
             Pairs::Halves => {
@@ -55,6 +56,14 @@ impl Rope {
                 turn(turns, first.iter_mut().zip(second));
             }
         }
+    }
+}
+
+/// Sets a row's turns to those of a position.
+pub fn set_position(frequencies: &[f64], turns: &mut [(f32, f32)], position: usize) {
+    for (turn, frequency) in turns.iter_mut().zip(frequencies) {
+        let (sine, cosine) = libm::sincos(position as f64 * frequency);
+        *turn = (cosine as f32, sine as f32);
     }
 }
 

@@ -1,20 +1,16 @@
-//! A conversation with a model: its position, its cache, and the forward pass on all cores.
-//!
-//! Every matrix product is split by rows, attention by heads. What a row or a head computes does not
-//! depend on who computes it, so that the number of workers and the division of a prompt into calls
-//! leave no trace in the bits.
+//! One conversation with a model: its position, its keys and values, and the forward pass on all cores.
 
-mod chunk;
-
-use alloc::vec::Vec;
 use core::fmt;
 
-use crate::cache::{Cache, CacheError, Limits};
+use crate::cache::{CacheError, Limits, Pages};
+use crate::forward::{Forward, Part};
 use crate::kernels::Kernels;
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::OutOfMemory;
 use crate::model::Model;
 use crate::pool::Pool;
-use chunk::Chunk;
+
+/// Most tokens at once. More would make better use of unpacked weights, fewer leave more of the cache to weights.
+pub(crate) const CHUNK: usize = 64;
 
 /// Why a session does not begin or does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +72,9 @@ impl From<CacheError> for SessionError {
 /// A session. Begins at position 0.
 #[derive(Debug)]
 pub struct Session<'m> {
-    model: &'m Model<'m>,
-    kernels: Kernels,
-    cache: Cache,
-    position: usize,
-    chunk: Chunk,
-    logits: Vec<f32>,
+    part: Part,
+    forward: Forward<'m>,
+    cache_bytes: usize,
 }
 
 impl<'m> Session<'m> {
@@ -90,45 +83,47 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When the cache does not fit the limits, or the memory does not suffice.
     pub fn new(model: &'m Model<'m>, kernels: Kernels, limits: Limits) -> Result<Self, SessionError> {
-        let cache = Cache::new(model, limits)?;
-        let chunk = Chunk::new(model, cache.context())?;
-        let logits = filled(model.config.vocabulary, 0.0, "logits")?;
-        Ok(Self { model, kernels, cache, position: 0, chunk, logits })
+        let mut pages = Pages::new(model, limits.budget)?;
+        let context = pages.context(limits)?;
+        let sequence = pages.begin(context, None)?;
+        let chunk = CHUNK.min(context);
+        let forward = Forward::new(model, kernels, chunk, 1, context)?;
+        Ok(Self { part: Part::new(model, sequence, chunk)?, forward, cache_bytes: pages.bytes() })
     }
 
     /// The model.
     #[must_use]
     pub const fn model(&self) -> &'m Model<'m> {
-        self.model
+        self.forward.model()
     }
 
     /// Tokens taken so far.
     #[must_use]
     pub const fn position(&self) -> usize {
-        self.position
+        self.part.sequence.position()
     }
 
     /// Tokens there is room for.
     #[must_use]
     pub const fn context(&self) -> usize {
-        self.cache.context()
+        self.part.sequence.context()
     }
 
     /// Bytes of the cache.
     #[must_use]
     pub const fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        self.cache_bytes
     }
 
     /// What the last [`Self::feed`] returned.
     #[must_use]
     pub fn logits(&self) -> &[f32] {
-        &self.logits
+        &self.part.logits
     }
 
     /// Forgets everything.
     pub const fn reset(&mut self) {
-        self.position = 0;
+        self.part.sequence.reset();
     }
 
     /// Takes `tokens` and returns a logit for each token of the vocabulary to come next.
@@ -136,27 +131,25 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When there are none, one does not exist or the context has no room for them; nothing is taken then.
     pub fn feed(&mut self, pool: &mut Pool, tokens: &[u32]) -> Result<&[f32], SessionError> {
-        let vocabulary = self.model.config.vocabulary;
+        let vocabulary = self.model().config.vocabulary;
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(SessionError::NoSuchToken { token, vocabulary });
         }
-        let (used, context) = (self.position, self.context());
+        let (used, context) = (self.position(), self.context());
         if tokens.len() > context - used {
             return Err(SessionError::ContextFull { used, added: tokens.len(), context });
         }
         if tokens.is_empty() {
             return Err(SessionError::Empty);
         }
-        let Self { model, kernels, cache, position, chunk, logits } = self;
-        for tokens in tokens.chunks(chunk.capacity()) {
-            chunk.begin(model, pool, tokens, *position);
-            for (index, layer) in model.layers.iter().enumerate() {
-                chunk.attention(*kernels, pool, cache, index, layer);
-                chunk.feed_forward(*kernels, pool, layer);
-            }
-            *position += tokens.len();
+        let Self { part, forward, .. } = self;
+        forward.prepare(pool.workers())?;
+        let mut chunks = tokens.chunks(forward.capacity()).peekable();
+        while let Some(chunk) = chunks.next() {
+            part.tokens.extend_from_slice(chunk);
+            part.wants_logits = chunks.peek().is_none();
+            forward.step(pool, core::slice::from_mut(part));
         }
-        chunk.logits(*kernels, pool, model, logits);
-        Ok(&self.logits)
+        Ok(&self.part.logits)
     }
 }

@@ -34,6 +34,13 @@ impl Tiles {
         &mut self.values[..self.rows * tokens]
     }
 
+    /// What of the results for `tokens` tokens can be made apart from the rest, in elements: a token's part of a tile,
+    /// or whole tiles where the last one is narrow.
+    #[must_use]
+    pub const fn cell(&self, tokens: usize) -> usize {
+        if self.rows.is_multiple_of(TILE) { TILE } else { TILE * tokens }
+    }
+
     /// Copies rows `first ..` of a token to `out`.
     pub fn copy_rows(&self, token: usize, first: usize, out: &mut [f32]) {
         let mut row = first;

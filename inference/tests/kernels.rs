@@ -174,7 +174,7 @@ proptest! {
             let vectors = Vectors { precision, bytes: &bytes };
             let stride = positions + 3;
             let run = |kernels: Kernels, queries: &[f32]| {
-                let (mut scores, mut out) = (vec![0.0; count * stride], vec![f32::NAN; queries.len()]);
+                let (mut scores, mut out) = (vec![0.0; count * stride], vec![0.25; queries.len()]);
                 let scores = &mut scores[..queries.len() / length * stride];
                 kernels.score(queries, length, &vectors, 0.125, scores, stride);
                 kernels.mix(scores, stride, &vectors, length, &mut out);

@@ -93,15 +93,15 @@ fn an_unsupported_weight_type_is_named_with_what_is_supported() {
 fn a_cache_has_to_fit_the_budget() {
     let model = run::load(STORY);
     let session = |context, budget| Session::new(&model, Kernels::best(), Limits { context, budget });
-    // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position.
-    let message = session(Some(256), 1536 * 100 + 5).unwrap_err().to_string();
+    // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position, 32 positions a page.
+    let message = session(Some(250), 1536 * 100 + 5).unwrap_err().to_string();
     assert_eq!(
         message,
-        "a context of 256 tokens takes 393216 bytes of memory; the budget is 153605 bytes, which hold 100 tokens"
+        "a context of 250 tokens takes 393216 bytes of memory; the budget is 153605 bytes, which hold 96 tokens"
     );
-    assert_eq!(session(None, 1536 * 100 + 5).unwrap().context(), 100);
+    assert_eq!(session(None, 1536 * 100 + 5).unwrap().context(), 96);
     assert_eq!(session(None, usize::MAX).unwrap().context(), 256);
-    assert!(session(None, 1535).unwrap_err().to_string().contains("which hold 0 tokens"));
+    assert!(session(None, 1536 * 32 - 1).unwrap_err().to_string().contains("which hold 0 tokens"));
     let message = session(Some(257), usize::MAX).unwrap_err().to_string();
     assert_eq!(message, "a context of 257 tokens; this model takes 1 to 256");
     assert!(session(Some(0), usize::MAX).is_err());

@@ -106,7 +106,6 @@ pub(super) fn mix<F: FloatFormat>(
     out: &mut [f32],
 ) {
     for (weights, out) in weights.chunks(stride).zip(out.chunks_exact_mut(length)) {
-        out.fill(0.0);
         for (weight, values) in weights.iter().zip(values.chunks_exact(length * F::BYTES)) {
             for (result, value) in out.iter_mut().zip(values.chunks_exact(F::BYTES)) {
                 *result += weight * F::value(value);

@@ -1,5 +1,6 @@
 //! Tokens to text as they come: what is certain at once, up to a stop text.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ pub struct TokenReader<'t> {
     tokenizer: &'t Tokenizer<'t>,
     stream: TextStream,
     bytes: Vec<u8>,
-    stops: &'t [String],
+    stops: Cow<'t, [String]>,
     /// Decoded text that is not handed out: the beginning of a stop text may be in it.
     held: String,
     shown: String,
@@ -20,12 +21,12 @@ pub struct TokenReader<'t> {
 impl<'t> TokenReader<'t> {
     /// A reader that ends before the first of the texts in `stops` (empty ones count for nothing).
     #[must_use]
-    pub const fn new(tokenizer: &'t Tokenizer<'t>, stops: &'t [String]) -> Self {
+    pub fn new(tokenizer: &'t Tokenizer<'t>, stops: impl Into<Cow<'t, [String]>>) -> Self {
         Self {
             tokenizer,
             stream: TextStream::new(),
             bytes: Vec::new(),
-            stops,
+            stops: stops.into(),
             held: String::new(),
             shown: String::new(),
             stopped: false,

@@ -147,7 +147,6 @@ unsafe fn mix_avx2<F: FloatVector, const N: usize>(
     /// Positions whose values stay in the nearest cache until every tile has passed over them.
     const POSITIONS: usize = 64;
     assert!(out.len() == N * length, "results");
-    out.fill(0.0);
     let tiled = length / TILE * TILE;
     for (block, values) in values.chunks(POSITIONS * length * F::BYTES).enumerate() {
         let positions = values.len() / (length * F::BYTES);

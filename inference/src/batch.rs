@@ -1,0 +1,364 @@
+//! Many prompts at once, shared among all cores: requests join and leave between steps.
+//!
+//! A step takes the latest token of every request that generates, and some tokens of prompts. Prompts go ahead in
+//! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits long for its next
+//! token. Every request's tokens and log-probabilities are the same bits as when it is alone.
+//!
+//! Keys and values lie in pages under one budget; a request joins when its pages are there, and none is ever taken
+//! from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
+
+mod active;
+mod plan;
+mod request;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::cache::{CacheError, Limits, PAGE, Pages};
+use crate::forward::Forward;
+use crate::kernels::Kernels;
+use crate::memory::{OutOfMemory, reserved};
+use crate::model::Model;
+use crate::pool::Pool;
+use crate::session::{CHUNK, SessionError};
+use crate::tokenizer::Tokenizer;
+use active::{Active, Told, Waiting};
+pub use plan::{Plan, Way};
+pub use request::{Event, Failure, Finish, Outcome, Refusal, Request, RequestId, Status, Times};
+
+/// What a batch may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes of keys and values.
+    pub budget: usize,
+    /// Positions of a request: `None` for what the model was trained for.
+    pub context: Option<usize>,
+    /// Most requests at the same time, up to 64.
+    pub active: usize,
+    /// Most requests that wait.
+    pub waiting: usize,
+    /// How to use the cores; `None` to choose.
+    pub way: Option<Way>,
+}
+
+impl Settings {
+    /// Up to 32 requests at once, and any number that wait.
+    #[must_use]
+    pub const fn new(budget: usize) -> Self {
+        Self { budget, context: None, active: 32, waiting: usize::MAX, way: None }
+    }
+}
+
+/// A batch.
+pub struct Batch<'m> {
+    model: &'m Model<'m>,
+    tokenizer: &'m Tokenizer<'m>,
+    settings: Settings,
+    context: usize,
+    pages: Pages,
+    waiting: VecDeque<Waiting>,
+    active: Vec<Active<'m>>,
+    forward: Forward<'m>,
+    next: u64,
+    plan: Option<Plan>,
+    steps: usize,
+}
+
+impl<'m> Batch<'m> {
+    /// An empty batch.
+    ///
+    /// # Errors
+    /// When the context is not the model's or does not fit the budget, or there is no memory for the buffers.
+    pub fn new(
+        model: &'m Model<'m>,
+        tokenizer: &'m Tokenizer<'m>,
+        kernels: Kernels,
+        mut settings: Settings,
+    ) -> Result<Self, CacheError> {
+        settings.active = settings.active.clamp(1, CHUNK);
+        let pages = Pages::new(model, settings.budget)?;
+        let context = pages.context(Limits { context: settings.context, budget: settings.budget })?;
+        let build = || {
+            let forward = Forward::new(model, kernels, CHUNK, settings.active, context)?;
+            Ok((forward, reserved(settings.active, "requests")?))
+        };
+        let (forward, active) = build().map_err(CacheError::OutOfMemory)?;
+        Ok(Self {
+            model,
+            tokenizer,
+            settings,
+            context,
+            pages,
+            waiting: VecDeque::new(),
+            active,
+            forward,
+            next: 0,
+            plan: None,
+            steps: 0,
+        })
+    }
+
+    /// Takes a request; it joins at one of the next steps.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the batch is as before.
+    pub fn submit(&mut self, pool: &Pool, request: Request) -> Result<RequestId, Refusal> {
+        let (added, context) = (request.prompt.len(), self.context);
+        let vocabulary = self.model.config.vocabulary;
+        let unknown = request.prompt.iter().copied().find(|&token| token as usize >= vocabulary);
+        if let Some(token) = unknown {
+            return Err(Refusal::Tokens(SessionError::NoSuchToken { token, vocabulary }));
+        }
+        if added == 0 {
+            return Err(Refusal::Tokens(SessionError::Empty));
+        }
+        if added > context {
+            return Err(Refusal::Tokens(SessionError::ContextFull { used: 0, added, context }));
+        }
+        let limits = Limits { context: Some(self.positions(&request)), budget: self.settings.budget };
+        self.pages.context(limits).map_err(Refusal::Budget)?;
+        if self.waiting.len() >= self.settings.waiting {
+            return Err(Refusal::QueueFull { waiting: self.waiting.len() });
+        }
+        let id = RequestId(self.next);
+        self.next += 1;
+        self.waiting.push_back(Waiting { id, request, submitted: pool.platform().now_ns() });
+        Ok(id)
+    }
+
+    /// Ends a request: no token of it is made from now on. Its outcome so far; `None` when there is no such request.
+    pub fn cancel(&mut self, pool: &Pool, id: RequestId) -> Option<Outcome> {
+        let now = pool.platform().now_ns();
+        if let Some(index) = self.active.iter().position(|active| active.id == id) {
+            return Some(self.end(index, Finish::Cancelled, now));
+        }
+        let index = self.waiting.iter().position(|waiting| waiting.id == id)?;
+        self.waiting.remove(index).map(|waiting| refused(waiting, Finish::Cancelled, now))
+    }
+
+    /// Where a request stands; `None` when it is over or never was.
+    #[must_use]
+    pub fn status(&self, id: RequestId) -> Option<Status> {
+        let active =
+            self.active.iter().find(|active| active.id == id).map(|active| match active.is_generating() {
+                true => Status::Generating,
+                false => Status::Prefill,
+            });
+        active.or_else(|| self.waiting.iter().any(|waiting| waiting.id == id).then_some(Status::Queued))
+    }
+
+    /// Requests that wait, and those that take part.
+    #[must_use]
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.waiting.len(), self.active.len())
+    }
+
+    /// The pages of keys and values.
+    #[must_use]
+    pub const fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// How the last step used the cores.
+    #[must_use]
+    pub const fn plan(&self) -> Option<Plan> {
+        self.plan
+    }
+
+    /// Steps so far.
+    #[must_use]
+    pub const fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Goes one step. Result: whether there is more to do.
+    pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.admit(pool, tell);
+        self.take();
+        let platform = pool.platform();
+        let Self { model, settings, active, forward, plan, steps, .. } = self;
+        if !active.is_empty() {
+            *plan = Some(Plan::new(model, active.len(), pool.workers(), settings.way));
+            forward.step(pool, active);
+            pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.choose(platform)));
+            *steps += 1;
+        }
+        let mut index = 0;
+        while index < self.active.len() {
+            let active = &mut self.active[index];
+            let id = active.id;
+            let (told, finish) = active.settle();
+            if let Some(Told { token, log_probability, text }) = told {
+                tell(Event::Token { id, token, log_probability, text });
+            }
+            match finish {
+                Some(finish) => {
+                    let outcome = self.end(index, finish, platform.now_ns());
+                    tell(Event::Finished { id, outcome });
+                }
+                None => index += 1,
+            }
+        }
+        !self.active.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Runs a whole list of requests to their ends; what each one came to, in order.
+    pub fn run(&mut self, pool: &mut Pool, requests: impl IntoIterator<Item = Request>) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        let mut places = Vec::new();
+        for request in requests {
+            let now = pool.platform().now_ns();
+            let place = outcomes.len();
+            outcomes.push(None);
+            let prompt_tokens = request.prompt.len();
+            match self.submit(pool, request) {
+                Ok(id) => places.push((id, place)),
+                Err(refusal) => {
+                    outcomes[place] = Some(nothing(Finish::Refused(refusal), prompt_tokens, now, now))
+                }
+            }
+        }
+        let mut tell = |event: Event<'_>| {
+            if let Event::Finished { id, outcome } = event
+                && let Ok(index) = places.binary_search_by_key(&id, |&(id, _)| id)
+            {
+                outcomes[places[index].1] = Some(outcome);
+            }
+        };
+        while self.step(pool, &mut tell) {}
+        outcomes.into_iter().flatten().collect()
+    }
+
+    /// Positions that a request can come to need: its last token is not taken any more.
+    fn positions(&self, request: &Request) -> usize {
+        let made = request.limit.saturating_sub(1);
+        request.prompt.len().saturating_add(made).min(self.context)
+    }
+
+    /// Lets requests join, first come first served; only one whose prompt begins like one that is still on its way
+    /// lets others pass.
+    fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
+        let now = pool.platform().now_ns();
+        let mut index = 0;
+        while index < self.waiting.len() && self.active.len() < self.settings.active {
+            let request = &self.waiting[index].request;
+            let (shared, other) = match self.beginning(&request.prompt) {
+                Beginning::OnItsWay => {
+                    index += 1;
+                    continue;
+                }
+                Beginning::There { pages, of } => (pages, of),
+            };
+            let positions = self.positions(request);
+            if !self.pages.has_room(positions, shared) {
+                break;
+            }
+            let Some(waiting) = self.waiting.remove(index) else { break };
+            let (id, prompt_tokens, submitted) =
+                (waiting.id, waiting.request.prompt.len(), waiting.submitted);
+            if let Err(error) = self.join(pool, waiting, positions, shared, other, now) {
+                let finish = Finish::Failed(Failure::OutOfMemory(error));
+                let outcome = nothing(finish, prompt_tokens, submitted, now);
+                tell(Event::Finished { id, outcome });
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        pool: &Pool,
+        waiting: Waiting,
+        positions: usize,
+        shared: usize,
+        other: usize,
+        now: u64,
+    ) -> Result<(), OutOfMemory> {
+        let Self { model, tokenizer, pages, active, forward, .. } = self;
+        forward.prepare(pool.workers())?;
+        let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
+        let begins_as = active.get(other).map(|other| (other.sequence(), shared));
+        match pages.begin(positions, begins_as) {
+            Ok(sequence) => new.begin(sequence, now),
+            Err(CacheError::OutOfMemory(error)) => return Err(error),
+            Err(error) => unreachable!("there was room: {error}"),
+        }
+        active.push(new);
+        Ok(())
+    }
+
+    /// What of a prompt's beginning another request has, or is about to have, in whole pages.
+    fn beginning(&self, prompt: &[u32]) -> Beginning {
+        let mut best = Beginning::There { pages: 0, of: usize::MAX };
+        let (mut most, mut there) = (0, 0);
+        for (of, active) in self.active.iter().enumerate() {
+            let other = &active.request.prompt;
+            // The last token is taken for itself: its logits are wanted.
+            let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
+            // What the other request passes through ahead of its choices, and what has passed.
+            most = most.max(common.min(other.len() - 1) / PAGE);
+            let pages = common.min(active.position()) / PAGE;
+            if pages > there {
+                (there, best) = (pages, Beginning::There { pages, of });
+            }
+        }
+        if most > there { Beginning::OnItsWay } else { best }
+    }
+
+    /// Sets what each request takes in the next step.
+    fn take(&mut self) {
+        let mut room = self.forward.capacity();
+        self.active.iter_mut().for_each(Active::sit_out);
+        let waits = self.active.iter().any(|active| active.unfed() > 0);
+        let generating = self.active.iter().any(Active::is_generating);
+        let mut prompts = room;
+        if generating || !waits {
+            let ready = self.active.iter_mut().filter(|active| active.unfed() == 0);
+            let mut taken = 0;
+            for active in ready {
+                active.take_latest();
+                taken += 1;
+            }
+            room -= taken;
+            // Half as many rows again stall nobody by more than half a step.
+            prompts = room.min((taken / 2).max(1));
+        }
+        for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
+            prompts -= active.take_prompt(prompts);
+        }
+    }
+
+    /// Ends an active request, and takes its pages back.
+    fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
+        let (outcome, sequence) = self.active.remove(index).end(finish, now);
+        self.pages.end(sequence);
+        outcome
+    }
+}
+
+/// What there is of a prompt's beginning.
+enum Beginning {
+    /// Another request is about to have it, or more of it than is there.
+    OnItsWay,
+    /// So many pages of the request at index `of`, if any.
+    There { pages: usize, of: usize },
+}
+
+/// The outcome of a request that never took part.
+fn nothing(finish: Finish, prompt_tokens: usize, submitted: u64, finished: u64) -> Outcome {
+    let times = Times { submitted, finished, ..Times::default() };
+    let logits_hash = crate::generate::LogitsHash::new().value();
+    Outcome {
+        finish,
+        tokens: Vec::new(),
+        log_probabilities: Vec::new(),
+        text: alloc::string::String::new(),
+        prompt_tokens,
+        shared_tokens: 0,
+        logits_hash,
+        times,
+    }
+}
+
+fn refused(waiting: Waiting, finish: Finish, now: u64) -> Outcome {
+    nothing(finish, waiting.request.prompt.len(), waiting.submitted, now)
+}

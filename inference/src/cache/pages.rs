@@ -1,0 +1,265 @@
+//! Pages of keys and values under one budget, and the sequences that are made of them.
+//!
+//! A page holds [`PAGE`] positions of every layer and head. A sequence owns all the pages it can come to need from
+//! its beginning, so that no step allocates. A page belongs to one sequence while it is written; once it is full it
+//! may belong to several whose texts begin alike.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::{CacheError, Limits, Precision};
+use crate::memory::{OutOfMemory, filled, reserved};
+use crate::model::Model;
+
+/// Positions of a page.
+pub const PAGE: usize = 32;
+
+/// Bytes of a page: for each layer and head first [`PAGE`] keys, then as many values.
+type Page = Arc<Vec<u8>>;
+
+/// Where things lie in a page.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    precision: Precision,
+    layers: usize,
+    kv_heads: usize,
+    /// Bytes of a head's key or value at one position.
+    vector: usize,
+}
+
+impl Layout {
+    /// Bytes of the keys, or of the values, of a head in a page.
+    const fn run(&self) -> usize {
+        PAGE * self.vector
+    }
+
+    /// First byte of a head's keys; its values follow.
+    const fn start(&self, layer: usize, head: usize) -> usize {
+        (layer * self.kv_heads + head) * 2 * self.run()
+    }
+
+    /// Bytes of a page; `None` when there is no such number.
+    fn page(&self) -> Option<usize> {
+        let heads = self.layers.checked_mul(self.kv_heads)?;
+        heads.checked_mul(2 * PAGE)?.checked_mul(self.vector)
+    }
+}
+
+/// All pages there are, and those that nobody has.
+#[derive(Debug)]
+pub struct Pages {
+    layout: Layout,
+    /// Bytes of a page.
+    page: usize,
+    /// Pages that the budget holds.
+    most: usize,
+    budget: usize,
+    /// Positions that the model was trained for.
+    trained: usize,
+    /// Pages made so far.
+    made: usize,
+    free: Vec<Page>,
+}
+
+impl Pages {
+    /// No pages yet, of at most `budget` bytes in all.
+    ///
+    /// # Errors
+    /// When a page has more bytes than there are addresses.
+    pub fn new(model: &Model<'_>, budget: usize) -> Result<Self, CacheError> {
+        let (config, precision) = (&model.config, Precision::of(model));
+        let vector = config.head_length * precision.bytes();
+        let layout = Layout { precision, layers: config.layers, kv_heads: config.kv_heads, vector };
+        let what = "cache";
+        let page =
+            layout.page().ok_or(OutOfMemory { what, bytes: usize::MAX }).map_err(CacheError::OutOfMemory)?;
+        let most = budget / page;
+        Ok(Self { layout, page, most, budget, trained: config.context, made: 0, free: Vec::new() })
+    }
+
+    /// Positions of a sequence within `limits`' context and the whole budget.
+    ///
+    /// # Errors
+    /// [`CacheError::Context`] and [`CacheError::Budget`].
+    pub fn context(&self, limits: Limits) -> Result<usize, CacheError> {
+        let (trained, fits) = (self.trained, self.most.saturating_mul(PAGE));
+        let context = limits.context.unwrap_or_else(|| trained.min(fits.max(1)));
+        if context == 0 || context > trained {
+            return Err(CacheError::Context { asked: context, trained });
+        }
+        if context > fits {
+            let bytes = self.page as u128 * context.div_ceil(PAGE) as u128;
+            return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
+        }
+        Ok(context)
+    }
+
+    /// Whether there are pages for `context` positions of which `shared` whole pages are another sequence's.
+    #[must_use]
+    pub const fn has_room(&self, context: usize, shared: usize) -> bool {
+        context.div_ceil(PAGE) - shared <= self.most - self.made + self.free.len()
+    }
+
+    /// A sequence without room for anything.
+    #[must_use]
+    pub const fn empty(&self) -> Sequence {
+        Sequence { layout: self.layout, pages: Vec::new(), context: 0, position: 0 }
+    }
+
+    /// A sequence with room for `context` positions that begins with the first `shared` pages of another one, which
+    /// are full.
+    ///
+    /// # Errors
+    /// [`CacheError::Budget`] when the pages nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
+    /// does not.
+    ///
+    /// # Panics
+    /// When the other sequence has not that many full pages, or the context not so many positions.
+    pub fn begin(
+        &mut self,
+        context: usize,
+        begins_as: Option<(&Sequence, usize)>,
+    ) -> Result<Sequence, CacheError> {
+        let shared = begins_as.map_or(0, |(_, shared)| shared);
+        if !self.has_room(context, shared) {
+            let bytes = self.page as u128 * (context.div_ceil(PAGE) - shared) as u128;
+            let fits = (self.most - self.made + self.free.len() + shared) * PAGE;
+            return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
+        }
+        let count = context.div_ceil(PAGE);
+        let mut pages = reserved(count, "list of pages").map_err(CacheError::OutOfMemory)?;
+        if let Some((other, shared)) = begins_as {
+            assert!(shared * PAGE <= other.position.min(context), "full pages");
+            pages.extend(other.pages[..shared].iter().cloned());
+        }
+        let mut sequence = Sequence { layout: self.layout, pages, context, position: shared * PAGE };
+        while sequence.pages.len() < count {
+            match self.page() {
+                Ok(page) => sequence.pages.push(page),
+                Err(error) => {
+                    self.end(sequence);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(sequence)
+    }
+
+    /// Takes a sequence's pages back. Those that another sequence still has stay with it.
+    pub fn end(&mut self, sequence: Sequence) {
+        for mut page in sequence.pages {
+            if Arc::get_mut(&mut page).is_some() {
+                // There is room: `page` reserved it.
+                self.free.push(page);
+            }
+        }
+    }
+
+    /// Bytes of the pages that sequences have.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        (self.made - self.free.len()) * self.page
+    }
+
+    /// Bytes of all pages made so far: at most the budget.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.made * self.page
+    }
+
+    /// Bytes that pages may take.
+    #[must_use]
+    pub const fn budget(&self) -> usize {
+        self.budget
+    }
+
+    fn page(&mut self) -> Result<Page, CacheError> {
+        if let Some(page) = self.free.pop() {
+            return Ok(page);
+        }
+        let no_list = OutOfMemory { what: "list of pages", bytes: size_of::<Page>() };
+        self.free.try_reserve(self.made + 1).map_err(|_| CacheError::OutOfMemory(no_list))?;
+        let page = filled(self.page, 0, "cache").map_err(CacheError::OutOfMemory)?;
+        self.made += 1;
+        Ok(Arc::new(page))
+    }
+}
+
+/// A text's keys and values.
+#[derive(Debug)]
+pub struct Sequence {
+    layout: Layout,
+    pages: Vec<Page>,
+    context: usize,
+    position: usize,
+}
+
+impl Sequence {
+    /// Positions taken so far.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Positions there is room for.
+    #[must_use]
+    pub const fn context(&self) -> usize {
+        self.context
+    }
+
+    /// How numbers are held.
+    #[must_use]
+    pub const fn precision(&self) -> Precision {
+        self.layout.precision
+    }
+
+    /// Forgets everything. Pages that another sequence has too must not be written, so it keeps them: call it on a
+    /// sequence that began by itself.
+    pub const fn reset(&mut self) {
+        self.position = 0;
+    }
+
+    /// Counts positions as taken whose keys and values have been stored in every layer.
+    pub(crate) const fn advance(&mut self, positions: usize) {
+        self.position += positions;
+    }
+
+    /// Stores the keys and the values of all heads at one position.
+    ///
+    /// # Panics
+    /// When the position is on a page that another sequence has too.
+    #[inline(always)]
+    pub(crate) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
+        let Layout { precision, vector, .. } = self.layout;
+        let page =
+            Arc::get_mut(&mut self.pages[position / PAGE]).expect("a page that is written has one owner");
+        let (length, offset) = (vector / precision.bytes(), position % PAGE * vector);
+        for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
+            let start = self.layout.start(layer, head);
+            precision.encode(key, &mut page[start + offset..][..vector]);
+            precision.encode(value, &mut page[start + self.layout.run() + offset..][..vector]);
+        }
+    }
+
+    /// Calls `piece(keys, values)` for each page's part of `positions` in order; a head's vectors, one a position.
+    #[inline(always)]
+    pub(crate) fn pieces(
+        &self,
+        layer: usize,
+        head: usize,
+        positions: Range<usize>,
+        mut piece: impl FnMut(Range<usize>, &[u8], &[u8]),
+    ) {
+        let Layout { vector, .. } = self.layout;
+        let (start, run) = (self.layout.start(layer, head), self.layout.run());
+        let mut first = positions.start;
+        while first < positions.end {
+            let end = positions.end.min((first / PAGE + 1) * PAGE);
+            let (keys, values) = self.pages[first / PAGE][start..][..2 * run].split_at(run);
+            let within = first % PAGE * vector..(first % PAGE + end - first) * vector;
+            piece(first..end, &keys[within.clone()], &values[within]);
+            first = end;
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The forward pass of a step: a few tokens of one or several sequences at once, so that weights are read once for
+//! all of them.
+//!
+//! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
+//! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
+//! so that neither the number of workers nor the company leaves a trace in the bits. A single row's steps between
+//! the products are the caller's alone: a layer then takes five dispatches.
+
+mod attention;
+mod rows;
+
+use alloc::vec::Vec;
+
+use crate::activations::Activations;
+use crate::cache::Sequence;
+use crate::kernels::Kernels;
+use crate::matrix::Matrix;
+use crate::memory::{OutOfMemory, filled, reserved};
+use crate::model::{Config, Layer, Model};
+use crate::pool::Pool;
+use crate::rope::{Rope, set_position};
+use crate::tiles::{TILE, Tiles};
+use crate::vector::{gated, rms_norm, rms_norm_each, scale};
+use rows::Rows;
+
+/// What a sequence takes part with in a step.
+#[derive(Debug)]
+pub struct Part {
+    /// Its keys and values so far.
+    pub sequence: Sequence,
+    /// Tokens to take next; none in a step that it sits out. A step empties them.
+    pub tokens: Vec<u32>,
+    /// Whether the step shall compute logits after the last of the tokens.
+    pub wants_logits: bool,
+    /// What the last step that should gave: one for each token of the vocabulary.
+    pub logits: Vec<f32>,
+}
+
+impl Part {
+    /// A part with room for `tokens` tokens a step.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(model: &Model<'_>, sequence: Sequence, tokens: usize) -> Result<Self, OutOfMemory> {
+        let logits = filled(model.config.vocabulary, 0.0, "logits")?;
+        Ok(Self { sequence, tokens: reserved(tokens, "tokens")?, wants_logits: true, logits })
+    }
+}
+
+impl AsRef<Self> for Part {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsMut<Self> for Part {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// A model's forward pass with all that is computed on the way.
+#[derive(Debug)]
+pub struct Forward<'m> {
+    model: &'m Model<'m>,
+    config: Config,
+    kernels: Kernels,
+    /// Most rows of a step.
+    capacity: usize,
+    rows: Rows,
+    /// One for each of the model's rotations.
+    ropes: Vec<Rope>,
+    /// What the next product takes, for each row.
+    inputs: Vec<Activations>,
+    /// For each row what passes through the layers, `embedding` long, and as much room for what is added to it.
+    x: Vec<f32>,
+    query: Tiles,
+    key: Tiles,
+    value: Tiles,
+    /// Rotated queries, in the order of [`Rows::vectors`].
+    queries: Vec<f32>,
+    /// What each of them found.
+    attended: Vec<f32>,
+    /// Rotated keys, and values: for each row those of all heads.
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// For each worker scores of some queries.
+    scores: Vec<f32>,
+    /// Scores of a query.
+    stride: usize,
+    gate: Tiles,
+    up: Tiles,
+    /// What a part of a layer adds.
+    delta: Tiles,
+    /// Logits of several sequences.
+    output: Tiles,
+}
+
+impl<'m> Forward<'m> {
+    /// A forward pass of up to `capacity` rows, and `parts` parts, of sequences of at most `context` positions.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(
+        model: &'m Model<'m>,
+        kernels: Kernels,
+        capacity: usize,
+        parts: usize,
+        context: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let config = &model.config;
+        let queries = config.heads * config.head_length;
+        let keys = config.kv_heads * config.head_length;
+        let longest = config.embedding.max(queries).max(config.feed_forward);
+        let what = "activations";
+        let mut inputs = reserved(capacity, what)?;
+        for _ in 0..capacity {
+            inputs.push(Activations::new(longest)?);
+        }
+        let ropes = model.rotations.iter().map(|rotation| Rope::new(config, rotation, capacity));
+        Ok(Self {
+            model,
+            kernels,
+            capacity,
+            rows: Rows::new(config, capacity, parts)?,
+            ropes: ropes.collect::<Result<_, _>>()?,
+            inputs,
+            x: filled(capacity * 2 * config.embedding, 0.0, what)?,
+            query: Tiles::new(queries, capacity)?,
+            key: Tiles::new(keys, capacity)?,
+            value: Tiles::new(keys, capacity)?,
+            queries: filled(capacity * queries, 0.0, what)?,
+            attended: filled(capacity * queries, 0.0, what)?,
+            keys: filled(capacity * keys, 0.0, what)?,
+            values: filled(capacity * keys, 0.0, what)?,
+            scores: Vec::new(),
+            stride: context,
+            gate: Tiles::new(config.feed_forward, capacity)?,
+            up: Tiles::new(config.feed_forward, capacity)?,
+            delta: Tiles::new(config.embedding, capacity)?,
+            output: Tiles::new(config.vocabulary, if parts > 1 { parts.min(capacity) } else { 0 })?,
+            config: config.clone(),
+        })
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &'m Model<'m> {
+        self.model
+    }
+
+    /// Most rows of a step.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Makes room for as many workers; steps on no more of them allocate nothing.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
+        self.rows.prepare(workers)?;
+        let scores = workers * attention::SCORES * self.stride;
+        if self.scores.len() < scores {
+            self.scores = filled(scores, 0.0, "attention scores")?;
+        }
+        Ok(())
+    }
+
+    /// Passes the tokens of all parts through the model, and takes them from the parts.
+    ///
+    /// # Panics
+    /// When there are more tokens than [`Self::capacity`], a token is not the model's, a sequence has no room, or
+    /// [`Self::prepare`] was not called for so many workers.
+    pub fn step<P: AsRef<Part> + AsMut<Part> + Send + Sync>(&mut self, pool: &mut Pool, parts: &mut [P]) {
+        self.rows.set(&self.config, pool.workers(), parts);
+        if self.rows.count() == 0 {
+            return;
+        }
+        self.begin(pool, parts);
+        let layers = &self.model.layers;
+        for (index, layer) in layers.iter().enumerate() {
+            self.attention(pool, parts, index, layer);
+            self.add(pool, layer.post_attention_norm.as_deref(), Some(&layer.feed_forward_norm));
+            self.feed_forward(pool, layer);
+            let next = layers.get(index + 1).map(|next| &*next.attention_norm);
+            self.add(pool, layer.post_feed_forward_norm.as_deref(), next);
+        }
+        self.logits(pool, parts);
+        for part in parts {
+            let Part { sequence, tokens, .. } = part.as_mut();
+            sequence.advance(tokens.len());
+            tokens.clear();
+        }
+    }
+
+    /// Sets `x` to the tokens' embeddings, and the inputs to the first layer's norm of them.
+    fn begin<P: AsRef<Part> + Sync>(&mut self, pool: &mut Pool, parts: &[P]) {
+        let Self { model, config, kernels, rows, ropes, inputs, x, .. } = self;
+        let (count, width, norm) = (rows.count(), config.embedding, &model.layers[0].attention_norm);
+        let rows = &*rows;
+        for rope in ropes {
+            let length = rope.row_length();
+            let (frequencies, turns) = rope.rows_mut();
+            pool.split(&mut turns[..count * length], length, |first, turns| {
+                for (row, turns) in (first / length..).zip(turns.chunks_exact_mut(length)) {
+                    set_position(frequencies, turns, rows.position(row));
+                }
+            });
+        }
+        let (x, inputs) = (&mut x[..count * 2 * width], &mut inputs[..count]);
+        pool.split_both((x, 2 * width), (inputs, 1), |first, x, inputs| {
+            for (row, (x, input)) in (first..).zip(x.chunks_exact_mut(2 * width).zip(inputs)) {
+                let x = &mut x[..width];
+                model.token_embedding.dequantize_row(rows.token(row, parts) as usize, x);
+                if config.architecture.scaled_embedding {
+                    scale(x, libm::sqrtf(width as f32));
+                }
+                kernels.widest(|| input.set(width, |out| rms_norm(x, norm, config.epsilon, out)));
+            }
+        });
+    }
+
+    /// Adds `delta`, or its norm, to `x`, and sets the inputs to the norm of the sum where one is next.
+    fn add(&mut self, pool: &mut Pool, norm: Option<&[f32]>, next: Option<&[f32]>) {
+        let Self { config, kernels, rows, inputs, x, delta, .. } = self;
+        let (count, width, epsilon) = (rows.count(), config.embedding, config.epsilon);
+        let (x, inputs) = (&mut x[..count * 2 * width], &mut inputs[..count]);
+        pool.split_both((x, 2 * width), (inputs, 1), |first, x, inputs| {
+            for (row, (x, input)) in (first..).zip(x.chunks_exact_mut(2 * width).zip(inputs)) {
+                let (x, added) = x.split_at_mut(width);
+                delta.copy_rows(row, 0, added);
+                kernels.widest(|| {
+                    if let Some(norm) = norm {
+                        rms_norm_each(added, norm, epsilon);
+                    }
+                    crate::vector::add(x, added);
+                    if let Some(next) = next {
+                        input.set(width, |out| rms_norm(x, next, epsilon, out));
+                    }
+                });
+            }
+        });
+    }
+
+    /// Sets `delta` to what the feed-forward part gives.
+    fn feed_forward(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
+        let Self { config, kernels, rows, inputs, gate, up, delta, .. } = self;
+        let count = rows.count();
+        let inputs = &mut inputs[..count];
+        let cell = gate.cell(count);
+        pool.split_both((gate.begin(count), cell), (up.begin(count), cell), |first, gate, up| {
+            multiply(*kernels, &layer.gate, first * cell, inputs, gate);
+            multiply(*kernels, &layer.up, first * cell, inputs, up);
+            kernels.widest(|| gated(config.architecture.activation, gate, up));
+        });
+        pool.split(inputs, 1, |first, inputs| {
+            for (row, input) in (first..).zip(inputs) {
+                kernels.widest(|| input.set(config.feed_forward, |out| gate.copy_rows(row, 0, out)));
+            }
+        });
+        product(*kernels, pool, &layer.down, inputs, delta);
+    }
+
+    /// Computes the logits that parts want.
+    fn logits<P: AsMut<Part> + Send>(&mut self, pool: &mut Pool, parts: &mut [P]) {
+        let Self { model, config, kernels, rows, inputs, x, output, .. } = self;
+        let (width, wanted) = (config.embedding, rows.wanted());
+        let inputs = &mut inputs[..wanted.len()];
+        pool.split(inputs, 1, |first, inputs| {
+            for (input, wanted) in inputs.iter_mut().zip(&wanted[first..]) {
+                let x = &x[wanted.row * 2 * width..][..width];
+                let norm = |out: &mut [f32]| rms_norm(x, &model.output_norm, config.epsilon, out);
+                kernels.widest(|| input.set(width, norm));
+            }
+        });
+        if let [only] = wanted {
+            let logits = &mut parts[only.part].as_mut().logits;
+            return pool
+                .split(logits, TILE, |first, out| kernels.multiply(&model.output, first, inputs, out));
+        }
+        product(*kernels, pool, &model.output, inputs, output);
+        pool.split(parts, 1, |first, parts| {
+            for (index, part) in (first..).zip(parts) {
+                if let Ok(row) = wanted.binary_search_by_key(&index, |wanted| wanted.part) {
+                    output.copy_rows(row, 0, &mut part.as_mut().logits);
+                }
+            }
+        });
+    }
+}
+
+/// `out = matrix * inputs`.
+fn product(kernels: Kernels, pool: &mut Pool, matrix: &Matrix<'_>, inputs: &[Activations], out: &mut Tiles) {
+    let cell = out.cell(inputs.len());
+    pool.split(out.begin(inputs.len()), cell, |first, out| multiply(kernels, matrix, first, inputs, out));
+}
+
+/// The elements of a product's tiles from `first` on, in whole cells ([`Tiles::cell`]): the first and the last tile
+/// may be there for some of the inputs only.
+fn multiply(
+    kernels: Kernels,
+    matrix: &Matrix<'_>,
+    mut first: usize,
+    inputs: &[Activations],
+    mut out: &mut [f32],
+) {
+    let tile = TILE * inputs.len();
+    if !matrix.rows().is_multiple_of(TILE) {
+        return kernels.multiply(matrix, first / inputs.len(), inputs, out);
+    }
+    while !out.is_empty() {
+        let whole = first.is_multiple_of(tile) && out.len() >= tile;
+        let count = if whole { out.len() / tile * tile } else { (tile - first % tile).min(out.len()) };
+        let taking = if whole { inputs } else { &inputs[first % tile / TILE..][..count / TILE] };
+        let (part, rest) = out.split_at_mut(count);
+        kernels.multiply(matrix, first / tile * TILE, taking, part);
+        (first, out) = (first + count, rest);
+    }
+}

@@ -1,0 +1,190 @@
+//! Which rows a step has, whose they are, and which worker attends for which of them.
+
+use alloc::vec::Vec;
+
+use super::Part;
+use crate::memory::{OutOfMemory, reserved};
+use crate::model::Config;
+
+/// A token of the step.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// Index into [`Rows::spans`].
+    span: usize,
+    position: usize,
+}
+
+/// The rows of one part, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// Index of the part.
+    pub part: usize,
+    /// Its first row.
+    pub first: usize,
+    /// Number of its rows.
+    pub count: usize,
+}
+
+/// A part that wants logits, and the row that they come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub part: usize,
+    pub row: usize,
+}
+
+/// A query of one head at one row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vector {
+    pub row: usize,
+    pub head: usize,
+}
+
+/// A step's rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    spans: Vec<Span>,
+    wanted: Vec<Wanted>,
+    vectors: Vec<Vector>,
+    bounds: Vec<usize>,
+}
+
+impl Rows {
+    /// Room for `capacity` rows of `parts` parts.
+    pub(super) fn new(config: &Config, capacity: usize, parts: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            rows: reserved(capacity, "rows of a step")?,
+            spans: reserved(parts, "rows of a step")?,
+            wanted: reserved(parts, "rows of a step")?,
+            vectors: reserved(capacity * config.heads, "rows of a step")?,
+            bounds: Vec::new(),
+        })
+    }
+
+    /// Makes room for as many workers.
+    pub(super) fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
+        if self.bounds.capacity() <= workers {
+            self.bounds = reserved(workers + 1, "rows of a step")?;
+        }
+        Ok(())
+    }
+
+    /// Takes the tokens of `parts` as rows, in order.
+    pub(super) fn set<P: AsRef<Part>>(&mut self, config: &Config, workers: usize, parts: &[P]) {
+        let Self { rows, spans, wanted, vectors, bounds } = self;
+        rows.clear();
+        spans.clear();
+        wanted.clear();
+        vectors.clear();
+        bounds.clear();
+        for (index, part) in parts.iter().enumerate() {
+            let Part { sequence, tokens, wants_logits, .. } = part.as_ref();
+            if tokens.is_empty() {
+                continue;
+            }
+            let (first, span, count) = (rows.len(), spans.len(), tokens.len());
+            rows.extend((0..count).map(|offset| Row { span, position: sequence.position() + offset }));
+            spans.push(Span { part: index, first, count });
+            if *wants_logits {
+                wanted.push(Wanted { part: index, row: first + count - 1 });
+            }
+            for head in 0..config.heads {
+                vectors.extend((first..first + count).map(|row| Vector { row, head }));
+            }
+        }
+        share_out(rows, vectors, workers, bounds);
+    }
+
+    /// Number of rows.
+    pub(super) const fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Position of a row in its sequence.
+    pub(super) fn position(&self, row: usize) -> usize {
+        self.rows[row].position
+    }
+
+    /// Token of a row.
+    pub(super) fn token<P: AsRef<Part>>(&self, row: usize, parts: &[P]) -> u32 {
+        let Span { part, first, .. } = self.span(row);
+        parts[part].as_ref().tokens[row - first]
+    }
+
+    /// The rows that a row stands among.
+    pub(super) fn span(&self, row: usize) -> Span {
+        self.spans[self.rows[row].span]
+    }
+
+    /// All parts' rows.
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The parts that want logits, in ascending order.
+    pub(super) fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// All queries: for each part and head those of its rows.
+    pub(super) fn vectors(&self) -> &[Vector] {
+        &self.vectors
+    }
+
+    /// Index of a query of [`Self::vectors`].
+    pub(super) fn vector(&self, row: usize, head: usize, heads: usize) -> usize {
+        let Span { first, count, .. } = self.span(row);
+        first * heads + head * count + row - first
+    }
+
+    /// For each worker the first query that it attends for, and at the end their number.
+    pub(super) fn bounds(&self) -> &[usize] {
+        &self.bounds
+    }
+}
+
+/// Shares out queries so that every worker passes over about as many keys.
+fn share_out(rows: &[Row], vectors: &[Vector], workers: usize, bounds: &mut Vec<usize>) {
+    /// What a query costs besides, in keys.
+    const EACH: usize = 8;
+    let cost = |vector: &Vector| rows[vector.row].position + 1 + EACH;
+    let total: usize = vectors.iter().map(cost).sum();
+    bounds.push(0);
+    let (mut before, mut next) = (0, 0);
+    for worker in 1..workers {
+        let wanted = total * worker / workers;
+        // The bound that comes nearest.
+        while next < vectors.len() && before + cost(&vectors[next]) / 2 < wanted {
+            before += cost(&vectors[next]);
+            next += 1;
+        }
+        bounds.push(next);
+    }
+    bounds.push(vectors.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn bounds(positions: &[usize], heads: usize, workers: usize) -> Vec<usize> {
+        let rows: Vec<_> = positions.iter().map(|&position| Row { span: 0, position }).collect();
+        let vectors: Vec<_> =
+            (0..heads * rows.len()).map(|i| Vector { row: i / heads, head: i % heads }).collect();
+        let mut bounds = Vec::new();
+        share_out(&rows, &vectors, workers, &mut bounds);
+        bounds
+    }
+
+    #[test]
+    fn shares_are_even_by_cost() {
+        assert_eq!(bounds(&[7; 8], 9, 8), (0..=8).map(|worker| worker * 9).collect::<Vec<_>>());
+        assert_eq!(bounds(&[100], 9, 2), [0, 4, 9]);
+        assert_eq!(bounds(&[100], 2, 4), [0, 0, 1, 1, 2]);
+        // Two long texts weigh as much as sixteen short ones.
+        let mut positions = vec![711; 2];
+        positions.extend([71; 16]);
+        assert_eq!(bounds(&positions, 1, 2), [0, 2, 18]);
+    }
+}
