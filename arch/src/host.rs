@@ -9,7 +9,7 @@ use crate::contract::{
     Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer, UserContext, UserStart,
 };
 use crate::paging::{Access, Entry, Target};
-use crate::{HwCpuId, Interrupt, PhysAddr, PhysRange, VirtAddr, handlers};
+use crate::{CoreTopology, HwCpuId, Interrupt, PhysAddr, PhysRange, VirtAddr, handlers};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
@@ -54,6 +54,11 @@ impl Architecture for Host {
 
     fn hardware_id() -> HwCpuId {
         Self::core_local().hardware
+    }
+
+    fn topology() -> CoreTopology {
+        let core = Self::hardware_id().0;
+        CoreTopology { core, ..CoreTopology::UNKNOWN }
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {

@@ -46,7 +46,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     if let Some(word) = bad_word {
         log::error!("command line: `{word}` makes no sense");
     }
-    if let Err(error) = smp::prepare(boot.cores) {
+    if let Err(error) = smp::prepare(boot.cores, boot.topology) {
         panic!("kernel stacks for {} cores: {error}", boot.cores.len());
     }
     phases::done("per-CPU blocks and stacks");

@@ -31,6 +31,10 @@ pub struct CoreInfo {
     pub thread: u32,
     /// Speed beside the fastest class of cores, which has [`FULL_CAPACITY`].
     pub capacity: u32,
+    /// Dense number of its last-level cache; cores that share it have the same.
+    pub last_level: u32,
+    /// KiB of its caches of levels 1 (data) to 3; 0 where nothing is known.
+    pub caches_kib: [u32; 3],
     /// Page of [`crate::layout::STATISTICS`] with its statistics.
     pub statistics: u32,
 }
