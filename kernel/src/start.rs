@@ -1,6 +1,5 @@
 //! From the board's hand-over to the first thread of the engine.
 
-use crate::affinity::Roles;
 use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
 use crate::scheduler::{self, Context};
@@ -71,7 +70,8 @@ fn start_on_own_stack() -> ! {
     phases::done("boot core");
     smp::start_others(&later.options);
     phases::done("other cores");
-    route_devices(later.board, affinity::settle(&later.options));
+    affinity::settle(&later.options);
+    route_devices(later.board);
     phases::done("console interrupt");
     let entry_counter = later.origin.entry_counter;
     if let Err(error) = engine::start(later.origin) {
@@ -84,8 +84,8 @@ fn start_on_own_stack() -> ! {
 }
 
 /// Leads device interrupts to the first housekeeping core; no other core takes one.
-fn route_devices(board: &dyn Board, roles: &Roles) {
-    let first = roles.housekeeping.iter().next().and_then(|core| per_cpu::online().nth(core));
+fn route_devices(board: &dyn Board) {
+    let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
     let core = first.unwrap_or_else(per_cpu::this);
     board.console().enable_interrupt(core.cpu, core.hardware);
 }

@@ -50,8 +50,6 @@ impl CoreFlags {
     pub const ONLINE: u32 = 1;
     /// It takes the console, devices and their interrupts.
     pub const HOUSEKEEPING: u32 = 1 << 1;
-    /// The command line lists it for workers. Where no core has this bit, nothing was said.
-    pub const WORKER: u32 = 1 << 2;
 }
 
 /// One module: a file that firmware loaded or that is part of the kernel image.

@@ -45,7 +45,9 @@ impl Writer {
 
 /// A core for the engine, which calls it `index`.
 fn describe(index: usize, core: &PerCpu, place: &Place) -> CoreInfo {
-    let flags = if core.is_online() { CoreFlags::ONLINE | affinity::roles().flags(index) } else { 0 };
+    let flag = |is: bool, flag| if is { flag } else { 0 };
+    let flags = flag(core.is_online(), CoreFlags::ONLINE)
+        | flag(affinity::housekeeping().contains(index), CoreFlags::HOUSEKEEPING);
     CoreInfo {
         hardware_id: core.hardware.0,
         flags,

@@ -4,6 +4,7 @@ use super::placement::Move;
 use super::state::Scheduler;
 use super::thread::{Context, Reason, State, ThreadId};
 use embodios_abi::{Error, MAX_THREADS, encode_result};
+use embodios_arch::host::Program;
 use embodios_arch::{UserContext, UserStart, VirtAddr};
 use embodios_core_set::CoreSet;
 use proptest::prelude::*;
@@ -18,8 +19,10 @@ fn machine(cores: usize) -> Scheduler {
     scheduler
 }
 
+/// Of a thread that is never entered.
 fn context() -> Context {
-    Context::new(&UserStart { entry: VirtAddr(0), stack_top: VirtAddr(0), argument: 0 })
+    let program: Program = |_| unreachable!("it does not run");
+    Context::new(&UserStart { entry: VirtAddr(program as usize as u64), stack_top: VirtAddr(0), argument: 0 })
 }
 
 fn create(scheduler: &mut Scheduler, priority: u8, cores: &[usize]) -> ThreadId {
