@@ -8,7 +8,7 @@
 //! - Physical memory and devices are identity-mapped in level-4 slot 0, inaccessible to the engine.
 //! - Every core calls [`Architecture::init_core`] exactly once, the boot core first.
 
-use crate::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
+use crate::{CoreTopology, CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
 use core::fmt;
 
 /// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
@@ -192,6 +192,9 @@ pub trait Architecture {
 
     /// This core's id, read from the hardware and not from memory.
     fn hardware_id() -> HwCpuId;
+
+    /// Where this core sits, as far as it knows itself.
+    fn topology() -> CoreTopology;
 
     /// Asks core `local.hardware` to begin at `record.entry`. Returns before it has; calls for different
     /// cores must not overlap.

@@ -1,4 +1,4 @@
-//! Which cores do what: the command line's word on it, and sets of cores as they cross the border.
+//! Which cores keep house, and sets of cores as they cross the border.
 //!
 //! The engine and the command line count online cores from 0; the kernel's own index differs where a core did not
 //! start.
@@ -6,69 +6,48 @@
 use crate::command_line::Options;
 use crate::per_cpu;
 use crate::user;
-use embodios_abi::{CoreFlags, Error};
+use embodios_abi::Error;
 use embodios_core_set::{CoreSet, MAX_CORES};
 use spin::Once;
 
-/// The two sets of the command line, by engine index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roles {
-    /// `housekeeping=`: cores that take the console, devices and their interrupts. Never empty.
-    pub housekeeping: CoreSet,
-    /// `workers=`: cores for workers; empty when nothing was said.
-    pub workers: CoreSet,
-}
+/// Cores that take the console, devices and their interrupts, by engine index. Never empty.
+static HOUSEKEEPING: Once<CoreSet> = Once::new();
 
-static ROLES: Once<Roles> = Once::new();
-
-impl Roles {
-    /// What the command line wants, on a machine with `online` cores. A set that names a core that is not there is
-    /// reported to `complain` and not followed.
-    pub fn new(options: &Options, online: usize, mut complain: impl FnMut(&str, &CoreSet)) -> Self {
-        let all = CoreSet::first(online);
-        let mut take = |name, wanted: &CoreSet, otherwise| {
-            if wanted.is_empty() {
-                otherwise
-            } else if wanted.is_subset(&all) {
-                wanted.clone()
-            } else {
-                complain(name, &wanted.difference(&all));
-                otherwise
-            }
-        };
-        Self {
-            housekeeping: take("housekeeping", &options.housekeeping, CoreSet::first(1)),
-            workers: take("workers", &options.workers, CoreSet::new()),
-        }
-    }
-
-    /// [`CoreFlags`] of a core, by engine index.
-    #[must_use]
-    pub fn flags(&self, core: usize) -> u32 {
-        let flag = |set: &CoreSet, flag| if set.contains(core) { flag } else { 0 };
-        flag(&self.housekeeping, CoreFlags::HOUSEKEEPING) | flag(&self.workers, CoreFlags::WORKER)
+/// The housekeeping cores of a machine with `online` cores: `wanted` ones, by default core 0.
+///
+/// # Errors
+/// The cores of `wanted` that are not there.
+fn choose(wanted: &CoreSet, online: usize) -> Result<CoreSet, CoreSet> {
+    let all = CoreSet::first(online);
+    match wanted {
+        wanted if wanted.is_empty() => Ok(CoreSet::first(1)),
+        wanted if wanted.is_subset(&all) => Ok(wanted.clone()),
+        wanted => Err(wanted.difference(&all)),
     }
 }
 
-/// Settles the roles, once all cores that come have come.
-pub fn settle(options: &Options) -> &'static Roles {
-    ROLES.call_once(|| {
-        let online = per_cpu::online().count();
-        Roles::new(options, online, |name, absent| {
+/// Chooses the housekeeping cores, once all cores that come have come.
+pub fn settle(options: &Options) {
+    let online = per_cpu::online().count();
+    HOUSEKEEPING.call_once(|| {
+        choose(&options.housekeeping, online).unwrap_or_else(|absent| {
             log::error!(
-                "command line: `{name}=` names core {absent}, but cores 0-{} are online; going on without this word",
+                "command line: `housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 \
+                 keeps house",
+                options.housekeeping,
                 online - 1
             );
+            CoreSet::first(1)
         })
-    })
+    });
 }
 
-/// The roles.
+/// The housekeeping cores.
 ///
 /// Panics before [`settle`].
 #[must_use]
-pub fn roles() -> &'static Roles {
-    ROLES.get().expect("roles are settled before the engine starts")
+pub fn housekeeping() -> &'static CoreSet {
+    HOUSEKEEPING.get().expect("chosen before devices are routed and the engine starts")
 }
 
 /// A set in the engine's words, by the kernel's index.
@@ -106,24 +85,12 @@ pub fn read(address: u64, count: u64) -> Result<CoreSet, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command_line;
-    use alloc::string::{String, ToString};
-    use alloc::vec::Vec;
 
     #[test]
-    fn sets_that_name_absent_cores_are_reported_and_not_followed() {
-        for (line, housekeeping, workers, complaints) in [
-            ("", "0", "none", &[][..]),
-            ("workers=1-3 housekeeping=0,2", "0,2", "1-3", &[]),
-            ("workers=1-9", "0", "none", &["workers 4-9"]),
-            ("housekeeping=4", "0", "none", &["housekeeping 4"]),
-        ] {
-            let mut heard: Vec<String> = Vec::new();
-            let options = command_line::parse(line).0;
-            let roles = Roles::new(&options, 4, |name, absent| heard.push(alloc::format!("{name} {absent}")));
-            assert_eq!(roles.housekeeping.to_string(), housekeeping, "{line}");
-            assert_eq!(roles.workers.to_string(), workers, "{line}");
-            assert_eq!(heard, complaints, "{line}");
-        }
+    fn absent_cores_do_not_keep_house() {
+        let set = |text: &str| text.parse::<CoreSet>().expect("a set");
+        assert_eq!(choose(&CoreSet::new(), 4), Ok(set("0")));
+        assert_eq!(choose(&set("1,3"), 4), Ok(set("1,3")));
+        assert_eq!(choose(&set("3-5"), 4), Err(set("4-5")));
     }
 }

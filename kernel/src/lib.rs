@@ -28,8 +28,9 @@ mod smp;
 mod start;
 mod syscall;
 pub mod time;
+mod topology;
 mod user;
 
 pub use board::{Board, BootInfo, Console, Module};
-pub use embodios_arch::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use embodios_arch::{Caches, CoreTopology, CpuId, FULL_CAPACITY, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 pub use start::start;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use embodios_abi::CoreStatistics;
 use embodios_arch::paging::PAGE;
-use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, PhysRange};
+use embodios_arch::{Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange};
 use spin::{Mutex, Once};
 
 /// What the kernel keeps per core.
@@ -31,6 +31,8 @@ pub struct PerCpu {
     pub life: AtomicU64,
     /// A kernel function to run in the next inter-processor interrupt.
     pub call: Mutex<Option<fn(&PerCpu)>>,
+    /// Where it sits.
+    topology: Once<CoreTopology>,
     /// What happened here.
     pub statistics: &'static CoreStatistics,
 }
@@ -52,6 +54,7 @@ impl PerCpu {
             timer: AtomicU64::new(NO_TIMER),
             life: AtomicU64::new(0),
             call: Mutex::new(None),
+            topology: Once::new(),
             statistics,
         }
     }
@@ -60,6 +63,17 @@ impl PerCpu {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Acquire)
+    }
+
+    /// Notes where the core sits, unless that is known.
+    pub fn set_topology(&self, read: impl FnOnce() -> CoreTopology) {
+        self.topology.call_once(read);
+    }
+
+    /// Where the core sits. An online core notes that right after it has come online, so this waits for it.
+    #[must_use]
+    pub fn topology(&self) -> CoreTopology {
+        if self.is_online() { *self.topology.wait() } else { CoreTopology::UNKNOWN }
     }
 
     /// Interrupts this core.
@@ -117,13 +131,6 @@ pub fn all() -> &'static [PerCpu] {
 /// Cores that take work.
 pub fn online() -> impl Iterator<Item = &'static PerCpu> {
     all().iter().filter(|core| core.is_online())
-}
-
-/// What the engine calls this core: online cores counted from 0, which is the dense index unless a core did not
-/// start.
-#[must_use]
-pub fn engine_index(core: &PerCpu) -> u64 {
-    online().take_while(|other| other.cpu != core.cpu).count() as u64
 }
 
 /// The calling core's block, if it has one yet.

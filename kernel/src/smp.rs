@@ -14,17 +14,19 @@ use core::time::Duration;
 use embodios_abi::CoreStatistics;
 use embodios_abi::layout::{EMERGENCY_STACK_SIZE, KERNEL_STACK_SIZE, KERNEL_STACK_STRIDE, KERNEL_STACKS};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, PhysRange, StartRecord, VirtAddr};
+use embodios_arch::{
+    Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange, StartRecord, VirtAddr,
+};
 
 /// How long a core may take from being asked to being initialised. Real and emulated machines need well under
 /// 100 ms; the rest is for a host that is busy.
 const START_TIME: Duration = Duration::from_secs(2);
 
-/// Makes the block and the stack of every core; `cores[0]` is the boot core.
+/// Makes the block and the stack of every core; `cores[0]` is the boot core. `topology` is theirs, or empty.
 ///
 /// # Errors
 /// [`MemoryError`] when there is no memory for a stack.
-pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
+pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
     let statistics = memory().allocate_zeroed(cores.len() as u64 * PAGE)?;
     for (index, &hardware) in cores.iter().enumerate() {
@@ -47,7 +49,11 @@ pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
             arch: Default::default(),
         }));
         local.self_address = VirtAddr(local as *const CoreLocal as u64);
-        blocks.push(PerCpu::new(local, statistics_page(statistics, index)));
+        let block = PerCpu::new(local, statistics_page(statistics, index));
+        if let Some(&place) = topology.get(index) {
+            block.set_topology(|| place);
+        }
+        blocks.push(block);
     }
     per_cpu::install(blocks);
     scheduler::prepare(cores.len());
@@ -119,4 +125,6 @@ pub fn come_online() {
     assert_eq!(actual, this.hardware, "core {} runs on other hardware than it was started on", this.cpu);
     scheduler::come_online(this);
     this.online.store(true, Ordering::Release);
+    // After the boot core has stopped waiting: asking takes time where a hypervisor answers.
+    this.set_topology(Arch::topology);
 }

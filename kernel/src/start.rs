@@ -1,6 +1,5 @@
 //! From the board's hand-over to the first thread of the engine.
 
-use crate::affinity::Roles;
 use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
 use crate::scheduler::{self, Context};
@@ -46,7 +45,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     if let Some(word) = bad_word {
         log::error!("command line: `{word}` makes no sense");
     }
-    if let Err(error) = smp::prepare(boot.cores) {
+    if let Err(error) = smp::prepare(boot.cores, boot.topology) {
         panic!("kernel stacks for {} cores: {error}", boot.cores.len());
     }
     phases::done("per-CPU blocks and stacks");
@@ -71,7 +70,8 @@ fn start_on_own_stack() -> ! {
     phases::done("boot core");
     smp::start_others(&later.options);
     phases::done("other cores");
-    route_devices(later.board, affinity::settle(&later.options));
+    affinity::settle(&later.options);
+    route_devices(later.board);
     phases::done("console interrupt");
     let entry_counter = later.origin.entry_counter;
     if let Err(error) = engine::start(later.origin) {
@@ -84,8 +84,8 @@ fn start_on_own_stack() -> ! {
 }
 
 /// Leads device interrupts to the first housekeeping core; no other core takes one.
-fn route_devices(board: &dyn Board, roles: &Roles) {
-    let first = roles.housekeeping.iter().next().and_then(|core| per_cpu::online().nth(core));
+fn route_devices(board: &dyn Board) {
+    let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
     let core = first.unwrap_or_else(per_cpu::this);
     board.console().enable_interrupt(core.cpu, core.hardware);
 }

@@ -102,12 +102,10 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
 }
 
 fn answer(query: Query) -> u64 {
-    let this = per_cpu::this();
     match query {
         Query::MemoryTotal => memory().total(),
         Query::MemoryFree => memory().free_bytes(),
         Query::MemoryGranted => engine::with(|engine| engine.granted()).unwrap_or(0),
-        Query::CurrentCore => per_cpu::engine_index(this),
         Query::CurrentHardwareId => Arch::hardware_id().0,
         Query::CurrentThread => scheduler::current_thread().map_or(0, |id| id.0.into()),
     }

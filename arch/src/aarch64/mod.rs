@@ -22,7 +22,7 @@ mod vector;
 mod vectors;
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
-use crate::{HwCpuId, PhysAddr, PhysRange, VirtAddr};
+use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
@@ -99,6 +99,14 @@ impl Architecture for AArch64 {
 
     fn hardware_id() -> HwCpuId {
         HwCpuId(MPIDR_EL1.get() & AFFINITY)
+    }
+
+    fn topology() -> CoreTopology {
+        // MPIDR_EL1.MT: affinity level 0 numbers threads of one physical core (Arm ARM). Packages it does not tell.
+        let id = Self::hardware_id().0;
+        let (core, thread) =
+            if MPIDR_EL1.get() & 1 << 24 == 0 { (id, 0) } else { (id >> 8, id as u32 & 0xff) };
+        CoreTopology { core, thread, ..CoreTopology::UNKNOWN }
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {

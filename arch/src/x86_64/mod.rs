@@ -12,6 +12,7 @@ mod io;
 mod ioapic;
 mod paging;
 mod segments;
+mod topology;
 mod traps;
 mod vector;
 
@@ -25,8 +26,9 @@ pub use segments::CoreState;
 pub use traps::{DEVICE_VECTORS, Frame};
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
-use crate::{HwCpuId, PhysAddr, PhysRange, VirtAddr};
+use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use core::arch::asm;
+use core::arch::x86_64::__cpuid_count;
 use x86_64::registers::model_specific::Msr;
 
 /// See [`Architecture`].
@@ -66,6 +68,14 @@ impl Architecture for X86_64 {
 
     fn hardware_id() -> HwCpuId {
         apic::id()
+    }
+
+    fn topology() -> CoreTopology {
+        let highest = io::cpuid(0, 0).eax;
+        topology::read(highest, |leaf, sub_leaf| {
+            let answer = __cpuid_count(leaf, sub_leaf);
+            [answer.eax, answer.ebx, answer.ecx, answer.edx]
+        })
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {

@@ -73,6 +73,8 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
         modules: Vec::new(),
         engine: payload::engine(),
         cores,
+        // CPUID tells it.
+        topology: &[],
         entry_counter,
         largest_leaf: largest_leaf(),
     };

@@ -22,8 +22,8 @@ pub struct Core {
 static CORES: Once<Box<[Core]>> = Once::new();
 /// Whether some core is reserved: what an allocation looks at first.
 static ANY_RESERVED: AtomicBool = AtomicBool::new(false);
-/// Whether the processor tells the engine the same id as the kernel. Under some hypervisors it tells its own.
-static HARDWARE_AGREES: AtomicBool = AtomicBool::new(false);
+/// Whether the engine can read a core's id itself; else the kernel does it.
+static KNOWS_HARDWARE_ID: AtomicBool = AtomicBool::new(false);
 
 /// Takes the kernel's list. Called once, by the first thread.
 pub fn init(infos: &'static [CoreInfo]) {
@@ -31,9 +31,7 @@ pub fn init(infos: &'static [CoreInfo]) {
         let core = |info| Core { info, reserved: AtomicBool::new(false), refused: AtomicU64::new(0) };
         infos.iter().map(core).collect()
     });
-    // The thread may change its core between the two answers, if it may run on several: then they are compared again.
-    let agrees = (0..3).any(|_| system::query(Query::CurrentHardwareId) == Ok(arch::hardware_id()));
-    HARDWARE_AGREES.store(agrees, Ordering::Relaxed);
+    KNOWS_HARDWARE_ID.store(arch::knows_hardware_id(), Ordering::Relaxed);
 }
 
 /// All cores, online ones first.
@@ -43,11 +41,11 @@ pub fn all() -> &'static [Core] {
 
 /// Index of the core that runs this, by the hardware's own id.
 pub fn current() -> usize {
-    let id = if HARDWARE_AGREES.load(Ordering::Relaxed) {
+    let id = if KNOWS_HARDWARE_ID.load(Ordering::Relaxed) {
         arch::hardware_id()
     } else {
-        match system::query(Query::CurrentCore) {
-            Ok(core) => return core as usize,
+        match system::query(Query::CurrentHardwareId) {
+            Ok(id) => id,
             Err(error) => panic!("the kernel does not know this core: {error:?}"),
         }
     };

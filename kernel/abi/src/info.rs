@@ -31,6 +31,10 @@ pub struct CoreInfo {
     pub thread: u32,
     /// Speed beside the fastest class of cores, which has [`FULL_CAPACITY`].
     pub capacity: u32,
+    /// Dense number of its last-level cache; cores that share it have the same.
+    pub last_level: u32,
+    /// KiB of its caches of levels 1 (data) to 3; 0 where nothing is known.
+    pub caches_kib: [u32; 3],
     /// Page of [`crate::layout::STATISTICS`] with its statistics.
     pub statistics: u32,
 }
@@ -46,8 +50,6 @@ impl CoreFlags {
     pub const ONLINE: u32 = 1;
     /// It takes the console, devices and their interrupts.
     pub const HOUSEKEEPING: u32 = 1 << 1;
-    /// The command line lists it for workers. Where no core has this bit, nothing was said.
-    pub const WORKER: u32 = 1 << 2;
 }
 
 /// One module: a file that firmware loaded or that is part of the kernel image.

@@ -117,12 +117,10 @@ pub enum Query {
     MemoryFree = 1,
     /// Bytes the engine holds through [`Call::MemoryGrant`].
     MemoryGranted = 2,
-    /// Dense index of the calling core, read from the core itself.
-    CurrentCore = 3,
     /// Hardware id of the calling core, read from the hardware.
-    CurrentHardwareId = 4,
+    CurrentHardwareId = 3,
     /// Number of the calling thread.
-    CurrentThread = 5,
+    CurrentThread = 4,
 }
 
 impl Query {
@@ -133,9 +131,8 @@ impl Query {
             0 => Self::MemoryTotal,
             1 => Self::MemoryFree,
             2 => Self::MemoryGranted,
-            3 => Self::CurrentCore,
-            4 => Self::CurrentHardwareId,
-            5 => Self::CurrentThread,
+            3 => Self::CurrentHardwareId,
+            4 => Self::CurrentThread,
             _ => return None,
         })
     }

@@ -237,6 +237,15 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
 }
 
+/// Makes an engine that holds these words, for tests of system calls.
+#[cfg(test)]
+pub fn own_for_test(words: &'static [AtomicU32]) {
+    let start = words.as_ptr() as u64;
+    let mut engine = Engine::default();
+    engine.add_region(Region { start, end: start + size_of_val(words) as u64, write: true });
+    *ENGINE.lock() = Some(engine);
+}
+
 /// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
 pub fn has_spoken() {
     HAS_SPOKEN.store(true, Ordering::Relaxed);
@@ -261,7 +270,7 @@ fn load(origin: &Origin, restarts: u64) -> Result<VirtAddr, LoadError> {
 
 /// Starts the first thread, on a housekeeping core. From then on the engine may crash at any time.
 fn launch(entry: VirtAddr) {
-    let cores = affinity::to_kernel(&affinity::roles().housekeeping);
+    let cores = affinity::to_kernel(affinity::housekeeping());
     let thread = cores.and_then(|cores| create_thread(entry.0, layout::INFO, FIRST_PRIORITY, cores));
     if let Err(error) = thread {
         panic!("no first thread of the engine: {error:?}");

@@ -14,6 +14,8 @@ mod thread;
 mod wait;
 
 #[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::engine;

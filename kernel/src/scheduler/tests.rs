@@ -4,6 +4,7 @@ use super::placement::Move;
 use super::state::Scheduler;
 use super::thread::{Context, Reason, State, ThreadId};
 use embodios_abi::{Error, MAX_THREADS, encode_result};
+use embodios_arch::host::Program;
 use embodios_arch::{UserContext, UserStart, VirtAddr};
 use embodios_core_set::CoreSet;
 use proptest::prelude::*;
@@ -18,8 +19,10 @@ fn machine(cores: usize) -> Scheduler {
     scheduler
 }
 
+/// Of a thread that is never entered.
 fn context() -> Context {
-    Context::new(&UserStart { entry: VirtAddr(0), stack_top: VirtAddr(0), argument: 0 })
+    let program: Program = |_| unreachable!("it does not run");
+    Context::new(&UserStart { entry: VirtAddr(program as usize as u64), stack_top: VirtAddr(0), argument: 0 })
 }
 
 fn create(scheduler: &mut Scheduler, priority: u8, cores: &[usize]) -> ThreadId {
@@ -141,7 +144,7 @@ fn a_sleeping_thread_takes_its_deadline_along() {
 fn who_moves_a_running_thread_waits_until_it_has_left() {
     let mut scheduler = machine(3);
     let (mover, moved) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(mover), Some(moved)));
     kicks(&mut scheduler);
     assert_eq!(scheduler.set_affinity(0, moved, CoreSet::from_iter([2])), Ok(Move::Running));
     scheduler.block(0, context(), Reason::Migration(moved), None);
@@ -160,7 +163,7 @@ fn who_moves_a_running_thread_waits_until_it_has_left() {
 fn who_moves_a_thread_is_overruled_by_one_who_lets_it_stay() {
     let mut scheduler = machine(2);
     let (mover, moved) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(mover), Some(moved)));
     assert_eq!(scheduler.set_affinity(0, moved, CoreSet::from_iter([0])), Ok(Move::Running));
     scheduler.block(0, context(), Reason::Migration(moved), None);
     assert_eq!(scheduler.set_affinity(1, moved, CoreSet::from_iter([1])), Ok(Move::Done));
@@ -171,7 +174,7 @@ fn who_moves_a_thread_is_overruled_by_one_who_lets_it_stay() {
 fn joins_end_with_the_thread_and_numbers_are_not_used_again() {
     let mut scheduler = machine(2);
     let (joiner, joined) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
-    (pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0));
+    assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(joiner), Some(joined)));
     scheduler.block(0, context(), Reason::Join(joined), None);
     assert!(!scheduler.has_ended(joined));
     scheduler.exit(1);

@@ -92,6 +92,11 @@ pub fn hardware_id() -> u64 {
     id
 }
 
+/// Whether [`hardware_id`] is that of the machine the kernel runs on: the kernel itself has put it there.
+pub const fn knows_hardware_id() -> bool {
+    true
+}
+
 /// The counter that all cores agree on.
 pub fn counter() -> u64 {
     let ticks;

@@ -97,6 +97,18 @@ pub fn hardware_id() -> u64 {
     if topology.ebx != 0 { topology.edx.into() } else { (__cpuid_count(1, 0).ebx >> 24).into() }
 }
 
+/// Whether [`hardware_id`] is that of the machine the kernel runs on. Not under every hypervisor: where ring 3 runs
+/// natively, CPUID may tell of the processor below.
+pub fn knows_hardware_id() -> bool {
+    /// "TCGTCGTCGTCG" as CPUID spells it: QEMU's emulation, which answers every ring alike.
+    const EMULATION: [u32; 3] = [0x5447_4354, 0x4354_4743, 0x4743_5447];
+    if __cpuid_count(1, 0).ecx & 1 << 31 == 0 {
+        return true;
+    }
+    let hypervisor = __cpuid_count(0x4000_0000, 0);
+    [hypervisor.ebx, hypervisor.ecx, hypervisor.edx] == EMULATION
+}
+
 /// The counter that all cores agree on.
 pub fn counter() -> u64 {
     // SAFETY: RDTSC is part of the baseline, and the kernel leaves CR4.TSD clear.
