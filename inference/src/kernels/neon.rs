@@ -1,15 +1,19 @@
 //! The arithmetic with 128-bit vectors: AArch64's baseline, and dot products of bytes where they are there.
 
 mod detect;
+mod float;
+mod formats;
 
 use core::arch::aarch64::*;
 use core::arch::asm;
 
 pub(super) use detect::Isa;
+pub(super) use float::{float_rows, score};
+pub(super) use formats::QuantVector;
 
 use super::portable;
 use crate::activations::{Activations, GROUP, Levels};
-use crate::matrix::*;
+use crate::matrix::BLOCK;
 
 /// As [`portable::quant_rows`].
 pub(super) fn quant_rows<Q: QuantVector>(
@@ -172,164 +176,4 @@ fn load_u8(bytes: &[u8]) -> uint8x16_t {
     let bytes = &bytes[..16];
     // SAFETY: 16 bytes.
     unsafe { vld1q_u8(bytes.as_ptr()) }
-}
-
-/// A quantised format as vectors.
-pub(super) trait QuantVector: QuantFormat {
-    /// The levels of a part of the block. What the portable code does to whole runs of bytes becomes vector
-    /// instructions by itself.
-    #[inline]
-    fn load(block: &[u8], part: usize) -> [int8x16_t; 2] {
-        let levels = Self::levels(block, part);
-        // SAFETY: NEON is in the baseline; the levels are 32 bytes.
-        unsafe { [vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))] }
-    }
-}
-
-macro_rules! quant_vectors {
-    ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
-        impl QuantVector for $format {
-            #[inline]
-            fn load($block: &[u8], $part: usize) -> [int8x16_t; 2] {
-                // SAFETY: NEON is in the baseline.
-                unsafe { $load }
-            }
-        }
-    )*};
-}
-
-quant_vectors! {
-    Q8_0, |block, _part| [vreinterpretq_s8_u8(load_u8(&block[2..])), vreinterpretq_s8_u8(load_u8(&block[18..]))];
-    Q4_0, |block, _part| nibbles(&block[2..]);
-    Q4_1, |block, _part| nibbles(&block[4..]);
-    Q5_0, |block, _part| with_fifth_bits(nibbles(&block[6..]), &block[2..]);
-    Q5_1, |block, _part| with_fifth_bits(nibbles(&block[8..]), &block[4..]);
-    IQ4NL, |block, _part| uneven(nibbles(&block[2..]));
-    IQ4XS, |block, part| uneven(nibbles(&block[8 + 16 * part..]));
-}
-
-impl QuantVector for Q2K {}
-impl QuantVector for Q3K {}
-impl QuantVector for Q4K {}
-impl QuantVector for Q5K {}
-impl QuantVector for Q6K {}
-
-/// The levels with these numbers.
-#[inline]
-#[target_feature(enable = "neon")]
-fn uneven(numbers: [int8x16_t; 2]) -> [int8x16_t; 2] {
-    // SAFETY: the table has 16 bytes.
-    let table = unsafe { vld1q_s8(UNEVEN_LEVELS.as_ptr()) };
-    numbers.map(|numbers| vqtbl1q_s8(table, vreinterpretq_u8_s8(numbers)))
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn nibbles(bytes: &[u8]) -> [int8x16_t; 2] {
-    let both = load_u8(bytes);
-    [vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15))), vreinterpretq_s8_u8(vshrq_n_u8::<4>(both))]
-}
-
-/// Adds 16 to level `i` where bit `i` is set.
-#[inline]
-#[target_feature(enable = "neon")]
-fn with_fifth_bits([low, high]: [int8x16_t; 2], bits: &[u8]) -> [int8x16_t; 2] {
-    let bit_of_lane = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-    let spread = |first: u8, second: u8| {
-        let bytes = vcombine_u8(vdup_n_u8(first), vdup_n_u8(second));
-        vreinterpretq_s8_u8(vandq_u8(vtstq_u8(bytes, bit_of_lane), vdupq_n_u8(16)))
-    };
-    [vorrq_s8(low, spread(bits[0], bits[1])), vorrq_s8(high, spread(bits[2], bits[3]))]
-}
-
-/// As [`portable::float_rows`].
-pub(super) fn float_rows<F: FloatVector>(
-    _: Isa,
-    rows: &[u8],
-    row_bytes: usize,
-    input: &Activations,
-    out: &mut [f32],
-) {
-    for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
-        // SAFETY: NEON is in the baseline.
-        *result = unsafe { float_product::<F>(row, input.values()) };
-    }
-}
-
-/// As [`portable::score`].
-pub(super) fn score<F: FloatVector>(
-    queries: &[f32],
-    length: usize,
-    keys: &[u8],
-    scale: f32,
-    scores: &mut [f32],
-    stride: usize,
-) {
-    for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
-            // SAFETY: NEON is in the baseline.
-            *score = unsafe { float_product::<F>(key, query) } * scale;
-        }
-    }
-}
-
-/// Safety: NEON.
-#[target_feature(enable = "neon")]
-unsafe fn float_product<F: FloatVector>(weights: &[u8], values: &[f32]) -> f32 {
-    let mut lanes = [vdupq_n_f32(0.0); 2];
-    let (whole, rest) = values.as_chunks::<8>();
-    for (values, weights) in whole.iter().zip(weights.chunks_exact(8 * F::BYTES)) {
-        let (first, second) = weights.split_at(4 * F::BYTES);
-        lanes[0] = vaddq_f32(lanes[0], vmulq_f32(F::load(first), load_f32(values)));
-        lanes[1] = vaddq_f32(lanes[1], vmulq_f32(F::load(second), load_f32(&values[4..])));
-    }
-    let mut array = [0.0; portable::LANES];
-    // SAFETY: the array holds the 8 floats written.
-    unsafe {
-        vst1q_f32(array.as_mut_ptr(), lanes[0]);
-        vst1q_f32(array.as_mut_ptr().add(4), lanes[1]);
-    }
-    let weights = weights[whole.len() * 8 * F::BYTES..].chunks_exact(F::BYTES);
-    for (lane, (weight, value)) in weights.zip(rest).enumerate() {
-        array[lane] += F::value(weight) * value;
-    }
-    portable::reduce(array)
-}
-
-/// A float format as vectors.
-pub(super) trait FloatVector: FloatFormat {
-    /// Four weights.
-    fn load(weights: &[u8]) -> float32x4_t;
-}
-
-impl FloatVector for F16 {
-    #[inline]
-    fn load(weights: &[u8]) -> float32x4_t {
-        let weights = &weights[..8];
-        let floats;
-        // SAFETY: NEON is in the baseline; 8 bytes. The intrinsic of this instruction is not stable.
-        unsafe {
-            let halves = vld1_u8(weights.as_ptr());
-            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        floats
-    }
-}
-
-impl FloatVector for F32 {
-    #[inline]
-    fn load(weights: &[u8]) -> float32x4_t {
-        // SAFETY: NEON is in the baseline.
-        unsafe { vreinterpretq_f32_u8(load_u8(weights)) }
-    }
-}
-
-impl FloatVector for BF16 {
-    #[inline]
-    fn load(weights: &[u8]) -> float32x4_t {
-        let weights = &weights[..8];
-        // SAFETY: NEON is in the baseline; 8 bytes.
-        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vreinterpret_u16_u8(vld1_u8(weights.as_ptr())))) }
-    }
 }
