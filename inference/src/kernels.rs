@@ -98,11 +98,7 @@ impl Kernels {
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon(isa) => {
-                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
-                            neon::$function::<$format>(isa, rows, bytes, input, out);
-                        })
-                    }
+                    Variant::Neon(isa) => neon::$function::<$format>(isa, rows, row_bytes, inputs, out),
                 }
             };
         }

@@ -5,21 +5,23 @@ use core::arch::asm;
 
 use super::{Isa, load_f32, load_u8};
 use crate::activations::Activations;
-use crate::kernels::portable;
+use crate::kernels::{each_tile, portable};
 use crate::matrix::{BF16, F16, F32, FloatFormat};
 
-/// As [`portable::float_rows`].
+/// As [`portable::float_rows`], for every input.
 pub(in crate::kernels) fn float_rows<F: FloatVector>(
     _: Isa,
     rows: &[u8],
     row_bytes: usize,
-    input: &Activations,
+    inputs: &[Activations],
     out: &mut [f32],
 ) {
-    for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
-        // SAFETY: NEON is in the baseline.
-        *result = unsafe { float_product::<F>(row, input.values()) };
-    }
+    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+        for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
+            // SAFETY: NEON is in the baseline.
+            *result = unsafe { float_product::<F>(row, input.values()) };
+        }
+    });
 }
 
 /// As [`portable::score`].
