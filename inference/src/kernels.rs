@@ -1,6 +1,6 @@
 //! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
-//! There are several variants, one an instruction set. All give the **same bits**, on every
+//! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
 //! - quantised row times vector: 32 weights `b` give `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
@@ -98,11 +98,7 @@ impl Kernels {
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon(isa) => {
-                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
-                            neon::$function::<$format>(isa, rows, bytes, input, out);
-                        })
-                    }
+                    Variant::Neon(isa) => neon::$function::<$format>(isa, rows, row_bytes, inputs, out),
                 }
             };
         }

@@ -1,7 +1,7 @@
 //! The engine on this host for scripts, behind `cargo xtask engine` and `cargo xtask bench engine`:
 //! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch` answers each line of standard input, a JSON
-//! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED` prints one object of
-//! speeds.
+//! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED [CONTEXT]...`
+//! prints one object of speeds.
 
 mod measure;
 
@@ -17,15 +17,18 @@ use embodios_inference::platform::host::Host;
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::tokenizer::Tokenizer;
+use measure::Lengths;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED";
+    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED [CONTEXT]...";
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
     let host = Host::leak(threads);
-    if let ("measure", [prompt, generated]) = (task.as_str(), rest) {
-        return measure::run(host, threads, path, prompt.parse()?, generated.parse()?);
+    if let ("measure", [prompt, generated, contexts @ ..]) = (task.as_str(), rest) {
+        let contexts = contexts.iter().map(|context| context.parse()).collect::<Result<_, _>>()?;
+        let lengths = Lengths { prompt: prompt.parse()?, generated: generated.parse()?, contexts };
+        return measure::run(host, threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
     let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;

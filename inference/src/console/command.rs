@@ -19,8 +19,10 @@ generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
                     -l: show probabilities of this and the likeliest tokens
 chat [same options] TEXT
                     answer TEXT through the model's chat template
-hash [-n TOKENS] [-c CORES] TEXT
-                    token ids and hash of the logits of a greedy continuation
+hash [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
+                    token ids and hash of the logits of a greedy continuation;
+                    -v: by these kernels; -d: with the prompt so many tokens
+                    at a time
 ids TEXT            token ids of TEXT
 batch [--json] [same options] N TEXT
                     continue TEXT N times at once, with one seed after the other

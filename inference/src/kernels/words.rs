@@ -11,6 +11,7 @@ use super::portable::reduce_group;
 use crate::activations::{Activations, GROUP, Levels};
 use crate::matrix::BLOCK;
 pub(super) use formats::WordFormat;
+use formats::halves_to_floats;
 
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
@@ -78,12 +79,18 @@ fn add_terms<Q: WordFormat, const N: usize>(
         let mut sums = [[[0; GROUP]; 2]; N];
         let mut scales = [[[0.0; GROUP]; 2]; N];
         let mut minima = [[[0.0; GROUP]; 2]; N];
+        let mut heads = [[0; GROUP]; N];
         for (lane, pairs) in pairs.iter().enumerate() {
             let (block, part) = ((first + lane) / Q::PARTS * Q::BYTES, (first + lane) % Q::PARTS);
             let blocks = rows.map(|row| &row[block..][..Q::BYTES]);
             let found = Q::sums(blocks, part, pairs);
             for row in 0..N {
-                let (row_scales, row_minima) = Q::factors(blocks[row], part);
+                sums[row][0][lane] = found[row][0];
+                if Q::PARTS == 1 {
+                    heads[row][lane] = head::<Q>(blocks[row]);
+                    continue;
+                }
+                let (row_scales, row_minima) = (Q::scales(blocks[row], part), Q::minima(blocks[row], part));
                 for half in 0..if Q::HALVES { 2 } else { 1 } {
                     sums[row][half][lane] = found[row][half];
                     scales[row][half][lane] = row_scales[half];
@@ -94,6 +101,12 @@ fn add_terms<Q: WordFormat, const N: usize>(
         let input_scales: &[f32; GROUP] = input.scales()[first..].first_chunk().expect("whole groups");
         let half_sums = &input.half_sums()[first / GROUP];
         for row in 0..N {
+            if Q::PARTS == 1 {
+                scales[row][0] = halves_to_floats(heads[row].map(|head| head & 0xffff));
+                if Q::HAS_MINIMUM {
+                    minima[row][0] = halves_to_floats(heads[row].map(|head| head >> 16));
+                }
+            }
             let term = |half: usize, input_sums: &[i32; GROUP], scaled_sums: &[f32; GROUP]| {
                 let mut terms = [0.0; GROUP];
                 for lane in 0..GROUP {
@@ -119,4 +132,14 @@ fn add_terms<Q: WordFormat, const N: usize>(
             }
         }
     }
+}
+
+/// The first bytes of a block of one part: its scale in the lower half and its minimum, where it has one, in the
+/// upper.
+#[inline(always)]
+fn head<Q: WordFormat>(block: &[u8]) -> u32 {
+    if Q::HAS_MINIMUM {
+        return u32::from_le_bytes(*block.first_chunk().expect("scale and minimum"));
+    }
+    u16::from_le_bytes(*block.first_chunk().expect("a scale")).into()
 }

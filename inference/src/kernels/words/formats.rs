@@ -1,6 +1,9 @@
 //! How blocks of each weight format become words.
 
+use core::arch::asm;
+
 use super::Pairs;
+use crate::activations::GROUP;
 use crate::matrix::*;
 
 /// One in each half of a word.
@@ -33,6 +36,7 @@ pub(in crate::kernels) trait WordFormat: QuantFormat {
                     for (sum, words) in sums.iter_mut().zip(&words) {
                         *sum += ((words[word] >> (8 * byte)) & (0xff * BOTH)).wrapping_mul(pair);
                     }
+                    keep_step(&mut sums);
                 }
             }
             sums.map(|sum| (sum >> 32) as i32)
@@ -43,16 +47,6 @@ pub(in crate::kernels) trait WordFormat: QuantFormat {
         } else {
             sum(0, 4).map(|sum| [sum, 0])
         }
-    }
-
-    /// Scales and minima of a part's halves.
-    #[inline(always)]
-    fn factors(block: &[u8], part: usize) -> ([f32; 2], [f32; 2]) {
-        if Self::PARTS > 1 {
-            return (Self::scales(block, part), Self::minima(block, part));
-        }
-        let minimum = if Self::HAS_MINIMUM { half(block, 2) } else { 0.0 };
-        ([half(block, 0); 2], [minimum; 2])
     }
 
     /// A part's sum as a float.
@@ -69,17 +63,26 @@ pub(in crate::kernels) trait WordFormat: QuantFormat {
     }
 }
 
-/// The binary16 at byte `offset`. Normal numbers go without arithmetic on floats.
+/// Makes the compiler finish this step of all rows before the next: it would rather finish one row after the other,
+/// and load the activations for each anew.
 #[inline(always)]
-fn half(block: &[u8], offset: usize) -> f32 {
-    let half = u16::from_le_bytes([block[offset], block[offset + 1]]);
-    match half & 0x7c00 {
-        0 | 0x7c00 => f16_to_f32(half),
-        _ => {
-            let sign = u32::from(half & 0x8000) << 16;
-            f32::from_bits(sign | ((u32::from(half & 0x7fff) << 13) + (112 << 23)))
-        }
+fn keep_step(sums: &mut [i64]) {
+    for sum in sums {
+        // SAFETY: there is no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) * sum, options(nomem, nostack, preserves_flags)) };
     }
+}
+
+/// Numbers from binary16, of which each word holds one in its lower half. Normal numbers go without arithmetic on
+/// floats.
+#[inline(always)]
+pub(super) fn halves_to_floats(halves: [u32; GROUP]) -> [f32; GROUP] {
+    let bits = halves.map(|half| ((half & 0x8000) << 16) | (((half & 0x7fff) << 13) + (112 << 23)));
+    let normal = |half: u32| (half & 0x7c00).wrapping_sub(1) < 0x7bff;
+    if halves.map(normal) == [true; GROUP] {
+        return bits.map(f32::from_bits);
+    }
+    halves.map(|half| f16_to_f32(half as u16))
 }
 
 /// A part's levels, eight a word; signed ones with [`BIAS`].
@@ -108,6 +111,7 @@ fn nibble_sums<const N: usize>(blocks: [&[u8]; N], offset: usize, pairs: &Pairs)
             for (sum, word) in sums.iter_mut().zip(words) {
                 *sum += ((word >> (4 * nibble)) & (0xf * BOTH)).wrapping_mul(pair);
             }
+            keep_step(&mut sums);
         }
     }
     sums.map(|sum| [(sum >> 32) as i32, 0])
