@@ -82,7 +82,11 @@ impl Sampler {
             sampling,
             random: Xoshiro256PlusPlus::seed_from_u64(sampling.seed),
             candidates: filled(length, Candidate { token: 0, weight: 0.0 }, "list of candidates")?,
-            recent: VecDeque::new(),
+            recent: VecDeque::with_capacity(if sampling.penalises() {
+                sampling.window.min(vocabulary)
+            } else {
+                0
+            }),
         })
     }
 

@@ -13,6 +13,11 @@ use crate::platform::Platform;
 use crate::sample::LogProbabilities;
 use crate::tokenizer::{TokenReader, Tokenizer};
 
+/// Bytes of a long token.
+const TOKEN_BYTES: usize = 64;
+/// Bytes of text a token, more than languages take.
+const TEXT_BYTES: usize = 8;
+
 /// A request that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -21,7 +26,7 @@ pub(super) struct Waiting {
     pub submitted: u64,
 }
 
-/// A request with a sequence. Its lists have room for all that may come, its text aside.
+/// A request with a sequence. Its lists have room for all that may come, its text for all that is likely to.
 pub(super) struct Active<'t> {
     pub id: RequestId,
     pub request: Request,
@@ -65,7 +70,11 @@ impl<'t> Active<'t> {
         let Request { prompt, limit, sampling, .. } = &request;
         let single = generate::Request { prompt, limit: *limit, end: &[], sampling: *sampling };
         let choices = Choices::new(&single, model.config.vocabulary)?;
-        let reader = TokenReader::new(tokenizer, core::mem::take(&mut request.stops));
+        let mut reader = TokenReader::new(tokenizer, core::mem::take(&mut request.stops));
+        reader.reserve(TOKEN_BYTES);
+        let mut text = String::new();
+        let bytes = longest * TEXT_BYTES;
+        text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
         let times = reserved(longest, "times of tokens")?;
         let wanted = if request.log_probabilities { longest } else { 0 };
         Ok(Self {
@@ -78,7 +87,7 @@ impl<'t> Active<'t> {
             tokens: reserved(longest, "tokens")?,
             log_probabilities: reserved(wanted, "log-probabilities")?,
             reader,
-            text: String::new(),
+            text,
             times: Times { submitted, started: 0, finished: 0, tokens: times },
             request,
         })

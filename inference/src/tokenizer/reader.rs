@@ -33,6 +33,15 @@ impl<'t> TokenReader<'t> {
         }
     }
 
+    /// Makes room for tokens of `length` bytes, so that reading allocates nothing where none is longer.
+    pub fn reserve(&mut self, length: usize) {
+        let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
+        self.bytes.reserve(length);
+        // A byte that is no text becomes three.
+        self.held.reserve(longest + 3 * length);
+        self.shown.reserve(longest + 3 * length);
+    }
+
     /// The text that is certain with `token`: without what may yet become a whole character, or a stop text.
     pub fn push(&mut self, token: u32) -> &str {
         self.shown.clear();
