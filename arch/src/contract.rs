@@ -3,11 +3,12 @@
 //! Rules that hold on both sides:
 //! - The kernel runs with interrupts masked. They are taken only in [`Architecture::wait_for_interrupt`]
 //!   and while the engine runs.
-//! - Ring 0 / EL1 uses no vector register; vector state always belongs to the engine thread of the core.
+//! - Ring 0 / EL1 computes with no vector register; vector state belongs to the engine thread of the core, until
+//!   [`Architecture::move_vectors`] puts another's in its place.
 //! - Physical memory and devices are identity-mapped in level-4 slot 0, inaccessible to the engine.
 //! - Every core calls [`Architecture::init_core`] exactly once, the boot core first.
 
-use crate::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
+use crate::{CoreTopology, CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
 use core::fmt;
 
 /// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
@@ -69,8 +70,25 @@ pub struct UserStart {
     pub stack_top: VirtAddr,
     /// First argument register (RDI, X0).
     pub argument: u64,
-    /// Level-4 table to run on.
-    pub root: PhysAddr,
+}
+
+/// The registers of an engine thread that is not running, vector registers apart.
+pub trait UserContext: Clone {
+    /// Those of a thread that has not begun: interrupts on, all other registers zero.
+    fn new(start: &UserStart) -> Self;
+    /// Sets the result of the system call that it is in.
+    fn set_result(&mut self, result: u64);
+    /// Has it make the same system call again when it goes on.
+    fn repeat_call(&mut self);
+}
+
+/// Which way vector registers move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// From the registers to memory.
+    Save,
+    /// From memory to the registers.
+    Restore,
 }
 
 /// Page tables made when the image was built.
@@ -85,12 +103,11 @@ pub struct BuiltInTables {
 /// Why an interrupt came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
-    /// Another core sent it. Already ended at the controller.
+    /// Another core sent it.
     Ipi,
-    /// The deadline of [`Architecture::set_timer`] passed. Already ended at the controller.
+    /// The deadline of [`Architecture::set_timer`] passed; none is set now.
     Timer,
-    /// A device line: x86_64 the vector, AArch64 the interrupt id. Ended when the handler returns, so
-    /// the handler must return.
+    /// A device line: x86_64 the vector, AArch64 the interrupt id. Ended at the controller when the handler returns.
     Device(u32),
 }
 
@@ -131,10 +148,18 @@ pub struct Fault<'a> {
 
 /// What the kernel does when the hardware calls. Registered once, before the first core is initialised.
 pub trait Handlers: Sync {
-    /// A system call of the engine; the result goes into its result register. May not return.
-    fn system_call(&self, number: u64, arguments: [u64; 3]) -> u64;
-    /// An interrupt. `from_user`: the engine was running. May not return for IPI and timer.
-    fn interrupt(&self, interrupt: Interrupt, from_user: bool);
+    /// A system call of the engine, or the end of what [`Architecture::move_vectors`] asked for. The result goes
+    /// into `context`, which the engine then continues with. May not return.
+    fn system_call(
+        &self,
+        context: &mut <crate::Arch as Architecture>::Context,
+        number: u64,
+        arguments: [u64; 3],
+    );
+    /// An interrupt; returns.
+    fn interrupt(&self, interrupt: Interrupt);
+    /// After the interrupts that stopped the engine have been handled and ended, before it goes on. May not return.
+    fn leave_interrupt(&self, context: &mut <crate::Arch as Architecture>::Context);
     /// A fault of the engine or of the kernel; never resumed.
     fn fault(&self, fault: &Fault<'_>) -> !;
 }
@@ -147,6 +172,8 @@ pub trait Architecture {
     type CoreState: Default;
     /// Its page-table entries.
     type Entry: paging::Entry;
+    /// Its registers, as far as the engine sees them.
+    type Context: UserContext;
 
     /// Sets this core up: exception vectors, per-CPU base, vector units for the engine, counter access
     /// for the engine, the interrupt controller's CPU side. Interrupts stay masked.
@@ -165,6 +192,9 @@ pub trait Architecture {
 
     /// This core's id, read from the hardware and not from memory.
     fn hardware_id() -> HwCpuId;
+
+    /// Where this core sits, as far as it knows itself.
+    fn topology() -> CoreTopology;
 
     /// Asks core `local.hardware` to begin at `record.entry`. Returns before it has; calls for different
     /// cores must not overlap.
@@ -196,12 +226,23 @@ pub trait Architecture {
     /// One [`Interrupt::Timer`] once the counter reaches `deadline`; `None` cancels. At most one pending.
     fn set_timer(deadline: Option<u64>);
 
-    /// Starts an engine thread on this core: switches to `start.root`, resets the kernel stack and
-    /// drops to ring 3 / EL0 with interrupts on and all other registers zero.
+    /// Continues an engine thread on this core, on the current tables; resets the kernel stack.
     ///
     /// # Safety
-    /// The root maps the kernel as the current one does, and the kernel stack holds nothing of use.
-    unsafe fn enter_user(start: &UserStart) -> !;
+    /// The kernel stack holds nothing of use but `context`.
+    unsafe fn enter_user(context: &Self::Context) -> !;
+
+    /// Moves the vector registers from or to `area`, a page of the engine, writable, aligned to 64 bytes and
+    /// zeroed before its first use. `None`: done. Otherwise only unprivileged code may do it: [`Self::vector_code`]
+    /// is mapped for the engine at `code`, and the caller enters the result, whose next system call says that it is
+    /// done.
+    ///
+    /// # Safety
+    /// `area` and `code` are as said; for [`Transfer::Restore`], `area` was saved to or is still zero.
+    unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Self::Context>;
+
+    /// A page of instructions that [`Self::move_vectors`] has executed in the engine's mode, if it does so.
+    fn vector_code() -> Option<PhysRange>;
 
     /// Abandons the current kernel stack: continues in `entry` at the top of this core's stack.
     ///

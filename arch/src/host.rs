@@ -1,15 +1,20 @@
 //! The architecture on a development machine: enough for the portable kernel's tests, no hardware.
 //!
-//! Cores are threads; each has a [`CoreLocal`] set with [`set_core_local`]. Interrupts are a condition
-//! variable per core: an IPI sets it, [`Architecture::wait_for_interrupt`] waits for it.
+//! Cores are threads that [`run_core`] makes theirs. Interrupts are a condition variable per core: an IPI sets it,
+//! [`Architecture::wait_for_interrupt`] waits for it. Abandoning a stack unwinds it. Engine threads are [`Program`]s;
+//! nothing interrupts them.
 
 extern crate std;
 
-use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
+use crate::contract::{
+    Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer, UserContext, UserStart,
+};
 use crate::paging::{Access, Entry, Target};
-use crate::{HwCpuId, Interrupt, PhysAddr, handlers};
+use crate::{CoreTopology, HwCpuId, Interrupt, PhysAddr, PhysRange, VirtAddr, handlers};
+use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,22 +32,37 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 static PENDING: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
 static ARRIVED: Condvar = Condvar::new();
 
-/// Makes the calling thread the core of `local`.
-pub fn set_core_local(local: &'static CoreLocal) {
+/// An engine thread: from its argument to the number and arguments of its next system call.
+pub type Program = fn(u64) -> (u64, [u64; 3]);
+
+/// What a stack is unwound with that is abandoned for a function.
+struct Abandoned(fn() -> !);
+
+/// Makes the calling thread the core of `local`, which begins with `entry`. Never returns; a panic of the kernel
+/// passes through.
+pub fn run_core(local: &'static CoreLocal, mut entry: fn() -> !) -> ! {
     LOCAL.set(Some(local));
+    loop {
+        let Err(payload) = catch_unwind(|| entry());
+        match payload.downcast::<Abandoned>() {
+            Ok(abandoned) => entry = abandoned.0,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
 }
 
 impl Architecture for Host {
     const NAME: &'static str = "host";
     type CoreState = ();
     type Entry = HostEntry;
+    type Context = HostContext;
 
     unsafe fn init_core(local: &'static CoreLocal) {
-        set_core_local(local);
+        LOCAL.set(Some(local));
     }
 
     fn core_local() -> &'static CoreLocal {
-        LOCAL.get().expect("set_core_local was called on this thread")
+        LOCAL.get().expect("this thread is a core")
     }
 
     fn core_is_initialised() -> bool {
@@ -51,6 +71,11 @@ impl Architecture for Host {
 
     fn hardware_id() -> HwCpuId {
         Self::core_local().hardware
+    }
+
+    fn topology() -> CoreTopology {
+        let core = Self::hardware_id().0;
+        CoreTopology { core, ..CoreTopology::UNKNOWN }
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
@@ -71,14 +96,14 @@ impl Architecture for Host {
         loop {
             if pending.remove(&me).is_some() {
                 drop(pending);
-                return handlers().interrupt(Interrupt::Ipi, false);
+                return handlers().interrupt(Interrupt::Ipi);
             }
             let now = Self::counter();
             let pause = match DEADLINE.get() {
                 Some(deadline) if now >= deadline => {
                     DEADLINE.set(None);
                     drop(pending);
-                    return handlers().interrupt(Interrupt::Timer, false);
+                    return handlers().interrupt(Interrupt::Timer);
                 }
                 Some(deadline) => Duration::from_nanos(deadline - now),
                 None => Duration::from_secs(1),
@@ -105,12 +130,24 @@ impl Architecture for Host {
         DEADLINE.set(deadline);
     }
 
-    unsafe fn enter_user(_: &UserStart) -> ! {
-        panic!("the host runs no engine program")
+    unsafe fn enter_user(context: &HostContext) -> ! {
+        let mut context = context.clone();
+        loop {
+            let (number, arguments) = (context.program)(context.argument);
+            handlers().system_call(&mut context, number, arguments);
+        }
+    }
+
+    unsafe fn move_vectors(_: Transfer, _: VirtAddr, _: VirtAddr) -> Option<HostContext> {
+        None
+    }
+
+    fn vector_code() -> Option<PhysRange> {
+        None
     }
 
     unsafe fn restart_stack(entry: fn() -> !) -> ! {
-        entry()
+        resume_unwind(Box::new(Abandoned(entry)))
     }
 
     unsafe fn load_root(_: PhysAddr) {}
@@ -120,6 +157,36 @@ impl Architecture for Host {
     }
 
     fn publish_tables() {}
+}
+
+/// What tests see of a thread's registers.
+#[derive(Clone, Debug)]
+pub struct HostContext {
+    /// What it does.
+    pub program: Program,
+    /// Result of its last system call; `None` while it has none.
+    pub result: Option<u64>,
+    /// Its first argument.
+    pub argument: u64,
+    /// How often it is to repeat a call.
+    pub repeats: u32,
+}
+
+impl UserContext for HostContext {
+    fn new(start: &UserStart) -> Self {
+        let entry = start.entry.0 as *const ();
+        // SAFETY: on the host a thread's entry is the address of a `Program`.
+        let program = unsafe { core::mem::transmute::<*const (), Program>(entry) };
+        Self { program, result: None, argument: start.argument, repeats: 0 }
+    }
+
+    fn set_result(&mut self, result: u64) {
+        self.result = Some(result);
+    }
+
+    fn repeat_call(&mut self) {
+        self.repeats += 1;
+    }
 }
 
 /// A page-table entry with the fields side by side.

@@ -17,6 +17,7 @@ mod contract;
 pub mod paging;
 #[cfg(target_os = "none")]
 mod rate;
+mod topology;
 mod types;
 
 #[cfg(all(target_arch = "x86_64", target_os = "none"))]
@@ -34,6 +35,11 @@ pub use aarch64::AArch64 as Arch;
 #[path = "aarch64/descriptor.rs"]
 mod aarch64_descriptor;
 
+/// So is what x86_64 reads out of CPUID's answers.
+#[cfg(all(test, not(target_os = "none")))]
+#[path = "x86_64/topology.rs"]
+mod x86_64_topology;
+
 #[cfg(not(target_os = "none"))]
 pub mod host;
 #[cfg(not(target_os = "none"))]
@@ -41,6 +47,7 @@ pub use host::Host as Arch;
 
 pub use contract::{
     Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord,
-    UserStart, handlers, register_handlers,
+    Transfer, UserContext, UserStart, handlers, register_handlers,
 };
-pub use types::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use topology::{Caches, CoreTopology, FULL_CAPACITY};
+pub use types::{CpuId, HwCpuId, Line, PhysAddr, PhysRange, VirtAddr};

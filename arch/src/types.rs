@@ -40,6 +40,7 @@ pub struct PhysAddr(pub u64);
 
 /// A virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
 pub struct VirtAddr(pub u64);
 
 impl PhysAddr {
@@ -93,4 +94,15 @@ impl fmt::Display for PhysRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}..{:#x}", self.start.0, self.end.0)
     }
+}
+
+/// A device's interrupt line at an I/O APIC, and how it signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Number, counted over all controllers.
+    pub number: u32,
+    /// Active low.
+    pub active_low: bool,
+    /// Level-triggered.
+    pub level: bool,
 }

@@ -8,6 +8,7 @@
 //! from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
 
 mod active;
+mod apart;
 mod plan;
 mod request;
 
@@ -23,6 +24,7 @@ use crate::pool::Pool;
 use crate::session::{CHUNK, SessionError};
 use crate::tokenizer::Tokenizer;
 use active::{Active, Told, Waiting};
+use apart::Groups;
 pub use plan::{Plan, Way};
 pub use request::{Event, Failure, Finish, Outcome, Refusal, Request, RequestId, Status, Times};
 
@@ -59,6 +61,8 @@ pub struct Batch<'m> {
     waiting: VecDeque<Waiting>,
     active: Vec<Active<'m>>,
     forward: Forward<'m>,
+    kernels: Kernels,
+    groups: Groups<'m>,
     next: u64,
     plan: Option<Plan>,
     steps: usize,
@@ -92,6 +96,8 @@ impl<'m> Batch<'m> {
             waiting: VecDeque::new(),
             active,
             forward,
+            kernels,
+            groups: Groups::new(),
             next: 0,
             plan: None,
             steps: 0,
@@ -176,10 +182,24 @@ impl<'m> Batch<'m> {
         self.admit(pool, tell);
         self.take();
         let platform = pool.platform();
-        let Self { model, settings, active, forward, plan, steps, .. } = self;
-        if !active.is_empty() {
-            *plan = Some(Plan::new(model, active.len(), pool.workers(), settings.way));
-            forward.step(pool, active);
+        let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
+        if let Err(error) = forward.prepare(pool.workers()) {
+            let failed = Finish::Failed(Failure::OutOfMemory(error));
+            while let Some(Active { id, .. }) = self.active.last() {
+                let id = *id;
+                let outcome = self.end(self.active.len() - 1, failed, platform.now_ns());
+                tell(Event::Finished { id, outcome });
+            }
+        } else if !active.is_empty() {
+            let chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
+            let apart = match chosen.way {
+                Way::Apart { groups: count } => groups.step(pool, active, count),
+                Way::Together => false,
+            };
+            if !apart {
+                forward.step(pool, active);
+            }
+            *plan = Some(chosen);
             pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.choose(platform)));
             *steps += 1;
         }
@@ -273,8 +293,12 @@ impl<'m> Batch<'m> {
         other: usize,
         now: u64,
     ) -> Result<(), OutOfMemory> {
-        let Self { model, tokenizer, pages, active, forward, .. } = self;
-        forward.prepare(pool.workers())?;
+        let Self { model, tokenizer, settings, kernels, context, pages, active, forward, groups, .. } = self;
+        let workers = pool.workers();
+        forward.prepare(workers)?;
+        if let Way::Apart { groups: count } = Plan::new(model, active.len() + 1, workers, settings.way).way {
+            groups.prepare(model, *kernels, *context, count, workers)?;
+        }
         let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));
         match pages.begin(positions, begins_as) {

@@ -57,6 +57,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// A turn of this role.
+    #[must_use]
+    pub const fn says(self, content: &str) -> Message<'_> {
+        Message { role: self, content }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::System => "system",

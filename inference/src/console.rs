@@ -5,9 +5,11 @@
 
 mod affinity;
 mod answer;
+mod batch;
 mod command;
 mod editor;
 mod error;
+mod json;
 mod keys;
 mod loaded;
 mod options;
@@ -67,7 +69,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let mut console = Console {
         platform,
         start,
-        loaded: Loaded::new(start.modules, options.model, start.died_loading),
+        loaded: Loaded::new(platform, start, &options),
         workers,
         totals: Totals::default(),
         baseline: Baseline::default(),
@@ -190,6 +192,8 @@ impl Console<'_> {
             Command::Chat { options, text } => self.chat(&options, text)?,
             Command::Hash { options, text } => self.hash(&options, text)?,
             Command::Ids { text } => self.ids(text)?,
+            Command::Batch { json, source } => self.batch(json, &source)?,
+            Command::Json { task } => self.json(task)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {
                 let cpus = report::cpus(self.platform, self.workers.cores());

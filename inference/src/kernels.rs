@@ -1,6 +1,6 @@
 //! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
-//! There are several variants, one an instruction set. All give the **same bits**, on every
+//! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
 //! - quantised row times vector: 32 weights `b` give `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
@@ -13,9 +13,11 @@
 //!
 //! Lanes begin at +0 and so never become -0, which makes adding a padding of zeros void.
 
+mod choose;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -35,6 +37,7 @@ pub struct Kernels(Variant);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
     Portable,
+    Words,
     #[cfg(target_arch = "x86_64")]
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
@@ -65,10 +68,10 @@ impl Kernels {
         let special = neon::Isa::available().map(Variant::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = core::iter::empty();
-        special.map(Self).chain([Self::PORTABLE])
+        special.map(Self).chain([Self(Variant::Words), Self::PORTABLE])
     }
 
-    /// The best variant for this processor.
+    /// The variant with the most special instructions that this processor has.
     #[must_use]
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::PORTABLE)
@@ -86,23 +89,20 @@ impl Kernels {
         let rows = matrix.row_range(first, out.len() / inputs.len());
         let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {
-            ($function:ident, $format:ty) => {
+            ($words:ident, $function:ident, $format:ty) => {
                 match self.0 {
                     Variant::Portable => {
                         each_tile(rows, row_bytes, inputs, out, portable::$function::<$format>)
                     }
+                    Variant::Words => each_tile(rows, row_bytes, inputs, out, $words::$function::<$format>),
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
-                    Variant::Neon(isa) => {
-                        each_tile(rows, row_bytes, inputs, out, |rows, bytes, input, out| {
-                            neon::$function::<$format>(isa, rows, bytes, input, out);
-                        })
-                    }
+                    Variant::Neon(isa) => neon::$function::<$format>(isa, rows, row_bytes, inputs, out),
                 }
             };
         }
-        with_format!(matrix.kind(), Format => dispatch!(float_rows, Format), dispatch!(quant_rows, Format));
+        with_format!(matrix.kind(), Format => dispatch!(portable, float_rows, Format), dispatch!(words, quant_rows, Format));
     }
 
     /// Calls `work`, which the compiler may turn into this variant's vector instructions where it is inlined: plain
@@ -135,7 +135,7 @@ impl Kernels {
             macro_rules! dispatch {
                 ($format:ty) => {
                     match self.0 {
-                        Variant::Portable => {
+                        Variant::Portable | Variant::Words => {
                             portable::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
                         }
                         #[cfg(target_arch = "x86_64")]
@@ -206,6 +206,7 @@ impl fmt::Display for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Variant::Portable => "portable",
+            Variant::Words => "64-bit words",
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => isa.name(),
             #[cfg(target_arch = "aarch64")]

@@ -14,6 +14,7 @@ pub mod forward;
 pub mod generate;
 pub mod gguf;
 pub mod golden;
+pub mod json;
 pub mod kernels;
 pub mod matrix;
 pub mod memory;

@@ -117,7 +117,7 @@ fn assert_same(batched: &Outcome, alone: &Outcome, context: &str) {
 
 /// Random batches on each number of workers; `EMBODIOS_BATCHES` for more.
 fn batches() -> usize {
-    std::env::var("EMBODIOS_BATCHES").map_or(8, |count| count.parse().expect("EMBODIOS_BATCHES is a number"))
+    std::env::var("EMBODIOS_BATCHES").map_or(4, |count| count.parse().expect("EMBODIOS_BATCHES is a number"))
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn company_leaves_no_trace() {
             }
         }
     }
-    assert!(finished > 200 && cancelled > 10 && shared > 100, "{finished} {cancelled} {shared}");
+    assert!(finished > 100 && cancelled > 5 && shared > 100, "{finished} {cancelled} {shared}");
 }
 
 #[test]

@@ -205,6 +205,84 @@ fn bits_do_not_depend_on_the_number_of_cores() {
 }
 
 #[test]
+fn json_lines_are_answered_until_an_empty_one() {
+    let long = "Once ".repeat(500);
+    let typed = format!("{{\"text\": \"Once\"}}\r\n \nno\n{{\"text\": \"{long}\"}}\n\npoweroff\n");
+    let Session { output, action, .. } = session(1, &[MODULE], "exec=json tokenize; ids Once", 0, &typed);
+    let (_, answers) = output.split_once("> json tokenize\n").unwrap();
+    let lines: Vec<&str> = answers.lines().collect();
+    assert_eq!(lines[0], r#"{"ids":[490],"left_out":0}"#);
+    assert!(lines[1].contains(r#""line":3"#), "{}", lines[1]);
+    assert!(lines[2].starts_with("\u{6}\u{6}{\"ids\":[490,"), "{}", lines[2]);
+    assert_eq!(lines[3..], ["> ids Once", "ids 0 490"]);
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn a_batch_has_the_bits_of_one() {
+    let (output, action) = script(
+        2,
+        "batch -n 12 3 Once upon a time; batch --json -n 12 2 Once upon a time; hash -n 12 Once upon a time",
+    );
+    for number in 1..=3 {
+        line(&output, &format!("#{number}: 12 tokens, limit reached; waited "));
+    }
+    assert_eq!(
+        output.lines().filter(|line| *line == ", there was a little boy named Ben. Ben loved to").count(),
+        3,
+        "{output}"
+    );
+    line(&output, "[3 requests, 36 tokens, ");
+    let hash = line(&output, "ids ").split_once("hash ").unwrap().1;
+    let json = format!("\"logits_hash\":\"{hash}\"");
+    assert_eq!(
+        output.lines().filter(|line| line.starts_with('{') && line.contains(&json)).count(),
+        2,
+        "{output}"
+    );
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn a_batch_comes_from_a_module_or_is_typed() {
+    let lines = b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n\n{\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n";
+    let modules = [MODULE, Module { name: "asked.jsonl", bytes: lines }];
+    let Session { output, action, .. } =
+        session(2, &modules, "exec=batch asked.jsonl; batch nothing.jsonl", 0, "");
+    let answer = line(&output, "{\"ids\":[12,431,");
+    assert!(answer.contains("\"line\":1,") && answer.contains("\"text\":\", there was a\""), "{answer}");
+    assert!(output.contains("\"line\":3,") && output.contains("\"logprobs\":[-"), "{output}");
+    line(&output, "error: no module is called \"nothing.jsonl\"");
+    assert_eq!(action, BAD);
+    let typed = "{\"text\": 1}\n{\"text\": \"Once\", \"tokens\": 2}\n\n";
+    let Session { output, action, .. } = session(1, &[MODULE], "exec=batch -", 0, typed);
+    assert!(output.contains("{\"error\":\"wants a string\",\"field\":\"text\",\"line\":1}"), "{output}");
+    assert!(output.contains("\"line\":2,"), "{output}");
+    assert_eq!(action, GOOD);
+    let wrong = [MODULE, Module { name: "wrong.jsonl", bytes: b"{}\n" }];
+    let Session { output, .. } = session(1, &wrong, "exec=batch wrong.jsonl", 0, "");
+    line(&output, "error: no request: {\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
+}
+
+#[test]
+fn kernels_are_chosen_by_name() {
+    let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
+    let Session { output, action, .. } = run("Portable");
+    assert!(line(&output, "model story.gguf").ends_with(", portable kernels"), "{output}");
+    let names = line(&output, "kernels for this processor: ").split_once(": ").unwrap().1;
+    assert!(names.ends_with("64-bit words, portable"), "{names}");
+    for name in names.split(", ") {
+        let Session { output, .. } = run(&name.replace(' ', "-"));
+        assert!(line(&output, "model story.gguf").ends_with(&format!(", {name} kernels")), "{output}");
+    }
+    assert_eq!(action, GOOD);
+    let Session { output, action, .. } = run("abacus");
+    let reason = line(&output, "model none: no kernels are called \"abacus\"; there are: ");
+    assert!(reason.ends_with("64-bit-words, portable"), "{reason}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn the_seed_decides_what_is_sampled() {
     let text = |seed| script(1, &format!("generate -t 1 -k 40 -p 0.95 -n 30 -s {seed} The princess")).0;
     let story = |output: String| output.lines().nth(1).unwrap().to_owned();

@@ -258,7 +258,7 @@ fn groups_work_apart() {
         let totals = [(); 3].map(|()| AtomicUsize::new(0));
         pool.groups(&sizes, |group, pool| {
             assert_eq!(pool.workers(), sizes[group]);
-            let first = sizes[..group].iter().sum();
+            let first: usize = sizes[..group].iter().sum();
             assert_eq!(pool.cores(), (first..first + sizes[group]).collect::<Vec<_>>());
             for _ in 0..=group {
                 let mut parts = vec![0; 100];

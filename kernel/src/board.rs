@@ -1,7 +1,7 @@
 //! What a board tells the kernel once ([`BootInfo`]) and does for it later ([`Board`], [`Console`]).
 
 use embodios_abi::ExitStatus;
-use embodios_arch::{CpuId, HwCpuId, PhysRange};
+use embodios_arch::{CoreTopology, CpuId, HwCpuId, PhysRange};
 use heapless::Vec;
 
 /// Memory regions a boot description can hold.
@@ -43,6 +43,8 @@ pub struct BootInfo<'a> {
     pub engine: &'static [u8],
     /// Every usable core once, the boot core first.
     pub cores: &'a [HwCpuId],
+    /// Where they sit, in the same order; empty where each core knows that itself.
+    pub topology: &'a [CoreTopology],
     /// Counter value at entry.
     pub entry_counter: u64,
     /// Largest page-table leaf the machine has: 3 for 1 GiB, 2 for 2 MiB.

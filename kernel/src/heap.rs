@@ -2,13 +2,14 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
+use embodios_abi::MAX_THREADS;
 use linked_list_allocator::Heap;
 use spin::Mutex;
 
-/// Bytes of the heap before any core is counted.
-const BASE: u64 = 128 * 1024;
-/// Bytes a core adds: its block and its share of tables.
-const PER_CORE: u64 = 8 * 1024;
+/// Bytes of the heap before any core is counted: 128 KiB, and 1 KiB for each thread that may exist.
+const BASE: u64 = 128 * 1024 + MAX_THREADS * 1024;
+/// Bytes a core adds: its block, its run queue and its share of tables.
+const PER_CORE: u64 = 16 * 1024;
 
 /// Bytes to set aside on a machine with `cores` cores, a multiple of the page size.
 #[must_use]

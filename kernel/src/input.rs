@@ -1,10 +1,8 @@
 //! Bytes typed at the console, from the interrupt that brings them to the thread that reads them.
 
 use crate::board::Console;
-use crate::per_cpu;
-use crate::thread;
-use core::sync::atomic::{AtomicU32, Ordering};
-use embodios_arch::{Arch, Architecture};
+use crate::scheduler::{self, Context, Reason, Scheduler};
+use embodios_arch::UserContext;
 use heapless::Deque;
 use spin::Mutex;
 
@@ -17,10 +15,6 @@ struct Input {
 }
 
 static INPUT: Mutex<Input> = Mutex::new(Input { bytes: Deque::new(), lost: 0 });
-/// Dense index of the core whose thread waits for input, or [`NOBODY`].
-static READER: AtomicU32 = AtomicU32::new(NOBODY);
-const NOBODY: u32 = u32::MAX;
-
 /// Takes what the device has. For the device's interrupt.
 pub fn receive(console: &dyn Console) {
     {
@@ -31,21 +25,18 @@ pub fn receive(console: &dyn Console) {
             }
         }
     }
-    if let Some(reader) = per_cpu::all().get(READER.load(Ordering::Acquire) as usize)
-        && reader.cpu != per_cpu::this().cpu
-    {
-        reader.interrupt();
-    }
+    scheduler::change(Scheduler::wake_readers);
 }
 
-/// Waits for input and gives up to `capacity` bytes of it to `take`, at least one; the number.
-pub fn read(capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
+/// Gives up to `capacity` bytes of input to `take`, at least one; the number. Where there is none, the calling thread,
+/// whose registers are `context`, waits and makes its call again.
+pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
     if capacity == 0 {
         return 0;
     }
-    READER.store(per_cpu::this().cpu.0, Ordering::Release);
-    loop {
-        thread::leave_if_stopping();
+    let mut again = context.clone();
+    again.repeat_call();
+    let (count, lost) = scheduler::block_unless(&again, Reason::Input, None, |_| {
         let mut input = INPUT.lock();
         let mut count = 0;
         while count < capacity
@@ -54,15 +45,10 @@ pub fn read(capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
             take(count, byte);
             count += 1;
         }
-        let lost = core::mem::take(&mut input.lost);
-        drop(input);
-        if lost > 0 {
-            log::warn!("console input came faster than it was read: {lost} bytes are lost");
-        }
-        if count > 0 {
-            READER.store(NOBODY, Ordering::Release);
-            return count;
-        }
-        Arch::wait_for_interrupt();
+        (count > 0).then(|| (count, core::mem::take(&mut input.lost)))
+    });
+    if lost > 0 {
+        log::warn!("console input came faster than it was read: {lost} bytes are lost");
     }
+    count
 }

@@ -9,6 +9,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod affinity;
 pub mod board;
 pub mod command_line;
 pub mod engine;
@@ -21,15 +22,15 @@ pub mod output;
 pub mod per_cpu;
 pub mod phases;
 mod power;
+mod scheduler;
 mod selftest;
 mod smp;
 mod start;
 mod syscall;
-mod thread;
 pub mod time;
+mod topology;
 mod user;
-mod wait;
 
 pub use board::{Board, BootInfo, Console, Module};
-pub use embodios_arch::{CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use embodios_arch::{Caches, CoreTopology, CpuId, FULL_CAPACITY, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 pub use start::start;

@@ -1,9 +1,12 @@
 //! One block a core, found by dense index; a core finds its own through GS base / TPIDR_EL1.
 
+use crate::scheduler::Pending;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, UserStart};
+use embodios_abi::CoreStatistics;
+use embodios_arch::paging::PAGE;
+use embodios_arch::{Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange};
 use spin::{Mutex, Once};
 
 /// What the kernel keeps per core.
@@ -16,50 +19,43 @@ pub struct PerCpu {
     pub local: &'static CoreLocal,
     /// Set once the core has set itself up and takes work.
     pub online: AtomicBool,
-    /// An engine thread runs here, or is about to.
-    pub busy: AtomicBool,
-    /// The thread to start next.
-    pub mailbox: Mutex<Option<UserStart>>,
+    /// The scheduler has something for this core; looked at before it goes back to the engine.
+    pub attention: AtomicBool,
+    /// A move of vector registers that the engine's mode has to end.
+    pub pending: Mutex<Option<Pending>>,
+    /// Room for the cores that a change concerns; used by this core alone.
+    pub kicks: Mutex<Vec<usize>>,
+    /// The counter value for which the timer is set; [`NO_TIMER`] when it is not.
+    timer: AtomicU64,
+    /// The life of the engine whose tables this core has loaded.
+    pub life: AtomicU64,
     /// A kernel function to run in the next inter-processor interrupt.
     pub call: Mutex<Option<fn(&PerCpu)>>,
-    /// Address of the word this core's thread waits on; 0 when it waits on none. Changed under the wait lock.
-    pub waiting_on: AtomicU64,
+    /// Where it sits.
+    topology: Once<CoreTopology>,
     /// What happened here.
-    pub counters: Counters,
+    pub statistics: &'static CoreStatistics,
 }
 
-/// Events of one core.
-#[derive(Default)]
-pub struct Counters {
-    /// Woken out of a wait by another thread.
-    pub wakeups: AtomicU64,
-    /// Inter-processor interrupts sent.
-    pub ipis_sent: AtomicU64,
-    /// System calls served.
-    pub system_calls: AtomicU64,
-    /// Interrupts of every kind taken.
-    pub interrupts: AtomicU64,
-}
-
-/// Counts one event. Each counter is written by its own core only, so a plain load and store suffices.
-pub fn count(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
+const NO_TIMER: u64 = u64::MAX;
 
 impl PerCpu {
     /// A core that has not started.
     #[must_use]
-    pub fn new(local: &'static CoreLocal) -> Self {
+    pub fn new(local: &'static CoreLocal, statistics: &'static CoreStatistics) -> Self {
         Self {
             cpu: local.cpu,
             hardware: local.hardware,
             local,
             online: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
-            mailbox: Mutex::new(None),
+            attention: AtomicBool::new(false),
+            pending: Mutex::new(None),
+            kicks: Mutex::new(Vec::new()),
+            timer: AtomicU64::new(NO_TIMER),
+            life: AtomicU64::new(0),
             call: Mutex::new(None),
-            waiting_on: AtomicU64::new(0),
-            counters: Counters::default(),
+            topology: Once::new(),
+            statistics,
         }
     }
 
@@ -69,12 +65,53 @@ impl PerCpu {
         self.online.load(Ordering::Acquire)
     }
 
+    /// Notes where the core sits, unless that is known.
+    pub fn set_topology(&self, read: impl FnOnce() -> CoreTopology) {
+        self.topology.call_once(read);
+    }
+
+    /// Where the core sits. An online core notes that right after it has come online, so this waits for it.
+    #[must_use]
+    pub fn topology(&self) -> CoreTopology {
+        if self.is_online() { *self.topology.wait() } else { CoreTopology::UNKNOWN }
+    }
+
     /// Interrupts this core.
     pub fn interrupt(&self) {
         if let Some(sender) = try_this() {
-            count(&sender.counters.ipis_sent);
+            sender.statistics.update(|counts| counts.ipis_sent.add(1));
         }
         Arch::send_ipi(self.hardware);
+    }
+
+    /// Sets the timer of this core, which is the caller's, unless it is set so already.
+    pub fn set_timer(&self, deadline: Option<u64>) {
+        let wanted = deadline.unwrap_or(NO_TIMER);
+        if self.timer.swap(wanted, Ordering::Relaxed) != wanted {
+            Arch::set_timer(deadline);
+        }
+    }
+
+    /// Notes that the timer of this core has fired.
+    pub fn timer_fired(&self) {
+        self.timer.store(NO_TIMER, Ordering::Relaxed);
+        self.attention.store(true, Ordering::Relaxed);
+    }
+
+    /// Halts this core, which is the caller's, until after an interrupt.
+    pub fn halt(&self) {
+        let since = Arch::counter();
+        let mut interrupts = 0;
+        self.statistics.update(|counts| {
+            counts.idle_since.set(since);
+            interrupts = counts.interrupt_ticks.get();
+        });
+        Arch::wait_for_interrupt();
+        let halted = Arch::counter().saturating_sub(since);
+        self.statistics.update(|counts| {
+            counts.idle_since.set(0);
+            counts.idle_ticks.add(halted.saturating_sub(counts.interrupt_ticks.get() - interrupts));
+        });
     }
 }
 
@@ -96,19 +133,6 @@ pub fn online() -> impl Iterator<Item = &'static PerCpu> {
     all().iter().filter(|core| core.is_online())
 }
 
-/// The core that the engine calls `index`: online cores counted from 0, which is the dense index unless a
-/// core did not start.
-#[must_use]
-pub fn by_engine_index(index: u64) -> Option<&'static PerCpu> {
-    online().nth(usize::try_from(index).ok()?)
-}
-
-/// What the engine calls this core; the reverse of [`by_engine_index`].
-#[must_use]
-pub fn engine_index(core: &PerCpu) -> u64 {
-    online().take_while(|other| other.cpu != core.cpu).count() as u64
-}
-
 /// The calling core's block, if it has one yet.
 #[must_use]
 pub fn try_this() -> Option<&'static PerCpu> {
@@ -126,8 +150,9 @@ pub fn this() -> &'static PerCpu {
     try_this().expect("per-CPU data is used after the core's initialisation")
 }
 
-/// Adds one counter over all cores.
+/// The pages with the statistics of all cores, in order.
 #[must_use]
-pub fn total(counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-    all().iter().map(|core| counter(&core.counters).load(Ordering::Relaxed)).sum()
+pub fn statistics() -> PhysRange {
+    let first = all().first().map_or(0, |core| core.statistics as *const CoreStatistics as u64);
+    PhysRange::new(first, all().len() as u64 * PAGE)
 }

@@ -5,26 +5,30 @@
 use crate::command_line::Options;
 use crate::memory::{MemoryError, memory};
 use crate::per_cpu::{self, PerCpu};
-use crate::thread;
+use crate::scheduler;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use embodios_abi::CoreStatistics;
 use embodios_abi::layout::{EMERGENCY_STACK_SIZE, KERNEL_STACK_SIZE, KERNEL_STACK_STRIDE, KERNEL_STACKS};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture, CoreLocal, CpuId, HwCpuId, StartRecord, VirtAddr};
+use embodios_arch::{
+    Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange, StartRecord, VirtAddr,
+};
 
 /// How long a core may take from being asked to being initialised. Real and emulated machines need well under
 /// 100 ms; the rest is for a host that is busy.
 const START_TIME: Duration = Duration::from_secs(2);
 
-/// Makes the block and the stack of every core; `cores[0]` is the boot core.
+/// Makes the block and the stack of every core; `cores[0]` is the boot core. `topology` is theirs, or empty.
 ///
 /// # Errors
 /// [`MemoryError`] when there is no memory for a stack.
-pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
+pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
+    let statistics = memory().allocate_zeroed(cores.len() as u64 * PAGE)?;
     for (index, &hardware) in cores.iter().enumerate() {
         let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
         let stack_top = window + KERNEL_STACK_STRIDE;
@@ -45,10 +49,25 @@ pub fn prepare(cores: &[HwCpuId]) -> Result<(), MemoryError> {
             arch: Default::default(),
         }));
         local.self_address = VirtAddr(local as *const CoreLocal as u64);
-        blocks.push(PerCpu::new(local));
+        let block = PerCpu::new(local, statistics_page(statistics, index));
+        if let Some(&place) = topology.get(index) {
+            block.set_topology(|| place);
+        }
+        blocks.push(block);
     }
     per_cpu::install(blocks);
+    scheduler::prepare(cores.len());
     Ok(())
+}
+
+/// Core `core`'s record in the pages `all`.
+fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
+    let place = (all.start.identity().0 + core as u64 * PAGE) as *mut CoreStatistics;
+    // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nobody else and never freed.
+    unsafe {
+        place.write(CoreStatistics::default());
+        &*place
+    }
 }
 
 /// Starts every core but the boot core. A core that does not come is reported by its hardware id, and the boot
@@ -96,7 +115,7 @@ extern "C" fn secondary_main(local: &'static CoreLocal) -> ! {
     // SAFETY: the first thing on this core, with its own block.
     unsafe { Arch::init_core(local) };
     come_online();
-    thread::idle()
+    scheduler::run()
 }
 
 /// Marks the calling core as ready for work, if it is the one it is meant to be.
@@ -104,5 +123,8 @@ pub fn come_online() {
     let this = per_cpu::this();
     let actual = Arch::hardware_id();
     assert_eq!(actual, this.hardware, "core {} runs on other hardware than it was started on", this.cpu);
+    scheduler::come_online(this);
     this.online.store(true, Ordering::Release);
+    // After the boot core has stopped waiting: asking takes time where a hypervisor answers.
+    this.set_topology(Arch::topology);
 }

@@ -2,8 +2,10 @@
 
 use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
+use crate::scheduler::{self, Context};
 use crate::{
-    command_line, fault, heap, input, memory, output, per_cpu, phases, power, selftest, smp, syscall, thread,
+    affinity, command_line, fault, heap, input, memory, output, per_cpu, phases, power, selftest, smp,
+    syscall,
 };
 use alloc::vec::Vec;
 use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, register_handlers};
@@ -43,7 +45,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     if let Some(word) = bad_word {
         log::error!("command line: `{word}` makes no sense");
     }
-    if let Err(error) = smp::prepare(boot.cores) {
+    if let Err(error) = smp::prepare(boot.cores, boot.topology) {
         panic!("kernel stacks for {} cores: {error}", boot.cores.len());
     }
     phases::done("per-CPU blocks and stacks");
@@ -68,8 +70,8 @@ fn start_on_own_stack() -> ! {
     phases::done("boot core");
     smp::start_others(&later.options);
     phases::done("other cores");
-    let this = per_cpu::this();
-    later.board.console().enable_interrupt(this.cpu, this.hardware);
+    affinity::settle(&later.options);
+    route_devices(later.board);
     phases::done("console interrupt");
     let entry_counter = later.origin.entry_counter;
     if let Err(error) = engine::start(later.origin) {
@@ -78,33 +80,49 @@ fn start_on_own_stack() -> ! {
     phases::done("engine loaded");
     log::info!("counter at {} Hz", Arch::counter_hz());
     phases::report(entry_counter);
-    thread::idle()
+    scheduler::run()
+}
+
+/// Leads device interrupts to the first housekeeping core; no other core takes one.
+fn route_devices(board: &dyn Board) {
+    let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
+    let core = first.unwrap_or_else(per_cpu::this);
+    board.console().enable_interrupt(core.cpu, core.hardware);
 }
 
 /// What the kernel does when the hardware calls.
 pub struct Kernel;
 
 impl Handlers for Kernel {
-    fn system_call(&self, number: u64, arguments: [u64; 3]) -> u64 {
-        syscall::dispatch(number, arguments)
+    fn system_call(&self, context: &mut Context, number: u64, arguments: [u64; 3]) {
+        syscall::dispatch(context, number, arguments);
     }
 
-    fn interrupt(&self, interrupt: Interrupt, from_user: bool) {
+    fn interrupt(&self, interrupt: Interrupt) {
+        let began = Arch::counter();
         power::halt_if_asked();
         let this = per_cpu::this();
-        per_cpu::count(&this.counters.interrupts);
         match interrupt {
             Interrupt::Ipi => selftest::answer(this),
-            Interrupt::Timer => {}
+            Interrupt::Timer => this.timer_fired(),
             Interrupt::Device(_) => {
                 if let Some(board) = output::board() {
                     input::receive(board.console());
                 }
             }
         }
-        if from_user {
-            thread::leave_if_stopping();
-        }
+        this.statistics.update(|counts| {
+            match interrupt {
+                Interrupt::Ipi => counts.ipi_interrupts.add(1),
+                Interrupt::Timer => counts.timer_interrupts.add(1),
+                Interrupt::Device(_) => counts.device_interrupts.add(1),
+            }
+            counts.interrupt_ticks.add(Arch::counter().saturating_sub(began));
+        });
+    }
+
+    fn leave_interrupt(&self, context: &mut Context) {
+        scheduler::settle(per_cpu::this(), context);
     }
 
     fn fault(&self, fault: &Fault<'_>) -> ! {

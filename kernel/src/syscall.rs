@@ -1,25 +1,30 @@
 //! What each system call does. Checks come first; nothing the engine passes is trusted.
 
 use crate::memory::memory;
-use crate::per_cpu::{self, count};
-use crate::{engine, input, kprintln, output, power, selftest, thread, user, wait};
-use embodios_abi::{Call, Error, PowerAction, Query, encode_result};
-use embodios_arch::{Arch, Architecture};
+use crate::scheduler::{self, Context, Reason, Scheduler, ThreadId};
+use crate::{affinity, engine, input, kprintln, output, per_cpu, power, selftest, user};
+use alloc::vec::Vec;
+use embodios_abi::{Call, Error, PRIORITIES, PowerAction, Query, ThreadRecord, encode_result};
+use embodios_arch::{Arch, Architecture, UserContext};
 
 /// Longest piece that one core writes to the console before others have a turn, in bytes.
 const WRITE_PIECE: usize = 4096;
 
-/// Serves a call; the value for the result register.
-pub fn dispatch(number: u64, arguments: [u64; 3]) -> u64 {
-    count(&per_cpu::this().counters.system_calls);
+/// Serves a call of the thread whose registers are `context`, and puts the result there. Does not return when the
+/// thread does not go on at once.
+pub fn dispatch(context: &mut Context, number: u64, arguments: [u64; 3]) {
+    let this = per_cpu::this();
+    scheduler::finish_move(this);
+    this.statistics.update(|counts| counts.system_calls.add(1));
     let result = match Call::from_number(number) {
-        Some(call) => serve(call, arguments),
+        Some(call) => serve(context, call, arguments),
         None => Err(Error::Unknown),
     };
-    encode_result(result)
+    context.set_result(encode_result(result));
+    scheduler::settle(this, context);
 }
 
-fn serve(call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
+fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
     match call {
         Call::ConsoleWrite => {
             user::bytes(a, b)?.chunks(WRITE_PIECE).for_each(output::write);
@@ -28,16 +33,51 @@ fn serve(call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
         }
         Call::ConsoleRead => {
             let mut buffer = user::Buffer::new(a, b)?;
-            Ok(input::read(buffer.length(), |index, byte| buffer.put(index, byte)) as u64)
+            Ok(input::read(context, buffer.length(), |index, byte| buffer.put(index, byte)) as u64)
         }
-        Call::ThreadStart => {
-            let core = per_cpu::by_engine_index(a).ok_or(Error::Unknown)?;
-            thread::start(core, engine::thread_start(core.cpu, b, c)).map(|()| 0)
+        Call::ThreadCreate => create_thread(a, b, c),
+        Call::ThreadExit => scheduler::exit(),
+        Call::ThreadJoin => join_thread(context, thread(a)?, deadline(b)),
+        Call::Yield => {
+            context.set_result(encode_result(Ok(0)));
+            scheduler::yield_now(context);
+            Ok(0)
         }
-        Call::ThreadExit => thread::exit(),
-        Call::Wait => wait::wait(a, user::word(a)?, b as u32, (c != u64::MAX).then_some(c)).map(|()| 0),
-        Call::Wake => user::word(a).map(|_| wait::wake(a, b)),
+        Call::Sleep => {
+            if Arch::counter() < a {
+                scheduler::block(context, Reason::Sleep, deadline(a));
+            }
+            Ok(0)
+        }
+        Call::Wait => wait(context, a, b as u32, deadline(c)),
+        Call::Wake => {
+            let _checked = user::word(a)?;
+            let woken = scheduler::change(|scheduler| scheduler.wake(a, b));
+            per_cpu::this().statistics.update(|counts| counts.wakeups_sent.add(woken));
+            Ok(woken)
+        }
+        Call::AffinitySet => {
+            let cores = affinity::read(b, c)?;
+            context.set_result(encode_result(Ok(0)));
+            counted(scheduler::set_affinity(context, thread(a)?, cores)).map(|()| 0)
+        }
+        Call::AffinityGet => get_affinity(thread(a)?, b, c),
+        Call::PrioritySet => {
+            let priority = priority(b)?;
+            let id = thread(a)?;
+            scheduler::change(|scheduler| scheduler.set_priority(id, priority)).map(|()| 0)
+        }
+        Call::ReserveCores => {
+            let cores = affinity::read(a, b)?;
+            scheduler::change(|scheduler| scheduler.reserve(cores)).map(|()| 0)
+        }
+        Call::ReleaseCores => {
+            scheduler::change(Scheduler::release);
+            Ok(0)
+        }
         Call::MemoryGrant => {
+            let core = per_cpu::this().cpu.index();
+            counted(scheduler::change(|scheduler| scheduler.check_use(core)))?;
             engine::with(|engine| engine.grant(a)).and_then(Result::ok).ok_or(Error::OutOfMemory)
         }
         Call::Query => Query::from_number(a).map(answer).ok_or(Error::Unknown),
@@ -62,16 +102,76 @@ fn serve(call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
 }
 
 fn answer(query: Query) -> u64 {
-    let this = per_cpu::this();
     match query {
         Query::MemoryTotal => memory().total(),
         Query::MemoryFree => memory().free_bytes(),
         Query::MemoryGranted => engine::with(|engine| engine.granted()).unwrap_or(0),
-        Query::CurrentCore => per_cpu::engine_index(this),
         Query::CurrentHardwareId => Arch::hardware_id().0,
-        Query::Wakeups => per_cpu::total(|counters| &counters.wakeups),
-        Query::IpisSent => per_cpu::total(|counters| &counters.ipis_sent),
-        Query::SystemCalls => per_cpu::total(|counters| &counters.system_calls),
-        Query::Interrupts => per_cpu::total(|counters| &counters.interrupts),
+        Query::CurrentThread => scheduler::current_thread().map_or(0, |id| id.0.into()),
     }
+}
+
+fn thread(number: u64) -> Result<ThreadId, Error> {
+    u32::try_from(number).map(ThreadId).map_err(|_| Error::NoSuchThread)
+}
+
+fn priority(number: u64) -> Result<u8, Error> {
+    if number < PRIORITIES { Ok(number as u8) } else { Err(Error::Unknown) }
+}
+
+fn deadline(ticks: u64) -> Option<u64> {
+    (ticks != u64::MAX).then_some(ticks)
+}
+
+fn create_thread(entry: u64, argument: u64, record: u64) -> Result<u64, Error> {
+    let words = user::words(record, (size_of::<ThreadRecord>() / 8) as u64)?;
+    let &[wanted, address, count] = &words[..] else { return Err(Error::BadAddress) };
+    let priority = priority(wanted)?;
+    let cores = affinity::read(address, count)?;
+    counted(scheduler::change(|scheduler| scheduler.check(&cores)))?;
+    engine::create_thread(entry, argument, priority, cores).map(|id| id.0.into())
+}
+
+fn join_thread(context: &Context, id: ThreadId, deadline: Option<u64>) -> Result<u64, Error> {
+    if scheduler::current_thread() == Some(id) {
+        return Err(Error::NoSuchThread);
+    }
+    scheduler::block_unless(context, Reason::Join(id), deadline, |scheduler| match scheduler.find(id) {
+        Ok(_) if deadline.is_some_and(|deadline| deadline <= Arch::counter()) => Some(Err(Error::TimedOut)),
+        Ok(_) => None,
+        Err(_) if scheduler.has_ended(id) => Some(Ok(0)),
+        Err(error) => Some(Err(error)),
+    })
+}
+
+fn wait(context: &Context, address: u64, expected: u32, deadline: Option<u64>) -> Result<u64, Error> {
+    let load = user::word(address)?;
+    scheduler::block_unless(context, Reason::Word(address), deadline, |_| {
+        if load() != expected {
+            return Some(Ok(0));
+        }
+        deadline.filter(|&deadline| deadline <= Arch::counter()).map(|_| Err(Error::TimedOut))
+    })
+}
+
+fn get_affinity(id: ThreadId, address: u64, count: u64) -> Result<u64, Error> {
+    let cores = scheduler::change(|scheduler| {
+        scheduler.find(id).map(|slot| scheduler.thread(slot).affinity.clone())
+    })?;
+    let bytes: Vec<u8> =
+        affinity::to_engine(&cores).words().iter().flat_map(|word| word.to_le_bytes()).collect();
+    let needed = bytes.len() as u64 / 8;
+    if needed <= count {
+        let mut buffer = user::Buffer::new(address, bytes.len() as u64)?;
+        bytes.iter().enumerate().for_each(|(index, &byte)| buffer.put(index, byte));
+    }
+    Ok(needed)
+}
+
+/// Counts a refusal because of a reservation, at the calling core.
+fn counted(result: Result<(), Error>) -> Result<(), Error> {
+    if result == Err(Error::Reserved) {
+        per_cpu::this().statistics.update(|counts| counts.refused_allocations.add(1));
+    }
+    result
 }

@@ -1,6 +1,7 @@
 //! The engine's memory seen from the kernel. Each access is checked against what the engine holds.
 
 use crate::engine;
+use alloc::vec::Vec;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_abi::Error;
@@ -25,6 +26,22 @@ pub fn bytes(address: u64, length: u64) -> Result<&'static [u8], Error> {
     // SAFETY: checked to be mapped; engine memory stays mapped until its last thread, the caller's included,
     // has left. A racing engine thread can change the values but every value of a byte is valid.
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) })
+}
+
+/// `count` words at `address`.
+///
+/// # Errors
+/// [`Error::BadAddress`] when they are not all the engine's, or misaligned.
+pub fn words(address: u64, count: u64) -> Result<Vec<u64>, Error> {
+    if count == 0 {
+        // The address of nothing is nobody's business.
+        return Ok(Vec::new());
+    }
+    if !address.is_multiple_of(8) {
+        return Err(Error::BadAddress);
+    }
+    let bytes = bytes(address, count.checked_mul(8).ok_or(Error::BadAddress)?)?;
+    Ok(bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())).collect())
 }
 
 /// A window of engine memory to write into.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use std::fmt;
 use std::fs;
+use std::io::PipeReader;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::guest::{self, Ending};
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
+use crate::process::Sink;
 use crate::symbols::Symbols;
 use crate::topology::Topology;
 use crate::workspace::Workspace;
@@ -69,8 +71,40 @@ pub struct Plan<'a> {
 /// # Errors
 /// When the machine does not fit together, QEMU cannot be started or the log cannot be written.
 pub fn run(workspace: &Workspace, built: &Built, plan: &Plan<'_>) -> Result<(String, Ending)> {
-    let Plan { name, setup, accel, memory, model, words, script, timeout } = plan;
-    let arch = setup.kind.arch();
+    let mut output = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    };
+    let ending = boot(workspace, built, plan, None, &mut sink)?;
+    let log = workspace.output(plan.setup.kind.arch()).join(format!("{}.log", plan.name).replace(' ', "-"));
+    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
+    Ok((String::from_utf8_lossy(&output).into_owned(), ending))
+}
+
+/// Boots and waits for the end. The console reads `input`, and `sink` takes what it says.
+///
+/// # Errors
+/// When the machine does not fit together, QEMU cannot be started or the sink fails.
+pub fn run_with_input(
+    workspace: &Workspace,
+    built: &Built,
+    plan: &Plan<'_>,
+    input: PipeReader,
+    sink: Sink,
+) -> Result<Ending> {
+    boot(workspace, built, plan, Some(input), sink)
+}
+
+fn boot(
+    workspace: &Workspace,
+    built: &Built,
+    plan: &Plan<'_>,
+    input: Option<PipeReader>,
+    sink: Sink,
+) -> Result<Ending> {
+    let Plan { setup, accel, memory, model, words, script, timeout, .. } = plan;
+    let console = if input.is_some() { Console::Program } else { Console::Script };
     let command_line = command_line::build(model, words, Some(script))?;
     let machine = Machine {
         kind: setup.kind,
@@ -83,19 +117,15 @@ pub fn run(workspace: &Workspace, built: &Built, plan: &Plan<'_>) -> Result<(Str
         kernel: &built.image,
         module: model.file(),
         command_line: &command_line,
-        console: Console::Script,
+        console,
         gdb: false,
         extra: &[],
     };
-    let mut qemu = Command::new(arch.qemu());
+    let mut qemu = Command::new(setup.kind.arch().qemu());
     qemu.args(machine.arguments()?);
+    if let Some(input) = input {
+        qemu.stdin(input);
+    }
     let mut symbols = Symbols::new(built, &workspace.root);
-    let mut output = Vec::new();
-    let ending = guest::run(&mut qemu, Console::Script, Some(*timeout), &mut symbols, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let log = workspace.output(arch).join(format!("{name}.log").replace(' ', "-"));
-    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
-    Ok((String::from_utf8_lossy(&output).into_owned(), ending))
+    guest::run(&mut qemu, console, Some(*timeout), &mut symbols, sink)
 }

@@ -41,8 +41,10 @@ pub enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
-    /// Run the engine on the host for a script: JSON lines in, JSON lines out
+    /// Run the engine for a program, on the host or in a guest: JSON lines in, JSON lines out
     Engine(EngineOptions),
+    /// Compare the bits of the logits: host and guests, numbers of cores, kernels, divisions of the prompt
+    Bits(BitsOptions),
     /// Look for instructions in the x86_64 kernel that must not run in ring 0
     Scan,
     /// Lint everything on every target; warnings are errors
@@ -87,9 +89,9 @@ pub enum BenchCommand {
 /// Options of `cargo xtask bench engine`.
 #[derive(Args)]
 pub struct EngineBenchOptions {
-    /// Model: a name of `cargo xtask model list` or a GGUF file
+    /// Model: a name of `cargo xtask model list` or a GGUF file; may be given several times
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
-    pub model: String,
+    pub model: Vec<String>,
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = threads, value_name = "LIST")]
     pub threads: Vec<usize>,
@@ -99,6 +101,9 @@ pub struct EngineBenchOptions {
     /// Tokens to make
     #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub generate: u32,
+    /// Measure generation also behind so many tokens of context
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), value_name = "LIST")]
+    pub context: Vec<u32>,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
@@ -123,9 +128,27 @@ pub struct EngineOptions {
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
-    /// Number of threads
+    /// Number of threads on the host
     #[arg(long, default_value = "2", value_parser = threads, value_name = "N")]
     pub threads: usize,
+    /// Answer in a booted kernel of this architecture instead of on the host
+    #[arg(long, value_name = "ARCH", conflicts_with = "threads")]
+    pub guest: Option<Arch>,
+    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
+    #[arg(long, requires = "guest")]
+    pub machine: Option<MachineKind>,
+    /// How QEMU executes the guest
+    #[arg(long, default_value = "auto", requires = "guest")]
+    pub accel: AccelChoice,
+    /// Cores of the guest
+    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY", requires = "guest")]
+    pub smp: Topology,
+    /// Memory of the guest: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE", requires = "guest")]
+    pub memory: MemorySize,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS", requires = "guest")]
+    pub timeout: Duration,
 }
 
 /// What the engine does with a JSON object on a line of standard input.
@@ -142,6 +165,8 @@ pub enum EngineTask {
     Generate,
     /// {messages, answer, reply, tokens, ...} to {rendered, ids, reply}
     Chat,
+    /// All lines at once, each {text, ids or messages, tokens, ...} to {line, ids, text, stop, ...} when it is over
+    Batch,
 }
 
 impl EngineTask {
@@ -153,8 +178,32 @@ impl EngineTask {
             Self::Logits => "logits",
             Self::Generate => "generate",
             Self::Chat => "chat",
+            Self::Batch => "batch",
         }
     }
+}
+
+/// Options of `cargo xtask bits`.
+#[derive(Args)]
+pub struct BitsOptions {
+    /// Only the guest of this architecture, beside the host
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Model: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Numbers of cores
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,8", value_name = "LIST")]
+    pub smp: Vec<Topology>,
+    /// Tokens to make
+    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Memory of the guests: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
+    pub memory: MemorySize,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Options of `cargo xtask bench guest`.

@@ -83,6 +83,8 @@ pub enum Console {
     Terminal,
     /// Nobody types. A restart ends QEMU.
     Script,
+    /// A program writes to QEMU's standard input. A restart ends QEMU.
+    Program,
 }
 
 /// Everything that shapes QEMU's command line.
@@ -131,7 +133,9 @@ impl Machine<'_> {
         list.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
         match self.console {
             Console::Terminal => list.pair("-serial", "mon:stdio"),
-            Console::Script => list.words(&["-monitor", "none", "-serial", "stdio", "-no-reboot"]),
+            Console::Script | Console::Program => {
+                list.words(&["-monitor", "none", "-serial", "stdio", "-no-reboot"])
+            }
         }
         // How the kernel's exit status reaches the process (`embodios_abi::ExitStatus`).
         match self.kind.arch() {

@@ -7,6 +7,7 @@
 mod accel;
 mod arch;
 mod bench;
+mod bits;
 mod boot;
 mod build;
 mod checks;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Engine(options) } => {
             bench::engine::run(&workspace, consent, &options)
         }
+        Command::Bits(options) => bits::run(&workspace, consent, &options),
         Command::Engine(options) => engine::run(&workspace, consent, &options),
         Command::Scan => {
             let found = checks::scan(&build::build(&workspace, arch::Arch::X86_64)?)?;

@@ -3,6 +3,7 @@
 mod faults;
 mod guests;
 mod host;
+mod lines;
 mod report;
 mod setups;
 
@@ -49,6 +50,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 bits.push((boot.row.name.clone(), boot.bits));
                 report.add(boot.row);
             }
+            report.add(lines::run(workspace, &built, arch, options.timeout)?);
             report.add(faults::run(workspace, &built, arch, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));

@@ -1,73 +1,75 @@
-//! Leaving the current kernel stack: for the engine, or for another kernel function.
+//! An engine thread's registers between two times it runs, and leaving the current kernel stack: for the engine, or
+//! for another kernel function.
 
-use super::{AArch64, translation};
+use super::AArch64;
+use super::vectors::Frame;
 use crate::VirtAddr;
-use crate::contract::{Architecture, UserStart};
-use core::arch::asm;
+use crate::contract::{Architecture, UserContext, UserStart};
+use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
 
 /// SPSR_EL1 for EL0 in AArch64 with IRQ and SError taken; FIQ and debug exceptions stay masked.
 const SPSR_EL0: u64 = 1 << 9 | 1 << 6;
+/// Bytes of an instruction.
+const INSTRUCTION: u64 = 4;
+
+impl UserContext for Frame {
+    fn new(start: &UserStart) -> Self {
+        let mut x = [0; 31];
+        x[0] = start.argument;
+        let (sp, elr) = (start.stack_top.0, start.entry.0);
+        Self { x, sp, elr, spsr: SPSR_EL0, esr: 0, far: 0, thread_pointer: 0, padding: 0 }
+    }
+
+    fn set_result(&mut self, result: u64) {
+        self.x[0] = result;
+    }
+
+    fn repeat_call(&mut self) {
+        self.elr -= INSTRUCTION;
+    }
+}
 
 /// See [`Architecture::enter_user`].
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn enter_user(start: &UserStart) -> ! {
-    let stack = AArch64::core_local().stack_top;
-    let UserStart { entry, stack_top, argument, root } = *start;
-    // SAFETY: the caller promises that the root maps the kernel as the current one does and that the
-    // stack holds nothing of use; at EL0 only the engine's rights count.
-    unsafe {
-        translation::load_root(root);
-        asm!(
-            "msr sp_el0, {user_stack}",
-            "msr elr_el1, {entry}",
-            "msr spsr_el1, {spsr}",
-            // What an engine that ran here before may have changed: rounding mode (FPCR and FPSR, whose
-            // names need a target with vector registers) and thread pointer.
-            "msr s3_3_c4_c4_0, xzr",
-            "msr s3_3_c4_c4_1, xzr",
-            "msr tpidr_el0, xzr",
-            "mov sp, {stack}",
-            "mov x1, xzr",
-            "mov x2, xzr",
-            "mov x3, xzr",
-            "mov x4, xzr",
-            "mov x5, xzr",
-            "mov x6, xzr",
-            "mov x7, xzr",
-            "mov x8, xzr",
-            "mov x9, xzr",
-            "mov x10, xzr",
-            "mov x11, xzr",
-            "mov x12, xzr",
-            "mov x13, xzr",
-            "mov x14, xzr",
-            "mov x15, xzr",
-            "mov x16, xzr",
-            "mov x17, xzr",
-            "mov x18, xzr",
-            "mov x19, xzr",
-            "mov x20, xzr",
-            "mov x21, xzr",
-            "mov x22, xzr",
-            "mov x23, xzr",
-            "mov x24, xzr",
-            "mov x25, xzr",
-            "mov x26, xzr",
-            "mov x27, xzr",
-            "mov x28, xzr",
-            "mov x29, xzr",
-            "mov x30, xzr",
-            "eret",
-            user_stack = in(reg) stack_top.0,
-            entry = in(reg) entry.0,
-            spsr = in(reg) SPSR_EL0,
-            stack = in(reg) stack.0,
-            in("x0") argument,
-            options(noreturn),
-        )
-    }
+pub(super) unsafe fn enter_user(context: &Frame) -> ! {
+    // SAFETY: the frame is that of an engine thread; its rights are those of EL0 on the current tables.
+    unsafe { restore(context, AArch64::core_local().stack_top) }
+}
+
+/// Loads all registers and returns from the exception, the kernel stack empty.
+#[unsafe(naked)]
+unsafe extern "C" fn restore(_context: &Frame, _stack_top: VirtAddr) -> ! {
+    naked_asm!(
+        "mov sp, x1",
+        "ldp x30, x1, [x0, #16 * 15]",
+        "msr sp_el0, x1",
+        "ldp x1, x2, [x0, #{elr}]",
+        "msr elr_el1, x1",
+        "msr spsr_el1, x2",
+        "ldr x1, [x0, #{thread_pointer}]",
+        "msr tpidr_el0, x1",
+        "ldp x2, x3, [x0, #16 * 1]",
+        "ldp x4, x5, [x0, #16 * 2]",
+        "ldp x6, x7, [x0, #16 * 3]",
+        "ldp x8, x9, [x0, #16 * 4]",
+        "ldp x10, x11, [x0, #16 * 5]",
+        "ldp x12, x13, [x0, #16 * 6]",
+        "ldp x14, x15, [x0, #16 * 7]",
+        "ldp x16, x17, [x0, #16 * 8]",
+        "ldp x18, x19, [x0, #16 * 9]",
+        "ldp x20, x21, [x0, #16 * 10]",
+        "ldp x22, x23, [x0, #16 * 11]",
+        "ldp x24, x25, [x0, #16 * 12]",
+        "ldp x26, x27, [x0, #16 * 13]",
+        "ldp x28, x29, [x0, #16 * 14]",
+        "ldp x0, x1, [x0]",
+        "eret",
+        elr = const offset_of!(Frame, elr),
+        thread_pointer = const offset_of!(Frame, thread_pointer),
+    )
 }
 
 /// Continues in `entry` on the stack that ends at `stack_top`.

@@ -110,8 +110,8 @@ fn in_guard(address: u64) -> bool {
 /// Synchronous exceptions.
 pub(super) extern "C" fn synchronous(frame: &mut Frame) {
     if frame.class() == class::SVC && frame.is_user() {
-        let arguments = [frame.x[0], frame.x[1], frame.x[2]];
-        frame.x[0] = handlers().system_call(frame.x[8], arguments);
+        let (number, arguments) = (frame.x[8], [frame.x[0], frame.x[1], frame.x[2]]);
+        handlers().system_call(frame, number, arguments);
     } else if frame.is_user()
         && matches!(frame.class(), class::UNKNOWN | class::SYSTEM_REGISTER)
         && identification::emulate(frame)
@@ -133,22 +133,17 @@ pub(super) extern "C" fn stack_overflow(frame: &mut Frame) -> ! {
 /// IRQ.
 pub(super) extern "C" fn interrupt(frame: &mut Frame) {
     let Some(interrupt) = gic::acknowledge() else { return };
-    let from_user = frame.is_user();
-    // IPI and timer end first: their handlers need not return.
-    match interrupt.number() {
-        gic::IPI => {
-            interrupt.end();
-            handlers().interrupt(Interrupt::Ipi, from_user);
-        }
+    handlers().interrupt(match interrupt.number() {
+        gic::IPI => Interrupt::Ipi,
         timer::INTERRUPT => {
             timer::set(None);
-            interrupt.end();
-            handlers().interrupt(Interrupt::Timer, from_user);
+            Interrupt::Timer
         }
-        device => {
-            handlers().interrupt(Interrupt::Device(device), from_user);
-            interrupt.end();
-        }
+        device => Interrupt::Device(device),
+    });
+    interrupt.end();
+    if frame.is_user() {
+        handlers().leave_interrupt(frame);
     }
 }
 

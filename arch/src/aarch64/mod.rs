@@ -18,10 +18,11 @@ pub mod semihosting;
 mod start;
 mod timer;
 mod translation;
+mod vector;
 mod vectors;
 
-use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
-use crate::{HwCpuId, PhysAddr};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
+use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
@@ -31,6 +32,7 @@ pub use descriptor::Descriptor;
 pub use gic::GicDescription;
 pub use psci::Conduit;
 pub use timer::RateUnknown;
+pub use vectors::Frame;
 
 /// Affinity fields of MPIDR_EL1 (Arm ARM): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
 pub const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -72,10 +74,11 @@ impl Architecture for AArch64 {
     const NAME: &'static str = "aarch64";
     type CoreState = CoreState;
     type Entry = Descriptor;
+    type Context = Frame;
 
     unsafe fn init_core(local: &'static CoreLocal) {
         TPIDR_EL1.set(core::ptr::from_ref(local) as u64);
-        TPIDRRO_EL0.set(u64::from(local.cpu.0));
+        TPIDRRO_EL0.set(Self::hardware_id().0);
         // The boot tables, which this core has left, were the last with writable code.
         SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
         barrier::isb(barrier::SY);
@@ -96,6 +99,14 @@ impl Architecture for AArch64 {
 
     fn hardware_id() -> HwCpuId {
         HwCpuId(MPIDR_EL1.get() & AFFINITY)
+    }
+
+    fn topology() -> CoreTopology {
+        // MPIDR_EL1.MT: affinity level 0 numbers threads of one physical core (Arm ARM). Packages it does not tell.
+        let id = Self::hardware_id().0;
+        let (core, thread) =
+            if MPIDR_EL1.get() & 1 << 24 == 0 { (id, 0) } else { (id >> 8, id as u32 & 0xff) };
+        CoreTopology { core, thread, ..CoreTopology::UNKNOWN }
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
@@ -137,9 +148,19 @@ impl Architecture for AArch64 {
         timer::set(deadline);
     }
 
-    unsafe fn enter_user(start: &UserStart) -> ! {
+    unsafe fn enter_user(context: &Frame) -> ! {
         // SAFETY: handed on.
-        unsafe { context::enter_user(start) }
+        unsafe { context::enter_user(context) }
+    }
+
+    unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, _: VirtAddr) -> Option<Frame> {
+        // SAFETY: handed on.
+        unsafe { vector::transfer(transfer, area) };
+        None
+    }
+
+    fn vector_code() -> Option<PhysRange> {
+        None
     }
 
     unsafe fn restart_stack(entry: fn() -> !) -> ! {

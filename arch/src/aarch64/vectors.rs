@@ -9,19 +9,24 @@ use core::mem::{offset_of, size_of};
 
 /// All registers of the interrupted program, as the vectors lay them out on the kernel stack.
 #[repr(C)]
-pub(super) struct Frame {
+#[derive(Clone)]
+pub struct Frame {
     /// X0 to X30.
-    pub x: [u64; 31],
+    pub(super) x: [u64; 31],
     /// Its stack pointer.
-    pub sp: u64,
+    pub(super) sp: u64,
     /// ELR_EL1: where it goes on.
-    pub elr: u64,
+    pub(super) elr: u64,
     /// SPSR_EL1: its PSTATE.
-    pub spsr: u64,
+    pub(super) spsr: u64,
     /// ESR_EL1: why it was interrupted.
-    pub esr: u64,
+    pub(super) esr: u64,
     /// FAR_EL1: address of the access that faulted.
-    pub far: u64,
+    pub(super) far: u64,
+    /// TPIDR_EL0; of use only for frames of the engine.
+    pub(super) thread_pointer: u64,
+    /// Keeps the size a multiple of 16.
+    pub(super) padding: u64,
 }
 
 const FRAME: usize = size_of::<Frame>();
@@ -66,6 +71,10 @@ core::arch::global_asm!(
     "  mrs x0, esr_el1",
     "  mrs x1, far_el1",
     "  stp x0, x1, [sp, #16 * 17]",
+    "  .if \\level == 0",
+    "  mrs x0, tpidr_el0",
+    "  str x0, [sp, #16 * 18]",
+    "  .endif",
     ".endm",
     //
     ".macro restore_registers level",

@@ -2,6 +2,7 @@
 
 use super::io::cpuid;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// CR0: protection, monitor co-processor, numeric error, write protect, paging (2.5). EM and TS stay clear,
 /// so that the engine's vector instructions never trap.
@@ -15,6 +16,17 @@ pub const EFER: u32 = 1 << 8 | 1 << 11;
 /// XCR0: x87, SSE, AVX, and the three AVX-512 parts (13.3).
 const VECTOR_STATE: u32 = 0b1110_0111;
 
+/// Bytes that the kernel keeps for them a thread: a page.
+const LARGEST_STATE: u32 = 4096;
+
+/// What XSAVE saves here, as XCR0 says; 0 where there is no XSAVE. Kept because CPUID traps under a hypervisor.
+static COMPONENTS: AtomicU32 = AtomicU32::new(0);
+
+/// The components of XSAVE that the engine may change; 0 without XSAVE.
+pub fn vector_components() -> u32 {
+    COMPONENTS.load(Ordering::Relaxed)
+}
+
 /// Switches the vector units on for the engine.
 pub fn enable() {
     let has_xsave = cpuid(1, 0).ecx & 1 << 26 != 0;
@@ -27,6 +39,9 @@ pub fn enable() {
         unsafe {
             asm!("xsetbv", in("ecx") 0, in("eax") components, in("edx") 0, options(nostack, preserves_flags));
         }
+        // EBX: bytes for the components that XCR0 enables (SDM volume 2, CPUID, leaf 0x0d).
+        assert!(cpuid(0xd, 0).ebx <= LARGEST_STATE, "vector registers fit a page");
+        COMPONENTS.store(components, Ordering::Relaxed);
     }
 }
 

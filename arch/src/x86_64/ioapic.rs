@@ -1,6 +1,6 @@
 //! The I/O APIC: leads a device line to one core (Intel 82093AA data sheet).
 
-use crate::{HwCpuId, PhysAddr};
+use crate::{HwCpuId, Line, PhysAddr};
 
 /// Register select and window, at these offsets.
 const SELECT: u64 = 0;
@@ -9,17 +9,6 @@ const WINDOW: u64 = 0x10;
 const VERSION: u32 = 1;
 /// First redirection entry; two registers a line.
 const REDIRECTION: u32 = 0x10;
-
-/// A device line, as a redirection entry takes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Line {
-    /// Number, counted over all controllers.
-    pub number: u32,
-    /// Active low.
-    pub active_low: bool,
-    /// Level-triggered.
-    pub level: bool,
-}
 
 /// Leads `line` to `vector` on `target` and unmasks it, if it is one of the controller's at `registers`, whose first
 /// line is `first_line`. False when it is not, or when the core's id does not fit the entry's 8 bits.

@@ -12,20 +12,23 @@ mod io;
 mod ioapic;
 mod paging;
 mod segments;
+mod topology;
 mod traps;
+mod vector;
 
 pub use apic::REGISTERS as LOCAL_APIC;
 pub use clock::{Source as ClockSource, calibrate};
 pub use entry::TRAMPOLINE;
 pub use features::largest_leaf;
 pub use io::{inb, outb};
-pub use ioapic::{Line, route};
+pub use ioapic::route;
 pub use segments::CoreState;
-pub use traps::DEVICE_VECTORS;
+pub use traps::{DEVICE_VECTORS, Frame};
 
-use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, UserStart};
-use crate::{HwCpuId, PhysAddr};
+use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
+use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use core::arch::asm;
+use core::arch::x86_64::__cpuid_count;
 use x86_64::registers::model_specific::Msr;
 
 /// See [`Architecture`].
@@ -38,6 +41,7 @@ impl Architecture for X86_64 {
     const NAME: &'static str = "x86_64";
     type CoreState = CoreState;
     type Entry = paging::Entry;
+    type Context = Frame;
 
     unsafe fn init_core(local: &'static CoreLocal) {
         features::enable();
@@ -64,6 +68,14 @@ impl Architecture for X86_64 {
 
     fn hardware_id() -> HwCpuId {
         apic::id()
+    }
+
+    fn topology() -> CoreTopology {
+        let highest = io::cpuid(0, 0).eax;
+        topology::read(highest, |leaf, sub_leaf| {
+            let answer = __cpuid_count(leaf, sub_leaf);
+            [answer.eax, answer.ebx, answer.ecx, answer.edx]
+        })
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
@@ -106,9 +118,17 @@ impl Architecture for X86_64 {
         apic::set_timer(deadline);
     }
 
-    unsafe fn enter_user(start: &UserStart) -> ! {
+    unsafe fn enter_user(context: &Frame) -> ! {
         // SAFETY: passed on to the caller.
-        unsafe { context::enter_user(start) }
+        unsafe { context::enter_user(context) }
+    }
+
+    unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Frame> {
+        Some(vector::transfer(transfer, area, code))
+    }
+
+    fn vector_code() -> Option<PhysRange> {
+        Some(vector::code())
     }
 
     unsafe fn restart_stack(entry: fn() -> !) -> ! {

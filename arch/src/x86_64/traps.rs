@@ -26,30 +26,31 @@ const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
 
 /// All registers of what was interrupted, in the order the stubs push them.
+#[derive(Clone, Default)]
 #[repr(C)]
-struct Frame {
-    r15: u64,
-    r14: u64,
-    r13: u64,
-    r12: u64,
-    r11: u64,
-    r10: u64,
-    r9: u64,
-    r8: u64,
-    rdi: u64,
-    rsi: u64,
-    rbp: u64,
-    rbx: u64,
-    rdx: u64,
-    rcx: u64,
-    rax: u64,
-    vector: u64,
-    error: u64,
-    rip: u64,
-    cs: u64,
-    rflags: u64,
-    rsp: u64,
-    ss: u64,
+pub struct Frame {
+    pub(super) r15: u64,
+    pub(super) r14: u64,
+    pub(super) r13: u64,
+    pub(super) r12: u64,
+    pub(super) r11: u64,
+    pub(super) r10: u64,
+    pub(super) r9: u64,
+    pub(super) r8: u64,
+    pub(super) rdi: u64,
+    pub(super) rsi: u64,
+    pub(super) rbp: u64,
+    pub(super) rbx: u64,
+    pub(super) rdx: u64,
+    pub(super) rcx: u64,
+    pub(super) rax: u64,
+    pub(super) vector: u64,
+    pub(super) error: u64,
+    pub(super) rip: u64,
+    pub(super) cs: u64,
+    pub(super) rflags: u64,
+    pub(super) rsp: u64,
+    pub(super) ss: u64,
 }
 
 // One 16-byte stub a vector: pushes a zero where the processor pushes no error code (6.13), then the vector.
@@ -91,6 +92,7 @@ global_asm!(
     "2:",
     "mov rdi, rsp",
     "call {handle}",
+    "trap_return:",
     "test byte ptr [rsp + 18 * 8], 3",
     "jz 3f",
     "swapgs",
@@ -167,18 +169,22 @@ extern "C" fn handle(frame: &mut Frame) {
     let from_user = frame.cs & 3 != 0;
     let vector = frame.vector as u8;
     if vector == SYSTEM_CALL || is_trapped_system_call(frame) {
-        frame.rax = handlers().system_call(frame.rax, [frame.rdi, frame.rsi, frame.rdx]);
+        let (number, arguments) = (frame.rax, [frame.rdi, frame.rsi, frame.rdx]);
+        handlers().system_call(frame, number, arguments);
     } else if EXCEPTIONS.contains(&vector) {
         report(frame);
     } else if vector == SPURIOUS_VECTOR {
         // No end-of-interrupt for these (11.9).
-    } else if DEVICE_VECTORS.contains(&vector) {
-        handlers().interrupt(Interrupt::Device(vector.into()), from_user);
-        apic::end_of_interrupt();
     } else {
+        handlers().interrupt(match vector {
+            TIMER_VECTOR => Interrupt::Timer,
+            IPI_VECTOR => Interrupt::Ipi,
+            device => Interrupt::Device(device.into()),
+        });
         apic::end_of_interrupt();
-        let interrupt = if vector == TIMER_VECTOR { Interrupt::Timer } else { Interrupt::Ipi };
-        handlers().interrupt(interrupt, from_user);
+        if from_user {
+            handlers().leave_interrupt(frame);
+        }
     }
 }
 

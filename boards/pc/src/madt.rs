@@ -3,7 +3,7 @@
 use acpi::madt::{Madt, MadtEntry};
 use acpi::{AcpiHandler, AcpiTables, PhysicalMapping};
 use core::ptr::NonNull;
-use embodios_arch::{HwCpuId, PhysAddr};
+use embodios_arch::{HwCpuId, Line, PhysAddr};
 use heapless::Vec;
 
 /// Cores that are listed at most.
@@ -24,24 +24,13 @@ pub struct IoApic {
     pub first_line: u32,
 }
 
-/// How a device line signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Global number.
-    pub number: u32,
-    /// Active low.
-    pub active_low: bool,
-    /// Level-triggered.
-    pub level: bool,
-}
-
 /// What the MADT says.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Topology {
     /// I/O APICs.
     pub io_apics: Vec<IoApic, MAX_IO_APICS>,
     /// The serial port's line.
-    pub serial: Option<Line>,
+    pub serial: Line,
     /// Cores beyond [`MAX_CORES`], or I/O APICs beyond what fits.
     pub left_out: usize,
 }
@@ -76,7 +65,12 @@ pub unsafe fn find(
     let tables = unsafe { AcpiTables::from_rsdp(Identity, rsdp as usize) }
         .map_err(|_| "the ACPI root pointer or root table is damaged")?;
     let madt = tables.find_table::<Madt>().map_err(|_| "no valid MADT among the ACPI tables")?;
-    let mut topology = Topology::default();
+    let mut topology = Topology {
+        io_apics: Vec::new(),
+        // Without an override an ISA interrupt is the line of its number, active high and edge-triggered.
+        serial: Line { number: SERIAL_IRQ.into(), active_low: false, level: false },
+        left_out: 0,
+    };
     // The first element always fits.
     let _ = cores.push(boot);
     for entry in madt.get().entries() {
@@ -91,13 +85,11 @@ pub unsafe fn find(
                 topology.left_out += usize::from(topology.io_apics.push(controller).is_err());
             }
             MadtEntry::InterruptSourceOverride(entry) if entry.irq == SERIAL_IRQ => {
-                topology.serial = Some(line(entry.global_system_interrupt, entry.flags));
+                topology.serial = line(entry.global_system_interrupt, entry.flags);
             }
             _ => {}
         }
     }
-    // Without an override an ISA interrupt is the line of its number, active high and edge-triggered.
-    topology.serial.get_or_insert(Line { number: SERIAL_IRQ.into(), active_low: false, level: false });
     Ok(topology)
 }
 
@@ -195,9 +187,9 @@ mod tests {
         let (topology, _) = read(madt(&[controller.clone(), over]), 0);
         let topology = topology.expect("the table is good");
         assert_eq!(topology.io_apics[..], [IoApic { registers: PhysAddr(0xfec0_0000), first_line: 16 }]);
-        assert_eq!(topology.serial, Some(Line { number: 20, active_low: true, level: true }));
+        assert_eq!(topology.serial, Line { number: 20, active_low: true, level: true });
         let (topology, _) = read(madt(&[controller]), 0);
-        assert_eq!(topology.expect("the table is good").serial.map(|line| line.number), Some(4));
+        assert_eq!(topology.expect("the table is good").serial.number, 4);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! needs one and a sixteenth a byte.
 
 use core::arch::asm;
-use embodios_arch::x86_64::{DEVICE_VECTORS, Line, inb, outb, route};
-use embodios_board_pc::madt::{IoApic, Topology};
+use embodios_arch::Line;
+use embodios_arch::x86_64::{DEVICE_VECTORS, inb, outb, route};
+use embodios_board_pc::madt::{IoApic, MAX_IO_APICS};
 use embodios_kernel::{Console, CpuId, HwCpuId};
+use heapless::Vec;
 use spin::Once;
 
 const PORT: u16 = 0x3f8;
@@ -25,11 +27,16 @@ const PATIENCE: u32 = 100_000;
 
 /// The port and where its interrupt goes.
 pub struct Serial {
-    topology: Once<Topology>,
+    routing: Once<Routing>,
+}
+
+struct Routing {
+    io_apics: Vec<IoApic, MAX_IO_APICS>,
+    line: Line,
 }
 
 /// The only one.
-pub static SERIAL: Serial = Serial { topology: Once::new() };
+pub static SERIAL: Serial = Serial { routing: Once::new() };
 
 impl Serial {
     /// 8 bits, no parity, one stop bit, FIFOs on. The speed stays as firmware set it.
@@ -44,9 +51,9 @@ impl Serial {
         }
     }
 
-    /// Remembers how the interrupt reaches a core.
-    pub fn set_routing(&self, topology: Topology) {
-        self.topology.call_once(|| topology);
+    /// Remembers how the interrupt reaches a core: by `line` of one of these controllers.
+    pub fn set_routing(&self, line: Line, io_apics: Vec<IoApic, MAX_IO_APICS>) {
+        self.routing.call_once(|| Routing { io_apics, line });
     }
 
     fn burst(&self, bytes: &[u8]) {
@@ -80,15 +87,14 @@ impl Console for Serial {
     }
 
     fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
-        let Some((topology, line)) = self.topology.get().and_then(|t| Some((t, t.serial?))) else { return };
-        let line = Line { number: line.number, active_low: line.active_low, level: line.level };
+        let Some(Routing { io_apics, line }) = self.routing.get() else { return };
         let leads = |controller: &IoApic| {
             // SAFETY: firmware names the controller, the kernel mapped it as a device, and only this call uses it.
             unsafe {
-                route(controller.registers, controller.first_line, line, *DEVICE_VECTORS.start(), hardware)
+                route(controller.registers, controller.first_line, *line, *DEVICE_VECTORS.start(), hardware)
             }
         };
-        if !topology.io_apics.iter().any(leads) {
+        if !io_apics.iter().any(leads) {
             log::error!("no I/O APIC takes the console's interrupt line {} to core {hardware}", line.number);
         }
         // SAFETY: as in `init`; bit 0 is "received data available".

@@ -73,6 +73,8 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
         modules: Vec::new(),
         engine: payload::engine(),
         cores,
+        // CPUID tells it.
+        topology: &[],
         entry_counter,
         largest_leaf: largest_leaf(),
     };
@@ -81,7 +83,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
             "firmware lists more memory regions, modules, cores or controllers than a boot description holds",
         );
     }
-    SERIAL.set_routing(topology.clone());
+    SERIAL.set_routing(topology.serial, topology.io_apics);
     // SAFETY: `boot` is what firmware said; everything it names is reserved and stays.
     unsafe { embodios_kernel::start(&PC, &boot) }
 }

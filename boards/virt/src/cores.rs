@@ -1,10 +1,11 @@
 //! Which cores the device tree lists, and which of them can be started.
 
 use crate::machine::{TreeError, is_in_use};
+use crate::places;
 use core::fmt;
-use dtoolkit::fdt::FdtNode;
+use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use embodios_kernel::HwCpuId;
+use embodios_kernel::{CoreTopology, HwCpuId};
 use heapless::Vec;
 
 /// Cores a tree may list: the most that QEMU's machine has.
@@ -36,6 +37,10 @@ impl fmt::Display for Refusal {
 pub struct Cores {
     /// Those to use, the boot core first, the others as listed.
     pub usable: Vec<HwCpuId, MAX_CORES>,
+    /// Where those sit.
+    pub places: Vec<CoreTopology, MAX_CORES>,
+    /// Their nodes' phandles.
+    handles: Vec<Option<u32>, MAX_CORES>,
     /// Those to leave alone.
     pub refused: Vec<(HwCpuId, Refusal), MAX_CORES>,
 }
@@ -44,23 +49,27 @@ impl Cores {
     /// No core yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { usable: Vec::new(), refused: Vec::new() }
+        Self { usable: Vec::new(), places: Vec::new(), handles: Vec::new(), refused: Vec::new() }
     }
 
     pub(crate) fn read(
         &mut self,
+        tree: Fdt<'_>,
         cpus: &FdtNode<'_>,
         boot_core: HwCpuId,
         has_psci: bool,
     ) -> Result<(), TreeError> {
         const BAD_REG: TreeError = TreeError::Property { node: "core", property: "reg" };
         let mut boot_core_listed = false;
-        self.add(boot_core)?;
+        let unknown = CoreTopology { core: boot_core.0, ..CoreTopology::UNKNOWN };
+        self.add(boot_core, unknown, None)?;
         for cpu in cpus.children().filter(|node| node.name_without_address() == "cpu") {
             let id = cpu.reg().ok().flatten().and_then(|mut ids| ids.next()).ok_or(BAD_REG)?;
             let id = HwCpuId(id.address().map_err(|_| BAD_REG)?);
             if id == boot_core && !boot_core_listed {
                 boot_core_listed = true;
+                self.places[0] = places::read_node(tree, &cpu, id.0);
+                self.handles[0] = places::cell(&cpu, "phandle");
                 continue;
             }
             let method = cpu.property("enable-method").and_then(|method| method.value_as::<&str>().ok());
@@ -74,14 +83,21 @@ impl Cores {
                 None
             };
             match refusal {
-                None => self.add(id)?,
+                None => {
+                    self.add(id, places::read_node(tree, &cpu, id.0), places::cell(&cpu, "phandle"))?;
+                }
                 Some(why) => self.refused.push((id, why)).map_err(|_| TreeError::TooMany("cores"))?,
             }
+        }
+        if let Some(map) = cpus.children().find(|node| node.name() == "cpu-map") {
+            places::read_map(&map, &self.handles, &mut self.places);
         }
         if boot_core_listed { Ok(()) } else { Err(TreeError::Missing("core with the boot core's id")) }
     }
 
-    fn add(&mut self, id: HwCpuId) -> Result<(), TreeError> {
+    fn add(&mut self, id: HwCpuId, place: CoreTopology, handle: Option<u32>) -> Result<(), TreeError> {
+        // The lists are equally long, so what fits one fits all.
+        let _ = self.places.push(place).map(|()| self.handles.push(handle));
         self.usable.push(id).map_err(|_| TreeError::TooMany("cores"))
     }
 }

@@ -5,6 +5,7 @@
 
 mod cores;
 mod machine;
+mod places;
 
 #[cfg(test)]
 mod tests;

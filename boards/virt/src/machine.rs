@@ -113,7 +113,7 @@ impl<'a> Machine<'a> {
         let tree = Fdt::new(tree).map_err(TreeError::Malformed)?;
         let nodes = Nodes::find(tree)?;
         let conduit = conduit(&nodes)?;
-        cores.read(&nodes.cpus.ok_or(TreeError::Missing("cores"))?, boot_core, conduit.is_some())?;
+        cores.read(tree, &nodes.cpus.ok_or(TreeError::Missing("cores"))?, boot_core, conduit.is_some())?;
         Ok(Self {
             name: name(tree),
             reserved: reserved(tree, &nodes)?,

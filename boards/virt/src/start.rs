@@ -8,7 +8,7 @@ use embodios_abi::ExitStatus;
 use embodios_arch::aarch64::{self, GicDescription, psci, semihosting};
 use embodios_arch::{Arch, Architecture};
 use embodios_kernel::board::MAX_RESERVED;
-use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysRange};
+use embodios_kernel::{Board, BootInfo, Console, Module, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
 
@@ -76,7 +76,7 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     for (core, why) in &cores.refused {
         say(&board.console, format_args!("core {core} is not used: {why}"));
     }
-    let boot = match describe(&machine, &cores.usable, tree, entry_counter) {
+    let boot = match describe(&machine, cores, tree, entry_counter) {
         Ok(boot) => boot,
         Err(what) => refuse(format_args!("no room for the {what} of this machine")),
     };
@@ -110,7 +110,7 @@ unsafe fn tree_at(address: u64) -> Result<&'static [u8], &'static str> {
 /// Everything in the kernel's form; fails with what there is no room for.
 fn describe(
     machine: &Machine<'static>,
-    cores: &'static [HwCpuId],
+    cores: &'static Cores,
     tree: &'static [u8],
     entry_counter: u64,
 ) -> Result<BootInfo<'static>, &'static str> {
@@ -149,7 +149,8 @@ fn describe(
         command_line: machine.command_line,
         modules,
         engine: image::engine(),
-        cores,
+        cores: &cores.usable,
+        topology: &cores.places,
         entry_counter,
         // Every implementation has 1 GiB blocks with the 4 KiB granule (Arm ARM).
         largest_leaf: 3,

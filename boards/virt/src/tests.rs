@@ -152,6 +152,50 @@ fn cores_that_cannot_be_started_are_named() {
     assert_eq!(cores.refused[..], expected);
 }
 
+/// Two sockets of different classes: one core with two threads, and two cores.
+#[test]
+fn the_map_of_cores_and_their_caches_are_understood() {
+    let mut tree = virt();
+    for id in 0..4 {
+        let cpu = child(&mut tree, &format!("/cpus/cpu@{id}"));
+        cpu.add_property(cells("phandle", &[0x8000 + id]));
+        cpu.add_property(cells("capacity-dmips-mhz", &[if id < 2 { 1024 } else { 578 }]));
+        cpu.add_property(cells("d-cache-size", &[0x8000]));
+        cpu.add_property(cells("next-level-cache", &[0x9000 + id / 2]));
+    }
+    for cache in 0..2 {
+        let handle = cells("phandle", &[0x9000 + cache]);
+        let size = cells("cache-size", &[0x10_0000]);
+        child(&mut tree, "/cpus").add_child(node(&format!("l2-cache{cache}"), [handle, size]));
+    }
+    let leaf = |name: &str, id: u32| node(name, [cells("cpu", &[0x8000 + id])]);
+    let with = |name: &str, children: Vec<DeviceTreeNode>| {
+        let mut parent = node(name, []);
+        children.into_iter().for_each(|child| parent.add_child(child));
+        parent
+    };
+    let threads = with("core0", [leaf("thread0", 0), leaf("thread1", 1)].into());
+    let first = with("socket0", [with("cluster0", [threads].into())].into());
+    let second = with("socket1", [with("cluster0", [leaf("core0", 2), leaf("core1", 3)].into())].into());
+    child(&mut tree, "/cpus").add_child(with("cpu-map", [first, second].into()));
+    let mut cores = Cores::new();
+    Machine::read(&tree.to_dtb(), HwCpuId(2), &mut cores).expect("a good tree");
+    assert_eq!(ids(&cores), [2, 0, 1, 3]);
+    let found: Vec<_> = cores.places.iter().map(|p| (p.package, p.core, p.thread, p.capacity)).collect();
+    assert_eq!(found, [(1, 1, 0, 578), (0, 0, 0, 1024), (0, 0, 1, 1024), (1, 2, 0, 578)]);
+    assert!(cores.places.iter().all(|place| place.caches.kib == [32, 1024, 0]));
+    let last: Vec<_> = cores.places.iter().map(|place| place.caches.last_level).collect();
+    assert_eq!(last, [Some(0x9001), Some(0x9000), Some(0x9000), Some(0x9001)]);
+}
+
+#[test]
+fn without_a_map_every_core_is_one_of_its_own() {
+    let mut cores = Cores::new();
+    Machine::read(&virt().to_dtb(), HwCpuId(0), &mut cores).expect("a good tree");
+    let found: Vec<_> = cores.places.iter().map(|p| (p.package, p.core, p.thread)).collect();
+    assert_eq!(found, [(0, 0, 0), (0, 1, 0), (0, 2, 0), (0, 3, 0)]);
+}
+
 #[test]
 fn reservations_and_memory_in_use_elsewhere_are_respected() {
     let mut tree = virt();

@@ -22,7 +22,18 @@ impl Clock {
 
     /// Nanoseconds from time 0 to the moment the counter read `ticks`.
     pub const fn nanoseconds(self, ticks: u64) -> u64 {
-        ((ticks.wrapping_sub(self.zero) as u128 * self.factor as u128) >> SHIFT) as u64
+        self.span(ticks.wrapping_sub(self.zero))
+    }
+
+    /// Nanoseconds that so many ticks take.
+    pub const fn span(self, ticks: u64) -> u64 {
+        ((ticks as u128 * self.factor as u128) >> SHIFT) as u64
+    }
+
+    /// Ticks that take at least so many nanoseconds; `u64::MAX` when they are more than that.
+    pub const fn ticks(self, nanoseconds: u64) -> u64 {
+        let ticks = ((nanoseconds as u128) << SHIFT).div_ceil(self.factor as u128);
+        if ticks > u64::MAX as u128 { u64::MAX } else { ticks as u64 }
     }
 }
 
@@ -41,5 +52,18 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 1e-8, "{hz} Hz: {found}");
         }
         assert!(Clock::new(0, 0).is_none());
+    }
+
+    #[test]
+    fn ticks_are_enough_and_not_many_more() {
+        for hz in [1_000_000, 62_500_000, 2_599_999_873] {
+            let clock = Clock::new(0, hz).unwrap();
+            for nanoseconds in [0, 1, 999, 1_000_000, 3_600_000_000_000] {
+                let ticks = clock.ticks(nanoseconds);
+                assert!(clock.span(ticks) + 1 >= nanoseconds, "{hz} Hz, {nanoseconds} ns");
+                assert!(ticks == 0 || clock.span(ticks - 1) <= nanoseconds, "{hz} Hz, {nanoseconds} ns");
+            }
+            assert_eq!(clock.ticks(u64::MAX) == u64::MAX, hz > 1_000_000_000);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! The heap of all threads: one free list behind a spin lock, over memory that the kernel grants when
-//! the list runs dry.
+//! the list runs dry. Threads on reserved cores get nothing.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -8,7 +8,7 @@ use embodios_abi::layout::LARGE_PAGE;
 use linked_list_allocator::Heap;
 use spin::Mutex;
 
-use crate::system;
+use crate::{cores, system};
 
 struct Grown(Mutex<Heap>);
 
@@ -36,6 +36,9 @@ fn grow(heap: &mut Heap, layout: Layout) -> bool {
 // SAFETY: blocks come from a free list under a lock, which hands out no byte twice.
 unsafe impl GlobalAlloc for Grown {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if cores::refuses_allocation() {
+            return ptr::null_mut();
+        }
         let mut heap = self.0.lock();
         loop {
             if let Ok(block) = heap.allocate_first_fit(layout) {

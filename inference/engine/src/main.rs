@@ -9,9 +9,11 @@ extern crate alloc;
 
 mod arch;
 mod clock;
+mod cores;
 mod fault;
 mod heap;
 mod memory;
 mod platform;
+mod selftest;
 mod start;
 mod system;

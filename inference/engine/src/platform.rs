@@ -2,26 +2,23 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::hint::spin_loop;
 use core::sync::atomic::AtomicU32;
 
-use embodios_abi::{CoreInfo, Error, ExitStatus, PowerAction, Query};
-use embodios_inference::platform::{Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory};
-use embodios_inference::platform::{Platform, PlatformError, Power, ThreadId};
+use embodios_abi::{CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
+use embodios_inference::platform::{
+    Core, CoreCounters, CoreSet, Counter, Memory, Platform, PlatformError, Power, ThreadId,
+};
+
+use spin::Once;
 
 use crate::clock::Clock;
-use crate::{arch, memory, system};
+use crate::{arch, cores, selftest, system};
 
-/// What [`Query`] can count, as `stats` names it.
-const COUNTERS: [(&str, Query); 4] = [
-    ("system calls", Query::SystemCalls),
-    ("interrupts", Query::Interrupts),
-    ("wake-ups", Query::Wakeups),
-    ("inter-processor interrupts", Query::IpisSent),
-];
+/// Priority of every thread but those of tests, in the middle: the kernel gives it to the first one, too.
+pub const PRIORITY: u64 = PRIORITIES / 2;
 
-/// How long a core may take to end a thread that has done its work, in nanoseconds.
-const EXIT_NS: u64 = 1_000_000_000;
+/// No deadline.
+const NEVER: u64 = u64::MAX;
 
 /// A started thread's entry and argument, on their way to it.
 pub struct Task {
@@ -36,6 +33,20 @@ impl Task {
     }
 }
 
+static MACHINE: Once<Machine> = Once::new();
+
+/// The machine, for threads that know nothing else.
+///
+/// Panics before [`init`], which the first thread calls before there are others.
+pub fn machine() -> &'static Machine {
+    MACHINE.get().expect("the machine is there before any thread")
+}
+
+/// Takes note of the machine whose cores are [`cores::all`].
+pub fn init(clock: Clock) -> &'static Machine {
+    MACHINE.call_once(|| Machine::new(clock))
+}
+
 /// The machine under the engine.
 pub struct Machine {
     cores: Vec<Core>,
@@ -43,23 +54,65 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with these cores, in the kernel's order.
-    pub fn new(cores: &[CoreInfo], clock: Clock) -> Self {
-        let core = |(index, core): (usize, &CoreInfo)| Core {
-            hardware_id: core.hardware_id,
-            online: core.online != 0,
-            package: 0,
-            physical: index as u32,
-            capacity: FULL_CAPACITY,
-            housekeeping: index == 0,
+    fn new(clock: Clock) -> Self {
+        let core = |core: &cores::Core| Core {
+            hardware_id: core.info().hardware_id,
+            online: core.is_online(),
+            package: core.info().package,
+            physical: core.info().physical,
+            capacity: core.info().capacity as u16,
+            housekeeping: core.is(CoreFlags::HOUSEKEEPING),
         };
-        Self { cores: cores.iter().enumerate().map(core).collect(), clock }
+        Self { cores: cores::all().iter().map(core).collect(), clock }
+    }
+
+    /// The machine's clock.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Starts a thread with a priority; see [`Platform::start_thread`].
+    pub fn start_with_priority(
+        &self,
+        cores: &CoreSet,
+        priority: u64,
+        entry: extern "C" fn(usize),
+        argument: usize,
+    ) -> Result<ThreadId, PlatformError> {
+        let task = Box::into_raw(Box::new(Task { entry, argument }));
+        // SAFETY: the thread takes over the box, and only it does.
+        let started = unsafe { system::thread_create(cores, priority, arch::thread_start, task as usize) };
+        started.map(|id| ThreadId(id as u32)).map_err(|error| {
+            // SAFETY: no thread started, so the box is still this function's.
+            drop(unsafe { Box::from_raw(task) });
+            refusal(error, cores, ThreadId(0))
+        })
     }
 }
 
 /// A number that the kernel always answers.
 fn query(query: Query) -> u64 {
     system::query(query).unwrap_or_else(|error| panic!("the kernel does not answer {query:?}: {error:?}"))
+}
+
+/// What a refusal of a request that named `cores` and `thread` means.
+fn refusal(error: Error, cores: &CoreSet, thread: ThreadId) -> PlatformError {
+    let all = cores::all();
+    let first = |wanted: &dyn Fn(usize) -> bool| cores.iter().find(|&core| wanted(core)).unwrap_or_default();
+    match error {
+        Error::NoCores => PlatformError::NoCores,
+        Error::Offline => {
+            PlatformError::Offline(first(&|core| !all.get(core).is_some_and(cores::Core::is_online)))
+        }
+        Error::Reserved => {
+            PlatformError::Reserved(first(&|core| all.get(core).is_some_and(cores::Core::is_reserved)))
+        }
+        Error::NoSuchThread => PlatformError::NoSuchThread(thread),
+        Error::OutOfMemory | Error::TooManyThreads => PlatformError::OutOfMemory,
+        Error::Unknown | Error::BadAddress | Error::TimedOut => {
+            panic!("the kernel does not understand a request for cores {cores} or thread {thread}: {error:?}")
+        }
+    }
 }
 
 impl Platform for Machine {
@@ -73,65 +126,57 @@ impl Platform for Machine {
         entry: extern "C" fn(usize),
         argument: usize,
     ) -> Result<ThreadId, PlatformError> {
-        let core = cores.iter().next().ok_or(PlatformError::NoCores)?;
-        let task = Box::into_raw(Box::new(Task { entry, argument }));
-        let asked = self.now_ns();
-        let error = loop {
-            // SAFETY: the thread takes over the box, and only it does.
-            match unsafe { system::thread_start(core, arch::thread_start, task as usize) } {
-                Ok(_) => return Ok(ThreadId(core as u32)),
-                // The core's last thread has said that it is done, but may not be gone yet.
-                Err(Error::Busy) if self.now_ns() - asked < EXIT_NS => spin_loop(),
-                Err(error) => break error,
-            }
-        };
-        // SAFETY: no thread started, so the box is still this function's.
-        drop(unsafe { Box::from_raw(task) });
-        Err(match error {
-            Error::Busy => PlatformError::Reserved(core),
-            _ => PlatformError::Offline(core),
-        })
+        self.start_with_priority(cores, PRIORITY, entry, argument)
     }
 
-    /// A pool's worker has left the pool before it is joined; the next start on its core waits for the thread.
-    fn join_thread(&self, _thread: ThreadId) -> Result<(), PlatformError> {
-        Ok(())
+    fn join_thread(&self, thread: ThreadId) -> Result<(), PlatformError> {
+        let joined = system::thread_join(thread.0, NEVER);
+        joined.map(drop).map_err(|error| refusal(error, &CoreSet::new(), thread))
     }
 
     fn current_thread(&self) -> ThreadId {
-        ThreadId(query(Query::CurrentCore) as u32)
+        ThreadId(query(Query::CurrentThread) as u32)
     }
 
-    /// Threads stay on their core: only that is accepted.
     fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError> {
-        let elsewhere = cores.iter().find(|&core| core != thread.0 as usize);
-        if cores.is_empty() {
-            return Err(PlatformError::NoCores);
-        }
-        elsewhere.map_or(Ok(()), |core| Err(PlatformError::Reserved(core)))
+        system::affinity_set(thread.0, cores).map(drop).map_err(|error| refusal(error, cores, thread))
     }
 
     fn affinity(&self, thread: ThreadId) -> Result<CoreSet, PlatformError> {
-        Ok(CoreSet::from_iter([thread.0 as usize]))
+        let mut words = alloc::vec![0; self.cores.len().div_ceil(u64::BITS as usize)];
+        match system::affinity_get(thread.0, &mut words) {
+            Ok(_) => Ok(CoreSet::from_words(&words).unwrap_or_default()),
+            Err(error) => Err(refusal(error, &CoreSet::new(), thread)),
+        }
     }
 
     fn reserve_cores(&self, cores: &CoreSet) -> Result<(), PlatformError> {
-        cores.iter().next().map_or(Err(PlatformError::NoCores), |core| Err(PlatformError::Reserved(core)))
+        system::reserve_cores(cores).map_err(|error| refusal(error, cores, ThreadId(0)))?;
+        cores::reserve(|core| cores.contains(core));
+        Ok(())
     }
 
-    fn release_cores(&self) {}
+    fn release_cores(&self) {
+        cores::reserve(|_| false);
+        if let Err(error) = system::release_cores() {
+            panic!("the kernel refused to release cores: {error:?}");
+        }
+    }
 
-    fn yield_now(&self) {}
+    fn yield_now(&self) {
+        if let Err(error) = system::yield_now() {
+            panic!("the kernel refused to yield: {error:?}");
+        }
+    }
 
     fn sleep_ns(&self, nanoseconds: u64) {
-        let end = self.now_ns() + nanoseconds;
-        while self.now_ns() < end {
-            spin_loop();
+        if let Err(error) = system::sleep(arch::counter().saturating_add(self.clock.ticks(nanoseconds))) {
+            panic!("the kernel refused to sleep: {error:?}");
         }
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {
-        if let Err(error) = system::wait(word, expected) {
+        if let Err(error) = system::wait(word, expected, NEVER) {
             panic!("the kernel refused to wait: {error:?}");
         }
     }
@@ -147,7 +192,7 @@ impl Platform for Machine {
     }
 
     fn current_core(&self) -> usize {
-        query(Query::CurrentCore) as usize
+        cores::current()
     }
 
     fn write(&self, bytes: &[u8]) {
@@ -171,14 +216,32 @@ impl Platform for Machine {
         }
     }
 
-    fn core_counters(&self, _core: usize) -> CoreCounters {
-        CoreCounters::default()
+    fn core_counters(&self, core: usize) -> CoreCounters {
+        let Some(core) = cores::all().get(core) else { return CoreCounters::default() };
+        let counts = core.counts();
+        let halted = match counts.idle_since {
+            0 => 0,
+            since => arch::counter().saturating_sub(since),
+        };
+        CoreCounters {
+            switches: counts.switches,
+            migrations: counts.migrations,
+            ticks: counts.ticks,
+            timer_interrupts: counts.timer_interrupts,
+            ipi_interrupts: counts.ipi_interrupts,
+            device_interrupts: counts.device_interrupts,
+            wakeups_sent: counts.wakeups_sent,
+            wakeups_received: counts.wakeups_received,
+            idle_ns: self.clock.span(counts.idle_ticks + halted),
+            interrupt_ns: self.clock.span(counts.interrupt_ticks),
+            system_calls: counts.system_calls,
+            refused_allocations: counts.refused_allocations + core.refused(),
+        }
     }
 
     fn counters(&self, report: &mut dyn FnMut(Counter)) {
-        for (name, number) in COUNTERS {
-            report((name, query(number)));
-        }
+        let sent = cores::all().iter().map(|core| core.counts().ipis_sent).sum();
+        report(("inter-processor interrupts sent", sent));
     }
 
     fn self_test(&self) -> (u32, u32) {
@@ -186,13 +249,8 @@ impl Platform for Machine {
             Ok(counts) => ((counts >> 32) as u32, counts as u32),
             Err(error) => panic!("the kernel refused to test itself: {error:?}"),
         };
-        let right = memory::check();
-        self.write(if right {
-            b"test engine memory functions ... ok\n"
-        } else {
-            b"test engine memory functions ... FAILED\n"
-        });
-        (kernel.0 + u32::from(right), kernel.1 + u32::from(!right))
+        let engine = selftest::run(self);
+        (kernel.0 + engine.0, kernel.1 + engine.1)
     }
 
     fn power(&self, action: Power) -> ! {

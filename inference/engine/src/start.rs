@@ -8,8 +8,8 @@ use embodios_abi::{EngineInfo, INFO_MAGIC, ModuleInfo, Span};
 use embodios_inference::console::{self, Module, Start};
 
 use crate::clock::Clock;
-use crate::platform::{Machine, Task};
-use crate::{arch, fault, system};
+use crate::platform::Task;
+use crate::{arch, cores, fault, platform, system};
 
 /// First Rust code of thread 0.
 pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
@@ -20,12 +20,12 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
         panic!("the kernel gives the counter's frequency as 0");
     };
     // SAFETY: the kernel fills the spans with live, read-only records of the types named.
-    let (cores, modules) = unsafe { (records(info.cores), records::<ModuleInfo>(info.modules)) };
+    let (infos, modules) = unsafe { (records(info.cores), records::<ModuleInfo>(info.modules)) };
     let modules: Vec<Module> =
         modules.iter().map(|module| Module { name: text(module.name), bytes: bytes(module.bytes) }).collect();
-    let machine = Box::leak(Box::new(Machine::new(cores, clock)));
+    cores::init(infos);
     console::run(
-        machine,
+        platform::init(clock),
         &Start {
             machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
@@ -39,7 +39,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
 
 /// First Rust code of every other thread.
 pub extern "C" fn thread(task: *mut Task) -> ! {
-    // SAFETY: `Machine::start_thread` made the box for this thread alone.
+    // SAFETY: `Machine::start_with_priority` made the box for this thread alone.
     let task = unsafe { Box::from_raw(task) };
     task.run();
     system::thread_exit()

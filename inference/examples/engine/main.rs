@@ -1,47 +1,59 @@
 //! The engine on this host for scripts, behind `cargo xtask engine` and `cargo xtask bench engine`:
-//! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat` answers each line of standard input, a JSON
-//! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED` prints one object of
-//! speeds.
-//!
-//! A line that is no request is answered by `{"line": N, "field": NAME, "error": TEXT}`, and the run goes on.
+//! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch` answers each line of standard input, a JSON
+//! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED [CONTEXT]...`
+//! prints one object of speeds.
 
-mod answer;
-mod fields;
 mod measure;
-mod sequence;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 
-use answer::{Engine, Task};
-use embodios_inference::platform::CoreSet;
+use embodios_inference::batch;
+use embodios_inference::gguf::Gguf;
+use embodios_inference::json::{Lines, Requests, Task};
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::Model;
 use embodios_inference::platform::host::Host;
+use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
+use embodios_inference::tokenizer::Tokenizer;
+use measure::Lengths;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage =
-        "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat, or measure PROMPT GENERATED";
+    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED [CONTEXT]...";
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
     let host = Host::leak(threads);
-    if let ("measure", [prompt, generated]) = (task.as_str(), rest) {
-        return measure::run(host, threads, path, prompt.parse()?, generated.parse()?);
+    if let ("measure", [prompt, generated, contexts @ ..]) = (task.as_str(), rest) {
+        let contexts = contexts.iter().map(|context| context.parse()).collect::<Result<_, _>>()?;
+        let lengths = Lengths { prompt: prompt.parse()?, generated: generated.parse()?, contexts };
+        return measure::run(host, threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
     let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let bad = |error: &dyn Error| format!("{path}: {error}");
+    let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
+    let model = Model::load(&file).map_err(|error| bad(&error))?;
+    let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let engine = Engine::load(&file).map_err(|error| format!("{path}: {error}"))?;
+    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
+    let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
     let mut output = io::stdout().lock();
-    for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
-        let line = line?;
-        if line.trim_ascii().is_empty() {
-            continue;
+    let mut written = Ok(());
+    let mut write = |bytes: &[u8]| {
+        if written.is_ok() {
+            written = output.write_all(bytes).and_then(|()| output.flush());
         }
-        let answer = engine.answer(&mut pool, task, &line).unwrap_or_else(|error| error.at_line(number));
-        serde_json::to_writer(&mut output, &answer)?;
-        output.write_all(b"\n")?;
-        output.flush()?;
+    };
+    let mut together = Lines::default();
+    for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
+        match task {
+            Task::Batch => together.take(&requests, number, &line?).iter().for_each(|error| write(error)),
+            _ => requests.answer(&mut pool, task, number, &line?, &mut write),
+        }
     }
-    Ok(())
+    let budget = usize::try_from(host.memory().free).unwrap_or(usize::MAX);
+    together.answer(&requests, &mut pool, batch::Settings::new(budget), &mut write)?;
+    Ok(written?)
 }

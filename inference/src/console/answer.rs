@@ -63,7 +63,8 @@ impl Console<'_> {
         self.note_left_out(&prompt);
         let mut made = Vec::new();
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
-        let run = Run { loaded, kernels: loaded.kernels, prompt: &prompt.ids, end: &[], options };
+        let kernels = options.kernels.unwrap_or(loaded.kernels);
+        let run = Run { loaded, kernels, prompt: &prompt.ids, end: &[], options };
         let report = run.on(pool, &mut |next| {
             made.push(next.token);
             ControlFlow::Continue(())
@@ -164,6 +165,13 @@ impl Run<'_> {
             budget: usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX),
         };
         let mut session = Session::new(&loaded.model, kernels, limits)?;
+        let mut prompt = prompt;
+        while let Some((piece, rest)) = options.piece.and_then(|piece| prompt.split_at_checked(piece))
+            && !rest.is_empty()
+        {
+            session.feed(pool, piece)?;
+            prompt = rest;
+        }
         let request = Request { prompt, limit: options.tokens, end, sampling: options.sampling };
         Ok(generate(&mut session, pool, &request, receive)?)
     }

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::batch::Source;
+use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
+use crate::json::Task;
 use crate::platform::{CoreSet, ParseCoreSetError, ThreadId};
-
-use super::options::{HASH_OPTIONS, Options, TEXT_OPTIONS};
 
 /// What `help` prints.
 pub const HELP: &str = "\
@@ -18,9 +19,18 @@ generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
                     -l: show probabilities of this and the likeliest tokens
 chat [same options] TEXT
                     answer TEXT through the model's chat template
-hash [-n TOKENS] [-c CORES] TEXT
-                    token ids and hash of the logits of a greedy continuation
+hash [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
+                    token ids and hash of the logits of a greedy continuation;
+                    -v: by these kernels; -d: with the prompt so many tokens
+                    at a time
 ids TEXT            token ids of TEXT
+batch [--json] [same options] N TEXT
+                    continue TEXT N times at once, with one seed after the other
+batch [--json] MODULE | -
+                    the same for the JSON lines of a module, or typed ones up to
+                    an empty one: {\"text\": ..., \"tokens\": ..., ...}
+json TASK           answer JSON objects, one a line, until an empty line; TASK:
+                    tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used
 affinity            which thread runs where
 affinity workers=CORES
@@ -63,6 +73,8 @@ pub enum Command<'l> {
     Chat { options: Options, text: &'l str },
     Hash { options: Options, text: &'l str },
     Ids { text: &'l str },
+    Batch { json: bool, source: Source<'l> },
+    Json { task: Task },
     Model,
     Cpus,
     Mem,
@@ -101,6 +113,10 @@ pub enum ParseError {
     Option { command: &'static str, option: String },
     /// The option's value is missing or not of its kind.
     Value { option: char, wanted: &'static str, found: String },
+    /// `batch` with something else than a number of requests in front of a text.
+    Requests(String),
+    /// `json` with something else than a task.
+    Task(String),
     /// `stats` with something else than what it takes.
     Stats(String),
     /// `affinity` with something else than `workers=`.
@@ -128,6 +144,15 @@ impl fmt::Display for ParseError {
             Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),
             Self::Cores(error) => error.fmt(f),
             Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
+            Self::Requests(word) => {
+                write!(
+                    f,
+                    "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
+                )
+            }
+            Self::Task(word) => {
+                write!(f, "json wants tokenize, detokenize, logits, generate, chat or batch, found {word:?}")
+            }
             Self::Fault(word) => write!(f, "crash wants null, kernel, panic or stack, found {word:?}"),
         }
     }
@@ -167,6 +192,11 @@ impl<'l> Command<'l> {
             }
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
+            "batch" => batch(rest),
+            "json" => {
+                let task = Task::from_name(rest).ok_or_else(|| ParseError::Task(rest.into()))?;
+                Ok(Self::Json { task })
+            }
             "crash" => crash(rest),
             "model" => alone("model", Self::Model),
             "cpus" => alone("cpus", Self::Cpus),
@@ -181,6 +211,27 @@ impl<'l> Command<'l> {
             other => Err(ParseError::Unknown(other.into())),
         }
     }
+}
+
+/// `--json`, then a number of requests and their prompt with its options, or where lines come from.
+fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
+    let (json, rest) = match split_word(rest) {
+        ("--json", rest) => (true, rest),
+        _ => (false, rest),
+    };
+    if let "-" = rest.trim_end() {
+        return Ok(Command::Batch { json, source: Source::Typed });
+    }
+    let (options, text) = Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest)?;
+    let (word, text) = split_word(text);
+    let source = match word.parse() {
+        Ok(0) => return Err(ParseError::Requests(word.into())),
+        Ok(count) if !text.is_empty() => Source::Prompt { count, options, text },
+        Ok(_) => return Err(ParseError::NoText("batch")),
+        Err(_) if text.is_empty() => Source::Module(word),
+        Err(_) => return Err(ParseError::Requests(word.into())),
+    };
+    Ok(Command::Batch { json, source })
 }
 
 /// Nothing, `--json` or `reset`.
@@ -259,6 +310,14 @@ mod tests {
             ("cpus all", "cpus takes no arguments, found \"all\""),
             ("generate", "generate: no text given"),
             ("hash -t 1 x", "hash has no option \"-t\""),
+            ("json all", "json wants tokenize, detokenize, logits, generate, chat or batch, found \"all\""),
+            ("batch", "batch: no text given"),
+            ("batch 3", "batch: no text given"),
+            (
+                "batch 0 x",
+                "batch wants a number of requests of at least 1 and a text, or a module, found \"0\"",
+            ),
+            ("batch -l 1 2 x", "batch has no option \"-l\""),
             ("stats all", "stats takes --json, reset or nothing, found \"all\""),
             ("affinity 1", "affinity takes workers=CORES or nothing, found \"1\""),
             ("affinity workers=1-x", "\"1-x\" is no core or range of cores (as in 0,2-3; below 65536)"),

@@ -6,6 +6,8 @@ use core::fmt;
 
 use super::command::ParseError;
 use super::loaded::LoadError;
+use crate::batch::Refusal;
+use crate::cache::CacheError;
 use crate::chat::ChatError;
 use crate::generate::GenerateError;
 use crate::platform::{CoreSet, PlatformError};
@@ -50,6 +52,16 @@ pub enum CommandError {
     Session(SessionError),
     /// Generation stopped.
     Generate(GenerateError),
+    /// A batch has no room for keys and values.
+    Cache(CacheError),
+    /// A batch does not take a request.
+    Refused(Refusal),
+    /// No module has the name.
+    NoSuchModule(String),
+    /// A line of a module is no request; what it is answered with.
+    BadLine(String),
+    /// A line of input is longer than so many bytes, or than there is memory for.
+    LongLine(usize),
     /// A kernel is not there to contain faults.
     NoFaults,
     /// Tests failed: how many.
@@ -78,6 +90,15 @@ impl fmt::Display for CommandError {
             Self::Word { word, reason } => write!(f, "{word} on the command line: {reason}"),
             Self::Session(error) => error.fmt(f),
             Self::Generate(error) => error.fmt(f),
+            Self::Cache(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoSuchModule(name) => {
+                write!(f, "no module is called {name:?}, and it is no number of requests")
+            }
+            Self::BadLine(answer) => write!(f, "no request: {answer}"),
+            Self::LongLine(limit) => {
+                write!(f, "a line of input exceeds {limit} bytes or the memory there is")
+            }
             Self::NoFaults => write!(f, "no kernel here contains faults"),
             Self::Tests(failed) => write!(f, "{failed} failed"),
             Self::Crashed { restarts, script } => {
@@ -115,4 +136,5 @@ from! {
     PoolError => Pool,
     SessionError => Session,
     GenerateError => Generate,
+    CacheError => Cache,
 }

@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::report::Bytes;
-use super::start::Module;
+use super::start::{Module, Start, StartOptions};
 use crate::chat::{ChatError, ChatTemplate};
 use crate::gguf::{Gguf, GgufError};
+use crate::json::Requests;
 use crate::kernels::Kernels;
 use crate::model::{Model, ModelError};
+use crate::platform::Platform;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// Value of `model=` for no model at all.
@@ -32,6 +34,13 @@ pub enum LoadError {
     },
     /// An engine died of it.
     Died(&'static str),
+    /// This processor has no kernels of the name asked for.
+    NoSuchKernels {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        names: String,
+    },
     /// The file is damaged.
     Gguf(&'static str, GgufError),
     /// The file's weights cannot be used.
@@ -47,6 +56,9 @@ impl fmt::Display for LoadError {
             Self::NoModules => write!(f, "the machine was started without modules"),
             Self::NoSuchModule { wanted, names } => {
                 write!(f, "no module is called {wanted:?}; there are: {names}")
+            }
+            Self::NoSuchKernels { wanted, names } => {
+                write!(f, "no kernels are called {wanted:?}; there are: {names}")
             }
             Self::Died(name) => {
                 write!(
@@ -82,17 +94,33 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the module called `wanted`, by default the first; not if an engine `died` of that.
-    pub fn new(modules: &[Module], wanted: Option<&str>, died: bool) -> Result<Self, LoadError> {
-        let &Module { name, bytes } = choose(modules, wanted)?;
-        if died {
+    /// Loads the module that the options name, by default the first; not if an engine died of that.
+    pub fn new(
+        platform: &dyn Platform,
+        start: &Start<'_>,
+        options: &StartOptions<'_>,
+    ) -> Result<Self, LoadError> {
+        let &Module { name, bytes } = choose(start.modules, options.model)?;
+        if start.died_loading {
             return Err(LoadError::Died(name));
         }
         let file = Gguf::parse(bytes).map_err(|error| LoadError::Gguf(name, error))?;
         let model = Model::load(&file).map_err(|error| LoadError::Model(name, error))?;
         let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
         let chat = ChatTemplate::new(&file, &tokenizer);
-        Ok(Self { name, bytes, file, model, tokenizer, chat, kernels: Kernels::best() })
+        let kernels = match options.kernels {
+            Some(wanted) => Kernels::named(wanted)
+                .map_err(|names| LoadError::NoSuchKernels { wanted: wanted.into(), names })?,
+            None => Kernels::fastest(&model, &|| platform.now_ns())
+                .map_err(|error| LoadError::Model(name, error.into()))?,
+        };
+        Ok(Self { name, bytes, file, model, tokenizer, chat, kernels })
+    }
+
+    /// What answers JSON lines.
+    pub const fn requests(&self) -> Requests<'_> {
+        let Self { file, model, tokenizer, kernels, .. } = self;
+        Requests { file, model, tokenizer, kernels: *kernels }
     }
 
     /// One line: name, architecture, size, context, kernels.
@@ -122,7 +150,7 @@ impl Loaded {
         format!(
             "{}\nname {title}, file {}, weights {}\n\
              {} layers of {}, {} heads, {} key/value heads of {}, feed-forward {}\n\
-             {} tokens, chat: {chat}\n",
+             {} tokens, chat: {chat}\nkernels for this processor: {}\n",
             self.summary(),
             Bytes(self.bytes.len() as u64),
             self.types(),
@@ -133,6 +161,7 @@ impl Loaded {
             config.head_length,
             config.feed_forward,
             self.tokenizer.vocabulary_size(),
+            Kernels::available().map(|kernels| kernels.to_string()).collect::<Vec<_>>().join(", "),
         )
     }
 

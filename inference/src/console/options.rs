@@ -5,11 +5,13 @@ use alloc::vec::Vec;
 use core::str::FromStr;
 
 use super::command::{ParseError, split_word};
+use crate::kernels::Kernels;
 use crate::sample::Sampling;
 
-/// Letters that a command which shows text takes, and one that shows token ids.
+/// Letters that a command which shows text takes, one that runs many requests, and one that shows token ids.
 pub const TEXT_OPTIONS: &str = "ntkpmrsxlc";
-pub const HASH_OPTIONS: &str = "nc";
+pub const BATCH_OPTIONS: &str = "ntkpmrsxc";
+pub const HASH_OPTIONS: &str = "ncvd";
 
 /// How to continue a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,12 +26,24 @@ pub struct Options {
     pub probabilities: Option<usize>,
     /// Workers; `None` for one on every core.
     pub cores: Option<usize>,
+    /// The kernels' variant; `None` for the one in use.
+    pub kernels: Option<Kernels>,
+    /// How many tokens of the prompt are taken at a time; `None` for all.
+    pub piece: Option<usize>,
 }
 
 impl Options {
     /// Greedy, at most `tokens` tokens, on every core.
     pub const fn new(tokens: usize) -> Self {
-        Self { tokens, sampling: Sampling::GREEDY, stops: Vec::new(), probabilities: None, cores: None }
+        Self {
+            tokens,
+            sampling: Sampling::GREEDY,
+            stops: Vec::new(),
+            probabilities: None,
+            cores: None,
+            kernels: None,
+            piece: None,
+        }
     }
 
     /// Reads options off the front of `rest`; what remains is the text. `--` ends the options, for text
@@ -99,6 +113,14 @@ impl Options {
             }
             'x' => self.stops.push(value.into()),
             'l' => self.probabilities = Some(number(option, value, "a number from 0 to 100", |&n| n <= 100)?),
+            'v' => {
+                let kernels = Kernels::named(value).map_err(|_| {
+                    let wanted = "the name of kernels for this processor, with - for spaces";
+                    ParseError::Value { option, wanted, found: value.into() }
+                })?;
+                self.kernels = Some(kernels);
+            }
+            'd' => self.piece = Some(number(option, value, "a number of at least 1", |&n| n > 0)?),
             _ => self.cores = Some(number(option, value, "a number of at least 1", |&n| n > 0)?),
         }
         Ok(())
@@ -168,6 +190,19 @@ mod tests {
         let (options, text) = parse(r#"-x STOP -x"a \"b\"\n" -x ". " -l 3 -- "x""#).unwrap();
         assert_eq!(options.stops, ["STOP", "a \"b\"\n", ". "]);
         assert_eq!((options.probabilities, text), (Some(3), "\"x\""));
+    }
+
+    #[test]
+    fn a_hash_may_be_of_any_variant_and_division() {
+        let parse = |rest| Options::parse("hash", HASH_OPTIONS, 9, rest).map_err(|error| error.to_string());
+        let (options, text) = parse("-v portable -d 3 -c 2 x").unwrap();
+        assert_eq!(
+            (options.kernels, options.piece, options.cores),
+            (Some(Kernels::PORTABLE), Some(3), Some(2))
+        );
+        assert_eq!(text, "x");
+        assert!(parse("-v abacus x").unwrap_err().contains("found \"abacus\""));
+        assert!(parse("-d 0 x").is_err());
     }
 
     #[test]

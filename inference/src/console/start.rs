@@ -21,8 +21,9 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `spin=N` (microseconds before a worker sleeps), `workers=CORES` (where workers sit) and, last,
-    /// `exec=COMMAND; COMMAND...`. `housekeeping=` is the platform's; where it stands, workers keep off those cores.
+    /// module), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps),
+    /// `workers=CORES` (where workers sit) and, last, `exec=COMMAND; COMMAND...`. `housekeeping=` is the platform's;
+    /// where it stands, workers keep off those cores.
     pub command_line: &'s str,
     /// Models to choose from.
     pub modules: &'s [Module],
@@ -35,6 +36,8 @@ pub struct Start<'s> {
 pub struct StartOptions<'s> {
     /// Value of `model=`.
     pub model: Option<&'s str>,
+    /// Value of `kernels=`.
+    pub kernels: Option<&'s str>,
     /// Value of `spin=`.
     pub spin: Option<&'s str>,
     /// Value of `workers=`.
@@ -58,6 +61,8 @@ impl<'s> StartOptions<'s> {
             let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
             if let Some(name) = word.strip_prefix("model=") {
                 options.model = Some(name);
+            } else if let Some(name) = word.strip_prefix("kernels=") {
+                options.kernels = Some(name);
             } else if let Some(count) = word.strip_prefix("spin=") {
                 options.spin = Some(count);
             } else if let Some(cores) = word.strip_prefix("workers=") {
@@ -96,17 +101,22 @@ mod tests {
         let parse = StartOptions::parse;
         assert_eq!(parse(""), StartOptions::default());
         assert_eq!(
-            parse(" log=debug model=a.gguf spin=0"),
-            StartOptions { model: Some("a.gguf"), spin: Some("0"), ..StartOptions::default() }
+            parse(" log=debug model=a.gguf spin=0 kernels=portable"),
+            StartOptions {
+                model: Some("a.gguf"),
+                kernels: Some("portable"),
+                spin: Some("0"),
+                ..StartOptions::default()
+            }
         );
         assert_eq!(
             parse("housekeeping=0 model=none workers=1-3 exec=cpus; generate model=x exec=y"),
             StartOptions {
                 model: Some("none"),
-                spin: None,
                 workers: Some("1-3"),
                 housekeeping: true,
                 script: Some("cpus; generate model=x exec=y"),
+                ..StartOptions::default()
             }
         );
     }

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use super::units::Units;
 use super::{Pool, PoolError};
 use crate::sync::atomic::AtomicBool;
 
@@ -38,6 +39,33 @@ impl Pool {
             }
         });
         outcome.map_err(|panic| PoolError::Panicked { worker: panic.worker, message: panic.message() })
+    }
+
+    /// As [`Self::groups`], where group `g` has item `g` of `own` and the elements `bounds[g]..bounds[g + 1]` of
+    /// `shared` for itself: calls `job(own, elements, pool)`.
+    ///
+    /// # Errors
+    /// As [`Self::groups`].
+    ///
+    /// # Panics
+    /// When there are not one bound more than groups, in ascending order, or items for too few.
+    pub fn groups_at<T: Send, U: Send>(
+        &mut self,
+        sizes: &[usize],
+        own: &mut [T],
+        (shared, bounds): (&mut [U], &[usize]),
+        job: impl Fn(&mut T, &mut [U], &mut Self) + Sync,
+    ) -> Result<(), PoolError> {
+        assert!(bounds.len() == sizes.len() + 1 && bounds.is_sorted(), "bounds of the groups' shares");
+        assert!(own.len() >= sizes.len(), "an item for every group");
+        let (own, shared) = (Units::new(own, 1), Units::new(shared, 1));
+        self.groups(sizes, |group, pool| {
+            // SAFETY: ascending bounds make disjoint shares; each group runs once.
+            let (own, shared) = unsafe {
+                (own.slice(&(group..group + 1)), shared.slice(&(bounds[group]..bounds[group + 1])))
+            };
+            job(&mut own[0], shared, pool);
+        })
     }
 
     /// A pool of `size` workers from `first` on.

@@ -16,13 +16,40 @@ pub struct Span {
 }
 
 /// One core, by dense index.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct CoreInfo {
     /// APIC id or MPIDR affinity.
     pub hardware_id: u64,
-    /// 1 when the core came up and takes threads; 0 when it was found but did not start.
-    pub online: u64,
+    /// [`CoreFlags`].
+    pub flags: u32,
+    /// Number of its package (socket).
+    pub package: u32,
+    /// Dense number of its physical core, over the whole machine; hyper-threads share it.
+    pub physical: u32,
+    /// Number of this hyper-thread within its physical core.
+    pub thread: u32,
+    /// Speed beside the fastest class of cores, which has [`FULL_CAPACITY`].
+    pub capacity: u32,
+    /// Dense number of its last-level cache; cores that share it have the same.
+    pub last_level: u32,
+    /// KiB of its caches of levels 1 (data) to 3; 0 where nothing is known.
+    pub caches_kib: [u32; 3],
+    /// Page of [`crate::layout::STATISTICS`] with its statistics.
+    pub statistics: u32,
+}
+
+/// [`CoreInfo::capacity`] of the fastest class (device tree binding `capacity-dmips-mhz`, normalised).
+pub const FULL_CAPACITY: u32 = 1024;
+
+/// Bits of [`CoreInfo::flags`].
+pub struct CoreFlags;
+
+impl CoreFlags {
+    /// It came up and takes threads.
+    pub const ONLINE: u32 = 1;
+    /// It takes the console, devices and their interrupts.
+    pub const HOUSEKEEPING: u32 = 1 << 1;
 }
 
 /// One module: a file that firmware loaded or that is part of the kernel image.

@@ -10,13 +10,20 @@ pub const ENGINE_START: u64 = 0x80_0000_0000;
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
-/// Base of the thread stacks: core `i` owns `[STACKS + i * STACK_STRIDE, + STACK_STRIDE)`, its
-/// stack ends at the top of that window and the rest of the window below it is unmapped.
+/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`.
+pub const STATISTICS: u64 = 0x80_6000_0000;
+/// Where the instructions are mapped that save and restore vector registers, on machines where the kernel itself
+/// does not.
+pub const VECTOR_CODE: u64 = 0x80_7000_0000;
+/// Base of the threads' windows: thread slot `i` owns `[STACKS + i * STACK_STRIDE, + STACK_STRIDE)`. Its stack ends
+/// at the top of that window, its saved vector registers lie at the bottom, and what is between stays unmapped.
 pub const STACKS: u64 = 0x80_8000_0000;
-/// Distance between the stack windows of two cores.
+/// Distance between two threads' windows.
 pub const STACK_STRIDE: u64 = 0x20_0000;
 /// Mapped bytes of each thread stack.
 pub const STACK_SIZE: u64 = 0x2_0000;
+/// Mapped bytes for the vector registers of a thread: a page, which holds those of AVX-512 too.
+pub const VECTOR_STATE_SIZE: u64 = 0x1000;
 /// Memory granted by [`crate::Call::MemoryGrant`] appears from here upwards, contiguously.
 pub const HEAP: u64 = 0xa0_0000_0000;
 /// Modules (models) are mapped from here, read-only.

@@ -1,16 +1,20 @@
 //! The border between the kernel (ring 0 / EL1) and the engine (ring 3 / EL0), written down once.
 //!
 //! Owns: system call numbers and results, the read-only start-up information, the layout of the
-//! engine's address space and the exit status of the machine. Contains no code that runs on one
-//! side only; its records are plain old data (`bytemuck`).
+//! engine's address space, the per-core statistics and the exit status of the machine. Its records are
+//! plain old data (`bytemuck`), or atomics where both sides use them at once.
 #![no_std]
 #![deny(unsafe_code)]
 
 mod exit;
 mod info;
 pub mod layout;
+mod statistics;
 mod syscall;
 
 pub use exit::ExitStatus;
-pub use info::{CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span};
-pub use syscall::{Call, Error, PowerAction, Query, decode_result, encode_result};
+pub use info::{CoreFlags, CoreInfo, EngineInfo, FULL_CAPACITY, INFO_MAGIC, ModuleInfo, Span};
+pub use statistics::{CoreCounts, CoreStatistics, Count, Counts};
+pub use syscall::{
+    Call, Error, MAX_THREADS, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result, encode_result,
+};

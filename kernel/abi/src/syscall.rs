@@ -1,68 +1,110 @@
 //! System calls: number, arguments, result.
 //!
-//! x86_64: `int 0x80`, number in RAX, arguments in RDI, RSI, RDX, result in RAX; all other registers
-//! keep their values. AArch64: `svc #0`, number in X8, arguments in X0, X1, X2, result in X0; all
-//! other registers keep their values. Vector state is never touched by the kernel.
+//! x86_64: `int 0x80`, number in RAX, arguments in RDI, RSI, RDX, result in RAX. AArch64: `svc #0`, number in X8,
+//! arguments in X0, X1, X2, result in X0. All other general registers keep their values.
+//!
+//! Vector registers keep theirs too, except over calls marked *blocking*: those may let another thread run, and the
+//! kernel saves vector state only when a thread loses its core against its will. Before a blocking call the
+//! floating-point control registers hold the values that a thread starts with.
+//!
+//! Cores are named by the engine's index, threads by the number that [`Call::ThreadCreate`] returned. A set of cores
+//! is an array of words, core `c` being bit `c % 64` of word `c / 64`. Deadlines are in ticks of the counter,
+//! `u64::MAX` for none.
 
-/// System call numbers. Arguments are named in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Call {
+use crate::Span;
+use bytemuck::{Pod, Zeroable};
+
+/// Priorities of threads: 0, the lowest, to one below this.
+pub const PRIORITIES: u64 = 32;
+/// Threads that exist at the same time at most.
+pub const MAX_THREADS: u64 = 256;
+
+/// What [`Call::ThreadCreate`] is told about the new thread.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct ThreadRecord {
+    /// Below [`PRIORITIES`].
+    pub priority: u64,
+    /// Words of the set of cores that it may run on.
+    pub cores: Span,
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// System call numbers. Arguments are named in order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u64)]
+        pub enum Call {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Call {
+            /// The call with this number.
+            #[must_use]
+            pub const fn from_number(number: u64) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+calls! {
     /// `(address, length)`: writes bytes to the console. Result: `length`.
     ConsoleWrite = 0,
-    /// `(address, capacity)`: waits until input is there, copies what fits. Result: bytes copied, at
+    /// `(address, capacity)`, blocking: waits until input is there, copies what fits. Result: bytes copied, at
     /// least 1 unless `capacity` is 0.
     ConsoleRead = 1,
-    /// `(core, entry, argument)`: starts the one thread of an idle core at `entry(argument)` with the
-    /// stack of [`crate::layout::STACKS`]. Result: 0.
-    ThreadStart = 2,
-    /// `()`: ends the calling thread; its core idles until the next [`Call::ThreadStart`].
+    /// `(entry, argument, address of a ThreadRecord)`: a new thread begins at `entry(argument)` on a stack of
+    /// [`crate::layout::STACKS`]. Result: its number.
+    ThreadCreate = 2,
+    /// `()`: ends the calling thread.
     ThreadExit = 3,
-    /// `(address of u32, expected, deadline)`: sleeps while the word holds `expected`, until a wake or
-    /// until the counter passes `deadline` (counter ticks, `u64::MAX` for none). Result: 0, also for a
-    /// spurious return; [`Error::TimedOut`] past the deadline. The comparison and going to sleep
-    /// are one step: a wake between them is not lost.
-    Wait = 4,
-    /// `(address of u32, count)`: wakes up to `count` threads waiting on the word. Result: how many.
-    Wake = 5,
+    /// `(thread, deadline)`, blocking: waits until the thread is gone; at once if it is already. Result: 0.
+    ThreadJoin = 4,
+    /// `()`, blocking: lets other threads of this core run that have at least the caller's priority. Result: 0.
+    Yield = 5,
+    /// `(deadline)`, blocking: sleeps until then. Result: 0.
+    Sleep = 6,
+    /// `(address of u32, expected, deadline)`, blocking: sleeps while the word holds `expected`, until a wake or
+    /// until the deadline. Result: 0, also for a spurious return; [`Error::TimedOut`] past the deadline. The
+    /// comparison and going to sleep are one step: a wake between them is not lost.
+    Wait = 7,
+    /// `(address of u32, count)`: wakes up to `count` threads waiting on the word, the first to wait first.
+    /// Result: how many.
+    Wake = 8,
+    /// `(thread, address of words, count)`, blocking: confines a thread to a set of cores. When the call returns, the
+    /// thread runs inside the set or not at all. Result: 0.
+    AffinitySet = 9,
+    /// `(thread, address of words, count)`: writes a thread's set of cores. Result: words that the set needs; more
+    /// than `count` if it did not fit.
+    AffinityGet = 10,
+    /// `(thread, priority)`: sets a thread's priority. Result: 0.
+    PrioritySet = 11,
+    /// `(address of words, count)`: keeps cores for the threads that are on them. Until [`Call::ReleaseCores`],
+    /// [`Call::MemoryGrant`] from them, and threads created for or confined to a set with one of them, are refused
+    /// and counted. Replaces an earlier reservation. Result: 0.
+    ReserveCores = 12,
+    /// `()`: ends the reservation. Result: 0.
+    ReleaseCores = 13,
     /// `(bytes)`: maps that many more bytes, rounded up to [`crate::layout::LARGE_PAGE`], directly after
     /// the last grant, starting at [`crate::layout::HEAP`]. Contents are unspecified. Result: address of
     /// the first new byte.
-    MemoryGrant = 6,
+    MemoryGrant = 14,
     /// `(query)`: one number of [`Query`].
-    Query = 7,
+    Query = 15,
     /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code. Does not return.
-    Power = 8,
+    Power = 16,
     /// `()`: runs the kernel's own tests and reports each on the console.
     /// Result: `passed << 32 | failed`.
-    SelfTest = 9,
+    SelfTest = 17,
     /// `()`: overflows the kernel stack of the calling core on purpose. Does not return.
-    OverflowKernelStack = 10,
+    OverflowKernelStack = 18,
     /// `(address, length)`: stops the engine as failed, with these bytes as its last message. Does
     /// not return; the kernel starts a fresh engine.
-    Abort = 11,
-}
-
-impl Call {
-    /// The call with this number.
-    #[must_use]
-    pub const fn from_number(number: u64) -> Option<Self> {
-        Some(match number {
-            0 => Self::ConsoleWrite,
-            1 => Self::ConsoleRead,
-            2 => Self::ThreadStart,
-            3 => Self::ThreadExit,
-            4 => Self::Wait,
-            5 => Self::Wake,
-            6 => Self::MemoryGrant,
-            7 => Self::Query,
-            8 => Self::Power,
-            9 => Self::SelfTest,
-            10 => Self::OverflowKernelStack,
-            11 => Self::Abort,
-            _ => return None,
-        })
-    }
+    Abort = 19,
 }
 
 /// Numbers read with [`Call::Query`].
@@ -75,18 +117,10 @@ pub enum Query {
     MemoryFree = 1,
     /// Bytes the engine holds through [`Call::MemoryGrant`].
     MemoryGranted = 2,
-    /// Dense index of the calling core, read from the core itself.
-    CurrentCore = 3,
     /// Hardware id of the calling core, read from the hardware.
-    CurrentHardwareId = 4,
-    /// Times any core was woken out of a wait.
-    Wakeups = 5,
-    /// Inter-processor interrupts sent.
-    IpisSent = 6,
-    /// System calls served.
-    SystemCalls = 7,
-    /// Interrupts taken on all cores.
-    Interrupts = 8,
+    CurrentHardwareId = 3,
+    /// Number of the calling thread.
+    CurrentThread = 4,
 }
 
 impl Query {
@@ -97,12 +131,8 @@ impl Query {
             0 => Self::MemoryTotal,
             1 => Self::MemoryFree,
             2 => Self::MemoryGranted,
-            3 => Self::CurrentCore,
-            4 => Self::CurrentHardwareId,
-            5 => Self::Wakeups,
-            6 => Self::IpisSent,
-            7 => Self::SystemCalls,
-            8 => Self::Interrupts,
+            3 => Self::CurrentHardwareId,
+            4 => Self::CurrentThread,
             _ => return None,
         })
     }
@@ -118,20 +148,42 @@ pub enum PowerAction {
     Reboot = 1,
 }
 
-/// Why a system call was refused.
+/// Why a system call was refused. A refused call has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Error {
-    /// No such call, query, action or core.
+    /// No such call, query, action or priority.
     Unknown = 1,
     /// An address range that is not the engine's, not writable where it must be, or misaligned.
     BadAddress = 2,
     /// Not enough free memory.
     OutOfMemory = 3,
-    /// The core already runs a thread, or is the caller's own.
-    Busy = 4,
     /// The deadline passed.
-    TimedOut = 5,
+    TimedOut = 4,
+    /// A set of cores without a core.
+    NoCores = 5,
+    /// A set with a core that does not exist or is not online.
+    Offline = 6,
+    /// No thread has this number; for [`Call::ThreadJoin`], none ever had, or it is the caller's own.
+    NoSuchThread = 7,
+    /// [`MAX_THREADS`] exist.
+    TooManyThreads = 8,
+    /// A core is kept: see [`Call::ReserveCores`].
+    Reserved = 9,
+}
+
+impl Error {
+    const ALL: [Self; 9] = [
+        Self::Unknown,
+        Self::BadAddress,
+        Self::OutOfMemory,
+        Self::TimedOut,
+        Self::NoCores,
+        Self::Offline,
+        Self::NoSuchThread,
+        Self::TooManyThreads,
+        Self::Reserved,
+    ];
 }
 
 /// Results above this are errors: the negated number of [`Error`] in two's complement.
@@ -157,13 +209,8 @@ pub const fn decode_result(register: u64) -> Result<u64, Error> {
     if register < FIRST_ERROR {
         return Ok(register);
     }
-    Err(match register.wrapping_neg() {
-        2 => Error::BadAddress,
-        3 => Error::OutOfMemory,
-        4 => Error::Busy,
-        5 => Error::TimedOut,
-        _ => Error::Unknown,
-    })
+    let number = register.wrapping_neg() as usize;
+    Err(if number <= Error::ALL.len() { Error::ALL[number - 1] } else { Error::Unknown })
 }
 
 #[cfg(test)]
@@ -175,7 +222,7 @@ mod tests {
         for value in [0, 1, u64::from(u32::MAX), 1 << 48] {
             assert_eq!(decode_result(encode_result(Ok(value))), Ok(value));
         }
-        for error in [Error::Unknown, Error::BadAddress, Error::OutOfMemory, Error::Busy, Error::TimedOut] {
+        for error in Error::ALL {
             assert_eq!(decode_result(encode_result(Err(error))), Err(error));
         }
     }

@@ -1,12 +1,14 @@
 //! Writes [`EngineInfo`] and what it points to into frames of their own, mapped read-only.
 
 use super::{Engine, LoadError, Origin};
+use crate::affinity;
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
+use crate::topology::{self, Place};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
-use embodios_abi::{CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
+use embodios_abi::{CoreFlags, CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture};
 
@@ -41,6 +43,24 @@ impl Writer {
     }
 }
 
+/// A core for the engine, which calls it `index`.
+fn describe(index: usize, core: &PerCpu, place: &Place) -> CoreInfo {
+    let flag = |is: bool, flag| if is { flag } else { 0 };
+    let flags = flag(core.is_online(), CoreFlags::ONLINE)
+        | flag(affinity::housekeeping().contains(index), CoreFlags::HOUSEKEEPING);
+    CoreInfo {
+        hardware_id: core.hardware.0,
+        flags,
+        package: place.package,
+        physical: place.physical,
+        thread: place.thread,
+        capacity: place.capacity,
+        last_level: place.last_level,
+        caches_kib: place.caches_kib,
+        statistics: core.cpu.0,
+    }
+}
+
 /// Maps the start-up information of an engine whose modules lie at `modules`.
 ///
 /// # Errors
@@ -55,7 +75,10 @@ pub fn map(
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
     let (online, offline): (Vec<&PerCpu>, Vec<&PerCpu>) =
         per_cpu::all().iter().partition(|core| core.is_online());
-    let core = |core: &&PerCpu| CoreInfo { hardware_id: core.hardware.0, online: core.is_online().into() };
+    let all: Vec<&PerCpu> = online.iter().chain(&offline).copied().collect();
+    let places = topology::number(&all.iter().map(|core| core.topology()).collect::<Vec<_>>());
+    let cores =
+        all.iter().zip(&places).enumerate().map(|(index, (core, place))| describe(index, core, place));
     let names: Vec<Span> = origin.modules.iter().map(|module| writer.text(module.name)).collect();
     let info = EngineInfo {
         magic: INFO_MAGIC,
@@ -63,7 +86,7 @@ pub fn map(
         counter_zero: origin.entry_counter,
         restarts: engine.restarts,
         silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
-        cores: writer.records(online.iter().chain(&offline).map(core)),
+        cores: writer.records(cores),
         online: online.len() as u64,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(origin.command_line),

@@ -9,15 +9,18 @@ mod modules;
 
 use crate::board::Module;
 use crate::memory::{Memory, MemoryError, memory};
+use crate::per_cpu::PerCpu;
+use crate::scheduler::{self, Context, Scheduler, ThreadId};
 use crate::time::Instant;
-use crate::{kprintln, per_cpu, thread};
+use crate::{affinity, kprintln, per_cpu};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use embodios_abi::layout;
+use embodios_abi::{Error, PRIORITIES, layout};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture, CpuId, PhysRange, UserStart, VirtAddr};
+use embodios_arch::{Arch, Architecture, PhysRange, UserContext, UserStart, VirtAddr};
+use embodios_core_set::CoreSet;
 use spin::{Mutex, Once};
 
 /// How long the other cores have to leave a crashed engine. A core leaves at its next interrupt, so only a
@@ -53,6 +56,8 @@ pub struct Engine {
     frames: Vec<PhysRange>,
     granted: u64,
     restarts: u64,
+    /// Thread slots `0..stacks` have their memory.
+    stacks: usize,
 }
 
 /// Why an engine could not be made.
@@ -85,6 +90,10 @@ const MAX_SILENT_LIVES: u32 = 3;
 static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
 /// Whether the engine that runs has used the console.
 static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
+/// Number of the engine's life, from 1 on: cores load the tables anew when it changes.
+static LIFE: AtomicU64 = AtomicU64::new(0);
+/// Priority of the first thread: in the middle.
+const FIRST_PRIORITY: u8 = PRIORITIES as u8 / 2;
 
 static ORIGIN: Once<Origin> = Once::new();
 static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
@@ -152,6 +161,26 @@ impl Engine {
         Ok(address)
     }
 
+    /// Maps the memory of thread slots up to `slot`: a stack, and room for vector registers. It stays for the
+    /// threads that have the slot later.
+    fn map_stacks(&mut self, memory: &mut Memory, slot: usize) -> Result<(), MemoryError> {
+        while self.stacks <= slot {
+            let top = stack_top(self.stacks);
+            let vectors = memory.allocate_zeroed(layout::VECTOR_STATE_SIZE)?;
+            self.map_owned(memory, top - layout::STACK_STRIDE, vectors, Access::engine(true, false))?;
+            let frames = memory.allocate(layout::STACK_SIZE, PAGE)?;
+            self.map_owned(memory, top - layout::STACK_SIZE, frames, Access::engine(true, false))?;
+            self.stacks += 1;
+        }
+        Ok(())
+    }
+
+    /// Thread slots that have memory.
+    #[must_use]
+    pub const fn stacks(&self) -> usize {
+        self.stacks
+    }
+
     /// Bytes granted.
     #[must_use]
     pub const fn granted(&self) -> u64 {
@@ -163,7 +192,7 @@ impl Engine {
         // Room for the usual number of pieces, so that few lists grow while a boot is timed.
         let pieces = per_cpu::all().len() + origin.modules.len() + 8;
         let (regions, frames) = (Vec::with_capacity(pieces), Vec::with_capacity(pieces));
-        let mut engine = Self { regions, frames, granted: 0, restarts };
+        let mut engine = Self { regions, frames, restarts, ..Self::default() };
         let result = engine.fill(&mut memory, origin);
         match result {
             Ok(entry) => Ok((engine, entry)),
@@ -176,11 +205,11 @@ impl Engine {
 
     fn fill(&mut self, memory: &mut Memory, origin: &Origin) -> Result<VirtAddr, LoadError> {
         let entry = image::map(self, memory, origin.program)?;
-        for core in per_cpu::online() {
-            let top = user_stack_top(core.cpu);
-            let frames = memory.allocate(layout::STACK_SIZE, PAGE)?;
-            self.map_owned(memory, top - layout::STACK_SIZE, frames, Access::engine(true, false))?;
+        self.map_stacks(memory, 0)?;
+        if let Some(code) = Arch::vector_code() {
+            self.map(memory, layout::VECTOR_CODE, code, Access::engine(false, true))?;
         }
+        self.map(memory, layout::STATISTICS, per_cpu::statistics(), Access::engine(false, false))?;
         let spans = modules::map(self, memory, &origin.modules)?;
         info::map(self, memory, origin, &spans)?;
         Ok(entry)
@@ -197,10 +226,10 @@ impl Engine {
     }
 }
 
-/// Top of the engine stack of a core.
+/// Top of the stack of a thread slot.
 #[must_use]
-pub const fn user_stack_top(cpu: CpuId) -> u64 {
-    layout::STACKS + (cpu.0 as u64 + 1) * layout::STACK_STRIDE
+pub const fn stack_top(slot: usize) -> u64 {
+    layout::STACKS + (slot as u64 + 1) * layout::STACK_STRIDE
 }
 
 /// Runs `f` on the engine, if there is one.
@@ -208,12 +237,21 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
 }
 
+/// Makes an engine that holds these words, for tests of system calls.
+#[cfg(test)]
+pub fn own_for_test(words: &'static [AtomicU32]) {
+    let start = words.as_ptr() as u64;
+    let mut engine = Engine::default();
+    engine.add_region(Region { start, end: start + size_of_val(words) as u64, write: true });
+    *ENGINE.lock() = Some(engine);
+}
+
 /// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
 pub fn has_spoken() {
     HAS_SPOKEN.store(true, Ordering::Relaxed);
 }
 
-/// Makes the first engine and hands its first thread to the boot core.
+/// Makes the first engine and starts its first thread.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -222,29 +260,46 @@ pub fn start(origin: Origin) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Makes an engine; how its first thread begins.
-fn load(origin: &Origin, restarts: u64) -> Result<UserStart, LoadError> {
+/// Makes an engine; where its first thread begins.
+fn load(origin: &Origin, restarts: u64) -> Result<VirtAddr, LoadError> {
     let (engine, entry) = Engine::load(origin, restarts)?;
     *ENGINE.lock() = Some(engine);
-    Ok(thread_start(CpuId::BOOT, entry.0, layout::INFO))
+    LIFE.fetch_add(1, Ordering::AcqRel);
+    Ok(entry)
 }
 
-/// Hands the first thread to the boot core. From then on the engine may crash at any time.
-fn launch(start: UserStart) {
-    let boot = &per_cpu::all()[CpuId::BOOT.index()];
-    if thread::start(boot, start).is_err() {
-        panic!("the boot core has a thread while there is no engine");
+/// Starts the first thread, on a housekeeping core. From then on the engine may crash at any time.
+fn launch(entry: VirtAddr) {
+    let cores = affinity::to_kernel(affinity::housekeeping());
+    let thread = cores.and_then(|cores| create_thread(entry.0, layout::INFO, FIRST_PRIORITY, cores));
+    if let Err(error) = thread {
+        panic!("no first thread of the engine: {error:?}");
     }
 }
 
-/// How a thread of the engine begins on `cpu`.
-#[must_use]
-pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
-    UserStart {
-        entry: VirtAddr(entry),
-        stack_top: VirtAddr(user_stack_top(cpu)),
-        argument,
-        root: memory().root(),
+/// Starts a thread at `entry(argument)` that runs on `cores`, by the kernel's index, only.
+///
+/// # Errors
+/// [`Error::TooManyThreads`], [`Error::OutOfMemory`].
+pub fn create_thread(entry: u64, argument: u64, priority: u8, cores: CoreSet) -> Result<ThreadId, Error> {
+    let near = per_cpu::this().cpu.index();
+    let slot = scheduler::change(Scheduler::take_slot)?;
+    let mapped = with(|engine| engine.map_stacks(&mut memory(), slot));
+    if !matches!(mapped, Some(Ok(()))) {
+        scheduler::change(|scheduler| scheduler.return_slot(slot));
+        return Err(Error::OutOfMemory);
+    }
+    let start = UserStart { entry: VirtAddr(entry), stack_top: VirtAddr(stack_top(slot)), argument };
+    let context = Context::new(&start);
+    Ok(scheduler::change(|scheduler| scheduler.create(slot, context, priority, cores, near)))
+}
+
+/// Loads the tables on the calling core if the engine that runs is not the one that ran here last.
+pub fn use_tables(this: &PerCpu) {
+    let life = LIFE.load(Ordering::Acquire);
+    if this.life.swap(life, Ordering::Relaxed) != life {
+        // SAFETY: the root is the kernel's own with the engine's slots filled.
+        unsafe { Arch::load_root(memory().root()) }
     }
 }
 
@@ -252,13 +307,13 @@ pub fn thread_start(cpu: CpuId, entry: u64, argument: u64) -> UserStart {
 /// why. When several cores crash at once the first one here does the work and the others leave.
 pub fn restart() -> ! {
     static TURN: Mutex<()> = Mutex::new(());
-    let Some(turn) = TURN.try_lock() else { thread::exit() };
+    let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
     let silent =
         if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
     SILENT_LIVES.store(silent, Ordering::Relaxed);
     assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
     let asked = Instant::now();
-    if let Err(core) = thread::stop_others(|| asked.elapsed() > STOP_TIME) {
+    if let Err(core) = scheduler::stop_others(|| asked.elapsed() > STOP_TIME) {
         panic!("core {} (hardware id {}) did not leave the crashed engine", core.cpu, core.hardware);
     }
     let engine = ENGINE.lock().take();
@@ -266,19 +321,18 @@ pub fn restart() -> ! {
     if let Some(engine) = engine {
         engine.release(&mut memory());
     }
-    per_cpu::this().busy.store(false, Ordering::Release);
-    thread::resume();
+    scheduler::change(Scheduler::clear);
     kprintln!("engine restarted ({restarts})");
-    let start = match ORIGIN.get().map(|origin| load(origin, restarts)) {
-        Some(Ok(start)) => start,
+    let entry = match ORIGIN.get().map(|origin| load(origin, restarts)) {
+        Some(Ok(entry)) => entry,
         Some(Err(error)) => panic!("no fresh engine: {error}"),
         None => unreachable!("an engine ran, so it had an origin"),
     };
     // Before the launch: a fresh engine that crashes at once needs its turn, however slow this core is.
     drop(turn);
-    launch(start);
+    launch(entry);
     // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
-    unsafe { Arch::restart_stack(thread::idle) }
+    unsafe { Arch::restart_stack(scheduler::run) }
 }
 
 #[cfg(test)]

@@ -27,12 +27,37 @@ struct Figures {
     prompt: f64,
     /// Generated tokens a second.
     generation: f64,
+    /// The same behind some tokens of context.
+    contexts: Vec<Behind>,
     /// Milliseconds from the file to a model that can compute.
     load_ms: f64,
     /// Memory taken since before the model was loaded, in megabytes.
     memory_mb: f64,
+    /// The memory's part in it, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<Reading>,
     /// What computed.
     kernels: String,
+}
+
+/// Generation behind some tokens of context.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Behind {
+    /// So many.
+    context: u32,
+    /// Generated tokens a second.
+    generation: f64,
+}
+
+/// The weights of a token against the memory they come from.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Reading {
+    /// Weights that a token needs, in megabytes.
+    weights_mb: f64,
+    /// Gigabytes a second that the same threads read, doing nothing else.
+    bandwidth_gbs: f64,
+    /// Speed of generation, as a part of what that reading speed allows.
+    of_bound: f64,
 }
 
 /// Medians with one number of threads.
@@ -59,42 +84,54 @@ struct Report {
 /// # Errors
 /// When a run cannot be started or fails.
 pub fn run(workspace: &Workspace, consent: Consent, options: &EngineBenchOptions) -> Result<u8> {
-    let model = Model::resolve(workspace, consent, &options.model)?;
-    let model = model.on_host(workspace)?;
     let python = match options.compare {
         Some(Contender::LlamaCpp) => Some(python_with_llama_cpp(workspace)?),
         None => None,
     };
     let program = build::host_example(workspace, "engine")?;
-    let lengths = [options.prompt.to_string(), options.generate.to_string()];
+    for model in &options.model {
+        let model = Model::resolve(workspace, consent, model)?.on_host(workspace)?;
+        let report = report(&model, &program, python.as_deref(), options)?;
+        print!("{}", table(&report));
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(0)
+}
+
+/// Measures one model.
+fn report(
+    model: &Path,
+    program: &Path,
+    python: Option<&Path>,
+    options: &EngineBenchOptions,
+) -> Result<Report> {
+    let lengths = [options.prompt, options.generate].into_iter().chain(options.context.iter().copied());
+    let lengths: Vec<String> = lengths.map(|length| length.to_string()).collect();
+    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut rows = Vec::new();
     for &threads in &options.threads {
         let (mut engine, mut llama_cpp) = (Vec::new(), Vec::new());
         for repetition in 1..=options.repetitions {
-            eprintln!("xtask: {threads} threads, {repetition} of {}", options.repetitions);
-            let mut command = Command::new(&program);
-            command.arg(threads.to_string()).arg(&model).arg("measure").args(&lengths);
+            eprintln!("xtask: {name}, {threads} threads, {repetition} of {}", options.repetitions);
+            let mut command = Command::new(program);
+            command.arg(threads.to_string()).arg(model).arg("measure").args(&lengths);
             engine.push(measure(&mut command)?);
-            if let Some(python) = &python {
+            if let Some(python) = python {
                 let mut command = Command::new(python);
-                command.args(["-c", LLAMA_CPP]).arg(&model).arg(threads.to_string()).args(&lengths);
+                command.args(["-c", LLAMA_CPP]).arg(model).arg(threads.to_string()).args(&lengths);
                 llama_cpp.push(measure(&mut command)?);
             }
         }
         let engine = medians(&engine).context("there were no runs")?;
         rows.push(Row { threads, engine, llama_cpp: medians(&llama_cpp) });
     }
-    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let report = Report {
+    Ok(Report {
         model: name,
         prompt: options.prompt,
         generated: options.generate,
         repetitions: options.repetitions,
         rows,
-    };
-    print!("{}", table(&report));
-    println!("{}", serde_json::to_string(&report)?);
-    Ok(0)
+    })
 }
 
 /// The Python that has the package: of the environment under `target`, or else the system's.
@@ -130,36 +167,60 @@ fn measure(command: &mut Command) -> Result<Figures> {
 
 /// The median of each figure; nothing of nothing.
 fn medians(runs: &[Figures]) -> Option<Figures> {
-    let of = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
+    let first = runs.first()?;
+    let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
+    let behind = |(index, behind): (usize, &Behind)| Behind {
+        context: behind.context,
+        generation: of(&|run| run.contexts.get(index).map_or(f64::NAN, |behind| behind.generation)),
+    };
+    let reading = |figure: fn(&Reading) -> f64| of(&|run| run.reading.as_ref().map_or(f64::NAN, figure));
     Some(Figures {
-        kernels: runs.first()?.kernels.clone(),
-        prompt: of(|run| run.prompt),
-        generation: of(|run| run.generation),
-        load_ms: of(|run| run.load_ms),
-        memory_mb: of(|run| run.memory_mb),
+        kernels: first.kernels.clone(),
+        prompt: of(&|run| run.prompt),
+        generation: of(&|run| run.generation),
+        contexts: first.contexts.iter().enumerate().map(behind).collect(),
+        load_ms: of(&|run| run.load_ms),
+        memory_mb: of(&|run| run.memory_mb),
+        reading: first.reading.as_ref().map(|_| Reading {
+            weights_mb: reading(|reading| reading.weights_mb),
+            bandwidth_gbs: reading(|reading| reading.bandwidth_gbs),
+            of_bound: reading(|reading| reading.of_bound),
+        }),
     })
 }
 
 fn table(report: &Report) -> String {
     let Report { model, prompt, generated, repetitions, rows } = report;
-    let (pp, tg) = (format!("pp{prompt} tok/s"), format!("tg{generated} tok/s"));
-    let mut table = format!(
-        "{model}, medians of {repetitions}\nthreads  {pp:>12}  {tg:>12}  {:>8}  {:>9}\n",
-        "load ms", "memory MB"
-    );
+    let mut heads = vec![format!("pp{prompt}"), format!("tg{generated}")];
+    let contexts = rows.iter().take(1).flat_map(|row| &row.engine.contexts);
+    heads.extend(contexts.map(|behind| format!("tg{generated} @{}", behind.context)));
+    heads.extend(["load ms", "memory MB"].map(str::to_owned));
+    let mut table = format!("{model}, medians of {repetitions}; pp and tg in tokens/s\nthreads");
+    heads.iter().for_each(|head| table += &format!("  {head:>12}"));
+    table.push('\n');
     for Row { threads, engine, llama_cpp } in rows {
-        let mut line = |[prompt, generation, load, memory]: [f64; 4], digits: usize, what: &str| {
-            table += &format!(
-                "{threads:>7}  {prompt:>12.digits$}  {generation:>12.digits$}  {load:>8.digits$}  \
-                 {memory:>9.digits$}  {what}\n"
-            );
+        let mut line = |numbers: Vec<f64>, digits: usize, what: &str| {
+            table += &format!("{threads:>7}");
+            numbers.iter().for_each(|number| table += &format!("  {number:>12.digits$}"));
+            table += &format!("  {what}\n");
         };
-        let numbers = |run: &Figures| [run.prompt, run.generation, run.load_ms, run.memory_mb];
+        let numbers = |run: &Figures| {
+            let behind = run.contexts.iter().map(|behind| behind.generation);
+            let front = [run.prompt, run.generation].into_iter().chain(behind);
+            front.chain([run.load_ms, run.memory_mb]).collect::<Vec<_>>()
+        };
         line(numbers(engine), 1, &format!("engine, {}", engine.kernels));
         if let Some(other) = llama_cpp {
             line(numbers(other), 1, &other.kernels);
-            let (ours, theirs) = (numbers(engine), numbers(other));
-            line(std::array::from_fn(|index| ours[index] / theirs[index]), 2, "engine / llama.cpp");
+            let ratios = numbers(engine).into_iter().zip(numbers(other)).map(|(ours, theirs)| ours / theirs);
+            line(ratios.collect(), 2, "engine / llama.cpp");
+        }
+        if let Some(Reading { weights_mb, bandwidth_gbs, of_bound }) = &engine.reading {
+            table += &format!(
+                "{threads:>7}  {weights_mb:.1} MB of weights a token, read at {bandwidth_gbs:.1} GB/s: generation is \
+                 {:.0} % of that bound\n",
+                of_bound * 100.0
+            );
         }
     }
     table
@@ -170,7 +231,10 @@ mod tests {
     use super::*;
 
     fn figures(prompt: f64, generation: f64, kernels: &str) -> Figures {
-        Figures { prompt, generation, load_ms: 50.0, memory_mb: 100.0, kernels: kernels.to_owned() }
+        let contexts = vec![Behind { context: 1024, generation: generation / 2.0 }];
+        let reading = Some(Reading { weights_mb: 90.0, bandwidth_gbs: 20.0, of_bound: 0.25 });
+        let kernels = kernels.to_owned();
+        Figures { prompt, generation, contexts, load_ms: 50.0, memory_mb: 100.0, reading, kernels }
     }
 
     #[test]
@@ -184,7 +248,7 @@ mod tests {
         let report =
             Report { model: "m.gguf".into(), prompt: 128, generated: 64, repetitions: 3, rows: vec![row] };
         let shown = table(&report);
-        for part in ["pp128", "tg64", "600.0", "60.0", "3.00", "1.50", "engine, a"] {
+        for part in ["pp128", "tg64", "@1024", "600.0", "60.0", "30.0", "3.00", "1.50", "engine, a", "25 %"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(medians(&[]).is_none());

@@ -1,4 +1,6 @@
-"""The same work as the engine's `measure`, done by llama.cpp: python3 llama_cpp.py MODEL THREADS PROMPT GENERATED."""
+"""The same work as the engine's `measure`, done by llama.cpp:
+python3 llama_cpp.py MODEL THREADS PROMPT GENERATED [CONTEXT]...
+"""
 
 import json
 import resource
@@ -13,13 +15,24 @@ def kilobytes(key):
         return next(int(line.split()[1]) for line in status if line.startswith(key))
 
 
-path, threads, prompt, generated = sys.argv[1], *map(int, sys.argv[2:5])
+def load(room, batch):
+    return llama_cpp.Llama(
+        path, n_ctx=room, n_batch=batch, n_ubatch=batch, n_threads=threads, n_threads_batch=threads, verbose=False
+    )
+
+
+def generation(ids):
+    mark = time.perf_counter()
+    for token in ids:
+        model.eval([token])
+    return len(ids) / (time.perf_counter() - mark)
+
+
+path, threads, prompt, generated, *contexts = sys.argv[1], *map(int, sys.argv[2:])
 longest = max(prompt, generated)
 before = kilobytes("VmRSS:")
 start = time.perf_counter()
-model = llama_cpp.Llama(
-    path, n_ctx=longest, n_batch=longest, n_ubatch=longest, n_threads=threads, n_threads_batch=threads, verbose=False
-)
+model = load(longest, longest)
 loaded = time.perf_counter()
 ids = [(i * 7919 + 13) % model.n_vocab() for i in range(longest)]
 model.eval(ids[:prompt])
@@ -29,16 +42,21 @@ mark = time.perf_counter()
 model.eval(ids[:prompt])
 prompted = time.perf_counter() - mark
 model.reset()
-mark = time.perf_counter()
-for token in ids[:generated]:
-    model.eval([token])
-generation = time.perf_counter() - mark
+generated_rate = generation(ids[:generated])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+behind = []
+for context in contexts:
+    model.close()
+    model = load(context + generated, 512)
+    ids = [(i * 7919 + 13) % model.n_vocab() for i in range(context + generated)]
+    model.eval(ids[:context])
+    behind.append({"context": context, "generation": generation(ids[context:])})
 print(
     json.dumps(
         {
             "prompt": prompt / prompted,
-            "generation": generated / generation,
+            "generation": generated_rate,
+            "contexts": behind,
             "load_ms": (loaded - start) * 1e3,
             "memory_mb": (peak - before) / 1e3,
             "kernels": "llama.cpp " + llama_cpp.__version__,

@@ -78,7 +78,7 @@ pub(super) fn init_core(hardware: HwCpuId) {
 pub(super) fn can_interrupt(hardware: HwCpuId) -> bool {
     match gic() {
         Gic::V2(_) => true,
-        Gic::V3(_) => v3::can_interrupt(hardware),
+        Gic::V3(gic) => gic.can_interrupt(hardware),
     }
 }
 

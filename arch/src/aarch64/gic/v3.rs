@@ -5,21 +5,26 @@ use super::MAX_REDISTRIBUTORS;
 use crate::{HwCpuId, PhysRange};
 use aarch64_cpu::asm::barrier;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
-use arm_gic::gicv3::{
-    GicCpuInterface, GicDistributor, GicRedistributor, GicRedistributorIterator, SgiTarget, SgiTargetGroup,
-};
+use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, GicRedistributorIterator};
 use arm_gic::{IntId, InterruptGroup, Trigger, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
 use spin::Mutex;
 
-/// Cores that one write of ICC_SGI1R_EL1 can name: Aff0 is 0 to 15 in its target list.
+/// Values of Aff0 that one target list of ICC_SGI1R_EL1 names; its range selector (RS) says which sixteen.
 const TARGETS: u64 = 16;
+/// Offset of GICD_TYPER, and its bit RSS: the distributor understands the range selector.
+const TYPER: u64 = 4;
+const TYPER_RSS: u32 = 1 << 26;
+/// ICC_CTLR_EL1.RSS: so does the CPU interface.
+const CONTROL_RSS: u64 = 1 << 18;
 
 pub(super) struct GicV3 {
     distributor: Mutex<GicDistributor<'static>>,
     /// Held by the one core that looks for its own frame.
     redistributors: Mutex<[Option<PhysRange>; MAX_REDISTRIBUTORS]>,
+    /// Whether cores with any Aff0 can be sent an interrupt, and not only those below [`TARGETS`].
+    has_ranges: bool,
 }
 
 impl GicV3 {
@@ -29,11 +34,14 @@ impl GicV3 {
         distributor: PhysRange,
         redistributors: [Option<PhysRange>; MAX_REDISTRIBUTORS],
     ) -> Self {
+        let typer = (distributor.start.identity().0 + TYPER) as *const u32;
+        // SAFETY: a register of the distributor (caller); reading it changes nothing.
+        let has_ranges = unsafe { typer.read_volatile() } & TYPER_RSS != 0 && control() & CONTROL_RSS != 0;
         let registers = pointer::<Gicd>(distributor);
         // SAFETY: by the caller, this is the only handle on the distributor.
         let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(registers) });
         distributor.configure_default_settings();
-        Self { distributor: Mutex::new(distributor), redistributors: Mutex::new(redistributors) }
+        Self { distributor: Mutex::new(distributor), redistributors: Mutex::new(redistributors), has_ranges }
     }
 
     /// Enables `private` interrupts and the CPU interface of the calling core.
@@ -57,6 +65,11 @@ impl GicV3 {
         GicCpuInterface::set_priority_mask(0xff);
         GicCpuInterface::enable_group1(true);
         barrier::isb(barrier::SY);
+    }
+
+    /// Whether a core can be sent an interrupt.
+    pub(super) const fn can_interrupt(&self, hardware: HwCpuId) -> bool {
+        self.has_ranges || hardware.0 & 0xff < TARGETS
     }
 
     pub(super) fn enable_device(&self, number: u32, target: HwCpuId) {
@@ -91,15 +104,29 @@ fn id(number: u32) -> IntId {
     IntId::try_from(number).expect("numbers come from the controller or are checked by the board")
 }
 
-pub(super) fn can_interrupt(hardware: HwCpuId) -> bool {
-    hardware.0 & 0xff < TARGETS
+/// ICC_CTLR_EL1 of the calling core.
+fn control() -> u64 {
+    GicCpuInterface::enable_system_register_el1();
+    barrier::isb(barrier::SY);
+    let control;
+    // SAFETY: reads a register that was just made accessible.
+    unsafe { asm!("mrs {}, icc_ctlr_el1", out(reg) control, options(nomem, nostack, preserves_flags)) };
+    control
 }
 
+/// ICC_SGI1R_EL1 (IHI 0069, 12.2.19): the interrupt, the affinity levels, the range of Aff0, the core in that range.
+/// Written here because the arm-gic crate leaves the range at 0.
 pub(super) fn send(number: u32, target: HwCpuId) {
-    let [affinity0, affinity1, affinity2, _, affinity3, ..] = target.0.to_le_bytes();
-    let target = SgiTarget::List { affinity3, affinity2, affinity1, target_list: 1 << affinity0 };
-    GicCpuInterface::send_sgi(IntId::sgi(number), target, SgiTargetGroup::CurrentGroup1)
-        .expect("software-generated interrupts have ids below 16");
+    let [affinity0, affinity1, affinity2, _, affinity3, ..] = target.0.to_le_bytes().map(u64::from);
+    let (range, core) = (affinity0 / TARGETS, affinity0 % TARGETS);
+    let command = affinity3 << 48
+        | range << 44
+        | affinity2 << 32
+        | u64::from(number) << 24
+        | affinity1 << 16
+        | 1 << core;
+    // SAFETY: interrupts the core that was asked for, which is set up to take it.
+    unsafe { asm!("msr icc_sgi1r_el1, {}", in(reg) command, options(nostack, preserves_flags)) };
 }
 
 pub(super) fn acknowledge() -> u32 {

@@ -62,6 +62,41 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
     result
 }
 
+/// As [`system_call`], for a call over which other threads may run: it keeps no vector register.
+///
+/// # Safety
+/// As [`system_call`].
+pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments. The C ABI's clobbers name all vector registers whole; what else
+    // they name does no harm.
+    unsafe {
+        asm!(
+            "svc #0",
+            in("x8") number,
+            inlateout("x0") arguments[0] => result,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            clobber_abi("C"),
+        );
+    }
+    result
+}
+
+/// The hardware's own id of this core: the affinity fields of MPIDR_EL1, which each core's kernel copies to the
+/// register that EL0 may read.
+pub fn hardware_id() -> u64 {
+    let id;
+    // SAFETY: reads a register that EL0 may read. Not cached: the thread may change its core.
+    unsafe { asm!("mrs {}, tpidrro_el0", out(reg) id, options(nostack, preserves_flags)) };
+    id
+}
+
+/// Whether [`hardware_id`] is that of the machine the kernel runs on: the kernel itself has put it there.
+pub const fn knows_hardware_id() -> bool {
+    true
+}
+
 /// The counter that all cores agree on.
 pub fn counter() -> u64 {
     let ticks;
@@ -165,4 +200,35 @@ pub unsafe fn fill(target: *mut u8, byte: u8, count: usize) {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn getauxval(_: u64) -> u64 {
     0
+}
+
+/// Times round an empty loop, about a millisecond.
+const HOLD: u64 = 1_000_000;
+
+/// Fills all vector registers with `pattern`, keeps them for a while and looks whether they are still the same.
+pub fn hold_vectors(pattern: u64) -> bool {
+    let mut held = [0u64; 64];
+    // SAFETY: the registers are clobbered by declaration; the stores fill the buffer.
+    unsafe {
+        asm!(
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "dup v\\n\\().2d, {pattern}",
+            ".endr",
+            "2: subs {count}, {count}, #1",
+            "b.ne 2b",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "str q\\n, [{held}, #16 * \\n]",
+            ".endr",
+            pattern = in(reg) pattern,
+            count = inout(reg) HOLD => _,
+            held = in(reg) held.as_mut_ptr(),
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
+            out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+            out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
+            out("v29") _, out("v30") _, out("v31") _,
+            options(nostack),
+        );
+    }
+    held.iter().all(|&word| word == pattern)
 }

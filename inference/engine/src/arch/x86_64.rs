@@ -1,5 +1,6 @@
 //! x86_64: `int 0x80`, TSC, MXCSR.
 
+use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, naked_asm};
 
 /// MXCSR after reset: all exceptions masked, round to nearest (SDM vol. 1, 10.2.3).
@@ -69,6 +70,45 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
     result
 }
 
+/// As [`system_call`], for a call over which other threads may run: it keeps no vector register.
+///
+/// # Safety
+/// As [`system_call`].
+pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
+    let result;
+    // SAFETY: the caller vouches for the arguments. All vector registers belong to the caller of a C function, so
+    // that ABI's clobbers name them all; what else it names does no harm.
+    unsafe {
+        asm!(
+            "int 0x80",
+            inlateout("rax") number => result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            clobber_abi("sysv64"),
+        );
+    }
+    result
+}
+
+/// The hardware's own id of this core: the APIC id, from CPUID (SDM vol. 3, 10.12.8.1).
+pub fn hardware_id() -> u64 {
+    let topology = __cpuid_count(0x0b, 0);
+    if topology.ebx != 0 { topology.edx.into() } else { (__cpuid_count(1, 0).ebx >> 24).into() }
+}
+
+/// Whether [`hardware_id`] is that of the machine the kernel runs on. Not under every hypervisor: where ring 3 runs
+/// natively, CPUID may tell of the processor below.
+pub fn knows_hardware_id() -> bool {
+    /// "TCGTCGTCGTCG" as CPUID spells it: QEMU's emulation, which answers every ring alike.
+    const EMULATION: [u32; 3] = [0x5447_4354, 0x4354_4743, 0x4743_5447];
+    if __cpuid_count(1, 0).ecx & 1 << 31 == 0 {
+        return true;
+    }
+    let hypervisor = __cpuid_count(0x4000_0000, 0);
+    [hypervisor.ebx, hypervisor.ecx, hypervisor.edx] == EMULATION
+}
+
 /// The counter that all cores agree on.
 pub fn counter() -> u64 {
     // SAFETY: RDTSC is part of the baseline, and the kernel leaves CR4.TSD clear.
@@ -134,4 +174,75 @@ pub unsafe fn fill(target: *mut u8, byte: u8, count: usize) {
             options(nostack, preserves_flags),
         );
     }
+}
+
+/// Times round an empty loop, about a millisecond.
+const HOLD: u64 = 1_000_000;
+
+/// Fills all vector registers with `pattern`, keeps them for a while and looks whether they are still the same.
+pub fn hold_vectors(pattern: u64) -> bool {
+    if has_avx() {
+        // SAFETY: the processor has AVX, and the kernel has switched it on.
+        unsafe { hold_ymm(pattern) }
+    } else {
+        hold_xmm(pattern)
+    }
+}
+
+/// CPUID.1:ECX, bits 27 (OSXSAVE) and 28 (AVX).
+fn has_avx() -> bool {
+    __cpuid_count(1, 0).ecx >> 27 & 3 == 3
+}
+
+macro_rules! hold {
+    ($bytes:literal, $fill:literal, $store:literal, $pattern:expr) => {{
+        let mut held = [0u64; 16 * $bytes / 8];
+        // SAFETY: the registers are clobbered by declaration; the stores fill the buffer.
+        unsafe {
+            asm!(
+                "movq xmm0, {pattern}",
+                "punpcklqdq xmm0, xmm0",
+                $fill,
+                "2: dec {count}",
+                "jnz 2b",
+                $store,
+                pattern = in(reg) $pattern,
+                count = inout(reg) HOLD => _,
+                held = in(reg) held.as_mut_ptr(),
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                options(nostack),
+            );
+        }
+        held.iter().all(|&word| word == $pattern)
+    }};
+}
+
+fn hold_xmm(pattern: u64) -> bool {
+    hold!(
+        16,
+        ".irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        movaps xmm\\n, xmm0
+        .endr",
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        movups [{held} + 16 * \\n], xmm\\n
+        .endr",
+        pattern
+    )
+}
+
+#[target_feature(enable = "avx")]
+fn hold_ymm(pattern: u64) -> bool {
+    hold!(
+        32,
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        vinsertf128 ymm\\n, ymm0, xmm0, 1
+        .endr",
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        vmovups [{held} + 32 * \\n], ymm\\n
+        .endr",
+        pattern
+    )
 }

@@ -7,35 +7,51 @@ pub(in crate::kernels) enum Isa {
     Neon,
     /// The baseline and FEAT_DotProd.
     DotProduct,
+    /// Those and FEAT_I8MM.
+    MatrixProduct,
 }
 
 impl Isa {
     /// What there is, best first.
     pub(in crate::kernels) fn available() -> impl Iterator<Item = Self> {
-        has_dot_product().then_some(Self::DotProduct).into_iter().chain([Self::Neon])
+        let [dot_product, matrix_product] = detect();
+        [
+            (dot_product && matrix_product, Self::MatrixProduct),
+            (dot_product, Self::DotProduct),
+            (true, Self::Neon),
+        ]
+        .into_iter()
+        .filter_map(|(there, isa)| there.then_some(isa))
     }
 
     pub(in crate::kernels) const fn name(self) -> &'static str {
         match self {
             Self::Neon => "NEON",
             Self::DotProduct => "NEON dot-product",
+            Self::MatrixProduct => "NEON matrix-product",
         }
     }
 }
 
-/// ID_AA64ISAR0_EL1.DP (Arm ARM). Linux and EMBODIOS answer the read for their programs; elsewhere it would be an
-/// undefined instruction.
+/// ID_AA64ISAR0_EL1.DP and ID_AA64ISAR1_EL1.I8MM (Arm ARM). Linux and EMBODIOS answer the reads for their programs;
+/// elsewhere they would be undefined instructions.
 #[cfg(target_os = "linux")]
-fn has_dot_product() -> bool {
-    let features: u64;
-    // SAFETY: the system answers the read.
+fn detect() -> [bool; 2] {
+    let (zero, one): (u64, u64);
+    // SAFETY: the system answers the reads.
     unsafe {
-        core::arch::asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack, preserves_flags));
+        core::arch::asm!(
+            "mrs {}, id_aa64isar0_el1",
+            "mrs {}, id_aa64isar1_el1",
+            out(reg) zero,
+            out(reg) one,
+            options(nomem, nostack, preserves_flags)
+        );
     }
-    features >> 44 & 0xf != 0
+    [zero >> 44 & 0xf != 0, one >> 52 & 0xf != 0]
 }
 
 #[cfg(not(target_os = "linux"))]
-fn has_dot_product() -> bool {
-    cfg!(target_feature = "dotprod")
+fn detect() -> [bool; 2] {
+    [cfg!(target_feature = "dotprod"), cfg!(target_feature = "i8mm")]
 }

@@ -1,17 +1,20 @@
 //! A prompt continued step by step, with the probabilities of each step.
 
-use std::error::Error;
-use std::ops::ControlFlow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
-use embodios_inference::cache::Limits;
-use embodios_inference::generate::{Made, Request, Stop};
-use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
-use embodios_inference::pool::Pool;
-use embodios_inference::sample::Sampling;
-use embodios_inference::session::{Session, SessionError};
-use embodios_inference::tokenizer::{TokenReader, Tokenizer};
 use serde_json::{Value, json};
+
+use super::{BadLine, Requests};
+use crate::cache::Limits;
+use crate::generate::{self, Made, Request, Stop};
+use crate::kernels::Kernels;
+use crate::model::Model;
+use crate::pool::Pool;
+use crate::sample::Sampling;
+use crate::session::{Session, SessionError};
+use crate::tokenizer::TokenReader;
 
 /// How a prompt is continued.
 pub struct Continuation {
@@ -31,10 +34,16 @@ pub struct Continuation {
 ///
 /// # Errors
 /// When there is no memory for it.
-pub fn session<'m>(model: &'m Model<'m>, pool: &Pool, tokens: usize) -> Result<Session<'m>, SessionError> {
-    let budget = usize::try_from(pool.platform().memory().free).unwrap_or(usize::MAX);
+pub fn session<'m>(
+    model: &'m Model<'m>,
+    kernels: Kernels,
+    pool: &Pool,
+    tokens: usize,
+) -> Result<Session<'m>, SessionError> {
+    let memory = pool.platform().memory();
+    let budget = usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX);
     let context = Some(tokens.clamp(1, model.config.context));
-    Session::new(model, Kernels::best(), Limits { context, budget })
+    Session::new(model, kernels, Limits { context, budget })
 }
 
 /// Continues `prompt`.
@@ -42,26 +51,28 @@ pub fn session<'m>(model: &'m Model<'m>, pool: &Pool, tokens: usize) -> Result<S
 /// # Errors
 /// When the prompt does not fit the model's context or the cache the memory.
 pub fn generate(
-    model: &Model<'_>,
-    tokenizer: &Tokenizer<'_>,
+    requests: &Requests<'_>,
     pool: &mut Pool,
     prompt: &[u32],
     continuation: &Continuation,
-) -> Result<Value, Box<dyn Error>> {
+) -> Result<Value, BadLine> {
+    let &Requests { model, tokenizer, kernels, .. } = requests;
     let Continuation { sampling, tokens, stop, ignore_end, logprobs } = continuation;
-    let mut session = session(model, pool, prompt.len().saturating_add(*tokens))?;
+    let room = prompt.len().saturating_add(*tokens);
+    let mut session = session(model, kernels, pool, room).map_err(BadLine::whole)?;
     let end = if *ignore_end { &[] } else { tokenizer.ends() };
     let request = Request { prompt, limit: *tokens, end, sampling: *sampling };
     let mut reader = TokenReader::new(tokenizer, stop);
     let (mut ids, mut steps, mut text) = (Vec::new(), Vec::new(), String::new());
-    let report = embodios_inference::generate::generate(&mut session, pool, &request, &mut |made| {
+    let report = generate::generate(&mut session, pool, &request, &mut |made| {
         ids.push(made.token);
         if let Some(count) = logprobs {
             steps.push(probabilities(made, *count));
         }
         text += reader.push(made.token);
         if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    });
+    let report = report.map_err(BadLine::whole)?;
     text += &reader.finish();
     let reason = match report.stop {
         Stop::End(_) => "end",

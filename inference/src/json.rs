@@ -1,23 +1,38 @@
-//! One request, one answer. Owns the meaning of the fields; the arithmetic is the library's.
+//! Requests as JSON lines: one object in, one object out. Owns the meaning of the fields; the arithmetic is the
+//! other modules'.
+//!
+//! A line that is no request is answered by `{"line": N, "field": NAME, "error": TEXT}`.
 
-use std::error::Error;
+mod batch;
+mod fields;
+mod sequence;
 
-use embodios_inference::chat::{ChatTemplate, Message, Role};
-use embodios_inference::gguf::Gguf;
-use embodios_inference::model::Model;
-use embodios_inference::pool::Pool;
-use embodios_inference::sample::Sampling;
-use embodios_inference::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fields::{BadLine, Fields};
-use crate::sequence::{self, Continuation};
+use crate::chat::{ChatTemplate, Role};
+use crate::gguf::Gguf;
+use crate::kernels::Kernels;
+use crate::model::Model;
+use crate::pool::Pool;
+use crate::sample::Sampling;
+use crate::session::SessionError;
+use crate::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+pub use batch::Lines;
+pub use fields::BadLine;
+use fields::Fields;
+use sequence::Continuation;
+pub use sequence::session;
 
 /// Tokens made when nothing else is said.
 const DEFAULT_TOKENS: usize = 128;
 
 /// What is done with every line.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// `{text, parse_special, add_begin}` to `{ids, left_out}`.
     Tokenize,
@@ -31,6 +46,9 @@ pub enum Task {
     /// `{messages: [{role, content}], answer}` to `{rendered, ids}`, with `answer` up to where the model's turn
     /// begins; with `reply` and the fields of `generate` also what that says.
     Chat,
+    /// The fields of `generate`, or `messages` instead of `text`, of all lines at once, to `{line, ids, text, stop,
+    /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish: see [`Lines`].
+    Batch,
 }
 
 impl Task {
@@ -42,39 +60,51 @@ impl Task {
             "logits" => Self::Logits,
             "generate" => Self::Generate,
             "chat" => Self::Chat,
+            "batch" => Self::Batch,
             _ => return None,
         })
     }
 }
 
-/// A loaded model.
-pub struct Engine<'f> {
-    file: Gguf<'f>,
-    model: Model<'f>,
-    tokenizer: Tokenizer<'f>,
+/// A loaded model that answers requests.
+#[derive(Clone, Copy)]
+pub struct Requests<'m> {
+    /// The file.
+    pub file: &'m Gguf<'m>,
+    /// Its weights.
+    pub model: &'m Model<'m>,
+    /// Its tokenizer.
+    pub tokenizer: &'m Tokenizer<'m>,
+    /// What computes.
+    pub kernels: Kernels,
 }
 
-impl<'f> Engine<'f> {
-    /// Loads a GGUF file.
-    ///
-    /// # Errors
-    /// Those of its parts.
-    pub fn load(bytes: &'f [u8]) -> Result<Self, Box<dyn Error>> {
-        let file = Gguf::parse(bytes)?;
-        Ok(Self { model: Model::load(&file)?, tokenizer: Tokenizer::new(&file)?, file })
+impl Requests<'_> {
+    /// Answers line `number`, counted from 1, by one line. A blank line has no answer.
+    pub fn answer(
+        &self,
+        pool: &mut Pool,
+        task: Task,
+        number: usize,
+        line: &[u8],
+        out: &mut dyn FnMut(&[u8]),
+    ) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        let result = match Fields::parse(line) {
+            Ok(fields) if task == Task::Logits => self.logits(pool, fields, out),
+            Ok(fields) => self.whole(pool, task, fields).map(|answer| out(&text(&answer))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            out(&text(&error.at_line(number)));
+        }
+        out(b"\n");
     }
 
-    /// The weights.
-    pub const fn model(&self) -> &Model<'f> {
-        &self.model
-    }
-
-    /// Answers one line.
-    ///
-    /// # Errors
-    /// When the line is no request, or the model cannot do what it asks.
-    pub fn answer(&self, pool: &mut Pool, task: Task, line: &[u8]) -> Result<Value, BadLine> {
-        let mut fields = Fields::parse(line)?;
+    /// The answer to a task whose answers are short.
+    fn whole(&self, pool: &mut Pool, task: Task, mut fields: Fields) -> Result<Value, BadLine> {
         match task {
             Task::Tokenize => {
                 let encoding = self.encoding(&mut fields)?;
@@ -86,18 +116,18 @@ impl<'f> Engine<'f> {
                 fields.finish()?;
                 Ok(json!({ "text": self.tokenizer.text(&ids) }))
             }
-            Task::Logits => self.logits(pool, fields),
-            Task::Generate => {
+            Task::Chat => self.chat(pool, fields),
+            Task::Generate | Task::Logits | Task::Batch => {
                 let prompt = self.prompt(&mut fields)?;
                 let continuation = self.continuation(&mut fields)?;
                 fields.finish()?;
-                self.generate(pool, &prompt, &continuation)
+                sequence::generate(self, pool, &prompt, &continuation)
             }
-            Task::Chat => self.chat(pool, fields),
         }
     }
 
-    fn logits(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
+    /// Gives `out` the logits position by position: all of them at once may be more than there is memory for.
+    fn logits(&self, pool: &mut Pool, mut fields: Fields, out: &mut dyn FnMut(&[u8])) -> Result<(), BadLine> {
         let ids = self.prompt(&mut fields)?;
         let all = match fields.text("positions")?.as_deref() {
             None | Some("last") => false,
@@ -105,47 +135,44 @@ impl<'f> Engine<'f> {
             Some(_) => return Err(BadLine::field("positions", "wants \"last\" or \"all\"")),
         };
         fields.finish()?;
-        let mut session = sequence::session(&self.model, pool, ids.len()).map_err(BadLine::whole)?;
-        let mut logits = Vec::new();
-        // The division of a prompt into pieces leaves no trace in the logits.
-        for piece in ids.chunks(if all { 1 } else { ids.len().max(1) }) {
-            logits.push(session.feed(pool, piece).map_err(BadLine::whole)?.to_vec());
+        let mut session = session(self.model, self.kernels, pool, ids.len()).map_err(BadLine::whole)?;
+        // What would fail at a later position is said before the answer has begun.
+        let (added, context, vocabulary) = (ids.len(), session.context(), self.model.config.vocabulary);
+        if let Some(&token) = ids.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(BadLine::whole(SessionError::NoSuchToken { token, vocabulary }));
         }
-        Ok(json!({ "ids": ids, "logits": logits }))
-    }
-
-    fn generate(
-        &self,
-        pool: &mut Pool,
-        prompt: &[u32],
-        continuation: &Continuation,
-    ) -> Result<Value, BadLine> {
-        sequence::generate(&self.model, &self.tokenizer, pool, prompt, continuation).map_err(BadLine::whole)
+        if added > context {
+            return Err(BadLine::whole(SessionError::ContextFull { used: 0, added, context }));
+        }
+        // The division of a prompt into pieces leaves no trace in the logits.
+        let mut pieces = ids.chunks(if all { 1 } else { ids.len() });
+        let mut next = || pieces.next().map(|piece| session.feed(pool, piece).map(text)).transpose();
+        let mut logits = next().map_err(BadLine::whole)?;
+        out(&[b"{\"ids\":", text(&ids).as_slice(), b",\"logits\":["].concat());
+        while let Some(shown) = logits {
+            out(&shown);
+            logits = next().map_err(BadLine::whole)?;
+            if logits.is_some() {
+                out(b",");
+            }
+        }
+        out(b"]}");
+        Ok(())
     }
 
     fn chat(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
-        let records = fields.records("messages", ["role", "content"])?;
-        let records = records.ok_or_else(|| BadLine::field("messages", "is missing"))?;
-        let mut messages = Vec::new();
-        for [role, content] in &records {
-            let role = match role.as_str() {
-                "system" => Role::System,
-                "user" => Role::User,
-                "assistant" => Role::Assistant,
-                _ => return Err(BadLine::field("messages", format!("there is no role {role:?}"))),
-            };
-            messages.push(Message { role, content });
-        }
+        let messages = messages(&mut fields)?.ok_or_else(|| BadLine::field("messages", "is missing"))?;
+        let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
         let reply = fields.flag("reply")?;
         let answer = fields.flag("answer")? || reply;
         let continuation = self.continuation(&mut fields)?;
         fields.finish()?;
-        let template = ChatTemplate::new(&self.file, &self.tokenizer).map_err(BadLine::whole)?;
+        let template = ChatTemplate::new(self.file, self.tokenizer).map_err(BadLine::whole)?;
         let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
-        let prompt = template.prompt(&self.tokenizer, &messages, answer).map_err(BadLine::whole)?;
+        let prompt = template.prompt(self.tokenizer, &messages, answer).map_err(BadLine::whole)?;
         let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {
-            result["reply"] = self.generate(pool, &prompt.ids, &continuation)?;
+            result["reply"] = sequence::generate(self, pool, &prompt.ids, &continuation)?;
         }
         Ok(result)
     }
@@ -198,4 +225,21 @@ impl<'f> Engine<'f> {
             logprobs: fields.count("logprobs")?,
         })
     }
+}
+
+/// Who says what in `messages`.
+fn messages(fields: &mut Fields) -> Result<Option<Vec<(Role, String)>>, BadLine> {
+    let Some(records) = fields.records("messages", ["role", "content"])? else { return Ok(None) };
+    let message = |[role, content]: [String; 2]| match role.as_str() {
+        "system" => Ok((Role::System, content)),
+        "user" => Ok((Role::User, content)),
+        "assistant" => Ok((Role::Assistant, content)),
+        _ => Err(BadLine::field("messages", format!("there is no role {role:?}"))),
+    };
+    records.into_iter().map(message).collect::<Result<_, _>>().map(Some)
+}
+
+/// The JSON of `value`, which has no maps with keys other than strings: the only thing that cannot be written.
+fn text(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    serde_json::to_vec(value).expect("numbers, strings, lists and objects can be written")
 }

@@ -1,7 +1,12 @@
 //! The fields of one request: taken by name and type, so that every error names the field at fault.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
 use serde_json::{Map, Value, json};
-use std::fmt;
 
 /// What is wrong with a request, and in which field.
 #[derive(Debug)]

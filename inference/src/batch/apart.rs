@@ -1,0 +1,85 @@
+//! A step in which groups of cores work on some of the sequences each.
+
+use alloc::vec::Vec;
+
+use crate::forward::{Forward, Part};
+use crate::kernels::Kernels;
+use crate::memory::{OutOfMemory, reserved};
+use crate::model::Model;
+use crate::pool::{Pool, PoolError};
+
+/// Rows of a group's step: a step with more for one group goes together.
+const ROWS: usize = 16;
+
+/// What groups need of their own.
+#[derive(Debug)]
+pub(super) struct Groups<'m> {
+    forwards: Vec<Forward<'m>>,
+    sizes: Vec<usize>,
+    bounds: Vec<usize>,
+}
+
+impl<'m> Groups<'m> {
+    /// No groups yet.
+    pub(super) const fn new() -> Self {
+        Self { forwards: Vec::new(), sizes: Vec::new(), bounds: Vec::new() }
+    }
+
+    /// Makes room for `groups` groups of `workers` workers; steps of no more allocate nothing.
+    pub(super) fn prepare(
+        &mut self,
+        model: &'m Model<'m>,
+        kernels: Kernels,
+        context: usize,
+        groups: usize,
+        workers: usize,
+    ) -> Result<(), OutOfMemory> {
+        if self.sizes.capacity() < groups {
+            self.sizes = reserved(groups, "groups")?;
+            self.bounds = reserved(groups + 1, "groups")?;
+        }
+        while self.forwards.len() < groups {
+            self.forwards.push(Forward::new(model, kernels, ROWS, ROWS, context)?);
+        }
+        self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(groups)))
+    }
+
+    /// Passes the tokens of all parts through the model in `groups` groups. Result: whether it did; a group may have
+    /// too many rows, or the pool be a group itself.
+    pub(super) fn step<P: AsRef<Part> + AsMut<Part> + Send + Sync>(
+        &mut self,
+        pool: &mut Pool,
+        parts: &mut [P],
+        groups: usize,
+    ) -> bool {
+        let Self { forwards, sizes, bounds } = self;
+        let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
+        let (workers, total) = (pool.workers(), rows(parts));
+        if forwards.len() < groups {
+            return false;
+        }
+        sizes.clear();
+        bounds.clear();
+        bounds.push(0);
+        let mut before = 0;
+        for group in 1..=groups {
+            sizes.push(workers * group / groups - workers * (group - 1) / groups);
+            let mut end = bounds[group - 1];
+            while end < parts.len() && (group == groups || before < total * group / groups) {
+                before += rows(&parts[end..=end]);
+                end += 1;
+            }
+            bounds.push(end);
+        }
+        let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
+        if !prepared || bounds.array_windows().any(|&[start, end]| rows(&parts[start..end]) > ROWS) {
+            return false;
+        }
+        let step = |forward: &mut Forward<'m>, parts: &mut [P], pool: &mut Pool| forward.step(pool, parts);
+        match pool.groups_at(sizes, forwards, (parts, bounds), step) {
+            Ok(()) => true,
+            Err(PoolError::InGroup) => false,
+            Err(error) => panic!("a step in groups: {error}"),
+        }
+    }
+}

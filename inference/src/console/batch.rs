@@ -1,0 +1,130 @@
+//! The command `batch`: many requests at once, each shown when it is over.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Console;
+use super::error::CommandError;
+use super::loaded::Loaded;
+use super::options::Options;
+use crate::batch::{Batch, Event, Outcome, Request, Settings};
+use crate::json::{Lines, Task};
+use crate::platform::Platform;
+use crate::tokenizer::ParseSpecial;
+
+/// What a batch is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source<'l> {
+    /// The same prompt so many times, with one seed after the other.
+    Prompt {
+        /// How often.
+        count: usize,
+        /// How it is continued.
+        options: Options,
+        /// The prompt.
+        text: &'l str,
+    },
+    /// JSON lines of a module.
+    Module(&'l str),
+    /// JSON lines that are typed.
+    Typed,
+}
+
+/// Bytes of keys and values that a batch may take: what nobody holds, without an eighth for its other needs.
+pub fn budget(platform: &dyn Platform) -> usize {
+    let free = platform.memory().free;
+    usize::try_from(free - free / 8).unwrap_or(usize::MAX)
+}
+
+impl Console<'_> {
+    /// Runs a batch, with `json` each result as a line of JSON.
+    ///
+    /// # Errors
+    /// When there is no model, no such module, or no memory.
+    pub(super) fn batch(&mut self, json: bool, source: &Source<'_>) -> Result<(), CommandError> {
+        let (platform, modules) = (self.platform, self.start.modules);
+        let settings = Settings::new(budget(platform));
+        let Source::Prompt { count, options, text } = source else {
+            let Source::Module(name) = source else { return self.json(Task::Batch) };
+            let found = modules.iter().find(|module| module.name == *name);
+            let bytes = found.ok_or_else(|| CommandError::NoSuchModule((*name).into()))?.bytes;
+            let (loaded, pool) = self.loaded_and_pool(None)?;
+            let requests = loaded.requests();
+            let mut lines = Lines::default();
+            for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+                if let Some(answer) = lines.take(&requests, number, line) {
+                    return Err(CommandError::BadLine(
+                        String::from_utf8_lossy(answer.trim_ascii()).into_owned(),
+                    ));
+                }
+            }
+            return Ok(lines.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?);
+        };
+        let (loaded, pool) = self.loaded_and_pool(options.cores)?;
+        let Loaded { model, tokenizer, kernels, .. } = loaded;
+        let prompt = tokenizer.prompt(text, ParseSpecial::No).ids;
+        let requests = (0..*count as u64).map(|index| {
+            let mut sampling = options.sampling;
+            sampling.seed = sampling.seed.wrapping_add(index);
+            Request {
+                prompt: prompt.clone(),
+                limit: options.tokens,
+                end: tokenizer.ends().into(),
+                sampling,
+                stops: options.stops.clone(),
+                log_probabilities: false,
+            }
+        });
+        if json {
+            let lines = Lines::of(requests.collect());
+            return Ok(lines.answer(&loaded.requests(), pool, settings, &mut |bytes| platform.write(bytes))?);
+        }
+        let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
+        let start = platform.now_ns();
+        let (mut tokens, mut plans) = (0, Vec::new());
+        for request in requests {
+            if let Err(refusal) = batch.submit(pool, request) {
+                return Err(CommandError::Refused(refusal));
+            }
+        }
+        loop {
+            let more = batch.step(pool, &mut |event| {
+                if let Event::Finished { id, outcome } = event {
+                    tokens += outcome.tokens.len();
+                    platform.write(shown(id.0 + 1, &outcome).as_bytes());
+                }
+            });
+            if let Some(plan) = batch.plan().filter(|plan| plans.iter().all(|(way, _)| *way != plan.way)) {
+                plans.push((plan.way, plan));
+            }
+            if !more {
+                break;
+            }
+        }
+        let seconds = (platform.now_ns() - start) as f64 / 1e9;
+        let (steps, pages) = (batch.steps(), batch.pages().bytes());
+        self.say(format_args!(
+            "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys and values]\n",
+            tokens as f64 / seconds,
+        ));
+        for (_, plan) in plans {
+            self.say(format_args!("[{plan}]\n"));
+        }
+        Ok(())
+    }
+}
+
+/// A result: how it went, then its text.
+fn shown(number: u64, outcome: &Outcome) -> String {
+    let Outcome { finish, tokens, times, text, .. } = outcome;
+    let gaps = times.gaps().count().max(1) as f64;
+    let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+    format!(
+        "#{number}: {} tokens, {finish}; waited {:.1} ms, prompt {:.1} ms, then {:.2} ms a token\n{text}\n",
+        tokens.len(),
+        milliseconds(times.queued()),
+        milliseconds(times.prefill()),
+        milliseconds(times.gaps().sum()) / gaps,
+    )
+}

@@ -1,0 +1,70 @@
+//! Which variant: by name, or the fastest by a short timing. All give the same bits, so any choice is right.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::slice;
+
+use super::Kernels;
+use crate::activations::Activations;
+use crate::memory::OutOfMemory;
+use crate::model::Model;
+use crate::tiles::TILE;
+
+/// Inputs of the product that stands for a prompt. One input stands for generation.
+const INPUTS: usize = 4;
+/// Timings of each variant, of which the shortest counts; before them is one that warms up.
+const REPETITIONS: usize = 2;
+/// By how much of its time a variant must beat those before it, in per cent: timings are not exact.
+const MARGIN: u64 = 10;
+
+impl Kernels {
+    /// The variant with this name, in any case and with `-` for spaces.
+    ///
+    /// # Errors
+    /// The names there are.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let word = |kernels: &Self| kernels.to_string().replace(' ', "-");
+        Self::available()
+            .find(|kernels| word(kernels).eq_ignore_ascii_case(name))
+            .ok_or_else(|| Self::available().map(|kernels| word(&kernels)).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The variant that takes the shortest time for a tile of rows of `model`, by `now`, a clock in nanoseconds.
+    ///
+    /// # Errors
+    /// When there is no memory for a few vectors.
+    pub fn fastest(model: &Model<'_>, now: &dyn Fn() -> u64) -> Result<Self, OutOfMemory> {
+        let matrix = model.layers.first().map_or(&model.output, |layer| &layer.query);
+        let rows = TILE.min(matrix.rows());
+        let columns = matrix.columns();
+        let mut inputs = Vec::new();
+        for _ in 0..INPUTS {
+            let mut input = Activations::new(columns)?;
+            input.set(columns, |values| {
+                values.iter_mut().enumerate().for_each(|(index, value)| *value = (index % 97) as f32 - 48.0);
+            });
+            inputs.push(input);
+        }
+        let mut out = [0.0; TILE * INPUTS];
+        let mut time = |kernels: Self| {
+            let start = now();
+            for input in &inputs {
+                kernels.multiply(matrix, 0, slice::from_ref(input), &mut out[..rows]);
+            }
+            kernels.multiply(matrix, 0, &inputs, &mut out[..rows * INPUTS]);
+            now() - start
+        };
+        let mut shortest = |kernels: Self| {
+            time(kernels);
+            (0..REPETITIONS).map(|_| time(kernels)).min().unwrap_or(u64::MAX)
+        };
+        let mut fastest = (Self::best(), shortest(Self::best()));
+        for kernels in Self::available().skip(1) {
+            let time = shortest(kernels);
+            if time < fastest.1 / 100 * (100 - MARGIN) {
+                fastest = (kernels, time);
+            }
+        }
+        Ok(fastest.0)
+    }
+}

@@ -1,0 +1,120 @@
+//! Sixteen rows unpacked: a vector holds four levels of each.
+
+use core::arch::x86_64::*;
+
+use super::sixteen::Sixteen;
+use super::{PARTS, RUN};
+use crate::kernels::x86::formats::{DotProduct, QuantVector};
+use crate::matrix::BLOCK;
+use crate::tiles::TILE;
+
+/// Unpacked parts of sixteen rows.
+#[repr(C, align(64))]
+pub(super) struct Unpacked {
+    /// For each part and four of its columns: those levels of each row.
+    pub(super) levels: [[[[u8; RUN]; TILE]; BLOCK / RUN]; PARTS],
+    /// For each part and half the rows' scales.
+    pub(super) scales: [[[f32; TILE]; 2]; PARTS],
+    pub(super) minima: [[[f32; TILE]; 2]; PARTS],
+}
+
+/// Unpacks parts `start .. start + count` of all rows; the last row stands in for those missing.
+///
+/// Safety: as `quant_tile`; the rows have the parts.
+#[inline(always)]
+pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
+    rows: &[u8],
+    row_bytes: usize,
+    start: usize,
+    count: usize,
+    unpacked: *mut Unpacked,
+) {
+    let last = rows.len() / row_bytes - 1;
+    for index in 0..count {
+        let (block, part) = ((start + index) / Q::PARTS * Q::BYTES, (start + index) % Q::PARTS);
+        // SAFETY: see above; the rows' blocks lie inside `rows`, and `index` is below `PARTS`.
+        unsafe {
+            // Loops instead of closures, which would not be compiled for the instructions.
+            let mut blocks = [rows.as_ptr(); TILE];
+            for (row, block_of_row) in blocks.iter_mut().enumerate() {
+                *block_of_row = rows.as_ptr().add(row.min(last) * row_bytes + block);
+            }
+            let flip = _mm256_set1_epi8(if Q::SIGNED { V::Dot::SIGNED_ZERO as u8 as i8 } else { 0 });
+            for half in 0..2 {
+                let mut levels = [flip; TILE / 2];
+                for (row, levels) in levels.iter_mut().enumerate() {
+                    *levels = _mm256_xor_si256(Q::load(blocks[half * TILE / 2 + row], part), flip);
+                }
+                let columns = transpose(levels);
+                for (run, column) in columns.iter().enumerate() {
+                    let to = (&raw mut (*unpacked).levels[index][run]).cast::<__m256i>().add(half);
+                    _mm256_store_si256(to, *column);
+                }
+            }
+            let (scales, minima) = (&raw mut (*unpacked).scales[index], &raw mut (*unpacked).minima[index]);
+            if Q::PARTS == 1 {
+                store_halves(scales.cast(), &blocks, 0);
+                if Q::HAS_MINIMUM {
+                    store_halves(minima.cast(), &blocks, 2);
+                }
+            } else {
+                for (row, block) in blocks.into_iter().enumerate() {
+                    let block = core::slice::from_raw_parts(block, Q::BYTES);
+                    let (row_scales, row_minima) = (Q::scales(block, part), Q::minima(block, part));
+                    for half in 0..if Q::HALVES { 2 } else { 1 } {
+                        (*scales)[half][row] = row_scales[half];
+                        (*minima)[half][row] = row_minima[half];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stores the binary16 at byte `offset` of each block as f32. Safety: AVX and F16C; a block at each pointer, room
+/// for 16 floats.
+#[inline(always)]
+unsafe fn store_halves(to: *mut f32, blocks: &[*const u8; TILE], offset: usize) {
+    // SAFETY: see above.
+    unsafe {
+        let mut halves = [0u16; TILE];
+        for (half, block) in halves.iter_mut().zip(blocks) {
+            *half = block.add(offset).cast::<u16>().read_unaligned();
+        }
+        for eight in 0..2 {
+            let eight = eight * 8;
+            _mm256_storeu_ps(
+                to.add(eight),
+                _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().add(eight).cast())),
+            );
+        }
+    }
+}
+
+/// The transpose of 8 rows of 8 words. Safety: AVX2.
+#[inline(always)]
+unsafe fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
+    // SAFETY: see above.
+    unsafe {
+        let mut out = rows;
+        // Words of two rows, then of four, by turns, then the halves of both fours.
+        for i in 0..4 {
+            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+            (out[2 * i], out[2 * i + 1]) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        }
+        let pairs = out;
+        for i in 0..2 {
+            for j in 0..2 {
+                let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
+                out[4 * i + 2 * j] = _mm256_unpacklo_epi64(a, b);
+                out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
+            }
+        }
+        let fours = out;
+        for i in 0..4 {
+            out[i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x20);
+            out[4 + i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x31);
+        }
+        out
+    }
+}

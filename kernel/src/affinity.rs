@@ -1,0 +1,96 @@
+//! Which cores keep house, and sets of cores as they cross the border.
+//!
+//! The engine and the command line count online cores from 0; the kernel's own index differs where a core did not
+//! start.
+
+use crate::command_line::Options;
+use crate::per_cpu;
+use crate::user;
+use embodios_abi::Error;
+use embodios_core_set::{CoreSet, MAX_CORES};
+use spin::Once;
+
+/// Cores that take the console, devices and their interrupts, by engine index. Never empty.
+static HOUSEKEEPING: Once<CoreSet> = Once::new();
+
+/// The housekeeping cores of a machine with `online` cores: `wanted` ones, by default core 0.
+///
+/// # Errors
+/// The cores of `wanted` that are not there.
+fn choose(wanted: &CoreSet, online: usize) -> Result<CoreSet, CoreSet> {
+    let all = CoreSet::first(online);
+    match wanted {
+        wanted if wanted.is_empty() => Ok(CoreSet::first(1)),
+        wanted if wanted.is_subset(&all) => Ok(wanted.clone()),
+        wanted => Err(wanted.difference(&all)),
+    }
+}
+
+/// Chooses the housekeeping cores, once all cores that come have come.
+pub fn settle(options: &Options) {
+    let online = per_cpu::online().count();
+    HOUSEKEEPING.call_once(|| {
+        choose(&options.housekeeping, online).unwrap_or_else(|absent| {
+            log::error!(
+                "command line: `housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 \
+                 keeps house",
+                options.housekeeping,
+                online - 1
+            );
+            CoreSet::first(1)
+        })
+    });
+}
+
+/// The housekeeping cores.
+///
+/// Panics before [`settle`].
+#[must_use]
+pub fn housekeeping() -> &'static CoreSet {
+    HOUSEKEEPING.get().expect("chosen before devices are routed and the engine starts")
+}
+
+/// A set in the engine's words, by the kernel's index.
+///
+/// # Errors
+/// [`Error::Offline`] when a core of it is none of the engine's.
+pub fn to_kernel(set: &CoreSet) -> Result<CoreSet, Error> {
+    let online: alloc::vec::Vec<usize> = per_cpu::online().map(|core| core.cpu.index()).collect();
+    let mut found = CoreSet::new();
+    for core in set.iter() {
+        found.insert(*online.get(core).ok_or(Error::Offline)?);
+    }
+    Ok(found)
+}
+
+/// The reverse of [`to_kernel`].
+#[must_use]
+pub fn to_engine(set: &CoreSet) -> CoreSet {
+    let online = per_cpu::online().enumerate();
+    online.filter(|(_, core)| set.contains(core.cpu.index())).map(|(index, _)| index).collect()
+}
+
+/// Reads a set that the engine passes as `count` words at `address`; by the kernel's index.
+///
+/// # Errors
+/// [`Error::BadAddress`], [`Error::Offline`].
+pub fn read(address: u64, count: u64) -> Result<CoreSet, Error> {
+    if count > (MAX_CORES / 64) as u64 {
+        return Err(Error::Offline);
+    }
+    let words = user::words(address, count)?;
+    to_kernel(&CoreSet::from_words(&words).ok_or(Error::Offline)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_cores_do_not_keep_house() {
+        let set = |text: &str| text.parse::<CoreSet>().expect("a set");
+        assert_eq!(choose(&CoreSet::new(), 4), Ok(set("0")));
+        assert_eq!(choose(&set("1,3"), 4), Ok(set("1,3")));
+        assert_eq!(choose(&set("3-5"), 4), Err(set("4-5")));
+    }
+}

@@ -1,0 +1,319 @@
+//! Engine threads on the machine's cores: each core's loop, and the calls that change who runs.
+//!
+//! The kernel keeps one stack a core and none a thread: a call that blocks stores the thread's registers and goes to
+//! the core's loop ([`run`]); what wakes the thread puts the call's result into the stored registers. One lock
+//! guards [`Scheduler`], which decides; here is what that means for the hardware.
+//!
+//! Vector registers: a thread that blocks has given them up (see `embodios_abi::Call`). Only one that loses its core
+//! against its will has them saved, and restored before it goes on.
+
+mod placement;
+mod run_queue;
+mod state;
+mod thread;
+mod wait;
+
+#[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
+mod tests;
+
+use crate::engine;
+use crate::per_cpu::{self, PerCpu};
+use crate::time::Instant;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use embodios_abi::{Error, layout};
+use embodios_arch::{Arch, Architecture, Transfer, VirtAddr};
+use embodios_core_set::CoreSet;
+pub use placement::Move;
+use spin::Mutex;
+pub use state::Scheduler;
+pub use thread::{Context, Reason, ThreadId};
+
+/// How long threads of one priority run in turn.
+const QUANTUM: Duration = Duration::from_millis(10);
+
+static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new());
+
+/// What a core waits for from unprivileged code that moves vector registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// The thread that loses the core.
+    Save,
+    /// The thread that gets it.
+    Restore,
+}
+
+/// Changes the state, then tells the cores that it concerns.
+pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
+    let this = per_cpu::this();
+    let mut kicks = this.kicks.lock();
+    let result = {
+        let mut scheduler = SCHEDULER.lock();
+        let result = change(&mut scheduler);
+        core::mem::swap(&mut scheduler.kicks, &mut kicks);
+        result
+    };
+    for core in kicks.drain(..).map(|core| &per_cpu::all()[core]) {
+        core.attention.store(true, Ordering::Release);
+        if core.cpu != this.cpu {
+            core.interrupt();
+        }
+    }
+    result
+}
+
+fn quantum() -> u64 {
+    (Instant::from_counter(0) + QUANTUM).counter()
+}
+
+/// Takes the calling core's thread off it: it goes on with `context` when `reason` is over, at the latest when the
+/// counter shows `deadline`.
+pub fn block(context: &Context, reason: Reason, deadline: Option<u64>) -> ! {
+    let core = per_cpu::this().cpu.index();
+    change(|scheduler| scheduler.block(core, context.clone(), reason, deadline));
+    leave_stack()
+}
+
+/// As [`block`], if `is_over` says that there is something to wait for: it looks under the lock that wakers take.
+/// Otherwise its answer.
+pub fn block_unless<T>(
+    context: &Context,
+    reason: Reason,
+    deadline: Option<u64>,
+    is_over: impl FnOnce(&mut Scheduler) -> Option<T>,
+) -> T {
+    let core = per_cpu::this().cpu.index();
+    let over = change(|scheduler| {
+        let over = is_over(scheduler);
+        if over.is_none() {
+            scheduler.block(core, context.clone(), reason, deadline);
+        }
+        over
+    });
+    over.unwrap_or_else(|| leave_stack())
+}
+
+/// The calling thread lets others run.
+pub fn yield_now(context: &Context) {
+    let core = per_cpu::this().cpu.index();
+    let leaves = change(|scheduler| {
+        let leaves = scheduler.has_rival(core);
+        if let Some(thread) = scheduler.current(core).filter(|_| leaves) {
+            thread.context = context.clone();
+            scheduler.give_way(core);
+        }
+        leaves
+    });
+    if leaves {
+        leave_stack()
+    }
+}
+
+/// Confines a thread to `cores`; `context` is the caller's, with the call's result.
+///
+/// # Errors
+/// [`Error::NoCores`], [`Error::Offline`], [`Error::Reserved`] (which is counted), [`Error::NoSuchThread`].
+pub fn set_affinity(context: &Context, id: ThreadId, cores: CoreSet) -> Result<(), Error> {
+    let this = per_cpu::this();
+    let core = this.cpu.index();
+    let done = change(|scheduler| {
+        scheduler.check(&cores)?;
+        let done = scheduler.set_affinity(core, id, cores)?;
+        match done {
+            Move::Done => {}
+            Move::Caller => {
+                if let Some(thread) = scheduler.current(core) {
+                    thread.context = context.clone();
+                }
+                scheduler.give_way(core);
+            }
+            Move::Running => scheduler.block(core, context.clone(), Reason::Migration(id), None),
+        }
+        Ok(done)
+    });
+    match done {
+        Ok(Move::Done) => Ok(()),
+        Ok(_) => leave_stack(),
+        Err(error) => Err(error),
+    }
+}
+
+/// The thread that runs on the calling core.
+#[must_use]
+pub fn current_thread() -> Option<ThreadId> {
+    let core = per_cpu::this().cpu.index();
+    SCHEDULER.lock().current(core).map(|thread| thread.id)
+}
+
+/// Ends the calling core's thread.
+pub fn exit() -> ! {
+    let core = per_cpu::this().cpu.index();
+    change(|scheduler| scheduler.exit(core));
+    leave_stack()
+}
+
+/// Leaves the calling core's thread for good, when the engine is being stopped.
+pub fn abandon() -> ! {
+    let core = per_cpu::this().cpu.index();
+    change(|scheduler| scheduler.abandon(core));
+    leave_stack()
+}
+
+/// Has every other core leave its thread and waits until it has; after this no thread runs but the caller's.
+///
+/// # Errors
+/// The first core that still has one when `expired` says that the time is up.
+pub fn stop_others(expired: impl Fn() -> bool) -> Result<(), &'static PerCpu> {
+    let this = per_cpu::this().cpu.index();
+    change(Scheduler::stop);
+    while let Some(core) = SCHEDULER.lock().still_running(this) {
+        if expired() {
+            return Err(&per_cpu::all()[core]);
+        }
+        core::hint::spin_loop();
+    }
+    Ok(())
+}
+
+/// Abandons the kernel stack for the core's loop.
+fn leave_stack() -> ! {
+    // SAFETY: nothing below this frame is used again: locks are released, and what the thread's system call
+    // borrowed was the engine's.
+    unsafe { Arch::restart_stack(run) }
+}
+
+/// A core's loop: the next thread, or halting until there is one.
+pub fn run() -> ! {
+    let this = per_cpu::this();
+    let core = this.cpu.index();
+    *this.pending.lock() = None;
+    loop {
+        this.attention.store(false, Ordering::Release);
+        let now = Arch::counter();
+        let (next, timer) = change(|scheduler| {
+            scheduler.expire(core, now);
+            let next = scheduler.pick(core, now, quantum()).map(|slot| {
+                let thread = scheduler.thread_mut(slot);
+                let came = thread.ran_on.is_some_and(|other| other != core);
+                let woken = core::mem::take(&mut thread.woken);
+                (slot, thread.context.clone(), thread.vectors_saved, came, woken)
+            });
+            (next, scheduler.timer(core))
+        });
+        this.set_timer(timer);
+        if let Some((slot, context, restore, came, woken)) = next {
+            this.statistics.update(|counts| {
+                counts.switches.add(1);
+                counts.migrations.add(came.into());
+                counts.wakeups_received.add(woken.into());
+            });
+            engine::use_tables(this);
+            if restore {
+                move_vectors(this, slot, Transfer::Restore);
+                restored(this);
+            }
+            // SAFETY: the stack holds nothing of use but the context.
+            unsafe { Arch::enter_user(&context) }
+        }
+        // A change since the lock was released has its interrupt pending, which ends the halt.
+        this.halt();
+    }
+}
+
+/// Moves vector registers; does not return where unprivileged code has to do it, and [`finish_move`] goes on.
+fn move_vectors(this: &PerCpu, slot: usize, transfer: Transfer) {
+    let area = VirtAddr(layout::STACKS + slot as u64 * layout::STACK_STRIDE);
+    // SAFETY: every thread has a zeroed page there from its making on; the code is mapped with the engine, and
+    // what was saved is restored from where it was saved.
+    let context = unsafe { Arch::move_vectors(transfer, area, VirtAddr(layout::VECTOR_CODE)) };
+    if let Some(context) = context {
+        *this.pending.lock() = Some(match transfer {
+            Transfer::Save => Pending::Save,
+            Transfer::Restore => Pending::Restore,
+        });
+        // SAFETY: the thread's own registers are in its record, so the stack holds nothing of use.
+        unsafe { Arch::enter_user(&context) }
+    }
+}
+
+/// Called at each system call: goes on with what waited for vector registers to be moved, if something did.
+pub fn finish_move(this: &PerCpu) {
+    let pending = this.pending.lock().take();
+    match pending {
+        None => {}
+        Some(Pending::Save) => saved(this),
+        Some(Pending::Restore) => restored(this),
+    }
+}
+
+/// The thread of this core has its registers saved: it waits for its turn.
+fn saved(this: &PerCpu) -> ! {
+    change(|scheduler| scheduler.preempted(this.cpu.index()));
+    leave_stack()
+}
+
+/// The thread of this core has its vector registers back: it goes on.
+fn restored(this: &PerCpu) -> ! {
+    let context = change(|scheduler| {
+        scheduler.current(this.cpu.index()).map(|thread| {
+            thread.vectors_saved = false;
+            thread.context.clone()
+        })
+    });
+    let Some(mut context) = context else { leave_stack() };
+    settle(this, &mut context);
+    // SAFETY: the stack holds nothing of use but the context.
+    unsafe { Arch::enter_user(&context) }
+}
+
+/// Called before a core goes back to its thread: does what the core was told to do meanwhile. Does not return when
+/// the thread has to go.
+pub fn settle(this: &PerCpu, context: &mut Context) {
+    if !this.attention.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    let core = this.cpu.index();
+    let is_moving = this.pending.lock().is_some();
+    let now = Arch::counter();
+    let (stays, stopping, slot, timer) = change(|scheduler| {
+        let stopping = scheduler.is_stopping();
+        if stopping || is_moving {
+            return (!stopping, stopping, None, None);
+        }
+        scheduler.expire(core, now);
+        let is_tick = scheduler.quantum_is_over(core, now);
+        let stays = scheduler.may_stay(core, now, quantum());
+        this.statistics.update(|counts| counts.ticks.add((is_tick && !stays).into()));
+        let slot = scheduler.current(core).map(|thread| {
+            if !stays {
+                thread.context = context.clone();
+            }
+            thread.id.slot()
+        });
+        (stays, false, slot, scheduler.timer(core))
+    });
+    if stopping {
+        abandon();
+    }
+    if is_moving {
+        // The end of the move comes soon, and looks again.
+        this.attention.store(true, Ordering::Release);
+    } else if stays {
+        this.set_timer(timer);
+    } else if let Some(slot) = slot {
+        move_vectors(this, slot, Transfer::Save);
+        saved(this);
+    }
+}
+
+/// Makes room for this many cores.
+pub fn prepare(cores: usize) {
+    SCHEDULER.lock().add_cores(cores);
+}
+
+/// Takes note of a core that takes threads from now on.
+pub fn come_online(this: &PerCpu) {
+    SCHEDULER.lock().set_online(this.cpu.index());
+}

@@ -1,0 +1,338 @@
+//! Who runs where and who comes next, as pure state: no hardware, no lock, so that host tests reach all of it.
+//!
+//! A change that concerns another core notes it in `kicks`; the shell interrupts those cores.
+
+use super::run_queue::RunQueue;
+use super::thread::{Context, Reason, State, Thread, ThreadId};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use embodios_abi::{Error, MAX_THREADS, encode_result};
+use embodios_arch::UserContext;
+use embodios_core_set::CoreSet;
+
+/// One core's part.
+#[derive(Debug, Default)]
+pub struct Core {
+    /// Slot of the thread that runs.
+    pub current: Option<usize>,
+    /// Those that wait for it.
+    pub queue: RunQueue,
+    /// Deadlines of blocked threads that belong here, with their slots.
+    pub deadlines: BTreeSet<(u64, usize)>,
+    /// When the running thread has to share; `None` while nobody of its priority waits. The only reason for a tick.
+    pub quantum_end: Option<u64>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Threads that had this slot before.
+    generation: u32,
+    /// Given to a thread that is being made.
+    taken: bool,
+    thread: Option<Thread>,
+}
+
+/// All threads and cores.
+pub struct Scheduler {
+    slots: Vec<Slot>,
+    pub(super) cores: Vec<Core>,
+    /// Cores that take threads.
+    pub(super) online: CoreSet,
+    /// Cores that are kept for the threads on them.
+    pub(super) reserved: CoreSet,
+    /// Blocked on a word, the first to wait first.
+    pub(super) waiting: Vec<usize>,
+    /// Cores that have to look at their part again.
+    pub kicks: Vec<usize>,
+    /// Threads in run queues.
+    pub(super) ready: usize,
+    /// No thread is to run.
+    stopping: bool,
+}
+
+impl Scheduler {
+    /// No core, no thread.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            cores: Vec::new(),
+            online: CoreSet::new(),
+            reserved: CoreSet::new(),
+            waiting: Vec::new(),
+            kicks: Vec::new(),
+            ready: 0,
+            stopping: false,
+        }
+    }
+
+    /// Makes room for cores `0..count`, none of them online.
+    pub fn add_cores(&mut self, count: usize) {
+        self.cores.resize_with(count, Core::default);
+        self.kicks.reserve(count);
+    }
+
+    /// Lets a core take threads.
+    pub fn set_online(&mut self, core: usize) {
+        self.online.insert(core);
+    }
+
+    /// Takes a slot for a thread to be made.
+    ///
+    /// # Errors
+    /// [`Error::TooManyThreads`].
+    pub fn take_slot(&mut self) -> Result<usize, Error> {
+        let free = |slot: &Slot| slot.thread.is_none() && !slot.taken;
+        let slot = self.slots.iter().position(free).unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            if slot as u64 == MAX_THREADS {
+                return Err(Error::TooManyThreads);
+            }
+            self.slots.push(Slot::default());
+        }
+        self.slots[slot].taken = true;
+        Ok(slot)
+    }
+
+    /// Gives a slot back for which there is no thread after all.
+    pub fn return_slot(&mut self, slot: usize) {
+        self.slots[slot].taken = false;
+    }
+
+    /// Makes a thread in a slot from [`Self::take_slot`], ready to run, near core `near` if it may be.
+    pub fn create(
+        &mut self,
+        slot: usize,
+        context: Context,
+        priority: u8,
+        affinity: CoreSet,
+        near: usize,
+    ) -> ThreadId {
+        let core = if affinity.contains(near) { near } else { affinity.iter().next().unwrap_or(near) };
+        let id = ThreadId::new(slot, self.slots[slot].generation);
+        self.slots[slot].taken = false;
+        self.slots[slot].thread = Some(Thread {
+            id,
+            priority,
+            affinity,
+            state: State::Running,
+            core,
+            ran_on: None,
+            deadline: None,
+            woken: false,
+            vectors_saved: false,
+            context,
+        });
+        self.make_ready(slot);
+        id
+    }
+
+    /// The slot of a thread.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchThread`].
+    pub fn find(&self, id: ThreadId) -> Result<usize, Error> {
+        let thread = self.slots.get(id.slot()).and_then(|slot| slot.thread.as_ref());
+        thread.filter(|thread| thread.id == id).map(|_| id.slot()).ok_or(Error::NoSuchThread)
+    }
+
+    /// Whether the number was some thread's that is gone.
+    #[must_use]
+    pub fn has_ended(&self, id: ThreadId) -> bool {
+        let slot = self.slots.get(id.slot());
+        slot.is_some_and(|slot| {
+            let next = ThreadId::new(id.slot(), slot.generation);
+            id.0 < next.0
+        })
+    }
+
+    /// The thread in a slot.
+    ///
+    /// Panics when there is none: slots come from this state itself.
+    #[must_use]
+    pub fn thread(&self, slot: usize) -> &Thread {
+        self.slots[slot].thread.as_ref().expect("a slot in use has a thread")
+    }
+
+    /// As [`Self::thread`].
+    pub fn thread_mut(&mut self, slot: usize) -> &mut Thread {
+        self.slots[slot].thread.as_mut().expect("a slot in use has a thread")
+    }
+
+    /// The thread that runs on a core.
+    pub fn current(&mut self, core: usize) -> Option<&mut Thread> {
+        let slot = self.cores[core].current?;
+        Some(self.thread_mut(slot))
+    }
+
+    /// Threads that `wanted` wants, by slot.
+    pub(super) fn find_all(&self, wanted: impl Fn(&Thread) -> bool) -> Vec<usize> {
+        let all = self.slots.iter().enumerate();
+        all.filter(|(_, slot)| slot.thread.as_ref().is_some_and(&wanted)).map(|(slot, _)| slot).collect()
+    }
+
+    /// Has a core look at its part again.
+    pub(super) fn kick(&mut self, core: usize) {
+        if !self.kicks.contains(&core) {
+            self.kicks.push(core);
+        }
+    }
+
+    /// Puts a thread that is in no queue into one.
+    pub(super) fn make_ready(&mut self, slot: usize) {
+        let core = self.place(slot);
+        let thread = self.thread_mut(slot);
+        (thread.state, thread.core) = (State::Ready, core);
+        let priority = thread.priority;
+        let Core { current, queue, quantum_end, .. } = &mut self.cores[core];
+        queue.push(priority, slot);
+        self.ready += 1;
+        let (current, has_quantum) = (*current, quantum_end.is_some());
+        let concerned = current.is_none_or(|current| {
+            let running = self.thread(current).priority;
+            priority > running || priority == running && !has_quantum
+        });
+        if concerned {
+            self.kick(core);
+        }
+    }
+
+    /// Takes a ready thread out of its queue.
+    pub(super) fn unqueue(&mut self, slot: usize) {
+        let Thread { core, priority, .. } = *self.thread(slot);
+        self.ready -= usize::from(self.cores[core].queue.remove(priority, slot));
+    }
+
+    /// The next thread for a core, which is without one; it is the core's from now on. `quantum` is how long threads
+    /// of one priority run in turn.
+    pub fn pick(&mut self, core: usize, now: u64, quantum: u64) -> Option<usize> {
+        if self.stopping || self.ready == 0 {
+            return None;
+        }
+        let slot = self.cores[core].queue.first().or_else(|| self.find_elsewhere(core))?;
+        self.unqueue(slot);
+        let thread = self.thread_mut(slot);
+        (thread.state, thread.core) = (State::Running, core);
+        let priority = thread.priority;
+        let this = &mut self.cores[core];
+        this.current = Some(slot);
+        this.quantum_end = (this.queue.highest() == Some(priority)).then(|| now + quantum);
+        Some(slot)
+    }
+
+    /// Whether the thread that runs on a core may go on. If not, the shell saves it and calls
+    /// [`Self::preempted`].
+    pub fn may_stay(&mut self, core: usize, now: u64, quantum: u64) -> bool {
+        let Some(slot) = self.cores[core].current else { return false };
+        let thread = self.thread(slot);
+        let (priority, allowed) = (thread.priority, thread.affinity.contains(core));
+        let this = &mut self.cores[core];
+        let rival = this.queue.highest();
+        this.quantum_end = match this.quantum_end {
+            _ if rival != Some(priority) => None,
+            None => Some(now + quantum),
+            running => running,
+        };
+        let has_time = this.quantum_end.is_none_or(|end| now < end);
+        allowed && has_time && rival.is_none_or(|rival| rival <= priority)
+    }
+
+    /// Whether the running thread's quantum is over.
+    #[must_use]
+    pub fn quantum_is_over(&self, core: usize, now: u64) -> bool {
+        self.cores[core].quantum_end.is_some_and(|end| end <= now)
+    }
+
+    /// The thread of a core has lost it; its registers, vector registers included, are saved.
+    pub fn preempted(&mut self, core: usize) {
+        if let Some(slot) = self.cores[core].current {
+            self.thread_mut(slot).vectors_saved = true;
+            self.give_way(core);
+        }
+    }
+
+    /// The thread of a core lets others run; it stays ready.
+    pub fn give_way(&mut self, core: usize) {
+        if let Some(slot) = self.leave(core) {
+            self.make_ready(slot);
+        }
+    }
+
+    /// Whether somebody of at least the running thread's priority waits for the core.
+    #[must_use]
+    pub fn has_rival(&self, core: usize) -> bool {
+        let Core { current, queue, .. } = &self.cores[core];
+        current.is_some_and(|slot| queue.highest() >= Some(self.thread(slot).priority))
+    }
+
+    /// Takes the running thread off its core. Those who waited for it to go are woken.
+    pub(super) fn leave(&mut self, core: usize) -> Option<usize> {
+        let slot = self.cores[core].current.take()?;
+        self.cores[core].quantum_end = None;
+        let thread = self.thread_mut(slot);
+        thread.ran_on = Some(core);
+        if !thread.affinity.contains(core) {
+            thread.core = thread.affinity.iter().next().unwrap_or(core);
+            let id = thread.id;
+            self.wake_all(Reason::Migration(id));
+        }
+        Some(slot)
+    }
+
+    /// Ends the thread of a core.
+    pub fn exit(&mut self, core: usize) {
+        let Some(slot) = self.leave(core) else { return };
+        let id = self.thread(slot).id;
+        self.slots[slot].thread = None;
+        self.slots[slot].generation += 1;
+        self.wake_all(Reason::Join(id));
+        self.wake_all(Reason::Migration(id));
+    }
+
+    /// Ends the wait of all threads that are blocked for this one reason, as successful.
+    pub(super) fn wake_all(&mut self, reason: Reason) {
+        for slot in self.find_all(|thread| thread.state == State::Blocked(reason)) {
+            self.thread_mut(slot).context.set_result(encode_result(Ok(0)));
+            self.unblock(slot);
+        }
+    }
+
+    /// From now on no thread begins to run, and cores are told to leave theirs.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.kicks = self.online.iter().collect();
+    }
+
+    /// Whether threads are to be left.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Leaves the thread of a core for good: it never runs again.
+    pub fn abandon(&mut self, core: usize) {
+        self.cores[core].current = None;
+    }
+
+    /// A core other than `this` that still has a thread.
+    #[must_use]
+    pub fn still_running(&self, this: usize) -> Option<usize> {
+        (0..self.cores.len()).find(|&core| core != this && self.cores[core].current.is_some())
+    }
+
+    /// Forgets all threads and lets new ones run.
+    pub fn clear(&mut self) {
+        for slot in &mut self.slots {
+            slot.generation += u32::from(slot.thread.take().is_some());
+            slot.taken = false;
+        }
+        for core in &mut self.cores {
+            core.queue.clear();
+            core.deadlines.clear();
+            (core.current, core.quantum_end) = (None, None);
+        }
+        self.waiting.clear();
+        self.reserved = CoreSet::new();
+        (self.ready, self.stopping) = (0, false);
+    }
+}

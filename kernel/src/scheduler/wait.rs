@@ -1,0 +1,87 @@
+//! Blocking and waking: on a word (a futex), until a deadline, for a thread's end, for input.
+//!
+//! No wake-up is lost: comparing the word and registering happen under the lock that a waker takes.
+
+use super::state::Scheduler;
+use super::thread::{Context, Reason, State};
+use embodios_abi::{Error, encode_result};
+use embodios_arch::UserContext;
+
+impl Scheduler {
+    /// Takes the thread of a core off it until something wakes it, at the latest when the counter shows `deadline`.
+    /// It goes on with `context`.
+    pub fn block(&mut self, core: usize, context: Context, reason: Reason, deadline: Option<u64>) {
+        let Some(slot) = self.leave(core) else { return };
+        let thread = self.thread_mut(slot);
+        thread.context = context;
+        thread.state = State::Blocked(reason);
+        thread.deadline = deadline;
+        let home = thread.core;
+        if let Some(deadline) = deadline {
+            self.cores[home].deadlines.insert((deadline, slot));
+            if home != core {
+                self.kick(home);
+            }
+        }
+        if let Reason::Word(_) = reason {
+            self.waiting.push(slot);
+        }
+    }
+
+    /// Ends a thread's wait.
+    pub(super) fn unblock(&mut self, slot: usize) {
+        let thread = self.thread_mut(slot);
+        thread.woken = true;
+        let (home, state) = (thread.core, thread.state);
+        if let Some(deadline) = thread.deadline.take() {
+            self.cores[home].deadlines.remove(&(deadline, slot));
+        }
+        if let State::Blocked(Reason::Word(_)) = state {
+            self.waiting.retain(|&other| other != slot);
+        }
+        self.make_ready(slot);
+    }
+
+    /// Wakes up to `limit` threads that wait on the word at `address`, the first to wait first; how many it were.
+    pub fn wake(&mut self, address: u64, limit: u64) -> u64 {
+        let mut woken = 0;
+        while woken < limit {
+            let here = |&slot: &usize| self.thread(slot).state == State::Blocked(Reason::Word(address));
+            let Some(&slot) = self.waiting.iter().find(|slot| here(slot)) else { break };
+            self.thread_mut(slot).context.set_result(encode_result(Ok(0)));
+            self.unblock(slot);
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Wakes the threads that wait for input: they ask again.
+    pub fn wake_readers(&mut self) {
+        for slot in self.find_all(|thread| thread.state == State::Blocked(Reason::Input)) {
+            self.unblock(slot);
+        }
+    }
+
+    /// Ends the waits of a core whose deadlines have passed.
+    pub fn expire(&mut self, core: usize, now: u64) {
+        while let Some(&(deadline, slot)) = self.cores[core].deadlines.first()
+            && deadline <= now
+        {
+            let thread = self.thread_mut(slot);
+            let result = match thread.state {
+                State::Blocked(Reason::Sleep) => Ok(0),
+                _ => Err(Error::TimedOut),
+            };
+            thread.context.set_result(encode_result(result));
+            self.unblock(slot);
+        }
+    }
+
+    /// When a core has to look at its part again without being asked; `None`: never.
+    #[must_use]
+    pub fn timer(&self, core: usize) -> Option<u64> {
+        let core = &self.cores[core];
+        let deadline = core.deadlines.first().map(|&(deadline, _)| deadline);
+        [deadline, core.quantum_end].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,83 @@
+//! Where every core sits, in dense numbers. Owns the numbering; hardware and firmware say what there is.
+
+use alloc::vec::Vec;
+use embodios_arch::{CoreTopology, FULL_CAPACITY};
+
+/// A core's place, as the engine is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Number of its package.
+    pub package: u32,
+    /// Number of its physical core.
+    pub physical: u32,
+    /// Which of the physical core's hyper-threads it is.
+    pub thread: u32,
+    /// Speed beside the fastest class, which has [`FULL_CAPACITY`].
+    pub capacity: u32,
+    /// KiB of its caches of levels 1 to 3; 0 where nothing is known.
+    pub caches_kib: [u32; 3],
+    /// Number of its last-level cache.
+    pub last_level: u32,
+}
+
+/// Numbers packages, physical cores and last-level caches in the order in which they first come.
+#[must_use]
+pub fn number(cores: &[CoreTopology]) -> Vec<Place> {
+    let fastest = cores.iter().map(|core| core.capacity).max().unwrap_or(0).max(1);
+    let (mut packages, mut physical, mut caches) = (Numbers::new(), Numbers::new(), Numbers::new());
+    let place = |core: &CoreTopology| Place {
+        package: packages.of(core.package),
+        physical: physical.of((core.package, core.core)),
+        thread: core.thread,
+        capacity: (u64::from(core.capacity) * u64::from(FULL_CAPACITY) / u64::from(fastest)) as u32,
+        caches_kib: core.caches.kib,
+        // Nothing known: one for each package.
+        last_level: caches.of((core.package, core.caches.last_level)),
+    };
+    cores.iter().map(place).collect()
+}
+
+/// Values in the order in which they first came.
+struct Numbers<T>(Vec<T>);
+
+impl<T: PartialEq> Numbers<T> {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn of(&mut self, value: T) -> u32 {
+        let known = self.0.iter().position(|other| *other == value);
+        known.unwrap_or_else(|| {
+            self.0.push(value);
+            self.0.len() - 1
+        }) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embodios_arch::Caches;
+
+    #[test]
+    fn sparse_numbers_become_dense_and_the_fastest_class_full() {
+        let core = |package, core, thread, capacity, last_level| CoreTopology {
+            package,
+            core,
+            thread,
+            capacity,
+            caches: Caches { kib: [32, 512, 0], last_level },
+        };
+        let places = number(&[
+            core(4, 0x200, 0, 446, None),
+            core(4, 0x200, 1, 446, None),
+            core(4, 0x201, 0, 892, None),
+            core(9, 0x201, 0, 223, Some(1)),
+        ]);
+        let found: Vec<_> =
+            places.iter().map(|p| (p.package, p.physical, p.thread, p.capacity, p.last_level)).collect();
+        assert_eq!(found, [(0, 0, 0, 512, 0), (0, 0, 1, 512, 0), (0, 1, 0, 1024, 0), (1, 2, 0, 256, 1)]);
+        assert_eq!(places[0].caches_kib, [32, 512, 0]);
+        assert!(number(&[]).is_empty());
+    }
+}
