@@ -4,7 +4,7 @@
 //! engine program in `inference/engine`). Nothing else in this crate knows either.
 
 mod counters;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(shuttle)))]
 pub mod host;
 
 use crate::sync::atomic::AtomicU32;

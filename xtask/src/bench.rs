@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod guest;
+pub mod pool;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.
 ///

@@ -84,6 +84,19 @@ pub enum BenchCommand {
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
+    /// Handing a job to two threads on the host and joining them, spinning and sleeping
+    Pool(PoolBenchOptions),
+}
+
+/// Options of `cargo xtask bench pool`.
+#[derive(Args)]
+pub struct PoolBenchOptions {
+    /// Jobs a run, and as many before to warm up
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// Runs
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
 }
 
 /// Options of `cargo xtask bench engine`.
