@@ -1,22 +1,25 @@
 //! The arithmetic with 256-bit vectors (AVX2, and AVX2 with one of the two forms of the VNNI dot product); many
-//! inputs at once take 512 bits where they are there, see `tile`.
+//! inputs at once, and attention, take 512 bits where they are there, see `tile` and `wide`.
 //!
 //! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
 //! the activations are loaded once for both.
 
+mod attention;
 mod detect;
 mod float;
 mod formats;
 mod super_block;
 mod tile;
+mod wide;
 
 use core::arch::x86_64::*;
 
 use super::each_tile;
 use crate::activations::{Activations, GROUP, HalfSums};
 use crate::matrix::QuantFormat;
+pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
-pub(super) use float::{float_rows, mix, score};
+pub(super) use float::float_rows;
 use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, LevelVectors, QuantVector};
 
 /// Rows worked at once.
