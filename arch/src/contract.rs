@@ -82,6 +82,10 @@ pub trait UserContext: Clone {
     fn repeat_call(&mut self);
 }
 
+/// Bytes at the start of the room for vector registers that have to be zero before it is used: on x86_64 XSAVE's
+/// legacy region and header, of which it writes only a part (SDM volume 1, 13.4).
+pub const VECTOR_HEADER: usize = 576;
+
 /// Which way vector registers move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
@@ -232,13 +236,13 @@ pub trait Architecture {
     /// The kernel stack holds nothing of use but `context`.
     unsafe fn enter_user(context: &Self::Context) -> !;
 
-    /// Moves the vector registers from or to `area`, a page of the engine, writable, aligned to 64 bytes and
-    /// zeroed before its first use. `None`: done. Otherwise only unprivileged code may do it: [`Self::vector_code`]
+    /// Moves the vector registers from or to `area`, a page of the engine, writable, whose first [`VECTOR_HEADER`]
+    /// bytes were zeroed before its first use. `None`: done. Otherwise only unprivileged code may do it: [`Self::vector_code`]
     /// is mapped for the engine at `code`, and the caller enters the result, whose next system call says that it is
     /// done.
     ///
     /// # Safety
-    /// `area` and `code` are as said; for [`Transfer::Restore`], `area` was saved to or is still zero.
+    /// `area` and `code` are as said; for [`Transfer::Restore`], `area` was saved to.
     unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Self::Context>;
 
     /// A page of instructions that [`Self::move_vectors`] has executed in the engine's mode, if it does so.

@@ -47,7 +47,7 @@ pub use host::Host as Arch;
 
 pub use contract::{
     Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord,
-    Transfer, UserContext, UserStart, handlers, register_handlers,
+    Transfer, UserContext, UserStart, VECTOR_HEADER, handlers, register_handlers,
 };
 pub use topology::{Caches, CoreTopology, FULL_CAPACITY};
 pub use types::{CpuId, HwCpuId, Line, PhysAddr, PhysRange, VirtAddr};

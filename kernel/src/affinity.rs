@@ -55,12 +55,8 @@ pub fn housekeeping() -> &'static CoreSet {
 /// # Errors
 /// [`Error::Offline`] when a core of it is none of the engine's.
 pub fn to_kernel(set: &CoreSet) -> Result<CoreSet, Error> {
-    let online: alloc::vec::Vec<usize> = per_cpu::online().map(|core| core.cpu.index()).collect();
-    let mut found = CoreSet::new();
-    for core in set.iter() {
-        found.insert(*online.get(core).ok_or(Error::Offline)?);
-    }
-    Ok(found)
+    let cores = set.iter().map(|core| per_cpu::online().nth(core).map(|core| core.cpu.index()));
+    cores.collect::<Option<CoreSet>>().ok_or(Error::Offline)
 }
 
 /// The reverse of [`to_kernel`].

@@ -206,16 +206,6 @@ impl Memory {
         self.tables.frames.allocate(length, align).ok_or(MemoryError::Exhausted { wanted: length, free })
     }
 
-    /// Takes frames that are all zero.
-    ///
-    /// # Errors
-    /// [`MemoryError::Exhausted`].
-    pub fn allocate_zeroed(&mut self, length: u64) -> Result<PhysRange, MemoryError> {
-        let frames = self.allocate(length, PAGE)?;
-        zero(frames);
-        Ok(frames)
-    }
-
     /// Gives frames back.
     pub fn free(&mut self, range: PhysRange) {
         let lost = self.tables.frames.lost();

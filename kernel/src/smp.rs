@@ -28,7 +28,7 @@ const START_TIME: Duration = Duration::from_secs(2);
 /// [`MemoryError`] when there is no memory for a stack.
 pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
-    let statistics = memory().allocate_zeroed(cores.len() as u64 * PAGE)?;
+    let statistics = memory().allocate(cores.len() as u64 * PAGE, PAGE)?;
     for (index, &hardware) in cores.iter().enumerate() {
         let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
         let stack_top = window + KERNEL_STACK_STRIDE;

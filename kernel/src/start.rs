@@ -28,8 +28,6 @@ static LATER: Mutex<Option<Later>> = Mutex::new(None);
 pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     phases::done("board");
     output::init(board);
-    let (options, bad_word) = command_line::parse(boot.command_line);
-    log::set_max_level(options.log);
     register_handlers(&Kernel);
     // SAFETY: the caller vouches for `boot`; this is the one call.
     let (root, heap) = match unsafe { memory::init(boot, heap::size(boot.cores.len())) } {
@@ -42,6 +40,9 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         heap::HEAP.init(heap.start.identity().0 as *mut u8, heap.length() as usize);
     }
     phases::done("memory map and page tables");
+    // Sets of cores live on the heap.
+    let (options, bad_word) = command_line::parse(boot.command_line);
+    log::set_max_level(options.log);
     if let Some(word) = bad_word {
         log::error!("command line: `{word}` makes no sense");
     }

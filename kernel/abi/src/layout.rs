@@ -10,11 +10,12 @@ pub const ENGINE_START: u64 = 0x80_0000_0000;
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
-/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`.
-pub const STATISTICS: u64 = 0x80_6000_0000;
+/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`,
+/// whose rest is unspecified.
+pub const STATISTICS: u64 = INFO + 0x10_1000;
 /// Where the instructions are mapped that save and restore vector registers, on machines where the kernel itself
 /// does not.
-pub const VECTOR_CODE: u64 = 0x80_7000_0000;
+pub const VECTOR_CODE: u64 = INFO + 0x10_0000;
 /// Base of the threads' windows: thread slot `i` owns `[STACKS + i * STACK_STRIDE, + STACK_STRIDE)`. Its stack ends
 /// at the top of that window, its saved vector registers lie at the bottom, and what is between stays unmapped.
 pub const STACKS: u64 = 0x80_8000_0000;

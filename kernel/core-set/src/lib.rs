@@ -97,7 +97,11 @@ impl CoreSet {
 
     /// The cores in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.words.len() * BITS).filter(|&core| self.contains(core))
+        self.words.iter().enumerate().flat_map(|(index, &word)| {
+            let without_lowest = |word: &u64| Some(word & (word - 1)).filter(|&rest| rest != 0);
+            let rests = core::iter::successors(Some(word).filter(|&word| word != 0), without_lowest);
+            rests.map(move |rest| index * BITS + rest.trailing_zeros() as usize)
+        })
     }
 
     /// The cores that are in both sets.
@@ -115,7 +119,8 @@ impl CoreSet {
     /// Whether every core of this set is in the other.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.iter().all(|core| other.contains(core))
+        let others = other.words.iter().copied().chain(core::iter::repeat(0));
+        self.words.iter().zip(others).all(|(word, other)| word & !other == 0)
     }
 }
 

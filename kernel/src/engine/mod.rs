@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use embodios_abi::{Error, PRIORITIES, layout};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture, PhysRange, UserContext, UserStart, VirtAddr};
+use embodios_arch::{Arch, Architecture, PhysRange, UserContext, UserStart, VECTOR_HEADER, VirtAddr};
 use embodios_core_set::CoreSet;
 use spin::{Mutex, Once};
 
@@ -166,7 +166,8 @@ impl Engine {
     fn map_stacks(&mut self, memory: &mut Memory, slot: usize) -> Result<(), MemoryError> {
         while self.stacks <= slot {
             let top = stack_top(self.stacks);
-            let vectors = memory.allocate_zeroed(layout::VECTOR_STATE_SIZE)?;
+            let vectors = memory.allocate(layout::VECTOR_STATE_SIZE, PAGE)?;
+            memory.fill(vectors, 0, &[0; VECTOR_HEADER]);
             self.map_owned(memory, top - layout::STACK_STRIDE, vectors, Access::engine(true, false))?;
             let frames = memory.allocate(layout::STACK_SIZE, PAGE)?;
             self.map_owned(memory, top - layout::STACK_SIZE, frames, Access::engine(true, false))?;

@@ -25,6 +25,9 @@ impl Scheduler {
             let part = &self.cores[core];
             part.queue.len() + usize::from(part.current.is_some())
         };
+        if load(thread.core) == 0 {
+            return thread.core;
+        }
         let allowed =
             thread.affinity.iter().filter(|&core| core == thread.core || !self.reserved.contains(core));
         allowed.min_by_key(|&core| (load(core), core != thread.core)).unwrap_or(thread.core)

@@ -70,6 +70,8 @@ impl Scheduler {
     pub fn add_cores(&mut self, count: usize) {
         self.cores.resize_with(count, Core::default);
         self.kicks.reserve(count);
+        // As many threads as are usual, so that few lists grow later.
+        self.slots.reserve(2 * count);
     }
 
     /// Lets a core take threads.
