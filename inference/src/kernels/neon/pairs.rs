@@ -50,9 +50,9 @@ unsafe fn pair_products<Q: QuantVector>(
     for group in 0..parts.div_ceil(GROUP) {
         let start = group * GROUP;
         let mut factors = [Factors::NONE; PAIR];
-        // By half: for each part the sums [row 0 input 0, row 0 input 1, row 1 input 0, row 1 input 1].
-        let mut partial = [[vdupq_n_s32(0); GROUP]; 2];
-        for lane in 0..GROUP.min(parts - start) {
+        // For each part, by half: the sums [row 0 input 0, row 0 input 1, row 1 input 0, row 1 input 1].
+        let mut partial = [[vdupq_n_s32(0); 2]; GROUP];
+        for (lane, partial) in partial.iter_mut().enumerate().take(parts - start) {
             let index = start + lane;
             let (block, part) = (index / Q::PARTS * Q::BYTES, index % Q::PARTS);
             let blocks = rows.map(|row| &row[block..][..Q::BYTES]);
@@ -63,21 +63,17 @@ unsafe fn pair_products<Q: QuantVector>(
             let levels = inputs.map(|input| &input.levels()[index]);
             let high = levels.map(|levels| &levels.high);
             let low = levels.map(|levels| &levels.low);
-            for half in 0..2 {
+            for (half, partial) in partial.iter_mut().enumerate() {
                 let weights = interleave([weights[0][half], weights[1][half]]);
                 let sums = multiply(vdupq_n_s32(0), weights, runs(high, half));
-                partial[half][lane] = multiply(vshlq_n_s32::<7>(sums), weights, runs(low, half));
+                *partial = multiply(vshlq_n_s32::<7>(sums), weights, runs(low, half));
             }
         }
-        let mut sums = partial.map(|partial| transpose(partial));
-        if !Q::HALVES {
-            for index in 0..PAIR * PAIR {
-                sums[0][index] = vaddq_s32(sums[0][index], sums[1][index]);
-            }
-        }
+        let [first, second] = [0, 1].map(|half| transpose(partial.map(|halves| halves[half])));
         for (row, (lanes, factors)) in lanes.iter_mut().zip(&factors).enumerate() {
             for (input, lanes) in lanes.iter_mut().enumerate() {
-                let sums = sums.map(|sums| sums[row * PAIR + input]);
+                let (first, second) = (first[row * PAIR + input], second[row * PAIR + input]);
+                let sums = if Q::HALVES { [first, second] } else { [vaddq_s32(first, second), second] };
                 *lanes = vaddq_f32(*lanes, factors.terms::<Q>(sums, inputs[input], group));
             }
         }
