@@ -133,8 +133,9 @@ proptest! {
         encoding.ids.iter().for_each(|&id| shown += reader.push(id));
         let stopped = reader.stopped();
         shown += &reader.finish();
-        let first = stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop)).min();
-        prop_assert_eq!(shown, &text[..first.unwrap_or(text.len())]);
+        let found = |stop: &String| text.find(stop.as_str()).map(|at| (at + stop.len(), at));
+        let first = stops.iter().filter(|stop| !stop.is_empty()).filter_map(found).min();
+        prop_assert_eq!(shown, &text[..first.map_or(text.len(), |(_, at)| at)]);
         prop_assert_eq!(stopped, first.is_some());
     }
 

@@ -79,7 +79,9 @@ impl<'t> TokenReader<'t> {
     fn release(&mut self) {
         self.shown.clear();
         let stops = || self.stops.iter().filter(|stop| !stop.is_empty());
-        if let Some(at) = stops().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        // The one that is whole first, so that it does not matter how the text is cut into tokens.
+        let found = stops().filter_map(|stop| self.held.find(stop.as_str()).map(|at| (at + stop.len(), at)));
+        if let Some((_, at)) = found.min() {
             self.stopped = true;
             self.shown.push_str(&self.held[..at]);
             return;
