@@ -3,6 +3,7 @@
 //! Owns the threads it starts and where they may run. Linux only, as far as pinning goes.
 
 mod counters;
+pub mod file;
 mod threads;
 mod topology;
 
