@@ -15,7 +15,7 @@ mod wide;
 use core::arch::x86_64::*;
 
 use super::each_tile;
-use crate::activations::{Activations, GROUP, HalfSums};
+use crate::activations::{Activations, GROUP, Group};
 use crate::matrix::QuantFormat;
 pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
@@ -84,7 +84,7 @@ fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
 }
 
 fn check_input<Q: QuantFormat>(row_bytes: usize, input: &Activations) {
-    assert!(input.levels().len() / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
+    assert!(input.groups().len() * GROUP / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
 }
 
 // The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
@@ -177,27 +177,25 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     input: &Activations,
 ) -> __m256 {
     let start = group * GROUP;
-    // SAFETY: see above; `Activations` keeps all its runs in whole groups of the same length.
+    // SAFETY: see above.
     unsafe {
-        let levels = input.levels().as_ptr().add(start);
+        let x = input.groups().get_unchecked(group);
         let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
         let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
         for part in 0..N {
-            let x = LevelVectors::load(levels.add(part));
+            let levels = LevelVectors::load(x, part);
             for (row, partial) in rows.iter().zip(&mut partial) {
                 // Only blocks of one part follow each other within a group.
                 let block = row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 });
-                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, x);
+                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, levels);
             }
         }
         // [half 0 of part 0, of part 1, ... | half 1 of part 0, ...] of each row.
         let [first_sums, second_sums] = partial
             .map(|[p0, p1, p2, p3]| _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)));
         if Q::HALVES {
-            let half_sums = &*input.half_sums().as_ptr().add(group);
-            let input_scales = broadcast(input.scales().as_ptr().add(start));
             let terms = [(rows[0], first_sums), (rows[1], second_sums)].map(|(row, sums)| {
-                let terms = half_terms::<D, Q>(row, first, sums, half_sums, input_scales);
+                let terms = half_terms::<D, Q>(row, first, sums, x);
                 _mm_add_ps(_mm256_castps256_ps128(terms), _mm256_extractf128_ps(terms, 1))
             });
             return _mm256_set_m128(terms[1], terms[0]);
@@ -208,16 +206,16 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
         );
         let zero = Q::zero::<D>();
         if zero != 0 {
-            let input_sums = _mm_loadu_si128(input.sums().as_ptr().add(start).cast());
+            let input_sums = _mm_loadu_si128(x.sums.as_ptr().cast());
             sums = without_zero(sums, _mm256_broadcastsi128_si256(input_sums), zero);
         }
         let (scales, minima) = scales::<Q, N>(rows, first);
-        let input_scales = broadcast(input.scales().as_ptr().add(start));
+        let input_scales = broadcast(&x.scales);
         let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        let scaled_sums = broadcast(input.scaled_sums().as_ptr().add(start));
+        let scaled_sums = broadcast(&x.scaled_sums);
         _mm256_add_ps(terms, _mm256_mul_ps(minima, scaled_sums))
     }
 }
@@ -240,31 +238,30 @@ unsafe fn half_terms<D: DotProduct, Q: QuantVector>(
     block: *const u8,
     first: usize,
     sums: __m256i,
-    input: &HalfSums,
-    input_scales: __m256,
+    x: &Group,
 ) -> __m256 {
-    // SAFETY: see above; `HalfSums` has eight sums and eight scaled sums.
+    // SAFETY: see above; of both halves' sums there are eight.
     unsafe {
         let mut sums = sums;
         let zero = Q::zero::<D>();
         if zero != 0 {
-            sums = without_zero(sums, _mm256_loadu_si256(input.sums.as_ptr().cast()), zero);
+            sums = without_zero(sums, _mm256_loadu_si256(x.half_sums.as_ptr().cast()), zero);
         }
         let (scales, minima) = Q::group_factors(block, first);
-        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
+        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, broadcast(&x.scales)), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(input.scaled.as_ptr().cast())))
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(x.scaled_half_sums.as_ptr().cast())))
     }
 }
 
-/// Four floats in both halves. Safety: AVX; four floats at `pointer`.
+/// Four floats in both halves. Safety: AVX.
 #[inline(always)]
-unsafe fn broadcast(pointer: *const f32) -> __m256 {
+unsafe fn broadcast(floats: &[f32; GROUP]) -> __m256 {
     // SAFETY: see above.
     unsafe {
-        let half = _mm_loadu_ps(pointer);
+        let half = _mm_loadu_ps(floats.as_ptr());
         _mm256_set_m128(half, half)
     }
 }
