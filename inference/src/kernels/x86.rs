@@ -1,5 +1,5 @@
-//! The arithmetic with 256-bit vectors (AVX2, and AVX2 with one of the two forms of the VNNI dot product); many
-//! inputs at once, and attention, take 512 bits where they are there, see `tile` and `wide`.
+//! The arithmetic with 256-bit vectors (AVX2 without and with AVX-VNNI). Where 512 bits are there, `quads`, `tile`
+//! and `wide` take them.
 //!
 //! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
 //! the activations are loaded once for both.
@@ -8,11 +8,14 @@ mod attention;
 mod detect;
 mod float;
 mod formats;
+mod groups;
+mod quads;
 mod super_block;
 mod tile;
 mod wide;
 
 use core::arch::x86_64::*;
+use core::slice;
 
 use super::each_tile;
 use crate::activations::{Activations, GROUP, Group};
@@ -20,7 +23,8 @@ use crate::matrix::QuantFormat;
 pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
 pub(super) use float::float_rows;
-use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, LevelVectors, QuantVector};
+use formats::{Avx2, AvxVnni, DotProduct, LevelVectors, QuantVector};
+use groups::GroupVector;
 
 /// Rows worked at once.
 const PAIR: usize = 2;
@@ -31,13 +35,16 @@ const AHEAD: usize = 4096;
 const CACHE_LINE: usize = 64;
 
 /// As the portable function.
-pub(super) fn quant_rows<Q: QuantVector>(
+pub(super) fn quant_rows<Q: GroupVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
     inputs: &[Activations],
     out: &mut [f32],
 ) {
+    if isa == Isa::Avx512Vnni && inputs.len() < quads::MOST_INPUTS {
+        return quads::quant_quads::<Q>(rows, row_bytes, inputs, out);
+    }
     if inputs.len() >= tile::FEWEST_INPUTS {
         return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);
     }
@@ -59,7 +66,7 @@ unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-fn quant_vector<Q: QuantVector>(
+fn quant_vector<Q: GroupVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
@@ -74,7 +81,7 @@ fn quant_vector<Q: QuantVector>(
         match isa {
             Isa::Avx2 => quant_rows_avx2::<Q>(rows, row_bytes, input, out),
             Isa::AvxVnni => quant_rows_avx_vnni::<Q>(rows, row_bytes, input, out),
-            Isa::Avx512Vnni => quant_rows_avx512_vnni::<Q>(rows, row_bytes, input, out),
+            Isa::Avx512Vnni => quads::quant_quads::<Q>(rows, row_bytes, slice::from_ref(input), out),
         }
     }
 }
@@ -87,7 +94,7 @@ fn check_input<Q: QuantFormat>(row_bytes: usize, input: &Activations) {
     assert!(input.groups().len() * GROUP / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
 }
 
-// The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
+// The two instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
 #[target_feature(enable = "avx2,f16c")]
 unsafe fn quant_rows_avx2<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &Activations, out: &mut [f32]) {
     // SAFETY: passed on to the caller.
@@ -103,17 +110,6 @@ unsafe fn quant_rows_avx_vnni<Q: QuantVector>(
 ) {
     // SAFETY: passed on to the caller.
     unsafe { quant_pairs::<AvxVnni, Q>(rows, row_bytes, x, out) }
-}
-
-#[target_feature(enable = "avx2,f16c,avx512vnni,avx512vl")]
-unsafe fn quant_rows_avx512_vnni<Q: QuantVector>(
-    rows: &[u8],
-    row_bytes: usize,
-    x: &Activations,
-    out: &mut [f32],
-) {
-    // SAFETY: passed on to the caller.
-    unsafe { quant_pairs::<Avx512Vnni, Q>(rows, row_bytes, x, out) }
 }
 
 /// Safety: the processor has `D`'s instructions; `rows` holds `out.len()` rows of `row_bytes`, whole blocks
@@ -135,7 +131,7 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
             let mut lanes = _mm256_setzero_ps();
             let whole = blocks / GROUP;
             for group in 0..whole {
-                prefetch::<Q>(first, group);
+                prefetch::<Q>(first, group, PAIR);
                 lanes = _mm256_add_ps(lanes, group_terms::<D, Q, GROUP>(pair, group, input));
             }
             lanes = match blocks % GROUP {
@@ -155,14 +151,14 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
     }
 }
 
-/// Asks for the bytes that the loop comes to [`AHEAD`] bytes later. The two rows of a pair are two short
-/// streams to the processor's own prefetcher, which gives up on them.
+/// Asks for the bytes that a loop over some rows at once comes to [`AHEAD`] bytes later: short streams side by side,
+/// on which the processor's own prefetcher gives up.
 #[inline(always)]
-fn prefetch<Q: QuantVector>(pair: *const u8, group: usize) {
-    let step = PAIR * GROUP * Q::BYTES / Q::PARTS;
+fn prefetch<Q: QuantVector>(first: *const u8, group: usize, rows: usize) {
+    let step = rows * GROUP * Q::BYTES / Q::PARTS;
     for line in (0..step).step_by(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(pair.wrapping_add(group * step + AHEAD + line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(group * step + AHEAD + line).cast()) };
     }
 }
 
