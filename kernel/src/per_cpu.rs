@@ -23,8 +23,6 @@ pub struct PerCpu {
     pub attention: AtomicBool,
     /// A move of vector registers that the engine's mode has to end.
     pub pending: Mutex<Option<Pending>>,
-    /// Room for the cores that a change concerns; used by this core alone.
-    pub kicks: Mutex<Vec<usize>>,
     /// The counter value for which the timer is set; [`NO_TIMER`] when it is not.
     timer: AtomicU64,
     /// The life of the engine whose tables this core has loaded.
@@ -50,7 +48,6 @@ impl PerCpu {
             online: AtomicBool::new(false),
             attention: AtomicBool::new(false),
             pending: Mutex::new(None),
-            kicks: Mutex::new(Vec::new()),
             timer: AtomicU64::new(NO_TIMER),
             life: AtomicU64::new(0),
             call: Mutex::new(None),

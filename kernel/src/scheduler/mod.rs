@@ -48,14 +48,12 @@ pub enum Pending {
 /// Changes the state, then tells the cores that it concerns.
 pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
     let this = per_cpu::this();
-    let mut kicks = this.kicks.lock();
-    let result = {
+    let (result, kicks) = {
         let mut scheduler = SCHEDULER.lock();
         let result = change(&mut scheduler);
-        core::mem::swap(&mut scheduler.kicks, &mut kicks);
-        result
+        (result, core::mem::take(&mut scheduler.kicks))
     };
-    for core in kicks.drain(..).map(|core| &per_cpu::all()[core]) {
+    for core in kicks.iter().map(|core| &per_cpu::all()[core]) {
         core.attention.store(true, Ordering::Release);
         if core.cpu != this.cpu {
             core.interrupt();
