@@ -3,7 +3,8 @@
 use crate::scheduler::Pending;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, shared};
+use core::sync::atomic::{AtomicU64, Ordering};
 use embodios_abi::CoreStatistics;
 use embodios_arch::paging::PAGE;
 use embodios_arch::{Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange};
@@ -112,7 +113,7 @@ impl PerCpu {
     }
 }
 
-static CORES: Once<&'static [PerCpu]> = Once::new();
+shared!(CORES: Once<&'static [PerCpu]> = Once::new());
 
 /// Publishes the blocks, `blocks[i].cpu == i`. Later calls change nothing.
 pub fn install(blocks: Vec<PerCpu>) {

@@ -238,12 +238,12 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
 }
 
-/// Makes an engine that holds these words, for tests of system calls.
+/// Makes an engine that holds this memory, for tests of system calls.
 #[cfg(test)]
-pub fn own_for_test(words: &'static [AtomicU32]) {
-    let start = words.as_ptr() as u64;
+pub fn own_for_test<T>(memory: &'static T) {
+    let start = core::ptr::from_ref(memory) as u64;
     let mut engine = Engine::default();
-    engine.add_region(Region { start, end: start + size_of_val(words) as u64, write: true });
+    engine.add_region(Region { start, end: start + size_of::<T>() as u64, write: true });
     *ENGINE.lock() = Some(engine);
 }
 

@@ -13,13 +13,16 @@ mod state;
 mod thread;
 mod wait;
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod machine_tests;
+#[cfg(all(test, shuttle))]
+mod model;
 #[cfg(test)]
 mod tests;
 
 use crate::engine;
 use crate::per_cpu::{self, PerCpu};
+use crate::sync::{Mutex, shared};
 use crate::time::Instant;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -27,14 +30,13 @@ use embodios_abi::{Error, layout};
 use embodios_arch::{Arch, Architecture, Transfer, VirtAddr};
 use embodios_core_set::CoreSet;
 pub use placement::Move;
-use spin::Mutex;
 pub use state::Scheduler;
 pub use thread::{Context, Reason, ThreadId};
 
 /// How long threads of one priority run in turn.
 const QUANTUM: Duration = Duration::from_millis(10);
 
-static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new());
+shared!(SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new()));
 
 /// What a core waits for from unprivileged code that moves vector registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
