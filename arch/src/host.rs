@@ -5,7 +5,6 @@
 //! which are interrupted between their steps. With `--cfg shuttle`, all of it is under a model checker, and time stands
 //! still.
 
-
 use crate::contract::{
     Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer, UserContext, UserStart,
 };
@@ -30,9 +29,15 @@ use shuttle::{thread, thread_local};
 /// See [`Architecture`].
 pub struct Host;
 
+/// What a thread has as a core.
+#[derive(Default)]
+struct Core {
+    local: Cell<Option<&'static CoreLocal>>,
+    deadline: Cell<Option<u64>>,
+}
+
 thread_local! {
-    static LOCAL: Cell<Option<&'static CoreLocal>> = Cell::new(None);
-    static DEADLINE: Cell<Option<u64>> = Cell::new(None);
+    static CORE: Core = Core::default();
 }
 
 #[cfg(not(shuttle))]
@@ -78,7 +83,7 @@ struct SwitchedOff;
 /// Makes the calling thread the core of `local`, which begins with `entry`. Returns when the machine has been switched
 /// off; a panic of the kernel passes through.
 pub fn run_core(local: &'static CoreLocal, mut entry: fn() -> !) {
-    LOCAL.with(|core| core.set(Some(local)));
+    CORE.with(|core| core.local.set(Some(local)));
     loop {
         let Err(payload) = catch_unwind(|| entry());
         match payload.downcast::<Abandoned>() {
@@ -102,15 +107,15 @@ impl Architecture for Host {
     type Context = HostContext;
 
     unsafe fn init_core(local: &'static CoreLocal) {
-        LOCAL.with(|core| core.set(Some(local)));
+        CORE.with(|core| core.local.set(Some(local)));
     }
 
     fn core_local() -> &'static CoreLocal {
-        LOCAL.with(Cell::get).expect("this thread is a core")
+        CORE.with(|core| core.local.get()).expect("this thread is a core")
     }
 
     fn core_is_initialised() -> bool {
-        LOCAL.with(Cell::get).is_some()
+        CORE.with(|core| core.local.get()).is_some()
     }
 
     fn hardware_id() -> HwCpuId {
@@ -147,9 +152,9 @@ impl Architecture for Host {
                 return handlers().interrupt(Interrupt::Ipi);
             }
             let now = Self::counter();
-            let pause = match DEADLINE.with(Cell::get) {
+            let pause = match CORE.with(|core| core.deadline.get()) {
                 Some(deadline) if now >= deadline => {
-                    DEADLINE.with(|own| own.set(None));
+                    CORE.with(|core| core.deadline.set(None));
                     drop(state);
                     return handlers().interrupt(Interrupt::Timer);
                 }
@@ -178,7 +183,7 @@ impl Architecture for Host {
     }
 
     fn set_timer(deadline: Option<u64>) {
-        DEADLINE.with(|own| own.set(deadline));
+        CORE.with(|core| core.deadline.set(deadline));
     }
 
     unsafe fn enter_user(context: &HostContext) -> ! {

@@ -1,9 +1,9 @@
 //! One block a core, found by dense index; a core finds its own through GS base / TPIDR_EL1.
 
 use crate::scheduler::Pending;
+use crate::sync::{AtomicBool, shared};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use crate::sync::{AtomicBool, shared};
 use core::sync::atomic::{AtomicU64, Ordering};
 use embodios_abi::CoreStatistics;
 use embodios_arch::paging::PAGE;

@@ -11,6 +11,7 @@ use crate::board::Module;
 use crate::memory::{Memory, MemoryError, memory};
 use crate::per_cpu::PerCpu;
 use crate::scheduler::{self, Context, Scheduler, ThreadId};
+use crate::sync::{Mutex, shared};
 use crate::time::Instant;
 use crate::{affinity, kprintln, per_cpu};
 use alloc::vec::Vec;
@@ -21,7 +22,7 @@ use embodios_abi::{Error, PRIORITIES, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, PhysRange, UserContext, UserStart, VECTOR_HEADER, VirtAddr};
 use embodios_core_set::CoreSet;
-use spin::{Mutex, Once};
+use spin::Once;
 
 /// How long the other cores have to leave a crashed engine. A core leaves at its next interrupt, so only a
 /// core that is stuck in the kernel takes longer.
@@ -96,7 +97,7 @@ static LIFE: AtomicU64 = AtomicU64::new(0);
 const FIRST_PRIORITY: u8 = PRIORITIES as u8 / 2;
 
 static ORIGIN: Once<Origin> = Once::new();
-static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+shared!(ENGINE: Mutex<Option<Engine>> = Mutex::new(None));
 
 impl Engine {
     /// Maps frames that this incarnation owns.
@@ -307,7 +308,7 @@ pub fn use_tables(this: &PerCpu) {
 /// Ends a crashed engine on all cores, takes its memory back and starts a fresh one. The caller has reported
 /// why. When several cores crash at once the first one here does the work and the others leave.
 pub fn restart() -> ! {
-    static TURN: Mutex<()> = Mutex::new(());
+    static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
     let silent =
         if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
