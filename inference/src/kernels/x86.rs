@@ -131,9 +131,10 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
             let mut lanes = _mm256_setzero_ps();
             let whole = blocks / GROUP;
             for group in 0..whole {
-                prefetch::<Q>(first, group, PAIR);
+                prefetch::<Q>(first, PAIR, group, GROUP);
                 lanes = _mm256_add_ps(lanes, group_terms::<D, Q, GROUP>(pair, group, input));
             }
+            prefetch::<Q>(first, PAIR, whole, blocks % GROUP);
             lanes = match blocks % GROUP {
                 1 => _mm256_add_ps(lanes, group_terms::<D, Q, 1>(pair, whole, input)),
                 2 => _mm256_add_ps(lanes, group_terms::<D, Q, 2>(pair, whole, input)),
@@ -151,14 +152,15 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
     }
 }
 
-/// Asks for the bytes that a loop over some rows at once comes to [`AHEAD`] bytes later: short streams side by side,
-/// on which the processor's own prefetcher gives up.
+/// Asks for as many bytes as a loop over some rows at once takes with `count` parts of group `group`, [`AHEAD`] bytes
+/// later: rows are short streams side by side, on which the processor's own prefetcher gives up.
 #[inline(always)]
-fn prefetch<Q: QuantVector>(first: *const u8, group: usize, rows: usize) {
-    let step = rows * GROUP * Q::BYTES / Q::PARTS;
-    for line in (0..step).step_by(CACHE_LINE) {
+fn prefetch<Q: QuantVector>(first: *const u8, rows: usize, group: usize, count: usize) {
+    let bytes = |parts: usize| rows * parts * Q::BYTES / Q::PARTS;
+    let start = bytes(group * GROUP) + AHEAD;
+    for line in (start..start + bytes(count)).step_by(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(group * step + AHEAD + line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line).cast()) };
     }
 }
 

@@ -65,10 +65,11 @@ unsafe fn quads<Q: GroupVector, const N: usize>(
         unsafe {
             let quad = [0, 1, 2, 3].map(|row: usize| first.add(row.min(there - 1) * row_bytes));
             for group in 0..parts / GROUP {
-                prefetch::<Q>(first, group, ROWS);
+                prefetch::<Q>(first, ROWS, group, GROUP);
                 add_group::<Q, N>(quad, group, GROUP, inputs, &mut lanes);
             }
             if parts % GROUP > 0 {
+                prefetch::<Q>(first, ROWS, parts / GROUP, parts % GROUP);
                 add_group::<Q, N>(quad, parts / GROUP, parts % GROUP, inputs, &mut lanes);
             }
         }
