@@ -21,6 +21,7 @@ mod record;
 mod split;
 mod statistics;
 mod team;
+mod thread;
 mod units;
 
 use alloc::sync::Arc;
@@ -39,6 +40,7 @@ use record::Record;
 pub use record::Work;
 pub use statistics::{Monitor, WorkerStatistics};
 use team::Job;
+pub use thread::start_thread;
 
 /// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
 /// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.

@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod guest;
 pub mod pool;
+pub mod scaling;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.
 ///

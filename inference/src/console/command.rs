@@ -33,6 +33,8 @@ batch [--json] MODULE | -
 bench scaling [--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
                     the same prompts on 1, 2, 4, ... workers; each is TEXT with
                     other words first
+bench switch [--json] [-n ROUNDS]
+                    two threads that take turns
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used
@@ -159,7 +161,7 @@ impl fmt::Display for ParseError {
                     "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
                 )
             }
-            Self::Bench(word) => write!(f, "bench wants scaling, found {word:?}"),
+            Self::Bench(word) => write!(f, "bench wants scaling or switch, found {word:?}"),
             Self::Prompts(word) => {
                 write!(f, "bench wants numbers of prompts with commas between, found {word:?}")
             }
