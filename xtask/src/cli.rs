@@ -90,6 +90,8 @@ pub enum BenchCommand {
     Pool(PoolBenchOptions),
     /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
     Scaling(ScalingBenchOptions),
+    /// Two threads of a guest that take turns, in instructions
+    Switch(SwitchBenchOptions),
 }
 
 /// Options of `cargo xtask bench scaling`.
@@ -128,6 +130,20 @@ pub struct ScalingBenchOptions {
     /// Where the plot goes [default: scaling.svg in target/embodios]
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// Options of `cargo xtask bench switch`.
+#[derive(Args)]
+pub struct SwitchBenchOptions {
+    /// Only the guest of this architecture
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Rounds of each case
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// End a boot that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Options of `cargo xtask bench pool`.

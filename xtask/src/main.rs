@@ -79,6 +79,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Scaling(options) } => {
             bench::scaling::run(&workspace, consent, &options)
         }
+        Command::Bench { command: BenchCommand::Switch(options) } => {
+            bench::switch::run(&workspace, consent, &options)
+        }
         Command::Bits(options) => bits::run(&workspace, consent, &options),
         Command::Engine(options) => engine::run(&workspace, consent, &options),
         Command::Scan => {

@@ -85,10 +85,11 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
                     points.entry(prompts).or_default().push(Point { cores, figure });
                 }
             }
-            let place = place.to_string();
+            let (place, kernels) = (place.to_string(), place.kernels().map(str::to_owned));
             report.curves.extend(points.into_iter().map(|(prompts, points)| Curve {
                 kind,
                 place: place.clone(),
+                kernels: kernels.clone(),
                 prompts,
                 points,
             }));

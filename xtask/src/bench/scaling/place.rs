@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use std::cell::OnceCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -49,6 +50,8 @@ pub struct Sample {
 /// Somewhere to run.
 pub struct Place<'p> {
     system: System,
+    /// The kernels that the first run chose by their speed; later ones take the same.
+    kernels: OnceCell<String>,
     model: &'p Model,
     options: &'p ScalingBenchOptions,
 }
@@ -109,7 +112,7 @@ pub fn all<'p>(
             (Err(reason), _) | (_, Err(reason)) => System::Missing { arch, reason: format!("{reason:#}") },
         });
     }
-    Ok(systems.into_iter().map(|system| Place { system, model, options }).collect())
+    Ok(systems.into_iter().map(|system| Place { system, kernels: OnceCell::new(), model, options }).collect())
 }
 
 impl Place<'_> {
@@ -124,12 +127,17 @@ impl Place<'_> {
         }
     }
 
+    /// What computed, once something has run.
+    pub fn kernels(&self) -> Option<&str> {
+        self.kernels.get().map(String::as_str)
+    }
+
     /// Runs all batches on so many cores, and where time is measured on one of them, by turns.
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
     pub fn run(&self, workspace: &Workspace, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
-        let Self { system, model, options } = self;
+        let Self { system, kernels, model, options } = self;
         let by_turns = kind != Kind::Instructions && cores > 1;
         let workers = if by_turns { format!("1,{cores}") } else { cores.to_string() };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
@@ -137,24 +145,26 @@ impl Place<'_> {
             format!("bench scaling --json -n {} -c {workers} {}", options.generate, prompts.join(","));
         let warm_up = u32::from(kind != Kind::Instructions);
         let script = vec![command; (options.repetitions + warm_up) as usize].join("; ");
-        match system {
+        let mut words = Vec::new();
+        words.extend(kernels.get().map(|name| format!("kernels={}", name.replace(' ', "-"))));
+        let (output, parts) = match system {
             System::Host { program, model } => {
                 let mut command = Command::new(program);
-                command.arg(cores.to_string()).arg(model).arg(format!("exec={script}"));
-                samples(&said(&mut command, options)?, None)
+                command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
+                (said(&mut command, options)?, None)
             }
             System::Guest { arch, built, accel, counting } => {
                 let smp = cores.to_string().parse().map_err(anyhow::Error::msg)?;
                 let setup =
                     Setup { kind: MachineKind::default_of(*arch), smp, cpu: None, gic: None, el2: false };
-                let words: &[String] = if counting.is_some() { &["spin=0".to_owned()] } else { &[] };
+                words.extend(counting.as_ref().map(|_| "spin=0".to_owned()));
                 let plan = Plan {
                     name: &format!("scaling {kind:?} {setup}"),
                     setup: &setup,
                     accel: *accel,
                     memory: options.memory,
                     model,
-                    words,
+                    words: &words,
                     script: &script,
                     timeout: options.timeout,
                 };
@@ -163,10 +173,12 @@ impl Place<'_> {
                     let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
                     bail!("{setup}: {reason} after saying\n{output}");
                 }
-                samples(&output, counting.as_ref().map(Counting::take).transpose()?)
+                (output, counting.as_ref().map(Counting::take).transpose()?)
             }
             System::Missing { reason, .. } => bail!("{self}: {reason}"),
-        }
+        };
+        kernels.get_or_init(|| kernels_in(&output).unwrap_or_default().to_owned());
+        samples(&output, parts)
     }
 }
 
@@ -182,6 +194,13 @@ fn said(command: &mut Command, options: &ScalingBenchOptions) -> Result<String> 
         "host threads: {end:?} after saying\n{output}"
     );
     Ok(output)
+}
+
+/// The name in the console's line `model ..., NAME kernels`.
+fn kernels_in(output: &str) -> Option<&str> {
+    let mut lines = output.lines().map(str::trim_end);
+    let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
+    Some(line.rsplit_once(", ")?.1)
 }
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
@@ -202,7 +221,7 @@ mod tests {
     use super::*;
     use crate::counting::Count;
 
-    const OUTPUT: &str = "> bench scaling\r\n{\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
+    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n> bench scaling\r\n{\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
         \"tokens\":167,\"workers\":4}\r\n";
 
     #[test]
@@ -210,6 +229,7 @@ mod tests {
         let part = || Part { cores: Vec::new(), critical: Count::default(), alone: Count::default() };
         let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
         assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
+        assert_eq!(kernels_in(OUTPUT), Some("64-bit words"));
         assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());
         assert!(samples(OUTPUT, Some(vec![part(), part()])).is_err());
         assert!(samples("{\"hash\":1}\n", None).is_err());

@@ -62,6 +62,8 @@ pub struct Curve {
     pub kind: Kind,
     /// Where: host threads, or a guest.
     pub place: String,
+    /// What computed, where something was measured.
+    pub kernels: Option<String>,
     /// Prompts of the batch.
     pub prompts: u32,
     /// In ascending order of cores.
@@ -122,14 +124,16 @@ impl fmt::Display for Report {
         let Self { model, tokens, host_cores, curves } = self;
         writeln!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
         let mut before = None;
-        for Curve { kind, place, prompts, points } in curves {
+        for Curve { kind, place, kernels, prompts, points } in curves {
             if before.replace(*kind) != Some(*kind) {
                 writeln!(f, "\n{kind}: {}", kind.meaning())?;
             }
             for Point { cores, figure } in points {
                 write!(f, "{place:<16} {prompts:>3} prompts {cores:>3} cores  ")?;
                 match figure {
-                    Figure::Measured(measured) => writeln!(f, "{measured}")?,
+                    Figure::Measured(measured) => {
+                        writeln!(f, "{measured}, {} kernels", kernels.as_deref().unwrap_or("unknown"))?
+                    }
                     Figure::NotMeasuredHere { reason } => writeln!(f, "not measured here: {reason}")?,
                 }
             }
@@ -177,11 +181,14 @@ mod tests {
         let reason = "4 cores on a host of 2".to_owned();
         let point = |cores, figure| Point { cores, figure };
         let points = vec![point(2, Figure::Measured(measured)), point(4, Figure::NotMeasuredHere { reason })];
-        let curve = Curve { kind: Kind::Instructions, place: "x86_64 guest".to_owned(), prompts: 8, points };
+        let (place, kernels) = ("x86_64 guest".to_owned(), Some("AVX2".to_owned()));
+        let curve = Curve { kind: Kind::Instructions, place, kernels, prompts: 8, points };
         let report = Report { model: "m".to_owned(), tokens: 4, host_cores: 2, curves: vec![curve] };
         let text = report.to_string();
         assert!(
-            text.contains("3.900 times       4.000 million, 10.0 % alone, 25.0 % kernel  together"),
+            text.contains(
+                "3.900 times       4.000 million, 10.0 % alone, 25.0 % kernel  together, AVX2 kernels"
+            ),
             "{text}"
         );
         assert!(text.contains("4 cores  not measured here: 4 cores on a host of 2"), "{text}");
