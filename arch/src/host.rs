@@ -118,6 +118,10 @@ impl Architecture for Host {
         }
     }
 
+    fn relax() {
+        core::hint::spin_loop();
+    }
+
     fn counter() -> u64 {
         START.elapsed().as_nanos() as u64
     }

@@ -27,14 +27,24 @@ use embodios_abi::{Error, layout};
 use embodios_arch::{Arch, Architecture, Transfer, VirtAddr};
 use embodios_core_set::CoreSet;
 pub use placement::Move;
-use spin::Mutex;
+use spin::RelaxStrategy;
+use spin::mutex::Mutex;
 pub use state::Scheduler;
 pub use thread::{Context, Reason, ThreadId};
 
 /// How long threads of one priority run in turn.
 const QUANTUM: Duration = Duration::from_millis(10);
 
-static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new());
+static SCHEDULER: Mutex<Scheduler, Relax> = Mutex::new(Scheduler::new());
+
+/// What a core does while another one changes the state.
+struct Relax;
+
+impl RelaxStrategy for Relax {
+    fn relax() {
+        Arch::relax();
+    }
+}
 
 /// What a core waits for from unprivileged code that moves vector registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +182,7 @@ pub fn stop_others(expired: impl Fn() -> bool) -> Result<(), &'static PerCpu> {
         if expired() {
             return Err(&per_cpu::all()[core]);
         }
-        core::hint::spin_loop();
+        Arch::relax();
     }
     Ok(())
 }
