@@ -71,8 +71,8 @@ fn panel<'a>(
         let points: Vec<(f64, f64)> = measured(curve).collect();
         let color = Palette99::pick(index).to_rgba();
         let label = match points.is_empty() {
-            true => format!("{}, {} prompts: not measured here", curve.place, curve.prompts),
-            false => format!("{}, {} prompts", curve.place, curve.prompts),
+            true => format!("{}, {}: not measured here", curve.place, curve.batch()),
+            false => format!("{}, {}", curve.place, curve.batch()),
         };
         chart
             .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?

@@ -119,17 +119,28 @@ pub struct Instructions {
     pub all: u64,
 }
 
+impl Curve {
+    /// How many prompts, in words.
+    pub fn batch(&self) -> String {
+        match self.prompts {
+            1 => "1 alone".to_owned(),
+            prompts => format!("{prompts} prompts"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, tokens, host_cores, curves } = self;
         writeln!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
         let mut before = None;
-        for Curve { kind, place, kernels, prompts, points } in curves {
+        for curve in curves {
+            let Curve { kind, place, kernels, points, .. } = curve;
             if before.replace(*kind) != Some(*kind) {
                 writeln!(f, "\n{kind}: {}", kind.meaning())?;
             }
             for Point { cores, figure } in points {
-                write!(f, "{place:<16} {prompts:>3} prompts {cores:>3} cores  ")?;
+                write!(f, "{place:<14} {:<10} {cores:>3} cores  ", curve.batch())?;
                 match figure {
                     Figure::Measured(measured) => {
                         writeln!(f, "{measured}, {} kernels", kernels.as_deref().unwrap_or("unknown"))?
