@@ -131,8 +131,8 @@ fn figure(
     let (own, missing) = (of(workers), || format!("no run of {prompts} prompts on {workers} workers"));
     let (took, first) = (took(kind, &own).with_context(missing)?, own.first().with_context(missing)?);
     let one = alone.get(&prompts).with_context(missing)?;
-    let critical = |sample: &&&Sample| sample.part.as_ref().map_or(u64::MAX, |part| part.critical.total());
-    let least = own.iter().min_by_key(critical).and_then(|sample| sample.part.as_ref());
+    let parts = own.iter().filter_map(|sample| sample.part.as_ref());
+    let least = parts.min_by_key(|part| part.critical.total());
     Ok(Measured {
         speedup: one / took,
         tokens_per_second: (kind != Kind::Instructions).then(|| f64::from(first.run.tokens) / took),
