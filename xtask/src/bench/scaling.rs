@@ -59,6 +59,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
         model: options.model.clone(),
         tokens: options.generate,
         host_cores: thread::available_parallelism().map_or(1, |count| count.get() as u32),
+        host_load: load(),
         curves: Vec::new(),
     };
     let mut hashes = BTreeMap::new();
@@ -96,6 +97,11 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
         }
     }
     Ok(report)
+}
+
+/// The host's load average of the last minute, where it tells.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Every batch has the bits that it had the first time.

@@ -51,6 +51,9 @@ pub struct Report {
     pub tokens: u32,
     /// Cores of this machine.
     pub host_cores: u32,
+    /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores, times
+    /// say little.
+    pub host_load: Option<f64>,
     /// In order of kind, place and prompts.
     pub curves: Vec<Curve>,
 }
@@ -131,8 +134,12 @@ impl Curve {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, tokens, host_cores, curves } = self;
-        writeln!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
+        let Self { model, tokens, host_cores, host_load, curves } = self;
+        write!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
+        match host_load {
+            Some(load) => writeln!(f, ", load {load} before")?,
+            None => writeln!(f)?,
+        }
         let mut before = None;
         for curve in curves {
             let Curve { kind, place, kernels, points, .. } = curve;
@@ -194,7 +201,13 @@ mod tests {
         let points = vec![point(2, Figure::Measured(measured)), point(4, Figure::NotMeasuredHere { reason })];
         let (place, kernels) = ("x86_64 guest".to_owned(), Some("AVX2".to_owned()));
         let curve = Curve { kind: Kind::Instructions, place, kernels, prompts: 8, points };
-        let report = Report { model: "m".to_owned(), tokens: 4, host_cores: 2, curves: vec![curve] };
+        let report = Report {
+            model: "m".to_owned(),
+            tokens: 4,
+            host_cores: 2,
+            host_load: Some(0.5),
+            curves: vec![curve],
+        };
         let text = report.to_string();
         assert!(
             text.contains(
@@ -202,6 +215,7 @@ mod tests {
             ),
             "{text}"
         );
+        assert!(text.contains("a host of 2 cores, load 0.5 before"), "{text}");
         assert!(text.contains("4 cores  not measured here: 4 cores on a host of 2"), "{text}");
         let json = serde_json::to_value(&report).expect("numbers and strings");
         assert_eq!(json["curves"][0]["points"][1]["not_measured_here"]["reason"], "4 cores on a host of 2");
