@@ -60,6 +60,7 @@ fn panel<'a>(
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .x_labels(most as usize + 1)
+        .y_labels(top as usize + 1)
         .x_label_formatter(&|cores| format!("{cores:.0}"))
         .y_label_formatter(&|speedup| format!("{speedup:.0}"))
         .x_desc("cores")
