@@ -218,6 +218,10 @@ pub trait Architecture {
     /// after at least one interrupt was handled (or spuriously).
     fn wait_for_interrupt();
 
+    /// Says that this core does nothing but wait for another one's write: to the processor, and to who emulates it,
+    /// which may run that other core instead.
+    fn relax();
+
     /// Masks interrupts and halts for good.
     fn halt() -> !;
 

@@ -171,6 +171,10 @@ impl Architecture for Host {
         }
     }
 
+    fn relax() {
+        core::hint::spin_loop();
+    }
+
     fn counter() -> u64 {
         #[cfg(not(shuttle))]
         return START.elapsed().as_nanos() as u64;

@@ -86,6 +86,17 @@ impl fmt::Display for PlatformError {
 
 impl core::error::Error for PlatformError {}
 
+/// A place in the instruction stream that who counts instructions looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A measured part begins.
+    Begin,
+    /// Workers begin to work at the same time, or all have met again.
+    Phase,
+    /// The measured part ends.
+    End,
+}
+
 /// What ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
@@ -182,6 +193,9 @@ pub trait Platform: Sync {
 
     /// The platform's own counters for the whole machine, each with its name.
     fn counters(&self, report: &mut dyn FnMut(Counter));
+
+    /// Marks a place in the instruction stream, at no cost worth counting.
+    fn mark(&self, _mark: Mark) {}
 
     /// Runs the platform's self-tests, which report on the console; threads that wake each other do so `wakes` times.
     /// Result: `(passed, failed)`.

@@ -21,13 +21,14 @@ mod record;
 mod split;
 mod statistics;
 mod team;
+mod thread;
 mod units;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
+use crate::platform::{CoreSet, Mark, Platform, PlatformError, ThreadId};
 use crate::sync::atomic::AtomicBool;
 use caught::Panic;
 use crew::Crew;
@@ -39,6 +40,7 @@ use record::Record;
 pub use record::Work;
 pub use statistics::{Monitor, WorkerStatistics};
 use team::Job;
+pub use thread::start_thread;
 
 /// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
 /// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.
@@ -196,6 +198,11 @@ impl Pool {
         let Crew { pace, teams, .. } = &*self.crew;
         let (team, record) = (&teams[self.team], self.record(0));
         let begun = pace.platform.now_ns();
+        // Groups go apart and meet within one phase of the whole pool.
+        let whole = self.pinned.is_some();
+        if whole {
+            pace.platform.mark(Mark::Phase);
+        }
         // SAFETY: the caller of this function alone is at work with this team, and joins below.
         let forked = unsafe { team.fork(pace, self.workers() as u32 - 1, begun, Some(job)) };
         // Before its first job, and between two, the caller of a group works on the whole pool's job.
@@ -204,6 +211,9 @@ impl Pool {
         let own = pace.platform.now_ns();
         let working_ns = record.settle(own) + if self.pinned.is_none() { alone } else { 0 };
         let joined = forked.join(own);
+        if whole {
+            pace.platform.mark(Mark::Phase);
+        }
         let end = if self.workers() == 1 { own } else { pace.platform.now_ns() };
         let took = end.saturating_sub(begun);
         record.add(&Work {

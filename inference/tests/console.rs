@@ -265,6 +265,43 @@ fn a_batch_comes_from_a_module_or_is_typed() {
 }
 
 #[test]
+fn scaling_has_the_same_bits_and_puts_the_workers_back() {
+    let (output, action) = script(
+        3,
+        "bench scaling -n 4 1,2; affinity; bench scaling --json -n 4 -c 2 2 Once upon a time; \
+         bench scaling -c 9 1; cpus",
+    );
+    let hash = |start: &str| line(&output, start).rsplit_once(' ').unwrap().1;
+    for prompts in 1..=2 {
+        let one = hash(&format!("{prompts} prompts, 1 workers: "));
+        for workers in 2..=3 {
+            assert_eq!(hash(&format!("{prompts} prompts, {workers} workers: ")), one);
+        }
+    }
+    let run = line(&output, "{");
+    assert!(["\"prompts\":2", "\"workers\":2"].iter().all(|field| run.contains(field)), "{run}");
+    line(&output, "error: 9 workers: they may have cores 0-2 only, which are 3");
+    assert_eq!(output.lines().filter(|line| line.starts_with("cpu ") && line.contains("worker")).count(), 3);
+    assert!(line(&output, "workers: ").starts_with("workers: 0-2,"), "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn threads_take_turns_and_leave_affinity_alone() {
+    let (output, action) = script(2, "affinity; bench switch -n 20; affinity");
+    for case in [
+        "yield and yield back, one core: ",
+        "wake and wake back, one core: ",
+        "wake and wake back, two cores: ",
+    ] {
+        assert!(line(&output, case).ends_with(", mean of 20"), "{output}");
+    }
+    let affinity: Vec<&str> = output.split("> affinity\n").skip(1).collect();
+    assert_eq!(affinity[0].split("> ").next(), affinity[1].split("> ").next());
+    assert_eq!(action, GOOD);
+}
+
+#[test]
 fn kernels_are_chosen_by_name() {
     let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
     let Session { output, action, .. } = run("Portable");

@@ -4,10 +4,25 @@
 
 #[cfg(not(shuttle))]
 pub use core::sync::atomic::AtomicBool;
+#[cfg(not(shuttle))]
+use embodios_arch::{Arch, Architecture};
 #[cfg(shuttle)]
 pub use shuttle::sync::atomic::AtomicBool;
+
+/// A lock whose waiters let who emulates them run its holder.
 #[cfg(not(shuttle))]
-pub use spin::Mutex;
+pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
+
+/// What a core does while another one holds a lock.
+#[cfg(not(shuttle))]
+pub struct Relax;
+
+#[cfg(not(shuttle))]
+impl spin::RelaxStrategy for Relax {
+    fn relax() {
+        Arch::relax();
+    }
+}
 
 /// The model checker's lock, without what tells that its holder panicked.
 #[cfg(shuttle)]

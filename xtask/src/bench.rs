@@ -3,6 +3,8 @@
 pub mod engine;
 pub mod guest;
 pub mod pool;
+pub mod scaling;
+pub mod switch;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.
 ///

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::accel::Accelerator;
 use crate::build::Built;
 use crate::command_line;
+use crate::counting::Counting;
 use crate::guest::{self, Ending};
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
@@ -71,12 +72,25 @@ pub struct Plan<'a> {
 /// # Errors
 /// When the machine does not fit together, QEMU cannot be started or the log cannot be written.
 pub fn run(workspace: &Workspace, built: &Built, plan: &Plan<'_>) -> Result<(String, Ending)> {
+    run_counted(workspace, built, plan, None)
+}
+
+/// As [`run`], and counts instructions where asked to.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_counted(
+    workspace: &Workspace,
+    built: &Built,
+    plan: &Plan<'_>,
+    counting: Option<&Counting>,
+) -> Result<(String, Ending)> {
     let mut output = Vec::new();
     let mut sink = |bytes: &[u8]| {
         output.extend_from_slice(bytes);
         Ok(())
     };
-    let ending = boot(workspace, built, plan, None, &mut sink)?;
+    let ending = boot(workspace, built, plan, counting, None, &mut sink)?;
     let log = workspace.output(plan.setup.kind.arch()).join(format!("{}.log", plan.name).replace(' ', "-"));
     fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
     Ok((String::from_utf8_lossy(&output).into_owned(), ending))
@@ -93,13 +107,14 @@ pub fn run_with_input(
     input: PipeReader,
     sink: Sink,
 ) -> Result<Ending> {
-    boot(workspace, built, plan, Some(input), sink)
+    boot(workspace, built, plan, None, Some(input), sink)
 }
 
 fn boot(
     workspace: &Workspace,
     built: &Built,
     plan: &Plan<'_>,
+    counting: Option<&Counting>,
     input: Option<PipeReader>,
     sink: Sink,
 ) -> Result<Ending> {
@@ -118,6 +133,7 @@ fn boot(
         module: model.file(),
         command_line: &command_line,
         console,
+        counting,
         gdb: false,
         extra: &[],
     };

@@ -1,7 +1,8 @@
 //! Builds one architecture: the engine first, then the board that embeds it.
 
 use anyhow::{Context, Result, ensure};
-use cargo_metadata::Message;
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message, TargetKind};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use crate::workspace::{self, Workspace};
 
 /// Package of the engine program.
 const ENGINE_PACKAGE: &str = "embodios-engine";
+
+/// Package of the plugin that counts instructions.
+const PLUGIN_PACKAGE: &str = "embodios-instructions";
 
 /// The variable through which the board's build learns where the stripped engine lies.
 const ENGINE_VARIABLE: &str = "EMBODIOS_ENGINE";
@@ -72,6 +76,23 @@ pub fn host_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     executable(command.args(["--example", name]), name)
 }
 
+/// Builds QEMU's plugin that counts instructions, for its plugin API 1, or 3 and later.
+///
+/// # Errors
+/// When it does not compile.
+pub fn plugin(workspace: &Workspace, later: bool) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--release", "--package", PLUGIN_PACKAGE]);
+    if later {
+        command.args(["--features", "api-3"]);
+    }
+    let library = |artifact: Artifact| {
+        let is_library = artifact.target.kind.contains(&TargetKind::CDyLib);
+        artifact.filenames.into_iter().next().filter(|_| is_library)
+    };
+    artifact(&mut command, PLUGIN_PACKAGE, library)
+}
+
 /// `cargo SUBCOMMAND` on the engine.
 pub fn engine_command(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
     bare_metal(workspace, subcommand, ENGINE_PACKAGE, arch.engine_target())
@@ -94,19 +115,27 @@ fn bare_metal(workspace: &Workspace, subcommand: &str, package: &str, target: &s
 
 /// Runs a cargo build and returns the program called `name` that it made.
 fn executable(command: &mut Command, name: &str) -> Result<PathBuf> {
+    artifact(command, name, |artifact| artifact.executable.filter(|_| artifact.target.name == name))
+}
+
+/// Runs a cargo build of `name` and returns the first file that `pick` finds among what it made.
+fn artifact(
+    command: &mut Command,
+    name: &str,
+    pick: impl Fn(Artifact) -> Option<Utf8PathBuf>,
+) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics");
     let mut messages = Vec::new();
     let end = process::stream(command, None, &mut |bytes| messages.write_all(bytes))?;
     ensure!(matches!(end, End::Exited(status) if status.success()), "{name} does not build");
     for message in Message::parse_stream(messages.as_slice()) {
         if let Message::CompilerArtifact(artifact) = message.context("cargo's messages cannot be read")?
-            && artifact.target.name == name
-            && let Some(path) = artifact.executable
+            && let Some(path) = pick(artifact)
         {
             return Ok(path.into_std_path_buf());
         }
     }
-    anyhow::bail!("cargo built no program called {name}")
+    anyhow::bail!("cargo built nothing called {name}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

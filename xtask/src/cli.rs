@@ -2,10 +2,12 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::accel::AccelChoice;
 use crate::arch::Arch;
+use crate::bench::scaling::Kind;
 use crate::machine::{Gic, MachineKind};
 use crate::memory::MemorySize;
 use crate::topology::Topology;
@@ -86,6 +88,62 @@ pub enum BenchCommand {
     Engine(EngineBenchOptions),
     /// Handing a job to two threads on the host and joining them, spinning and sleeping
     Pool(PoolBenchOptions),
+    /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
+    Scaling(ScalingBenchOptions),
+    /// Two threads of a guest that take turns, in instructions
+    Switch(SwitchBenchOptions),
+}
+
+/// Options of `cargo xtask bench scaling`.
+#[derive(Args)]
+pub struct ScalingBenchOptions {
+    /// Only guests of this architecture
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Numbers of cores; 1 is always among them
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..=256), value_name = "LIST")]
+    pub smp: Vec<u32>,
+    /// Model: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Numbers of prompts; 1 is one sequence alone
+    #[arg(long, value_delimiter = ',', default_value = "1,8,16", value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST")]
+    pub prompts: Vec<u32>,
+    /// Tokens to make for each prompt
+    #[arg(long = "gen", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Kinds of figure
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"], value_name = "LIST")]
+    pub kind: Vec<Kind>,
+    /// Runs of each; the least of their instructions counts, the median of their times
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
+    /// Memory of the guests: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
+    pub memory: MemorySize,
+    /// End a boot that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
+    pub timeout: Duration,
+    /// Where the report goes as JSON [default: scaling.json in target/embodios]
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where the plot goes [default: scaling.svg in target/embodios]
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Options of `cargo xtask bench switch`.
+#[derive(Args)]
+pub struct SwitchBenchOptions {
+    /// Only the guest of this architecture
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Rounds of each case
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// End a boot that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Options of `cargo xtask bench pool`.

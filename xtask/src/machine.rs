@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::accel::Accelerator;
 use crate::arch::Arch;
+use crate::counting::Counting;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
@@ -112,6 +113,8 @@ pub struct Machine<'a> {
     pub command_line: &'a str,
     /// The serial line.
     pub console: Console,
+    /// Count instructions (emulation only): cores run by turns.
+    pub counting: Option<&'a Counting>,
     /// Stop before the first instruction and wait for a debugger.
     pub gdb: bool,
     /// The user's own arguments, last.
@@ -127,7 +130,7 @@ impl Machine<'_> {
         let mut list = Arguments::default();
         list.pair("-machine", self.machine()?);
         list.pair("-cpu", self.cpu());
-        list.pair("-accel", if self.accel == Accelerator::Tcg { "tcg,thread=multi" } else { "kvm" });
+        list.pair("-accel", self.accelerator()?);
         list.pair("-smp", self.smp.to_string());
         list.pair("-m", self.memory.to_string());
         list.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
@@ -141,6 +144,9 @@ impl Machine<'_> {
         match self.kind.arch() {
             Arch::X86_64 => list.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
             Arch::Aarch64 => list.pair("-semihosting-config", "enable=on,target=native"),
+        }
+        if let Some(counting) = self.counting {
+            list.pair("-plugin", counting.argument());
         }
         if self.gdb {
             list.words(&["-gdb", "tcp:127.0.0.1:1234", "-S"]);
@@ -176,6 +182,15 @@ impl Machine<'_> {
             machine.push_str(",virtualization=on");
         }
         Ok(machine)
+    }
+
+    fn accelerator(&self) -> Result<&'static str> {
+        match (self.accel, self.counting) {
+            (Accelerator::Tcg, None) => Ok("tcg,thread=multi"),
+            (Accelerator::Tcg, Some(_)) => Ok("tcg,thread=single"),
+            (Accelerator::Kvm { .. }, None) => Ok("kvm"),
+            (Accelerator::Kvm { .. }, Some(_)) => bail!("KVM counts no instructions, emulation does"),
+        }
     }
 
     fn cpu(&self) -> &str {
@@ -226,6 +241,7 @@ mod tests {
             module: None,
             command_line: "",
             console: Console::Script,
+            counting: None,
             gdb: false,
             extra: &[],
         };

@@ -13,6 +13,7 @@ mod build;
 mod checks;
 mod cli;
 mod command_line;
+mod counting;
 mod engine;
 mod guest;
 mod image;
@@ -75,6 +76,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             bench::engine::run(&workspace, consent, &options)
         }
         Command::Bench { command: BenchCommand::Pool(options) } => bench::pool::run(&workspace, &options),
+        Command::Bench { command: BenchCommand::Scaling(options) } => {
+            bench::scaling::run(&workspace, consent, &options)
+        }
+        Command::Bench { command: BenchCommand::Switch(options) } => {
+            bench::switch::run(&workspace, consent, &options)
+        }
         Command::Bits(options) => bits::run(&workspace, consent, &options),
         Command::Engine(options) => engine::run(&workspace, consent, &options),
         Command::Scan => {

@@ -39,6 +39,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         module: model.file(),
         command_line: &command_line,
         console,
+        counting: None,
         gdb: options.gdb,
         extra: &options.qemu_args,
     };

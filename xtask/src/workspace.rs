@@ -46,6 +46,11 @@ impl Workspace {
         self.target.join("embodios").join(arch.name())
     }
 
+    /// Reports and plots of measurements.
+    pub fn reports(&self) -> PathBuf {
+        self.target.join("embodios")
+    }
+
     /// The model that the kernel carries.
     pub fn story_model(&self) -> PathBuf {
         self.root.join("inference/models/tinystory-1.3M-q8_0.gguf")

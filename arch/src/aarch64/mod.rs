@@ -136,6 +136,11 @@ impl Architecture for AArch64 {
         }
     }
 
+    fn relax() {
+        // SAFETY: a hint.
+        unsafe { core::arch::asm!("yield", options(nomem, nostack, preserves_flags)) };
+    }
+
     fn counter() -> u64 {
         timer::counter()
     }

@@ -106,6 +106,10 @@ impl Architecture for X86_64 {
         }
     }
 
+    fn relax() {
+        core::hint::spin_loop();
+    }
+
     fn counter() -> u64 {
         clock::counter()
     }

@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU32;
 
 use embodios_abi::{CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
 use embodios_inference::platform::{
-    Core, CoreCounters, CoreSet, Counter, Memory, Platform, PlatformError, Power, ThreadId,
+    Core, CoreCounters, CoreSet, Counter, Mark, Memory, Platform, PlatformError, Power, ThreadId,
 };
 
 use spin::Once;
@@ -242,6 +242,14 @@ impl Platform for Machine {
     fn counters(&self, report: &mut dyn FnMut(Counter)) {
         let sent = cores::all().iter().map(|core| core.counts().ipis_sent).sum();
         report(("inter-processor interrupts sent", sent));
+    }
+
+    fn mark(&self, mark: Mark) {
+        arch::mark(match mark {
+            Mark::Begin => embodios_abi::Mark::Begin,
+            Mark::Phase => embodios_abi::Mark::Phase,
+            Mark::End => embodios_abi::Mark::End,
+        });
     }
 
     fn self_test(&self, wakes: u32) -> (u32, u32) {

@@ -8,7 +8,7 @@ use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 use crate::pool::{Pool, PoolError};
 
-/// Rows of a group's step: a step with more for one group goes together.
+/// Most rows of a group's step.
 const ROWS: usize = 16;
 
 /// What groups need of their own.
@@ -45,7 +45,7 @@ impl<'m> Groups<'m> {
     }
 
     /// Passes the tokens of all parts through the model in `groups` groups. Result: whether it did; a group may have
-    /// too many rows, or the pool be a group itself.
+    /// too many rows or more than its share, so that the others would wait for it, or the pool be a group itself.
     pub(super) fn step<P: AsRef<Part> + AsMut<Part> + Send + Sync>(
         &mut self,
         pool: &mut Pool,
@@ -72,7 +72,8 @@ impl<'m> Groups<'m> {
             bounds.push(end);
         }
         let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
-        if !prepared || bounds.array_windows().any(|&[start, end]| rows(&parts[start..end]) > ROWS) {
+        let most = total.div_ceil(groups).min(ROWS);
+        if !prepared || bounds.array_windows().any(|&[start, end]| rows(&parts[start..end]) > most) {
             return false;
         }
         let step = |forward: &mut Forward<'m>, parts: &mut [P], pool: &mut Pool| forward.step(pool, parts);

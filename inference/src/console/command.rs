@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::batch::Source;
+use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
 use crate::platform::{CoreSet, ParseCoreSetError, ThreadId};
@@ -29,6 +30,11 @@ batch [--json] [same options] N TEXT
 batch [--json] MODULE | -
                     the same for the JSON lines of a module, or typed ones up to
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
+bench scaling [--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
+                    the same prompts on 1, 2, 4, ... workers; each is TEXT with
+                    other words first
+bench switch [--json] [-n ROUNDS]
+                    two threads that take turns
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used
@@ -77,6 +83,7 @@ pub enum Command<'l> {
     Hash { options: Options, text: &'l str },
     Ids { text: &'l str },
     Batch { json: bool, source: Source<'l> },
+    Bench(Bench<'l>),
     Json { task: Task },
     Model,
     Cpus,
@@ -118,6 +125,10 @@ pub enum ParseError {
     Value { option: char, wanted: &'static str, found: String },
     /// `batch` with something else than a number of requests in front of a text.
     Requests(String),
+    /// `bench` with something else than what it measures.
+    Bench(String),
+    /// `bench` with something else than numbers of prompts.
+    Prompts(String),
     /// `json` with something else than a task.
     Task(String),
     /// `stats` with something else than what it takes.
@@ -155,6 +166,10 @@ impl fmt::Display for ParseError {
                     f,
                     "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
                 )
+            }
+            Self::Bench(word) => write!(f, "bench wants scaling or switch, found {word:?}"),
+            Self::Prompts(word) => {
+                write!(f, "bench wants numbers of prompts with commas between, found {word:?}")
             }
             Self::Task(word) => {
                 write!(f, "json wants tokenize, detokenize, logits, generate, chat or batch, found {word:?}")
@@ -199,6 +214,7 @@ impl<'l> Command<'l> {
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
             "batch" => batch(rest),
+            "bench" => Bench::parse(rest).map(Self::Bench),
             "json" => {
                 let task = Task::from_name(rest).ok_or_else(|| ParseError::Task(rest.into()))?;
                 Ok(Self::Json { task })

@@ -66,6 +66,9 @@ impl Choices {
     }
 }
 
+/// FNV's prime of 64 bits.
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
 /// FNV-1a of 64 bits over the bits of logits, taken as 32-bit words instead of bytes: equal where all
 /// bits are equal, on every platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +83,15 @@ impl LogitsHash {
 
     /// Adds `logits`. Result: whether all of them are finite.
     pub fn update(&mut self, logits: &[f32]) -> bool {
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
         for logit in logits {
             self.0 = (self.0 ^ u64::from(logit.to_bits())).wrapping_mul(PRIME);
         }
         logits.iter().all(|logit| logit.is_finite())
+    }
+
+    /// Adds another hash.
+    pub const fn combine(&mut self, other: u64) {
+        self.0 = (self.0 ^ other).wrapping_mul(PRIME);
     }
 
     /// The hash.

@@ -8,6 +8,7 @@ use super::pace::Pace;
 use super::queue::Queue;
 use super::record::Record;
 use super::team::Team;
+use super::thread::start_thread;
 use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -33,12 +34,6 @@ pub struct Worker {
     pub record: Record,
     /// Number of its thread.
     thread: AtomicU32,
-}
-
-/// What a worker's thread is started with.
-struct Start {
-    crew: Arc<Crew>,
-    index: usize,
 }
 
 impl Crew {
@@ -78,18 +73,8 @@ impl Worker {
 /// # Errors
 /// When the platform refuses.
 pub fn start_worker(crew: &Arc<Crew>, index: usize) -> Result<ThreadId, PlatformError> {
-    let core = CoreSet::from_iter([crew.cores[index]]);
-    let start = Box::into_raw(Box::new(Start { crew: Arc::clone(crew), index }));
-    crew.pace.platform.start_thread(&core, work, start.expose_provenance()).inspect_err(|_| {
-        // SAFETY: made from a box above; no thread was started that would take it.
-        drop(unsafe { Box::from_raw(start) });
+    let (own, platform) = (Arc::clone(crew), crew.pace.platform);
+    start_thread(platform, &CoreSet::from_iter([crew.cores[index]]), move || {
+        own.teams[0].serve(&own.pace, index, &own.workers[index].record);
     })
-}
-
-/// A worker's thread. `argument` is a leaked [`Start`].
-extern "C" fn work(argument: usize) {
-    let start = core::ptr::with_exposed_provenance_mut::<Start>(argument);
-    // SAFETY: `start_worker` leaked it for this thread alone.
-    let Start { crew, index } = *unsafe { Box::from_raw(start) };
-    crew.teams[0].serve(&crew.pace, index, &crew.workers[index].record);
 }

@@ -34,17 +34,17 @@ impl Pace {
 
     /// Looks at `done` until it holds, but not longer after `since` than the pace allows. Result: whether it holds.
     pub fn spin_until(&self, since: u64, done: impl Fn() -> bool) -> bool {
-        loop {
-            let looks = if self.spin_ns() == 0 { 1 } else { LOOKS };
-            for _ in 0..looks {
+        while self.spin_ns() > 0 {
+            for _ in 0..LOOKS {
                 if done() {
                     return true;
                 }
                 spin_loop();
             }
             if self.platform.now_ns().saturating_sub(since) >= self.spin_ns() {
-                return done();
+                break;
             }
         }
+        done()
     }
 }

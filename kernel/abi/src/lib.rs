@@ -1,7 +1,8 @@
 //! The border between the kernel (ring 0 / EL1) and the engine (ring 3 / EL0), written down once.
 //!
 //! Owns: system call numbers and results, the read-only start-up information, the layout of the
-//! engine's address space, the per-core statistics and the exit status of the machine. Its records are
+//! engine's address space, the per-core statistics, marks for who counts
+//! instructions, and the exit status of the machine. Its records are
 //! plain old data (`bytemuck`), or atomics where both sides use them at once.
 #![no_std]
 #![deny(unsafe_code)]
@@ -9,11 +10,13 @@
 mod exit;
 mod info;
 pub mod layout;
+mod mark;
 mod statistics;
 mod syscall;
 
 pub use exit::ExitStatus;
 pub use info::{CoreFlags, CoreInfo, EngineInfo, FULL_CAPACITY, INFO_MAGIC, ModuleInfo, Span};
+pub use mark::Mark;
 pub use statistics::{CoreCounts, CoreStatistics, Count, Counts};
 pub use syscall::{
     Call, Error, MAX_THREADS, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result, encode_result,

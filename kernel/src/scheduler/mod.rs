@@ -172,7 +172,7 @@ pub fn stop_others(expired: impl Fn() -> bool) -> Result<(), &'static PerCpu> {
         if expired() {
             return Err(&per_cpu::all()[core]);
         }
-        core::hint::spin_loop();
+        Arch::relax();
     }
     Ok(())
 }
@@ -192,18 +192,21 @@ pub fn run() -> ! {
     loop {
         this.attention.store(false, Ordering::Release);
         let now = Arch::counter();
+        // Not handed from one to the next: registers are many, and each hand copies them.
+        let mut context = None;
         let (next, timer) = change(|scheduler| {
             scheduler.expire(core, now);
             let next = scheduler.pick(core, now, quantum()).map(|slot| {
                 let thread = scheduler.thread_mut(slot);
                 let came = thread.ran_on.is_some_and(|other| other != core);
                 let woken = core::mem::take(&mut thread.woken);
-                (slot, thread.context.clone(), thread.vectors_saved, came, woken)
+                context = Some(thread.context.clone());
+                (slot, thread.vectors_saved, came, woken)
             });
             (next, scheduler.timer(core))
         });
         this.set_timer(timer);
-        if let Some((slot, context, restore, came, woken)) = next {
+        if let (Some((slot, restore, came, woken)), Some(context)) = (next, &context) {
             this.statistics.update(|counts| {
                 counts.switches.add(1);
                 counts.migrations.add(came.into());
@@ -215,7 +218,7 @@ pub fn run() -> ! {
                 restored(this);
             }
             // SAFETY: the stack holds nothing of use but the context.
-            unsafe { Arch::enter_user(&context) }
+            unsafe { Arch::enter_user(context) }
         }
         // A change since the lock was released has its interrupt pending, which ends the halt.
         this.halt();

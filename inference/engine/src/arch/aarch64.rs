@@ -2,6 +2,8 @@
 
 use core::arch::{asm, naked_asm};
 
+use embodios_abi::Mark;
+
 /// As the user writes it.
 pub const NAME: &str = "aarch64";
 
@@ -104,6 +106,25 @@ pub fn counter() -> u64 {
     // D12.2.1).
     unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
     ticks
+}
+
+/// Executes a no-op that carries the mark's number.
+#[inline]
+pub fn mark(mark: Mark) {
+    // SAFETY: a move to the zero register does nothing.
+    unsafe {
+        match mark {
+            Mark::Begin => {
+                asm!("movz xzr, #{number}", number = const Mark::Begin as u16, options(nostack, preserves_flags))
+            }
+            Mark::Phase => {
+                asm!("movz xzr, #{number}", number = const Mark::Phase as u16, options(nostack, preserves_flags))
+            }
+            Mark::End => {
+                asm!("movz xzr, #{number}", number = const Mark::End as u16, options(nostack, preserves_flags))
+            }
+        }
+    }
 }
 
 /// Copies `count` bytes upwards.

@@ -3,6 +3,8 @@
 use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, naked_asm};
 
+use embodios_abi::Mark;
+
 /// MXCSR after reset: all exceptions masked, round to nearest (SDM vol. 1, 10.2.3).
 const MXCSR: u32 = 0x1f80;
 
@@ -113,6 +115,25 @@ pub fn knows_hardware_id() -> bool {
 pub fn counter() -> u64 {
     // SAFETY: RDTSC is part of the baseline, and the kernel leaves CR4.TSD clear.
     unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Executes a no-op that carries the mark's number.
+#[inline]
+pub fn mark(mark: Mark) {
+    // SAFETY: a no-op with an operand does nothing.
+    unsafe {
+        match mark {
+            Mark::Begin => {
+                asm!("nop dword ptr [rax + {number}]", number = const Mark::Begin as u16, options(nostack, preserves_flags))
+            }
+            Mark::Phase => {
+                asm!("nop dword ptr [rax + {number}]", number = const Mark::Phase as u16, options(nostack, preserves_flags))
+            }
+            Mark::End => {
+                asm!("nop dword ptr [rax + {number}]", number = const Mark::End as u16, options(nostack, preserves_flags))
+            }
+        }
+    }
 }
 
 /// Copies `count` bytes upwards.

@@ -1,0 +1,237 @@
+//! `bench scaling`: the same batch on one worker, on two, on four and so on up to all of them. Equal bits are part of
+//! the measurement.
+//!
+//! Each run stands between two marks, for who counts instructions; its time is from the first submission to the
+//! last token.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::json;
+
+use crate::batch::{Batch, Finish, Request, Settings};
+use crate::console::Console;
+use crate::console::batch::budget;
+use crate::console::command::{ParseError, split_word};
+use crate::console::error::CommandError;
+use crate::console::loaded::Loaded;
+use crate::console::options::number;
+use crate::generate::Stop;
+use crate::platform::Mark;
+use crate::sample::Sampling;
+use crate::tokenizer::ParseSpecial;
+
+/// What the prompts are made of when nothing else is said: an opening that a story model knows how to go on from.
+const OPENING: &str = "Once upon a time there was a little girl named Lily who loved to play";
+/// Tokens of each request when nothing else is said.
+const TOKENS: usize = 16;
+/// Numbers of prompts when nothing else is said: one sequence alone, and a batch.
+const SIZES: [usize; 2] = [1, 8];
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaling<'l> {
+    /// Print JSON.
+    json: bool,
+    /// Tokens of each request.
+    tokens: usize,
+    /// Numbers of workers; `None` for 1, 2, 4 and so on, and all.
+    workers: Option<Vec<usize>>,
+    /// Numbers of prompts.
+    sizes: Vec<usize>,
+    /// Whose words the prompts are.
+    text: &'l str,
+}
+
+/// One batch on some workers.
+#[derive(Clone, Debug)]
+struct Run {
+    prompts: usize,
+    workers: usize,
+    /// Tokens that passed through the model.
+    tokens: usize,
+    seconds: f64,
+    /// How the last step used the cores.
+    plan: String,
+    /// Of all requests' logits.
+    hash: String,
+}
+
+impl<'l> Scaling<'l> {
+    /// Understands `[--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
+    pub fn parse(mut rest: &'l str) -> Result<Self, ParseError> {
+        let mut parsed =
+            Self { json: false, tokens: TOKENS, workers: None, sizes: SIZES.into(), text: OPENING };
+        while rest.starts_with('-') {
+            let (word, after) = split_word(rest);
+            let (value, behind) = split_word(after);
+            rest = behind;
+            match word {
+                "--json" => (parsed.json, rest) = (true, after),
+                "-n" => parsed.tokens = number('n', value, "a number of at least 1", |&n| n > 0)?,
+                "-c" => parsed.workers = Some(numbers('c', value)?),
+                option => {
+                    return Err(ParseError::Option { command: "bench scaling", option: option.into() });
+                }
+            }
+        }
+        let (sizes, text) = split_word(rest);
+        if !sizes.is_empty() {
+            parsed.sizes = list(sizes).ok_or_else(|| ParseError::Prompts(sizes.into()))?;
+        }
+        if !text.is_empty() {
+            parsed.text = text;
+        }
+        Ok(parsed)
+    }
+}
+
+/// Numbers of at least 1, separated by commas.
+fn list(text: &str) -> Option<Vec<usize>> {
+    text.split(',').map(|word| word.parse().ok().filter(|&number| number > 0)).collect()
+}
+
+fn numbers(option: char, value: &str) -> Result<Vec<usize>, ParseError> {
+    let wanted = "numbers of at least 1 with commas between";
+    list(value).ok_or_else(|| ParseError::Value { option, wanted, found: value.into() })
+}
+
+/// 1, 2, 4 and so on below `all`, and `all`.
+fn doubling(all: usize) -> Vec<usize> {
+    let mut counts: Vec<usize> =
+        core::iter::successors(Some(1), |count| Some(2 * count)).take_while(|&count| count < all).collect();
+    counts.push(all);
+    counts
+}
+
+/// The words of `text`, beginning with word `index`.
+fn rotated(text: &str, index: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (last, first) = words.split_at(index % words.len().max(1));
+    [first, last].concat().join(" ")
+}
+
+impl Console<'_> {
+    /// Runs each batch on each number of workers, and puts the workers back where they were.
+    pub(super) fn scaling(&mut self, scaling: &Scaling<'_>) -> Result<(), CommandError> {
+        let all = self.workers.cores().len();
+        let counts = scaling.workers.clone().unwrap_or_else(|| doubling(all));
+        let measured = scaling.sizes.iter().try_for_each(|&prompts| {
+            let mut first: Option<Run> = None;
+            counts.iter().try_for_each(|&workers| {
+                let run = self.run_batch(scaling, prompts, workers)?;
+                self.show(scaling.json, &run, first.as_ref());
+                let first = first.get_or_insert_with(|| run.clone());
+                if run.hash == first.hash {
+                    return Ok(());
+                }
+                Err(CommandError::OtherBits {
+                    what: format!("{prompts} prompts on {workers} workers"),
+                    hashes: [run.hash, first.hash.clone()],
+                })
+            })
+        });
+        self.workers.pool(None)?;
+        measured
+    }
+
+    fn run_batch(
+        &mut self,
+        &Scaling { tokens, text, .. }: &Scaling<'_>,
+        prompts: usize,
+        workers: usize,
+    ) -> Result<Run, CommandError> {
+        let platform = self.platform;
+        let (Loaded { model, tokenizer, kernels, .. }, pool) = self.loaded_and_pool(Some(workers))?;
+        let request = |index: usize| Request {
+            prompt: tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
+            limit: tokens,
+            end: Vec::new(),
+            sampling: Sampling::GREEDY,
+            stops: Vec::new(),
+            log_probabilities: false,
+        };
+        let requests: Vec<Request> = (0..prompts).map(request).collect();
+        let mut batch = Batch::new(model, tokenizer, *kernels, Settings::new(budget(platform)))?;
+        let begun = platform.now_ns();
+        platform.mark(Mark::Begin);
+        let outcomes = batch.run(pool, requests);
+        platform.mark(Mark::End);
+        let nanoseconds = platform.now_ns() - begun;
+        let mut hash = crate::generate::LogitsHash::new();
+        let mut passed = 0;
+        for (index, outcome) in outcomes.iter().enumerate() {
+            if outcome.finish != Finish::Done(Stop::Limit) {
+                return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
+            }
+            hash.combine(outcome.logits_hash);
+            // The last token made is not taken any more.
+            passed += outcome.prompt_tokens - outcome.shared_tokens + tokens - 1;
+        }
+        Ok(Run {
+            prompts,
+            workers,
+            tokens: passed,
+            seconds: nanoseconds as f64 / 1e9,
+            plan: batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default(),
+            hash: format!("{:016x}", hash.value()),
+        })
+    }
+
+    /// Prints a run; as text, beside the `first` one of its batch.
+    fn show(&self, json: bool, run: &Run, first: Option<&Run>) {
+        let Run { prompts, workers, tokens, seconds, plan, hash } = run;
+        if json {
+            let line = json!({
+                "prompts": prompts,
+                "workers": workers,
+                "tokens": tokens,
+                "seconds": seconds,
+                "plan": plan,
+                "hash": hash,
+            });
+            return self.say(format_args!("{line}\n"));
+        }
+        let faster = first.map_or(1.0, |first| first.seconds / seconds);
+        self.say(format_args!(
+            "{prompts} prompts, {workers} workers: {:.1} tokens/s, {faster:.2} times; {plan}; logits hash {hash}\n",
+            *tokens as f64 / seconds,
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    #[test]
+    fn options_stand_in_front_of_sizes_and_text() {
+        let parsed = Scaling::parse("--json -n 4 -c 1,8 8,16 a b").unwrap();
+        let expected = Scaling {
+            json: true,
+            tokens: 4,
+            workers: Some([1, 8].into()),
+            sizes: [8, 16].into(),
+            text: "a b",
+        };
+        assert_eq!(parsed, expected);
+        assert_eq!(Scaling::parse("").unwrap().sizes, SIZES);
+        for (rest, error) in [
+            ("-n 0", "-n wants a number of at least 1, found \"0\""),
+            ("-c 1,,2", "-c wants numbers of at least 1 with commas between, found \"1,,2\""),
+            ("-t 1", "bench scaling has no option \"-t\""),
+            ("8,x", "bench wants numbers of prompts with commas between, found \"8,x\""),
+        ] {
+            assert_eq!(Scaling::parse(rest).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn prompts_and_workers_differ() {
+        assert_eq!([0, 1, 4].map(|index| rotated("a b  c", index)), ["a b c", "b c a", "b c a"]);
+        assert_eq!([1, 2, 6, 8].map(doubling), [vec![1], vec![1, 2], vec![1, 2, 4, 6], vec![1, 2, 4, 8]]);
+    }
+}

@@ -1,0 +1,237 @@
+//! Where batches run: threads on the host, or a booted guest; and what they say there.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::cell::OnceCell;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::Kind;
+use crate::accel::{AccelChoice, Accelerator, Host};
+use crate::arch::Arch;
+use crate::boot::{self, Plan, Setup};
+use crate::build::{self, Built};
+use crate::cli::ScalingBenchOptions;
+use crate::counting::{Counting, Part};
+use crate::guest::Ending;
+use crate::machine::MachineKind;
+use crate::model::Model;
+use crate::process::{self, End};
+use crate::setup::{self, Consent, Tool};
+use crate::workspace::Workspace;
+
+/// A line of the console's `bench scaling --json`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Run {
+    /// Prompts of the batch.
+    pub prompts: u32,
+    /// Workers that it ran on.
+    pub workers: u32,
+    /// Tokens that passed through the model.
+    pub tokens: u32,
+    /// What it took.
+    pub seconds: f64,
+    /// How the last step used the cores.
+    pub plan: String,
+    /// Of all logits.
+    pub hash: String,
+}
+
+/// A run, with its instructions where they were counted.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What the guest says.
+    pub run: Run,
+    /// What the plugin says.
+    pub part: Option<Part>,
+}
+
+/// Somewhere to run.
+pub struct Place<'p> {
+    system: System,
+    /// The kernels that the first run chose by their speed; later ones take the same.
+    kernels: OnceCell<String>,
+    model: &'p Model,
+    options: &'p ScalingBenchOptions,
+}
+
+enum System {
+    Host {
+        program: PathBuf,
+        model: PathBuf,
+    },
+    Guest {
+        arch: Arch,
+        built: Built,
+        accel: Accelerator,
+        counting: Option<Counting>,
+    },
+    /// Nowhere, and why.
+    Missing {
+        arch: Arch,
+        reason: String,
+    },
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.system {
+            System::Host { .. } => f.write_str("host threads"),
+            System::Guest { arch, .. } | System::Missing { arch, .. } => write!(f, "{arch} guest"),
+        }
+    }
+}
+
+/// The places for figures of one kind.
+///
+/// # Errors
+/// When what they need cannot be built or installed.
+pub fn all<'p>(
+    workspace: &Workspace,
+    consent: Consent,
+    kind: Kind,
+    architectures: &[Arch],
+    model: &'p Model,
+    options: &'p ScalingBenchOptions,
+) -> Result<Vec<Place<'p>>> {
+    let mut systems = Vec::new();
+    if kind == Kind::Native {
+        let program = build::host_example(workspace, "console")?;
+        systems.push(System::Host { program, model: model.clone().on_host(workspace)? });
+    }
+    for &arch in architectures {
+        setup::require(Tool::Qemu(arch), consent)?;
+        let choice = if kind == Kind::Native { AccelChoice::Kvm } else { AccelChoice::Tcg };
+        let accel = Host::detect().choose(choice, arch);
+        let counting = (kind == Kind::Instructions).then(|| Counting::prepare(workspace, arch)).transpose();
+        systems.push(match (accel, counting) {
+            (Ok(accel), Ok(counting)) => {
+                System::Guest { arch, built: build::build(workspace, arch)?, accel, counting }
+            }
+            (Err(reason), _) | (_, Err(reason)) => System::Missing { arch, reason: format!("{reason:#}") },
+        });
+    }
+    Ok(systems.into_iter().map(|system| Place { system, kernels: OnceCell::new(), model, options }).collect())
+}
+
+impl Place<'_> {
+    /// Why so many cores cannot be measured here, if so.
+    pub fn cannot(&self, kind: Kind, cores: u32, host_cores: u32) -> Option<String> {
+        match &self.system {
+            System::Missing { reason, .. } => Some(reason.clone()),
+            _ if kind != Kind::Instructions && cores > host_cores => {
+                Some(format!("{cores} cores on a host of {host_cores}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What computed, once something has run.
+    pub fn kernels(&self) -> Option<&str> {
+        self.kernels.get().map(String::as_str)
+    }
+
+    /// Runs all batches on so many cores, and where time is measured on one of them, by turns.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end well.
+    pub fn run(&self, workspace: &Workspace, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
+        let Self { system, kernels, model, options } = self;
+        let by_turns = kind != Kind::Instructions && cores > 1;
+        let workers = if by_turns { format!("1,{cores}") } else { cores.to_string() };
+        let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
+        let command =
+            format!("bench scaling --json -n {} -c {workers} {}", options.generate, prompts.join(","));
+        let warm_up = u32::from(kind != Kind::Instructions);
+        let script = vec![command; (options.repetitions + warm_up) as usize].join("; ");
+        let mut words = Vec::new();
+        words.extend(kernels.get().map(|name| format!("kernels={}", name.replace(' ', "-"))));
+        let (output, parts) = match system {
+            System::Host { program, model } => {
+                let mut command = Command::new(program);
+                command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
+                (said(&mut command, options)?, None)
+            }
+            System::Guest { arch, built, accel, counting } => {
+                let smp = cores.to_string().parse().map_err(anyhow::Error::msg)?;
+                let setup =
+                    Setup { kind: MachineKind::default_of(*arch), smp, cpu: None, gic: None, el2: false };
+                words.extend(counting.as_ref().map(|_| "spin=0".to_owned()));
+                let plan = Plan {
+                    name: &format!("scaling {kind:?} {setup}"),
+                    setup: &setup,
+                    accel: *accel,
+                    memory: options.memory,
+                    model,
+                    words: &words,
+                    script: &script,
+                    timeout: options.timeout,
+                };
+                let (output, ending) = boot::run_counted(workspace, built, &plan, counting.as_ref())?;
+                if ending != Ending::Success {
+                    let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
+                    bail!("{setup}: {reason} after saying\n{output}");
+                }
+                (output, counting.as_ref().map(Counting::take).transpose()?)
+            }
+            System::Missing { reason, .. } => bail!("{self}: {reason}"),
+        };
+        kernels.get_or_init(|| kernels_in(&output).unwrap_or_default().to_owned());
+        samples(&output, parts)
+    }
+}
+
+fn said(command: &mut Command, options: &ScalingBenchOptions) -> Result<String> {
+    let mut output = Vec::new();
+    let end = process::stream(command, Some(options.timeout), &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let output = String::from_utf8_lossy(&output).into_owned();
+    ensure!(
+        matches!(end, End::Exited(status) if status.success()),
+        "host threads: {end:?} after saying\n{output}"
+    );
+    Ok(output)
+}
+
+/// The name in the console's line `model ..., NAME kernels`.
+fn kernels_in(output: &str) -> Option<&str> {
+    let mut lines = output.lines().map(str::trim_end);
+    let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
+    Some(line.rsplit_once(", ")?.1)
+}
+
+/// The runs that a console tells of, in order, with a part each where they were counted.
+fn samples(output: &str, parts: Option<Vec<Part>>) -> Result<Vec<Sample>> {
+    let lines = output.lines().filter(|line| line.starts_with('{'));
+    let runs = lines.map(|line| serde_json::from_str::<Run>(line).with_context(|| format!("no run: {line}")));
+    let runs = runs.collect::<Result<Vec<Run>>>()?;
+    let parts = match parts {
+        None => vec![None; runs.len()],
+        Some(parts) => parts.into_iter().map(Some).collect(),
+    };
+    ensure!(parts.len() == runs.len(), "{} runs, but {} marked parts", runs.len(), parts.len());
+    Ok(runs.into_iter().zip(parts).map(|(run, part)| Sample { run, part }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counting::Count;
+
+    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n> bench scaling\r\n{\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
+        \"tokens\":167,\"workers\":4}\r\n";
+
+    #[test]
+    fn runs_and_parts_belong_together() {
+        let part = || Part { cores: Vec::new(), critical: Count::default(), alone: Count::default() };
+        let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
+        assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
+        assert_eq!(kernels_in(OUTPUT), Some("64-bit words"));
+        assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());
+        assert!(samples(OUTPUT, Some(vec![part(), part()])).is_err());
+        assert!(samples("{\"hash\":1}\n", None).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! What `bench scaling` found: figures by kind, place, batch and number of cores, as data and as text.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use std::fmt;
+
+use crate::counting::Count;
+
+/// Kinds of figure, which say different things and are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Instructions on the critical path, counted by the emulator
+    Instructions,
+    /// Time on the processor itself: host threads, and ring 3 of a guest under KVM
+    Native,
+    /// Time of an emulated guest
+    Emulated,
+}
+
+impl Kind {
+    /// What the figures say, and what they do not.
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Instructions => {
+                "the busiest core's in each phase: how work is divided, not time. Cores run by turns and sleep at once \
+                 (spin=0), so that waiting is what the kernel's wait and wake take"
+            }
+            Self::Native => "by the clock, on the processor itself; medians",
+            Self::Emulated => "by the clock, in an emulator; medians",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Instructions => "instructions",
+            Self::Native => "time, native",
+            Self::Emulated => "time, emulated",
+        })
+    }
+}
+
+/// Everything that was measured, and what could not be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model as it was asked for.
+    pub model: String,
+    /// Tokens made for each prompt.
+    pub tokens: u32,
+    /// Cores of this machine.
+    pub host_cores: u32,
+    /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores, times
+    /// say little.
+    pub host_load: Option<f64>,
+    /// In order of kind, place and prompts.
+    pub curves: Vec<Curve>,
+}
+
+/// One batch at one place on more and more cores.
+#[derive(Clone, Debug, Serialize)]
+pub struct Curve {
+    /// Kind of figure.
+    pub kind: Kind,
+    /// Where: host threads, or a guest.
+    pub place: String,
+    /// What computed, where something was measured.
+    pub kernels: Option<String>,
+    /// Prompts of the batch.
+    pub prompts: u32,
+    /// In ascending order of cores.
+    pub points: Vec<Point>,
+}
+
+/// A number of cores, and what there is for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// Cores, each with a worker.
+    pub cores: u32,
+    /// The figure.
+    #[serde(flatten)]
+    pub figure: Figure,
+}
+
+/// A figure, or why there is none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// A figure.
+    Measured(Measured),
+    /// None on this machine.
+    NotMeasuredHere {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A figure with all that belongs to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// One core's time or instructions, divided by those taken here.
+    pub speedup: f64,
+    /// Tokens through the model a second, where time was measured.
+    pub tokens_per_second: Option<f64>,
+    /// Where instructions were counted.
+    pub instructions: Option<Instructions>,
+    /// How the last step used the cores.
+    pub plan: String,
+    /// Of all logits.
+    pub hash: String,
+}
+
+/// Instructions of a batch.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Instructions {
+    /// The sum over phases of what the busiest core did.
+    pub critical: Count,
+    /// Of that, phases in which one core was alone.
+    pub alone: Count,
+    /// Of all cores together.
+    pub all: u64,
+}
+
+impl Curve {
+    /// How many prompts, in words.
+    pub fn batch(&self) -> String {
+        match self.prompts {
+            1 => "1 alone".to_owned(),
+            prompts => format!("{prompts} prompts"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, tokens, host_cores, host_load, curves } = self;
+        write!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
+        match host_load {
+            Some(load) => writeln!(f, ", load {load} before")?,
+            None => writeln!(f)?,
+        }
+        let mut before = None;
+        for curve in curves {
+            let Curve { kind, place, kernels, points, .. } = curve;
+            if before.replace(*kind) != Some(*kind) {
+                writeln!(f, "\n{kind}: {}", kind.meaning())?;
+            }
+            for Point { cores, figure } in points {
+                write!(f, "{place:<14} {:<10} {cores:>3} cores  ", curve.batch())?;
+                match figure {
+                    Figure::Measured(measured) => {
+                        writeln!(f, "{measured}, {} kernels", kernels.as_deref().unwrap_or("unknown"))?
+                    }
+                    Figure::NotMeasuredHere { reason } => writeln!(f, "not measured here: {reason}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6.3} times", self.speedup)?;
+        if let Some(rate) = self.tokens_per_second {
+            write!(f, "  {rate:>10.1} tokens/s")?;
+        }
+        if let Some(Instructions { critical, alone, .. }) = &self.instructions {
+            let share = |part: u64| 100.0 * part as f64 / critical.total() as f64;
+            write!(
+                f,
+                "  {:>10.3} million, {:.1} % alone, {:.1} % kernel",
+                critical.total() as f64 / 1e6,
+                share(alone.total()),
+                share(critical.kernel),
+            )?;
+        }
+        write!(f, "  {}", self.plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let count = |engine, kernel| Count { engine, kernel };
+        let instructions =
+            Instructions { critical: count(3_000_000, 1_000_000), alone: count(400_000, 0), all: 9 };
+        let measured = Measured {
+            speedup: 3.9,
+            tokens_per_second: None,
+            instructions: Some(instructions),
+            plan: "together".to_owned(),
+            hash: String::new(),
+        };
+        let reason = "4 cores on a host of 2".to_owned();
+        let point = |cores, figure| Point { cores, figure };
+        let points = vec![point(2, Figure::Measured(measured)), point(4, Figure::NotMeasuredHere { reason })];
+        let (place, kernels) = ("x86_64 guest".to_owned(), Some("AVX2".to_owned()));
+        let curve = Curve { kind: Kind::Instructions, place, kernels, prompts: 8, points };
+        let report = Report {
+            model: "m".to_owned(),
+            tokens: 4,
+            host_cores: 2,
+            host_load: Some(0.5),
+            curves: vec![curve],
+        };
+        let text = report.to_string();
+        assert!(
+            text.contains(
+                "3.900 times       4.000 million, 10.0 % alone, 25.0 % kernel  together, AVX2 kernels"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("a host of 2 cores, load 0.5 before"), "{text}");
+        assert!(text.contains("4 cores  not measured here: 4 cores on a host of 2"), "{text}");
+        let json = serde_json::to_value(&report).expect("numbers and strings");
+        assert_eq!(json["curves"][0]["points"][1]["not_measured_here"]["reason"], "4 cores on a host of 2");
+    }
+}

@@ -1,0 +1,154 @@
+//! Instruction counts of an emulated guest: the plugin of `ci/instructions`, built for the QEMU that is installed, and
+//! what it reports.
+//!
+//! Cores are emulated by turns then, so that none of them waits for a lock that another holds, and counts come out
+//! the same on a host of any size.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::arch::Arch;
+use crate::build;
+use crate::process::{self, End};
+use crate::workspace::Workspace;
+
+/// Instructions, told apart by whose they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The engine's.
+    pub engine: u64,
+    /// The kernel's.
+    pub kernel: u64,
+}
+
+impl Count {
+    /// All of them.
+    pub const fn total(self) -> u64 {
+        self.engine + self.kernel
+    }
+}
+
+/// A part of the guest's work that it has marked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Part {
+    /// What each core did.
+    pub cores: Vec<Count>,
+    /// The sum over phases of what the busiest core did in each.
+    pub critical: Count,
+    /// Of that, phases in which one core was alone.
+    pub alone: Count,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    parts: Vec<Part>,
+}
+
+/// What makes a boot one that is counted.
+pub struct Counting {
+    plugin: PathBuf,
+    out: PathBuf,
+}
+
+impl Counting {
+    /// Builds the plugin for the QEMU of `arch`.
+    ///
+    /// # Errors
+    /// When that QEMU takes no plugin that there is, named with what it offers.
+    pub fn prepare(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        let qemu = arch.qemu();
+        let version = said(Command::new(qemu).arg("--version"))?;
+        let api = Api::of(&version).with_context(|| qemu.to_string())?;
+        ensure!(
+            said(Command::new(qemu).arg("-help"))?.lines().any(|line| line.starts_with("-plugin ")),
+            "{qemu} was built without plugins"
+        );
+        let plugin = build::plugin(workspace, api == Api::Later)?;
+        Ok(Self { plugin, out: workspace.output(arch).join("instructions.json") })
+    }
+
+    /// QEMU's value of `-plugin`.
+    pub fn argument(&self) -> String {
+        // A comma in a name is written twice.
+        let [plugin, out] =
+            [&self.plugin, &self.out].map(|path| path.display().to_string().replace(',', ",,"));
+        format!("{plugin},out={out}")
+    }
+
+    /// The parts of the boot before, in the order in which they ended.
+    ///
+    /// # Errors
+    /// When there is no report, or none that can be read.
+    pub fn take(&self) -> Result<Vec<Part>> {
+        let shown = self.out.display();
+        let text = fs::read(&self.out).with_context(|| format!("the plugin wrote no {shown}"))?;
+        fs::remove_file(&self.out).with_context(|| format!("cannot remove {shown}"))?;
+        let report: Report = serde_json::from_slice(&text).with_context(|| format!("cannot read {shown}"))?;
+        Ok(report.parts)
+    }
+}
+
+/// QEMU's plugin interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    /// Version 1.
+    First,
+    /// Version 3 and later, which still take plugins of 3.
+    Later,
+}
+
+impl Api {
+    /// That of the QEMU that says `version` of itself.
+    fn of(version: &str) -> Result<Self> {
+        let number = version.split_once("version ").and_then(|(_, rest)| {
+            let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        });
+        let (major, minor) = number.with_context(|| format!("no version in {version:?}"))?;
+        match (major, minor) {
+            (4, 2..) | (5..=8, _) => Ok(Self::First),
+            (9, 1..) | (10.., _) => Ok(Self::Later),
+            (9, 0) => bail!("QEMU 9.0 offers plugin API 2; there are plugins for 1 and for 3 and later"),
+            _ => bail!("QEMU {major}.{minor} has no plugins"),
+        }
+    }
+}
+
+/// What a program says, as it ends well.
+fn said(command: &mut Command) -> Result<String> {
+    let mut output = Vec::new();
+    let end = process::stream(command, None, &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let ended_well = matches!(end, End::Exited(status) if status.success());
+    ensure!(ended_well, "`{}` failed", process::shown(command));
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plugin_is_for_the_qemu_that_is_there() {
+        let api = |version: &str| Api::of(version);
+        assert_eq!(api("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\n").ok(), Some(Api::First));
+        assert_eq!(api("QEMU emulator version 10.0.2\n").ok(), Some(Api::Later));
+        assert_eq!(api("QEMU emulator version 9.1.0").ok(), Some(Api::Later));
+        for (version, reason) in
+            [("version 9.0.1", "plugin API 2"), ("version 4.1.0", "QEMU 4.1 has no"), ("QEMU", "no version")]
+        {
+            assert!(api(version).expect_err(version).to_string().contains(reason), "{version}");
+        }
+    }
+
+    #[test]
+    fn names_with_commas_reach_qemu() {
+        let counting = Counting { plugin: "a,b.so".into(), out: "c".into() };
+        assert_eq!(counting.argument(), "a,,b.so,out=c");
+    }
+}
