@@ -265,6 +265,33 @@ fn a_batch_comes_from_a_module_or_is_typed() {
 }
 
 #[test]
+fn what_is_pasted_goes_to_whom_it_is_meant_for() {
+    for end in ["\n", "\r", "\r\n"] {
+        let pasted = [
+            "json tokenize",
+            "{\"text\": \"Once\"}",
+            "",
+            "ids Once",
+            "batch -",
+            "{\"text\": \"Once\", \"tokens\": 2}",
+            "",
+            "ids Once",
+            "poweroff",
+            "",
+        ];
+        let Session { output, action, .. } = session(1, &[MODULE], "", 0, &pasted.join(end));
+        let shown: Vec<&str> = output.lines().skip_while(|line| !line.starts_with("> json")).collect();
+        assert_eq!(
+            shown[..4],
+            ["> json tokenize", "{\"ids\":[490],\"left_out\":0}", "> ids Once", "ids 0 490"]
+        );
+        assert!(shown[4] == "> batch -" && shown[5].contains("\"line\":1,"), "{output}");
+        assert_eq!(shown[6..], ["> ids Once", "ids 0 490", "> poweroff"], "{output}");
+        assert_eq!(action, GOOD);
+    }
+}
+
+#[test]
 fn kernels_are_chosen_by_name() {
     let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
     let Session { output, action, .. } = run("Portable");
