@@ -6,6 +6,7 @@
 mod affinity;
 mod answer;
 mod batch;
+mod bench;
 mod command;
 mod editor;
 mod error;
@@ -195,6 +196,7 @@ impl Console<'_> {
             Command::Hash { options, text } => self.hash(&options, text)?,
             Command::Ids { text } => self.ids(text)?,
             Command::Batch { json, source } => self.batch(json, &source)?,
+            Command::Bench(bench) => self.bench(&bench)?,
             Command::Json { task } => self.json(task)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {

@@ -292,6 +292,27 @@ fn what_is_pasted_goes_to_whom_it_is_meant_for() {
 }
 
 #[test]
+fn the_same_step_is_timed_on_each_core() {
+    let (output, action) = script(2, "bench jitter -n 5; bench jitter --json -c 1 -n 3; bench jitter -n 0");
+    for start in ["step  ", "core 0  ", "core 1  ", "core 0: ticks - timer_interrupts ", "core 1: ticks - "] {
+        line(&output, start);
+    }
+    let hashes = line(&output, "same bits: logits hash ").split_once("hash ").unwrap().1;
+    let (first, second) = hashes.split_once(' ').unwrap();
+    assert_eq!(first, second);
+    let json: serde_json::Value = serde_json::from_str(line(&output, "{")).unwrap();
+    assert_eq!((json["steps"].as_u64(), json["cores"].as_array().unwrap().len()), (Some(6), 1));
+    let (share, step) = (&json["cores"][0]["share"], &json["step"]);
+    assert!(
+        share["p50_ns"].as_u64() > Some(0) && share["mean_ns"].as_f64() < step["mean_ns"].as_f64(),
+        "{json}"
+    );
+    assert_eq!(json["cores"][0]["counters"]["refused_allocations"], 0);
+    line(&output, "error: -n wants a number of at least 1, found \"0\"");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn kernels_are_chosen_by_name() {
     let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
     let Session { output, action, .. } = run("Portable");

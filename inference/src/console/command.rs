@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::batch::Source;
+use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
 use crate::platform::{CoreSet, ParseCoreSetError, ThreadId};
@@ -29,6 +30,9 @@ batch [--json] [same options] N TEXT
 batch [--json] MODULE | -
                     the same for the JSON lines of a module, or typed ones up to
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
+bench jitter [--json] [-n STEPS] [-c WORKERS]
+                    how evenly the same step takes its time, on each core, in
+                    deterministic mode
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used
@@ -74,6 +78,7 @@ pub enum Command<'l> {
     Hash { options: Options, text: &'l str },
     Ids { text: &'l str },
     Batch { json: bool, source: Source<'l> },
+    Bench(Bench),
     Json { task: Task },
     Model,
     Cpus,
@@ -115,6 +120,8 @@ pub enum ParseError {
     Value { option: char, wanted: &'static str, found: String },
     /// `batch` with something else than a number of requests in front of a text.
     Requests(String),
+    /// `bench` with something else than what it measures.
+    Bench(String),
     /// `json` with something else than a task.
     Task(String),
     /// `stats` with something else than what it takes.
@@ -150,6 +157,7 @@ impl fmt::Display for ParseError {
                     "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
                 )
             }
+            Self::Bench(word) => write!(f, "bench wants jitter or batch, found {word:?}"),
             Self::Task(word) => {
                 write!(f, "json wants tokenize, detokenize, logits, generate, chat or batch, found {word:?}")
             }
@@ -193,6 +201,7 @@ impl<'l> Command<'l> {
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
             "batch" => batch(rest),
+            "bench" => Bench::parse(rest).map(Self::Bench),
             "json" => {
                 let task = Task::from_name(rest).ok_or_else(|| ParseError::Task(rest.into()))?;
                 Ok(Self::Json { task })

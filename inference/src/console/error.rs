@@ -56,6 +56,13 @@ pub enum CommandError {
     Cache(CacheError),
     /// A batch does not take a request.
     Refused(Refusal),
+    /// Logits that must be equal are not.
+    OtherBits {
+        /// Whose.
+        what: String,
+        /// Their hash, and the one expected.
+        hashes: [String; 2],
+    },
     /// No module has the name.
     NoSuchModule(String),
     /// A line of a module is no request; what it is answered with.
@@ -92,6 +99,9 @@ impl fmt::Display for CommandError {
             Self::Generate(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::OtherBits { what, hashes: [found, expected] } => {
+                write!(f, "other bits: {what} have logits hash {found}, not {expected}")
+            }
             Self::NoSuchModule(name) => {
                 write!(f, "no module is called {name:?}, and it is no number of requests")
             }

@@ -150,7 +150,11 @@ fn quoted_text(text: &str) -> Result<(String, &str), ParseError> {
     })
 }
 
-fn number<T: FromStr>(
+/// The value of an option as a number that fits.
+///
+/// # Errors
+/// [`ParseError::Value`].
+pub fn number<T: FromStr>(
     option: char,
     value: &str,
     wanted: &'static str,

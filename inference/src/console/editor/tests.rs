@@ -2,7 +2,6 @@
 
 use super::*;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 

@@ -1,0 +1,67 @@
+//! The command `bench WHAT`: what the engine measures of itself, a file for each.
+
+mod jitter;
+mod spread;
+
+use super::Console;
+use super::command::{ParseError, split_word};
+use super::error::CommandError;
+use super::options::number;
+use jitter::Jitter;
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bench {
+    /// The same step many times.
+    Jitter(Jitter),
+}
+
+impl Bench {
+    /// Understands what follows `bench`.
+    ///
+    /// # Errors
+    /// [`ParseError`], which names the word at fault.
+    pub fn parse(rest: &str) -> Result<Self, ParseError> {
+        match split_word(rest) {
+            ("jitter", rest) => Jitter::parse(rest).map(Self::Jitter),
+            (other, _) => Err(ParseError::Bench(other.into())),
+        }
+    }
+}
+
+impl Console<'_> {
+    /// Measures, and prints the figures.
+    ///
+    /// # Errors
+    /// When there is no model or no memory, or what must be equal is not.
+    pub(super) fn bench(&mut self, bench: &Bench) -> Result<(), CommandError> {
+        match bench {
+            Bench::Jitter(jitter) => self.jitter(jitter),
+        }
+    }
+}
+
+/// Understands `--json`, and letters of `options`, each with a number of at least 1 that is stored with it. Result:
+/// whether there was a `--json`.
+fn flags(
+    command: &'static str,
+    mut rest: &str,
+    options: &mut [(char, &mut Option<usize>)],
+) -> Result<bool, ParseError> {
+    let mut json = false;
+    while !rest.is_empty() {
+        let (word, after) = split_word(rest);
+        if word == "--json" {
+            (json, rest) = (true, after);
+            continue;
+        }
+        let known = word.strip_prefix('-').and_then(|name| name.parse::<char>().ok());
+        let Some((letter, place)) = options.iter_mut().find(|(letter, _)| known == Some(*letter)) else {
+            return Err(ParseError::Option { command, option: word.into() });
+        };
+        let (value, after) = split_word(after);
+        **place = Some(number(*letter, value, "a number of at least 1", |&n| n > 0)?);
+        rest = after;
+    }
+    Ok(json)
+}
