@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
 
+mod console;
 pub mod engine;
 pub mod guest;
+pub mod jitter;
 pub mod pool;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::accel::AccelChoice;
@@ -84,6 +85,8 @@ pub enum BenchCommand {
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
+    /// How evenly the same step takes its time, on each core, in a guest and as a process on the host, by turns
+    Jitter(JitterBenchOptions),
     /// Handing a job to two threads on the host and joining them, spinning and sleeping
     Pool(PoolBenchOptions),
 }
@@ -219,9 +222,9 @@ pub struct BitsOptions {
     pub timeout: Duration,
 }
 
-/// Options of `cargo xtask bench guest`.
+/// A guest that is measured.
 #[derive(Args)]
-pub struct GuestBenchOptions {
+pub struct BenchMachine {
     /// Architecture of the guest [default: that of --machine, else x86_64]
     #[arg(long)]
     pub arch: Option<Arch>,
@@ -240,15 +243,40 @@ pub struct GuestBenchOptions {
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
+    /// End a run that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
+/// Options of `cargo xtask bench guest`.
+#[derive(Args)]
+pub struct GuestBenchOptions {
+    /// The guest
+    #[command(flatten)]
+    pub machine: BenchMachine,
     /// Tokens to make
     #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
     pub generate: u32,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
-    /// End a run that takes longer than this many seconds, as failed
-    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
-    pub timeout: Duration,
+}
+
+/// Options of `cargo xtask bench jitter`.
+#[derive(Args)]
+pub struct JitterBenchOptions {
+    /// The guest; with --accel auto on the processor itself where that is possible, then on microvm by default
+    #[command(flatten)]
+    pub machine: BenchMachine,
+    /// Steps of a run; each boot or process makes two runs
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
+    pub steps: u32,
+    /// Guests and processes, by turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Options of `cargo xtask qemu`.
