@@ -84,9 +84,7 @@ impl Console<'_> {
         let start = platform.now_ns();
         let (mut tokens, mut plans) = (0, Vec::new());
         for request in requests {
-            if let Err(refusal) = batch.submit(pool, request) {
-                return Err(CommandError::Refused(refusal));
-            }
+            batch.submit(pool, request)?;
         }
         loop {
             let more = batch.step(pool, &mut |event| {

@@ -1,5 +1,6 @@
 //! The command `bench WHAT`: what the engine measures of itself, a file for each.
 
+mod batch;
 mod jitter;
 mod spread;
 
@@ -7,11 +8,14 @@ use super::Console;
 use super::command::{ParseError, split_word};
 use super::error::CommandError;
 use super::options::number;
+use batch::BatchBench;
 use jitter::Jitter;
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bench {
+    /// Requests at once and one after another.
+    Batch(BatchBench),
     /// The same step many times.
     Jitter(Jitter),
 }
@@ -23,6 +27,7 @@ impl Bench {
     /// [`ParseError`], which names the word at fault.
     pub fn parse(rest: &str) -> Result<Self, ParseError> {
         match split_word(rest) {
+            ("batch", rest) => BatchBench::parse(rest).map(Self::Batch),
             ("jitter", rest) => Jitter::parse(rest).map(Self::Jitter),
             (other, _) => Err(ParseError::Bench(other.into())),
         }
@@ -36,6 +41,7 @@ impl Console<'_> {
     /// When there is no model or no memory, or what must be equal is not.
     pub(super) fn bench(&mut self, bench: &Bench) -> Result<(), CommandError> {
         match bench {
+            Bench::Batch(batch) => self.batch_bench(batch),
             Bench::Jitter(jitter) => self.jitter(jitter),
         }
     }

@@ -33,6 +33,9 @@ batch [--json] MODULE | -
 bench jitter [--json] [-n STEPS] [-c WORKERS]
                     how evenly the same step takes its time, on each core, in
                     deterministic mode
+bench batch [--json] [-b SIZE] [-p PROMPT] [-n TOKENS] [-c WORKERS]
+                    batches of 1 to 16 requests, or SIZE, against the same ones
+                    one after another; what it does to one when others join
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used

@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::command::ParseError;
 use super::loaded::LoadError;
-use crate::batch::Refusal;
+use crate::batch::{Finish, Refusal};
 use crate::cache::CacheError;
 use crate::chat::ChatError;
 use crate::generate::GenerateError;
@@ -56,6 +56,13 @@ pub enum CommandError {
     Cache(CacheError),
     /// A batch does not take a request.
     Refused(Refusal),
+    /// A request that is measured did not go to its end.
+    Unfinished {
+        /// Its number.
+        request: usize,
+        /// How it ended.
+        finish: Finish,
+    },
     /// Logits that must be equal are not.
     OtherBits {
         /// Whose.
@@ -99,6 +106,7 @@ impl fmt::Display for CommandError {
             Self::Generate(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unfinished { request, finish } => write!(f, "request {request} did not finish: {finish}"),
             Self::OtherBits { what, hashes: [found, expected] } => {
                 write!(f, "other bits: {what} have logits hash {found}, not {expected}")
             }
@@ -147,4 +155,5 @@ from! {
     SessionError => Session,
     GenerateError => Generate,
     CacheError => Cache,
+    Refusal => Refused,
 }

@@ -26,8 +26,10 @@ impl Spread {
         let mut times: Vec<u64> = times.into_iter().collect();
         times.sort_unstable();
         let count = times.len().max(1) as f64;
-        let mean = times.iter().map(|&time| time as f64).sum::<f64>() / count;
-        let squares: f64 = times.iter().map(|&time| (time as f64 - mean) * (time as f64 - mean)).sum();
+        let sum: u64 = times.iter().sum();
+        let mean = sum as f64 / count;
+        let square = |&time: &u64| (time as f64 - mean) * (time as f64 - mean);
+        let squares = times.iter().map(square).fold(0.0, |sum, square| sum + square);
         let percentile = |percent: usize| {
             let rank = (times.len() * percent).div_ceil(100);
             times.get(rank.saturating_sub(1)).copied().unwrap_or(0)
