@@ -85,6 +85,8 @@ pub enum BenchCommand {
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
+    /// Requests at once against the same ones one after another, on the host, or in a guest with --arch or --machine
+    Batch(BatchBenchOptions),
     /// How evenly the same step takes its time, on each core, in a guest and as a process on the host, by turns
     Jitter(JitterBenchOptions),
     /// Handing a job to two threads on the host and joining them, spinning and sleeping
@@ -235,7 +237,7 @@ pub struct BenchMachine {
     #[arg(long, default_value = "auto")]
     pub accel: AccelChoice,
     /// Cores of the guest, and threads on the host
-    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY")]
+    #[arg(long, visible_alias = "threads", default_value = "2", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
     /// Memory of the guest: a number with M or G
     #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
@@ -260,6 +262,29 @@ pub struct GuestBenchOptions {
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
+}
+
+/// Options of `cargo xtask bench batch`.
+#[derive(Args)]
+pub struct BatchBenchOptions {
+    /// Where: on the host unless --arch or --machine says otherwise
+    #[command(flatten)]
+    pub machine: BenchMachine,
+    /// Tokens of each prompt
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub prompt: u32,
+    /// Tokens to make of each
+    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Runs of each
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
+    /// Another engine to run on the host, by turns with this one
+    #[arg(long)]
+    pub compare: Option<Contender>,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Options of `cargo xtask bench jitter`.

@@ -74,6 +74,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Engine(options) } => {
             bench::engine::run(&workspace, consent, &options)
         }
+        Command::Bench { command: BenchCommand::Batch(options) } => {
+            bench::batch::run(&workspace, consent, &options)
+        }
         Command::Bench { command: BenchCommand::Jitter(options) } => {
             bench::jitter::run(&workspace, consent, &options)
         }

@@ -41,6 +41,24 @@ pub struct Spread {
     pub max_ns: f64,
 }
 
+impl Spread {
+    /// The medians of each figure.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn medians(spreads: &[Self]) -> Self {
+        let figure = |field: fn(&Self) -> f64| median(spreads.iter().map(field).collect());
+        Self {
+            mean_ns: figure(|spread| spread.mean_ns),
+            deviation_ns: figure(|spread| spread.deviation_ns),
+            relative: figure(|spread| spread.relative),
+            p50_ns: figure(|spread| spread.p50_ns),
+            p99_ns: figure(|spread| spread.p99_ns),
+            max_ns: figure(|spread| spread.max_ns),
+        }
+    }
+}
+
 /// One core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Core {
@@ -233,17 +251,7 @@ fn medians(sides: &[Side]) -> Result<Side> {
         sides.iter().all(|side| side.cores.len() == result.cores.len() && !side.cores.is_empty()),
         "runs had different numbers of workers"
     );
-    let spread = |of: &dyn Fn(&Side) -> Spread| {
-        let figure = |field: fn(&Spread) -> f64| median(sides.iter().map(|side| field(&of(side))).collect());
-        Spread {
-            mean_ns: figure(|spread| spread.mean_ns),
-            deviation_ns: figure(|spread| spread.deviation_ns),
-            relative: figure(|spread| spread.relative),
-            p50_ns: figure(|spread| spread.p50_ns),
-            p99_ns: figure(|spread| spread.p99_ns),
-            max_ns: figure(|spread| spread.max_ns),
-        }
-    };
+    let spread = |of: &dyn Fn(&Side) -> Spread| Spread::medians(&sides.iter().map(of).collect::<Vec<_>>());
     result.step = spread(&|side| side.step);
     for (index, core) in result.cores.iter_mut().enumerate() {
         core.share = spread(&|side| side.cores[index].share);
