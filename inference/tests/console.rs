@@ -259,6 +259,10 @@ fn a_batch_comes_from_a_module_or_is_typed() {
     assert!(output.contains("{\"error\":\"wants a string\",\"field\":\"text\",\"line\":1}"), "{output}");
     assert!(output.contains("\"line\":2,"), "{output}");
     assert_eq!(action, GOOD);
+    // Lines in front of the model are not taken for it.
+    let modules = [Module { name: "asked.jsonl", bytes: lines }, MODULE];
+    let Session { action, .. } = session(1, &modules, "exec=batch asked.jsonl", 0, "");
+    assert_eq!(action, GOOD);
     let wrong = [MODULE, Module { name: "wrong.jsonl", bytes: b"{}\n" }];
     let Session { output, .. } = session(1, &wrong, "exec=batch wrong.jsonl", 0, "");
     line(&output, "error: no request: {\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
@@ -368,7 +372,7 @@ fn a_missing_or_damaged_model_leaves_the_console() {
     let broken = Module { name: "broken.gguf", bytes: &STORY[..STORY.len() / 2] };
     let text = Module { name: "notes.txt", bytes: b"not a model" };
     for (modules, words, reason) in [
-        (&[][..], "", "the machine was started without modules"),
+        (&[][..], "", "the machine was started without a model"),
         (&[MODULE], "model=none", "started with model=none"),
         (&[MODULE, text], "model=x", "no module is called \"x\"; there are: story.gguf, notes.txt"),
         (&[text], "", "notes.txt: header at offset 0: not a GGUF file: begins with \"not \""),

@@ -334,6 +334,9 @@ pub struct QemuOptions {
     /// Model: a name of `cargo xtask model list`, a GGUF file, or `none`
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
+    /// A further file for the engine, such as JSON lines for `batch FILE` (NAME.jsonl) or another model
+    #[arg(long, value_name = "PATH")]
+    pub module: Vec<PathBuf>,
     /// Further words for the kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,

@@ -19,6 +19,7 @@ mod image;
 mod machine;
 mod memory;
 mod model;
+mod modules;
 mod process;
 mod qemu;
 mod scan;
