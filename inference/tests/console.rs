@@ -269,6 +269,36 @@ fn a_batch_comes_from_a_module_or_is_typed() {
 }
 
 #[test]
+fn batches_run_on_cores_of_their_own() {
+    let lines =
+        b"{\"text\": \"Once upon a time\", \"tokens\": 12}\n{\"text\": \"The princess\", \"tokens\": 9}\n";
+    let other = Module { name: "other.gguf", bytes: STORY };
+    let modules = [MODULE, Module { name: "a.jsonl", bytes: lines }, other];
+    let run = |commands: &str| session(4, &modules, &format!("exec={commands}"), 0, "");
+    let Session { output, action, .. } =
+        run("batch 0=a.jsonl 1-3=a.jsonl@other.gguf; hash -n 12 Once upon a time; cpus");
+    let (first, rest) = output.split_once("[a.jsonl on cores 0, llama: ").unwrap();
+    let (second, rest) = rest.split_once("[a.jsonl on cores 1-3, llama: ").unwrap();
+    let hash = line(rest, "ids ").split_once("hash ").unwrap().1;
+    for answers in [first, second] {
+        assert!(
+            answers.contains(&format!("\"logits_hash\":\"{hash}\"")) && answers.contains("\"line\":2,"),
+            "{output}"
+        );
+    }
+    line(rest, "workers: 0-3, ");
+    assert_eq!(action, GOOD);
+    let Session { output, action, .. } = run(
+        "batch 0,2=a.jsonl 1=a.jsonl; batch 0-1=a.jsonl 1=a.jsonl; batch 0=a.jsonl 9=a.jsonl; batch 0=b.jsonl; batch 0=a.jsonl@c",
+    );
+    let errors: Vec<&str> = output.lines().filter(|line| line.starts_with("error: ")).collect();
+    let apart = "error: each batch wants cores of its own, and no other's between them";
+    assert_eq!(errors[..3], [apart, apart, "error: core 9 is not online"]);
+    assert!(errors[3].contains("\"b.jsonl\"") && errors[4].contains("no module is called \"c\""), "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn what_is_pasted_goes_to_whom_it_is_meant_for() {
     for end in ["\n", "\r", "\r\n"] {
         let pasted = [

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::batch::Source;
+use super::batch::{Source, groups};
 use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
@@ -30,6 +30,9 @@ batch [--json] [same options] N TEXT
 batch [--json] MODULE | -
                     the same for the JSON lines of a module, or typed ones up to
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
+batch CORES=MODULE[@MODEL] CORES=MODULE[@MODEL]...
+                    several of these at the same time, each on cores of its own,
+                    with another model where one is named
 bench jitter [--json] [-n STEPS] [-c WORKERS]
                     how evenly the same step takes its time, on each core, in
                     deterministic mode
@@ -233,6 +236,9 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
     };
     if let "-" = rest.trim_end() {
         return Ok(Command::Batch { json, source: Source::Typed });
+    }
+    if split_word(rest).0.contains('=') {
+        return Ok(Command::Batch { json, source: Source::Groups(groups::parse(rest)?) });
     }
     let (options, text) = Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest)?;
     let (word, text) = split_word(text);
