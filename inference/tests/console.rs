@@ -347,6 +347,25 @@ fn the_same_step_is_timed_on_each_core() {
 }
 
 #[test]
+fn batches_are_measured_against_the_same_requests_alone() {
+    let (output, action) =
+        script(2, "bench batch -b 2 -p 3 -n 4; bench batch --json -b 3 -p 3 -n 2; bench none");
+    for start in
+        ["story.gguf, 2 workers, prompts of 3 tokens, 4 made of each", "       2 ", "alone  ", "together  "]
+    {
+        line(&output, start);
+    }
+    let json: serde_json::Value = serde_json::from_str(line(&output, "{")).unwrap();
+    let (row, joined) = (&json["rows"][0], &json["joined"]);
+    assert_eq!((row["batch"].as_u64(), joined["others"].as_u64()), (Some(3), Some(7)));
+    for figure in [&row["together"]["prompt_ns"], &row["alone"]["total_ns"], &joined["meanwhile"]["p50_ns"]] {
+        assert!(figure.as_u64() > Some(0), "{json}");
+    }
+    line(&output, "error: bench wants jitter or batch, found \"none\"");
+    assert_eq!(action, BAD);
+}
+
+#[test]
 fn kernels_are_chosen_by_name() {
     let run = |words: &str| session(1, &[MODULE], &format!("kernels={words} exec=model"), 0, "");
     let Session { output, action, .. } = run("Portable");

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod guest;
 pub mod jitter;
 pub mod pool;
+pub mod spread;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.
 ///

@@ -9,7 +9,7 @@ use embodios_arch::aarch64::{self, GicDescription, psci, semihosting};
 use embodios_arch::{Arch, Architecture};
 use embodios_kernel::board::MAX_RESERVED;
 use embodios_kernel::modules::Files;
-use embodios_kernel::{Board, BootInfo, Console, Module, PhysRange};
+use embodios_kernel::{Board, BootInfo, Console, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
 

@@ -1,20 +1,24 @@
 //! `cargo xtask bench batch`: requests at once against the same ones one after another, on this host or in a guest;
 //! llama.cpp's batches beside them by turns; and what it does to a request when others join.
 
+mod figures;
+mod table;
+
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
 
-use super::console::{InGuest, OnHost, figures};
-use super::jitter::Spread;
-use super::{engine, median};
+use super::console::{self, InGuest, OnHost};
+use super::engine;
 use crate::accel::Accelerator;
 use crate::cli::{BatchBenchOptions, Contender};
 use crate::model::Model;
 use crate::process::{self, End};
 use crate::setup::Consent;
 use crate::workspace::{self, Workspace};
+pub use figures::{Other, Row, Side, Times};
+use figures::{median_rows, medians};
 
 /// What llama.cpp is asked to do.
 const LLAMA_CPP: &str = include_str!("llama_cpp_batch.py");
@@ -26,75 +30,6 @@ const SPEED_UP: f64 = 2.5;
 const AGAINST_LLAMA_CPP: f64 = 1.5;
 /// The most that 99 % of a request's gaps between tokens may be of their median when others join.
 const DELAY: f64 = 1.5;
-
-/// Nanoseconds that requests took.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Times {
-    /// Until the first token of any.
-    pub prompt_ns: f64,
-    /// From then on.
-    pub generation_ns: f64,
-    /// Both.
-    pub total_ns: f64,
-}
-
-/// One size.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Row {
-    /// Requests.
-    pub batch: usize,
-    /// At once.
-    pub together: Times,
-    /// One after another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alone: Option<Times>,
-    /// How the last step used the cores.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-}
-
-/// Gaps between the tokens of a request that others join.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Joined {
-    /// How many.
-    pub others: usize,
-    /// Alone.
-    pub before: Spread,
-    /// Until all generate.
-    pub meanwhile: Spread,
-    /// From then on.
-    pub after: Spread,
-    /// All of these.
-    pub all: Spread,
-    /// Nanoseconds from the others' submission until all generate.
-    pub until_ready_ns: f64,
-}
-
-/// What one run of the engine said, or the medians of several.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Side {
-    /// Model.
-    pub model: String,
-    /// Workers.
-    pub workers: usize,
-    /// Tokens of each prompt.
-    pub prompt: usize,
-    /// Tokens made of each.
-    pub generated: usize,
-    /// Each size.
-    pub rows: Vec<Row>,
-    /// See there.
-    pub joined: Joined,
-}
-
-/// The same of llama.cpp.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Other {
-    /// Its version.
-    pub kernels: String,
-    /// Each size.
-    pub rows: Vec<Row>,
-}
 
 /// All that was measured.
 #[derive(Debug, Deserialize, Serialize)]
@@ -131,7 +66,7 @@ pub struct Bar {
 /// When a run cannot be started or fails, or the file cannot be written.
 pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<u8> {
     let report = measure(workspace, consent, options)?;
-    print!("{}", table(&report));
+    print!("{}", table::table(&report));
     if let Some(path) = &options.json {
         workspace::replace_file(path, |file| Ok(serde_json::to_writer_pretty(file, &report)?))?;
     }
@@ -168,7 +103,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
             Some(guest) => guest.run(&script)?,
             None => host.run(&script)?,
         };
-        let side: Side = figures(&output)?;
+        let side: Side = console::figures(&output)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
         if let Some(python) = &python {
             let other = llama_cpp(python, &host_model, threads, &side)?;
@@ -211,19 +146,7 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result
         Ok(())
     })?;
     ensure!(matches!(end, End::Exited(status) if status.success()), "llama.cpp failed: {end:?}");
-    figures(&String::from_utf8_lossy(&output)).context("llama.cpp")
-}
-
-impl Side {
-    fn row(&self, size: usize) -> Option<&Row> {
-        self.rows.iter().find(|row| row.batch == size)
-    }
-
-    /// Speed of a batch, as a multiple of the same requests one after another.
-    fn speed_up(&self, size: usize) -> Option<f64> {
-        let row = self.row(size)?;
-        Some(row.alone?.total_ns / row.together.total_ns)
-    }
+    console::figures(&String::from_utf8_lossy(&output)).context("llama.cpp")
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.
@@ -270,111 +193,11 @@ impl Bar {
     }
 }
 
-fn medians(sides: &[Side]) -> Result<Side> {
-    let rows: Vec<&[Row]> = sides.iter().map(|side| side.rows.as_slice()).collect();
-    let of =
-        |figure: &dyn Fn(&Joined) -> f64| median(sides.iter().map(|side| figure(&side.joined)).collect());
-    let spread = |select: fn(&Joined) -> Spread| {
-        Spread::medians(&sides.iter().map(|side| select(&side.joined)).collect::<Vec<_>>())
-    };
-    Ok(Side {
-        rows: median_rows(&rows)?,
-        joined: Joined {
-            others: sides[0].joined.others,
-            before: spread(|joined| joined.before),
-            meanwhile: spread(|joined| joined.meanwhile),
-            after: spread(|joined| joined.after),
-            all: spread(|joined| joined.all),
-            until_ready_ns: of(&|joined| joined.until_ready_ns),
-        },
-        ..sides[0].clone()
-    })
-}
-
-/// The medians of each size, which all runs have.
-fn median_rows(runs: &[&[Row]]) -> Result<Vec<Row>> {
-    let sizes = |rows: &[Row]| rows.iter().map(|row| row.batch).collect::<Vec<_>>();
-    ensure!(runs.iter().all(|rows| sizes(rows) == sizes(runs[0])), "runs had different sizes of batches");
-    let times = |index: usize, select: &dyn Fn(&Row) -> Option<Times>| {
-        let all: Vec<Times> = runs.iter().filter_map(|rows| select(&rows[index])).collect();
-        let figure = |field: fn(&Times) -> f64| median(all.iter().map(field).collect());
-        (!all.is_empty()).then(|| Times {
-            prompt_ns: figure(|times| times.prompt_ns),
-            generation_ns: figure(|times| times.generation_ns),
-            total_ns: figure(|times| times.total_ns),
-        })
-    };
-    let rows = runs[0].iter().enumerate().map(|(index, row)| Row {
-        together: times(index, &|row| Some(row.together)).unwrap_or(row.together),
-        alone: times(index, &|row| row.alone),
-        ..row.clone()
-    });
-    Ok(rows.collect())
-}
-
-fn table(report: &Report) -> String {
-    let Report { place, figure, repetitions, engine, llama_cpp, .. } = report;
-    let Side { model, workers, prompt, generated, rows, joined } = engine;
-    let mut table = format!(
-        "{model}, {workers} workers, prompts of {prompt} tokens, {generated} made of each; {place}; {figure}; \
-         medians of {repetitions}; tokens/s\n{:>8}{:>12}{:>20}{:>8}",
-        "requests", "at once", "one after another", "ratio"
-    );
-    if let Some(other) = llama_cpp {
-        table += &format!("{:>18}{:>8}", other.kernels, "ratio");
-    }
-    table.push('\n');
-    for (index, Row { batch, together, alone, plan }) in rows.iter().enumerate() {
-        let rate = |times: &Times| (batch * generated) as f64 * 1e9 / times.total_ns;
-        table += &format!("{batch:>8}{:>12.1}", rate(together));
-        if let Some(alone) = alone {
-            table += &format!("{:>20.1}{:>8.2}", rate(alone), alone.total_ns / together.total_ns);
-        }
-        if let Some(other) = llama_cpp.as_ref().map(|other| &other.rows[index].together) {
-            table += &format!("{:>18.1}{:>8.2}", rate(other), other.total_ns / together.total_ns);
-        }
-        table += &format!("  {}\n", plan.as_deref().unwrap_or_default());
-    }
-    let us = |nanoseconds: f64| nanoseconds / 1e3;
-    table += &format!(
-        "from token to token of a request that {} others join, who generate after {:.1} ms\n{:<12}{:>11}{:>11}{:>11}{:>11}\n",
-        joined.others,
-        joined.until_ready_ns / 1e6,
-        "us",
-        "mean",
-        "p50",
-        "p99",
-        "max"
-    );
-    for (name, spread) in [
-        ("alone", joined.before),
-        ("they join", joined.meanwhile),
-        ("together", joined.after),
-        ("all", joined.all),
-    ] {
-        let numbers = [spread.mean_ns, spread.p50_ns, spread.p99_ns, spread.max_ns].map(us);
-        table += &format!("{name:<12}");
-        numbers.iter().for_each(|number| table += &format!("{number:>11.1}"));
-        table.push('\n');
-    }
-    for bar in report.bars() {
-        let Bar { name, value, bar: limit, at_least } = &bar;
-        let bound = if *at_least { "at least" } else { "at most" };
-        table += &match (value, bar.met()) {
-            (Some(value), Some(true)) => format!("{name}: {value:.2}, {bound} {limit}: met\n"),
-            (Some(value), _) => format!("{name}: {value:.2}, {bound} {limit}: missed\n"),
-            (None, _) if figure == "time, emulated" => {
-                format!("{name}: not measured here: the times are an emulator's\n")
-            }
-            (None, _) => format!("{name}: not measured here: nothing to compare with was asked for\n"),
-        };
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
+    use super::figures::Joined;
     use super::*;
+    use crate::bench::spread::Spread;
 
     fn side(together: f64, alone: f64, p99: f64) -> Side {
         let times = |total| Times { prompt_ns: total / 4.0, generation_ns: total * 0.75, total_ns: total };
@@ -415,7 +238,7 @@ mod tests {
         let native = report("time, native", &sides, Some(140.0));
         assert_eq!(native.bars().map(|bar| bar.value), [Some(2.6), Some(1.4), Some(1.4)]);
         assert_eq!(native.bars().map(|bar| bar.met()), [Some(true), Some(false), Some(true)]);
-        let shown = table(&native);
+        let shown = table::table(&native);
         assert!(
             shown.contains("2.60, at least 2.5: met") && shown.contains("1.40, at least 1.5: missed"),
             "{shown}"
@@ -426,7 +249,8 @@ mod tests {
     fn what_is_not_measured_is_said() {
         let alone = report("time, native", &[side(100.0, 300.0, 1.2)], None);
         assert!(
-            table(&alone).contains("llama.cpp's batch of 8, speed: not measured here: nothing to compare")
+            table::table(&alone)
+                .contains("llama.cpp's batch of 8, speed: not measured here: nothing to compare")
         );
         let emulated = report("time, emulated", &[side(100.0, 300.0, 1.2)], None);
         assert_eq!(emulated.bars().map(|bar| bar.met()), [None; 3]);

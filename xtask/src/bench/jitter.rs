@@ -4,18 +4,21 @@
 //! What disturbs the host disturbs both. So on a busy host the ratio of the two is what counts, on a quiet one the
 //! guest's own figure.
 
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+mod figures;
+mod table;
 
-use super::console::{InGuest, OnHost, figures};
-use super::median;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::console::{self, InGuest, OnHost};
 use crate::accel::Accelerator;
 use crate::cli::JitterBenchOptions;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::test::FAILED;
 use crate::workspace::{self, Workspace};
+pub use figures::Side;
+use figures::medians;
 
 /// Deviation / mean of the host's own step from which on it is busy.
 const QUIET: f64 = 0.01;
@@ -23,73 +26,6 @@ const QUIET: f64 = 0.01;
 const BAR: f64 = 0.05;
 /// The most a guest's may be of the host's own on a busy host.
 const RATIO: f64 = 1.2;
-
-/// How far the times of one core, or of the whole step, lie apart. Times are in nanoseconds.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Spread {
-    /// Mean.
-    pub mean_ns: f64,
-    /// Standard deviation.
-    pub deviation_ns: f64,
-    /// Deviation / mean.
-    pub relative: f64,
-    /// What half of the times did not exceed.
-    pub p50_ns: f64,
-    /// The same for 99 %.
-    pub p99_ns: f64,
-    /// The longest.
-    pub max_ns: f64,
-}
-
-impl Spread {
-    /// The medians of each figure.
-    ///
-    /// # Panics
-    /// When there are none.
-    pub fn medians(spreads: &[Self]) -> Self {
-        let figure = |field: fn(&Self) -> f64| median(spreads.iter().map(field).collect());
-        Self {
-            mean_ns: figure(|spread| spread.mean_ns),
-            deviation_ns: figure(|spread| spread.deviation_ns),
-            relative: figure(|spread| spread.relative),
-            p50_ns: figure(|spread| spread.p50_ns),
-            p99_ns: figure(|spread| spread.p99_ns),
-            max_ns: figure(|spread| spread.max_ns),
-        }
-    }
-}
-
-/// One core.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Core {
-    /// Its index.
-    pub core: usize,
-    /// Its share of each step.
-    pub share: Spread,
-    /// What disturbed it, and how often; `None` for what is not counted.
-    pub counters: BTreeMap<String, Option<u64>>,
-}
-
-/// What one guest or process said, or the medians of several.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Side {
-    /// Model.
-    pub model: String,
-    /// Position of the step's token.
-    pub position: usize,
-    /// Steps timed.
-    pub steps: u64,
-    /// Their times.
-    pub step: Spread,
-    /// Each core.
-    pub cores: Vec<Core>,
-    /// What a job may take before it counts as a miss, in nanoseconds.
-    pub budget_ns: u64,
-    /// Jobs that took longer.
-    pub budget_misses: u64,
-    /// Of all logits, one a run.
-    pub hashes: Vec<String>,
-}
 
 /// All that was measured.
 #[derive(Debug, Deserialize, Serialize)]
@@ -125,7 +61,7 @@ pub struct Verdict {
 /// When a run cannot be started or fails, or the file cannot be written.
 pub fn run(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions) -> Result<u8> {
     let report = measure(workspace, consent, options)?;
-    print!("{}", table(&report));
+    print!("{}", table::table(&report));
     if let Some(path) = &options.json {
         workspace::replace_file(path, |file| Ok(serde_json::to_writer_pretty(file, &report)?))?;
     }
@@ -149,11 +85,11 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     let script = format!("bench jitter --json -n {}", options.steps);
     let (mut in_guest, mut on_host) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
-        let side: Side = figures(&guest.run(&script)?)?;
+        let side: Side = console::figures(&guest.run(&script)?)?;
         let mut line = format!("guest {}", percent(side.worst()));
         in_guest.push(side);
         if let Some(host) = &host {
-            let side: Side = figures(&host.run(&script)?)?;
+            let side: Side = console::figures(&host.run(&script)?)?;
             line += &format!(", host {}", percent(side.worst()));
             on_host.push(side);
         }
@@ -179,19 +115,6 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         not_measured,
         wrong,
     })
-}
-
-impl Side {
-    /// The largest deviation / mean of a core.
-    fn worst(&self) -> f64 {
-        self.cores.iter().map(|core| core.share.relative).fold(0.0, f64::max)
-    }
-
-    /// The same as parts of `other`'s, core by core.
-    fn worst_ratio(&self, other: &Self) -> f64 {
-        let ratios = self.cores.iter().zip(&other.cores);
-        ratios.map(|(own, other)| own.share.relative / other.share.relative).fold(0.0, f64::max)
-    }
 }
 
 impl Report {
@@ -244,87 +167,15 @@ fn disturbances(side: &Side) -> Vec<(&str, Option<u64>)> {
     names.map(|name| (name.as_str(), total(name))).collect()
 }
 
-/// Medians of all figures, sums of what is counted.
-fn medians(sides: &[Side]) -> Result<Side> {
-    let mut result = sides[0].clone();
-    ensure!(
-        sides.iter().all(|side| side.cores.len() == result.cores.len() && !side.cores.is_empty()),
-        "runs had different numbers of workers"
-    );
-    let spread = |of: &dyn Fn(&Side) -> Spread| Spread::medians(&sides.iter().map(of).collect::<Vec<_>>());
-    result.step = spread(&|side| side.step);
-    for (index, core) in result.cores.iter_mut().enumerate() {
-        core.share = spread(&|side| side.cores[index].share);
-        for (name, total) in &mut core.counters {
-            *total = sides.iter().map(|side| side.cores[index].counters.get(name).copied().flatten()).sum();
-        }
-    }
-    result.steps = sides.iter().map(|side| side.steps).sum();
-    result.budget_misses = sides.iter().map(|side| side.budget_misses).sum();
-    Ok(result)
-}
-
 fn percent(part: f64) -> String {
     format!("{:.2} %", part * 100.0)
 }
 
-fn table(report: &Report) -> String {
-    let Report { machine, figure, rounds, guest, host, not_measured, wrong } = report;
-    let Side { model, position, .. } = guest;
-    let mut table = format!(
-        "{model}, a token at position {position}, deterministic mode; {machine}; {figure}; medians of {rounds}\n\
-         {:<16}{:>11}{:>11}{:>11}{:>11}{:>11}\n",
-        "us", "mean", "dev / mean", "p50", "p99", "max"
-    );
-    for (name, side) in [("guest", Some(guest)), ("host", host.as_ref())] {
-        let Some(side) = side else { continue };
-        let shares = side.cores.iter().map(|core| (format!("{name} core {}", core.core), core.share));
-        for (what, spread) in std::iter::once((format!("{name} step"), side.step)).chain(shares) {
-            let us = |nanoseconds: f64| nanoseconds / 1e3;
-            table += &format!(
-                "{what:<16}{:>11.1}{:>11}{:>11.1}{:>11.1}{:>11.1}\n",
-                us(spread.mean_ns),
-                percent(spread.relative),
-                us(spread.p50_ns),
-                us(spread.p99_ns),
-                us(spread.max_ns)
-            );
-        }
-    }
-    if let Some(host) = host {
-        for (own, other) in guest.cores.iter().zip(&host.cores) {
-            let ratio = own.share.relative / other.share.relative;
-            table += &format!("core {}: guest / host of deviation / mean {ratio:.2}\n", own.core);
-        }
-    }
-    for (name, side) in [("guest", Some(guest)), ("host", host.as_ref())] {
-        let Some(side) = side else { continue };
-        table += &format!("{name}, {} steps:", side.steps);
-        for (what, count) in disturbances(side) {
-            table += &format!(" {what} {},", count.map_or("-".to_owned(), |count| count.to_string()));
-        }
-        table += &format!(" jobs over {} us {}\n", side.budget_ns / 1000, side.budget_misses);
-    }
-    for what in not_measured {
-        table += &format!("not measured here: {what}\n");
-    }
-    let verdict = report.verdict();
-    let met = match verdict.met {
-        Some(true) => "met",
-        Some(false) => "missed",
-        None => "-",
-    };
-    table += &format!("evenness: {met}: {}\n", verdict.says);
-    match wrong.as_slice() {
-        [] => table += &format!("same bits in all runs, and no core was disturbed: {}\n", guest.hashes[0]),
-        wrong => wrong.iter().for_each(|wrong| table += &format!("wrong: {wrong}\n")),
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
+    use super::figures::Core;
     use super::*;
+    use crate::bench::spread::Spread;
 
     fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
         let spread = Spread {
@@ -372,7 +223,7 @@ mod tests {
         ] {
             let report = report(guest, Some(side(0.0, None, "a")));
             assert!(
-                report.wrong[0].contains(part) && table(&report).contains("wrong: "),
+                report.wrong[0].contains(part) && table::table(&report).contains("wrong: "),
                 "{:?}",
                 report.wrong
             );
