@@ -343,10 +343,10 @@ impl<'m> Batch<'m> {
                 taken += 1;
             }
             room -= taken;
-            // Half as many rows again as when all generate: whoever waits for its next token now waits no more than
-            // half as long again as in this company anyway.
-            let rows = self.active.len() * 3 / 2;
-            prompts = room.min((rows - taken).max(1));
+            // A quarter as many rows again as when all generate: whoever waits for its next token now waits little longer
+            // than in this company anyway. Half as many again would be ready hardly sooner.
+            let all = self.active.len();
+            prompts = room.min(all + (all / 4).max(1) - taken);
         }
         for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
             prompts -= active.take_prompt(prompts);
