@@ -1,10 +1,9 @@
 //! The architecture on a development machine: enough for the portable kernel's tests, no hardware.
 //!
-//! Cores are threads that [`run_core`] makes theirs. Interrupts are a condition variable per core: an IPI sets it,
-//! [`Architecture::wait_for_interrupt`] waits for it. Abandoning a stack unwinds it. Engine threads are [`Program`]s;
-//! nothing interrupts them.
-
-extern crate std;
+//! Cores are threads that [`run_core`] makes theirs. Interrupts are a condition variable: an IPI sets it,
+//! [`Architecture::wait_for_interrupt`] waits for it. Abandoning a stack unwinds it. Engine threads are [`Program`]s,
+//! which are interrupted between their steps. With `--cfg shuttle`, all of it is under a model checker, and time stands
+//! still.
 
 use crate::contract::{
     Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer, UserContext, UserStart,
@@ -13,24 +12,64 @@ use crate::paging::{Access, Entry, Target};
 use crate::{CoreTopology, HwCpuId, Interrupt, PhysAddr, PhysRange, VirtAddr, handlers};
 use std::boxed::Box;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::panic::{catch_unwind, resume_unwind};
-use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+#[cfg(not(shuttle))]
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
+#[cfg(not(shuttle))]
+use std::{thread, thread_local, time::Instant};
+
+#[cfg(shuttle)]
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(shuttle)]
+use shuttle::{thread, thread_local};
 
 /// See [`Architecture`].
 pub struct Host;
 
-std::thread_local! {
-    static LOCAL: Cell<Option<&'static CoreLocal>> = const { Cell::new(None) };
-    static DEADLINE: Cell<Option<u64>> = const { Cell::new(None) };
+/// What a thread has as a core.
+#[derive(Default)]
+struct Core {
+    local: Cell<Option<&'static CoreLocal>>,
+    deadline: Cell<Option<u64>>,
 }
 
+thread_local! {
+    static CORE: Core = Core::default();
+}
+
+#[cfg(not(shuttle))]
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Interrupts on their way, by core; the condition variable is shared, which is enough for tests.
-static PENDING: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
-static ARRIVED: Condvar = Condvar::new();
+/// What cores tell each other.
+#[derive(Default)]
+struct Wires {
+    state: Mutex<WireState>,
+    /// Shared by all cores, which is enough for tests.
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct WireState {
+    /// Cores with an interrupt on its way.
+    pending: BTreeSet<u64>,
+    is_off: bool,
+}
+
+impl Wires {
+    fn state(&self) -> MutexGuard<'_, WireState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(not(shuttle))]
+static WIRES: LazyLock<Wires> = LazyLock::new(Wires::default);
+#[cfg(shuttle)]
+shuttle::lazy_static! {
+    static ref WIRES: Wires = Wires::default();
+}
 
 /// An engine thread: from its argument to the number and arguments of its next system call.
 pub type Program = fn(u64) -> (u64, [u64; 3]);
@@ -38,17 +77,27 @@ pub type Program = fn(u64) -> (u64, [u64; 3]);
 /// What a stack is unwound with that is abandoned for a function.
 struct Abandoned(fn() -> !);
 
-/// Makes the calling thread the core of `local`, which begins with `entry`. Never returns; a panic of the kernel
-/// passes through.
-pub fn run_core(local: &'static CoreLocal, mut entry: fn() -> !) -> ! {
-    LOCAL.set(Some(local));
+/// What a core's stack is unwound with when the machine is switched off.
+struct SwitchedOff;
+
+/// Makes the calling thread the core of `local`, which begins with `entry`. Returns when the machine has been switched
+/// off; a panic of the kernel passes through.
+pub fn run_core(local: &'static CoreLocal, mut entry: fn() -> !) {
+    CORE.with(|core| core.local.set(Some(local)));
     loop {
         let Err(payload) = catch_unwind(|| entry());
         match payload.downcast::<Abandoned>() {
             Ok(abandoned) => entry = abandoned.0,
+            Err(payload) if payload.is::<SwitchedOff>() => return,
             Err(panic) => resume_unwind(panic),
         }
     }
+}
+
+/// Ends all cores, for good: each as soon as it would halt.
+pub fn switch_off() {
+    WIRES.state().is_off = true;
+    WIRES.arrived.notify_all();
 }
 
 impl Architecture for Host {
@@ -58,15 +107,15 @@ impl Architecture for Host {
     type Context = HostContext;
 
     unsafe fn init_core(local: &'static CoreLocal) {
-        LOCAL.set(Some(local));
+        CORE.with(|core| core.local.set(Some(local)));
     }
 
     fn core_local() -> &'static CoreLocal {
-        LOCAL.get().expect("this thread is a core")
+        CORE.with(|core| core.local.get()).expect("this thread is a core")
     }
 
     fn core_is_initialised() -> bool {
-        LOCAL.get().is_some()
+        CORE.with(|core| core.local.get()).is_some()
     }
 
     fn hardware_id() -> HwCpuId {
@@ -79,47 +128,54 @@ impl Architecture for Host {
     }
 
     unsafe fn start_core(record: &'static StartRecord) -> Result<(), StartError> {
-        std::thread::spawn(move || (record.entry)(record.local));
+        thread::spawn(move || (record.entry)(record.local));
         Ok(())
     }
 
     fn abandon_core(_: HwCpuId) {}
 
     fn send_ipi(target: HwCpuId) {
-        *PENDING.lock().unwrap_or_else(PoisonError::into_inner).entry(target.0).or_default() += 1;
-        ARRIVED.notify_all();
+        WIRES.state().pending.insert(target.0);
+        WIRES.arrived.notify_all();
     }
 
     fn wait_for_interrupt() {
         let me = Self::hardware_id().0;
-        let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = WIRES.state();
         loop {
-            if pending.remove(&me).is_some() {
-                drop(pending);
+            if state.is_off {
+                drop(state);
+                resume_unwind(Box::new(SwitchedOff));
+            }
+            if state.pending.remove(&me) {
+                drop(state);
                 return handlers().interrupt(Interrupt::Ipi);
             }
             let now = Self::counter();
-            let pause = match DEADLINE.get() {
+            let pause = match CORE.with(|core| core.deadline.get()) {
                 Some(deadline) if now >= deadline => {
-                    DEADLINE.set(None);
-                    drop(pending);
+                    CORE.with(|core| core.deadline.set(None));
+                    drop(state);
                     return handlers().interrupt(Interrupt::Timer);
                 }
                 Some(deadline) => Duration::from_nanos(deadline - now),
                 None => Duration::from_secs(1),
             };
-            pending = ARRIVED.wait_timeout(pending, pause).unwrap_or_else(PoisonError::into_inner).0;
+            state = WIRES.arrived.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     fn halt() -> ! {
         loop {
-            std::thread::park();
+            thread::park();
         }
     }
 
     fn counter() -> u64 {
-        START.elapsed().as_nanos() as u64
+        #[cfg(not(shuttle))]
+        return START.elapsed().as_nanos() as u64;
+        #[cfg(shuttle)]
+        return 0;
     }
 
     fn counter_hz() -> u64 {
@@ -127,12 +183,16 @@ impl Architecture for Host {
     }
 
     fn set_timer(deadline: Option<u64>) {
-        DEADLINE.set(deadline);
+        CORE.with(|core| core.deadline.set(deadline));
     }
 
     unsafe fn enter_user(context: &HostContext) -> ! {
         let mut context = context.clone();
         loop {
+            if WIRES.state().pending.remove(&Self::hardware_id().0) {
+                handlers().interrupt(Interrupt::Ipi);
+                handlers().leave_interrupt(&mut context);
+            }
             let (number, arguments) = (context.program)(context.argument);
             handlers().system_call(&mut context, number, arguments);
         }

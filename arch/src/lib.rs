@@ -10,7 +10,7 @@
 #![no_std]
 #![cfg_attr(target_os = "none", deny(missing_docs))]
 
-#[cfg(test)]
+#[cfg(not(target_os = "none"))]
 extern crate std;
 
 mod contract;

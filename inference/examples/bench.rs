@@ -12,7 +12,7 @@ use embodios_inference::generate::{Request, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
-use embodios_inference::platform::host::Host;
+use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::sample::Sampling;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (threads, prompt_tokens, limit) = (number(1)?, number(128)?, number(64)?);
 
     let host = Host::leak(threads);
-    let file = std::fs::read(&path)?;
+    let file = file::read(path.as_ref())?;
     let start = host.now_ns();
     let model = Model::load(&Gguf::parse(&file)?)?;
     let load = host.now_ns() - start;

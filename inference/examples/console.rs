@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use embodios_inference::console::{Module, Start, run};
-use embodios_inference::platform::host::Host;
+use embodios_inference::platform::host::{Host, file};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -13,7 +13,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cores = arguments.next().ok_or(usage)?.parse::<usize>()?.max(1);
     let path = arguments.next().ok_or(usage)?;
     let name: &str = path.rsplit('/').next().unwrap_or(&path);
-    let modules = [Module { name: String::leak(name.to_owned()), bytes: Vec::leak(std::fs::read(&path)?) }];
+    let modules = [Module {
+        name: String::leak(name.to_owned()),
+        bytes: Box::leak(Box::new(file::read(path.as_ref())?)),
+    }];
     let host = Host::leak(cores);
     run(
         host,

@@ -20,39 +20,82 @@ const MAX_LEVEL: f32 = 16_256.0;
 /// Adding this to a float below 2^22 in magnitude leaves its nearest integer in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// The levels of a block, as two bytes each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Levels {
-    /// -127..=127, worth 128 each.
-    pub high: [i8; BLOCK],
+/// Elements of half a block.
+pub const HALF: usize = BLOCK / 2;
+
+/// A group of blocks. The same half of all blocks stands together, for vectors that hold a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Group {
+    /// -127..=127, worth 128 each: for each half those of every block.
+    pub high: [[[i8; HALF]; GROUP]; 2],
     /// -64..=63.
-    pub low: [i8; BLOCK],
-}
-
-impl Levels {
-    const ZERO: Self = Self { high: [0; BLOCK], low: [0; BLOCK] };
-}
-
-/// The sums of a group's levels, by half: first those of the blocks' first halves.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct HalfSums {
-    /// Sums of 16 levels.
-    pub sums: [[i32; GROUP]; 2],
+    pub low: [[[i8; HALF]; GROUP]; 2],
+    /// Each block's scale.
+    pub scales: [f32; GROUP],
+    /// The sum of each block's levels.
+    pub sums: [i32; GROUP],
+    /// That times the block's scale.
+    pub scaled_sums: [f32; GROUP],
+    /// For each half the sum of every block's levels.
+    pub half_sums: [[i32; GROUP]; 2],
     /// Those times the block's scale.
-    pub scaled: [[f32; GROUP]; 2],
+    pub scaled_half_sums: [[f32; GROUP]; 2],
+}
+
+impl Group {
+    const ZERO: Self = Self {
+        high: [[[0; HALF]; GROUP]; 2],
+        low: [[[0; HALF]; GROUP]; 2],
+        scales: [0.0; GROUP],
+        sums: [0; GROUP],
+        scaled_sums: [0.0; GROUP],
+        half_sums: [[0; GROUP]; 2],
+        scaled_half_sums: [[0.0; GROUP]; 2],
+    };
+
+    /// High and low bytes of block `block`, by half.
+    #[must_use]
+    #[inline(always)]
+    pub const fn levels(&self, block: usize) -> [[&[i8; HALF]; 2]; 2] {
+        let Self { high: [high_first, high_second], low: [low_first, low_second], .. } = self;
+        [[&high_first[block], &high_second[block]], [&low_first[block], &low_second[block]]]
+    }
+
+    /// Quantises block `block`.
+    #[inline(always)]
+    fn set(&mut self, block: usize, values: &[f32; BLOCK]) {
+        // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
+        let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
+        let scale = f32::from_bits(largest) / MAX_LEVEL;
+        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        let mut levels = [0i32; BLOCK];
+        for (level, value) in levels.iter_mut().zip(values) {
+            *level = i32::from((value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16);
+        }
+        self.scales[block] = scale;
+        let mut sum = 0;
+        for (half, levels) in levels.as_chunks::<HALF>().0.iter().enumerate() {
+            let bytes = self.high[half][block].iter_mut().zip(&mut self.low[half][block]);
+            for (level, (high, low)) in levels.iter().zip(bytes) {
+                *high = ((level + 64) >> 7) as i8;
+                *low = (level - 128 * i32::from(*high)) as i8;
+            }
+            let half_sum = levels.iter().sum();
+            self.half_sums[half][block] = half_sum;
+            self.scaled_half_sums[half][block] = scale * half_sum as f32;
+            sum += half_sum;
+        }
+        self.sums[block] = sum;
+        self.scaled_sums[block] = scale * sum as f32;
+    }
 }
 
 /// A vector of up to a fixed length, and its blocks.
 #[derive(Debug)]
 pub struct Activations {
     values: Vec<f32>,
-    levels: Vec<Levels>,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
-    scaled_sums: Vec<f32>,
-    half_sums: Vec<HalfSums>,
+    groups: Vec<Group>,
     length: usize,
 }
 
@@ -62,15 +105,11 @@ impl Activations {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(capacity: usize) -> Result<Self, OutOfMemory> {
-        let blocks = capacity.div_ceil(BLOCK).next_multiple_of(GROUP);
+        let groups = capacity.div_ceil(BLOCK * GROUP);
         let what = "activations";
         Ok(Self {
-            values: filled(blocks * BLOCK, 0.0, what)?,
-            levels: filled(blocks, Levels::ZERO, what)?,
-            scales: filled(blocks, 0.0, what)?,
-            sums: filled(blocks, 0, what)?,
-            scaled_sums: filled(blocks, 0.0, what)?,
-            half_sums: filled(blocks / GROUP, HalfSums::default(), what)?,
+            values: filled(groups * GROUP * BLOCK, 0.0, what)?,
+            groups: filled(groups, Group::ZERO, what)?,
             length: 0,
         })
     }
@@ -83,21 +122,11 @@ impl Activations {
     #[inline(always)]
     pub fn set(&mut self, length: usize, write: impl FnOnce(&mut [f32])) {
         write(&mut self.values[..length]);
-        let blocks = length.div_ceil(BLOCK).next_multiple_of(GROUP);
-        self.values[length..blocks * BLOCK].fill(0.0);
+        let groups = length.div_ceil(BLOCK * GROUP);
+        self.values[length..groups * GROUP * BLOCK].fill(0.0);
         self.length = length;
-        for (index, values) in self.values[..blocks * BLOCK].as_chunks().0.iter().enumerate() {
-            let (scale, levels, [first, second]) = quantize(values);
-            let sum = first + second;
-            self.levels[index] = levels;
-            self.scales[index] = scale;
-            self.sums[index] = sum;
-            self.scaled_sums[index] = scale * sum as f32;
-            let halves = &mut self.half_sums[index / GROUP];
-            for (half, sum) in [first, second].into_iter().enumerate() {
-                halves.sums[half][index % GROUP] = sum;
-                halves.scaled[half][index % GROUP] = scale * sum as f32;
-            }
+        for (index, values) in self.values[..groups * GROUP * BLOCK].as_chunks().0.iter().enumerate() {
+            self.groups[index / GROUP].set(index % GROUP, values);
         }
     }
 
@@ -107,68 +136,21 @@ impl Activations {
         &self.values[..self.length]
     }
 
-    /// Its blocks' levels; like all below in whole groups of [`GROUP`], the ones past the end 0.
+    /// Its blocks, in whole groups; those past the end are 0.
     #[must_use]
-    pub fn levels(&self) -> &[Levels] {
-        &self.levels[..self.padded_blocks()]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups[..self.length.div_ceil(BLOCK * GROUP)]
     }
-
-    /// Its blocks' scales.
-    #[must_use]
-    pub fn scales(&self) -> &[f32] {
-        &self.scales[..self.padded_blocks()]
-    }
-
-    /// The sum of each block's levels.
-    #[must_use]
-    pub fn sums(&self) -> &[i32] {
-        &self.sums[..self.padded_blocks()]
-    }
-
-    /// Each block's scale times the sum of its levels.
-    #[must_use]
-    pub fn scaled_sums(&self) -> &[f32] {
-        &self.scaled_sums[..self.padded_blocks()]
-    }
-
-    /// The sums of the halves of each block's levels.
-    #[must_use]
-    pub fn half_sums(&self) -> &[HalfSums] {
-        &self.half_sums[..self.padded_blocks() / GROUP]
-    }
-
-    fn padded_blocks(&self) -> usize {
-        self.length.div_ceil(BLOCK).next_multiple_of(GROUP)
-    }
-}
-
-/// Scale, levels and the sums of the levels of both halves.
-#[inline(always)]
-fn quantize(values: &[f32; BLOCK]) -> (f32, Levels, [i32; 2]) {
-    // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
-    let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
-    let scale = f32::from_bits(largest) / MAX_LEVEL;
-    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let mut levels = Levels::ZERO;
-    let mut whole = [0i32; BLOCK];
-    for (level, value) in whole.iter_mut().zip(values) {
-        *level = i32::from((value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16);
-    }
-    for ((level, high), low) in whole.iter().zip(&mut levels.high).zip(&mut levels.low) {
-        *high = ((level + 64) >> 7) as i8;
-        *low = (level - 128 * i32::from(*high)) as i8;
-    }
-    let (first, second) = whole.split_at(BLOCK / 2);
-    let sums = [first.iter().sum(), second.iter().sum()];
-    (scale, levels, sums)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn level(levels: &Levels, index: usize) -> i32 {
-        128 * i32::from(levels.high[index]) + i32::from(levels.low[index])
+    fn level(group: &Group, index: usize) -> i32 {
+        let [high, low] =
+            group.levels(index / BLOCK).map(|halves| i32::from(halves[index % BLOCK / HALF][index % HALF]));
+        128 * high + low
     }
 
     #[test]
@@ -179,16 +161,17 @@ mod tests {
                 *value = (i as f32 - 17.3) * 0.37;
             }
         });
-        assert_eq!(vector.levels().len(), GROUP);
+        let [group] = vector.groups() else { panic!("one group") };
         for (i, &value) in vector.values().iter().enumerate() {
-            let (scale, levels) = (vector.scales()[i / BLOCK], vector.levels()[i / BLOCK]);
-            let restored = scale * level(&levels, i % BLOCK) as f32;
+            let scale = group.scales[i / BLOCK];
+            let restored = scale * level(group, i) as f32;
             assert!((restored - value).abs() <= scale * 0.501, "{i}: {restored} {value}");
         }
-        let second = vector.levels()[1];
-        assert_eq!((0..BLOCK).map(|i| level(&second, i)).sum::<i32>(), vector.sums()[1]);
-        assert_eq!(level(&second, 7), 16_256);
-        assert_eq!((8..BLOCK).map(|i| level(&second, i)).max(), Some(0));
+        let second = |index: usize| level(group, BLOCK + index);
+        assert_eq!((0..BLOCK).map(second).sum::<i32>(), group.sums[1]);
+        assert_eq!(group.half_sums[0][1] + group.half_sums[1][1], group.sums[1]);
+        assert_eq!(second(7), 16_256);
+        assert_eq!((8..BLOCK).map(second).max(), Some(0));
     }
 
     #[test]
@@ -196,12 +179,15 @@ mod tests {
         let quantized = |first: f32| {
             let mut values = [0.0; BLOCK];
             values[0] = first;
-            quantize(&values)
+            let mut group = Group::ZERO;
+            group.set(1, &values);
+            group
         };
-        assert_eq!(quantized(0.0), (0.0, Levels::ZERO, [0, 0]));
-        assert_eq!(quantized(-2.0).2, [-16_256, 0]);
-        assert!(quantized(f32::NAN).0.is_nan());
-        assert!(quantized(f32::INFINITY).0.is_infinite());
-        assert_eq!(quantized(f32::from_bits(1)).1.high[1..], [0; 31]);
+        assert_eq!(quantized(0.0), Group::ZERO);
+        assert_eq!(quantized(-2.0).half_sums.map(|sums| sums[1]), [-16_256, 0]);
+        assert!(quantized(f32::NAN).scales[1].is_nan());
+        assert!(quantized(f32::INFINITY).scales[1].is_infinite());
+        let smallest = quantized(f32::from_bits(1));
+        assert!((BLOCK + 1..2 * BLOCK).all(|index| level(&smallest, index) == 0));
     }
 }

@@ -183,8 +183,9 @@ pub trait Platform: Sync {
     /// The platform's own counters for the whole machine, each with its name.
     fn counters(&self, report: &mut dyn FnMut(Counter));
 
-    /// Runs the platform's self-tests, which report on the console. Result: `(passed, failed)`.
-    fn self_test(&self) -> (u32, u32);
+    /// Runs the platform's self-tests, which report on the console; threads that wake each other do so `wakes` times.
+    /// Result: `(passed, failed)`.
+    fn self_test(&self, wakes: u32) -> (u32, u32);
 
     /// Ends the session.
     fn power(&self, action: Power) -> !;

@@ -94,7 +94,7 @@ impl Platform for Scripted {
     fn counters(&self, report: &mut dyn FnMut(Counter)) {
         report(("system calls", 12));
     }
-    fn self_test(&self) -> (u32, u32) {
+    fn self_test(&self, _wakes: u32) -> (u32, u32) {
         self.write(b"test scripted platform ... ok\n");
         (1, 0)
     }

@@ -18,11 +18,11 @@ static HOUSEKEEPING: Once<CoreSet> = Once::new();
 /// # Errors
 /// The cores of `wanted` that are not there.
 fn choose(wanted: &CoreSet, online: usize) -> Result<CoreSet, CoreSet> {
-    let all = CoreSet::first(online);
+    let absent = wanted.difference(&CoreSet::first(online));
     match wanted {
+        _ if !absent.is_empty() => Err(absent),
         wanted if wanted.is_empty() => Ok(CoreSet::first(1)),
-        wanted if wanted.is_subset(&all) => Ok(wanted.clone()),
-        wanted => Err(wanted.difference(&all)),
+        wanted => Ok(wanted.clone()),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::board::Console;
 use crate::scheduler::{self, Context, Reason, Scheduler};
+use crate::{affinity, output, per_cpu};
 use embodios_arch::UserContext;
 use heapless::Deque;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 /// Bytes kept for a reader that is busy; a pasted page fits.
 const CAPACITY: usize = 4096;
@@ -15,6 +16,20 @@ struct Input {
 }
 
 static INPUT: Mutex<Input> = Mutex::new(Input { bytes: Deque::new(), lost: 0 });
+
+/// Leads the console's interrupt to the first housekeeping core; no other core takes a device interrupt. Done for the
+/// first reader: some hypervisors need milliseconds for it, and until then the device keeps what comes.
+fn listen() {
+    static LISTENING: Once<()> = Once::new();
+    LISTENING.call_once(|| {
+        let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
+        let core = first.unwrap_or_else(per_cpu::this);
+        if let Some(board) = output::board() {
+            board.console().enable_interrupt(core.cpu, core.hardware);
+        }
+    });
+}
+
 /// Takes what the device has. For the device's interrupt.
 pub fn receive(console: &dyn Console) {
     {
@@ -34,6 +49,7 @@ pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8))
     if capacity == 0 {
         return 0;
     }
+    listen();
     let mut again = context.clone();
     again.repeat_call();
     let (count, lost) = scheduler::block_unless(&again, Reason::Input, None, |_| {

@@ -6,7 +6,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, shuttle))]
 extern crate std;
 
 mod affinity;
@@ -27,6 +27,7 @@ mod scheduler;
 mod selftest;
 mod smp;
 mod start;
+mod sync;
 mod syscall;
 pub mod time;
 mod topology;

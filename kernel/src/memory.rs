@@ -202,8 +202,8 @@ impl Memory {
     /// # Errors
     /// [`MemoryError::Exhausted`].
     pub fn allocate(&mut self, length: u64, align: u64) -> Result<PhysRange, MemoryError> {
-        let free = self.free_bytes();
-        self.tables.frames.allocate(length, align).ok_or(MemoryError::Exhausted { wanted: length, free })
+        let taken = self.tables.frames.allocate(length, align);
+        taken.ok_or_else(|| MemoryError::Exhausted { wanted: length, free: self.free_bytes() })
     }
 
     /// Gives frames back.

@@ -1,9 +1,10 @@
 //! One block a core, found by dense index; a core finds its own through GS base / TPIDR_EL1.
 
 use crate::scheduler::Pending;
+use crate::sync::{AtomicBool, shared};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use embodios_abi::CoreStatistics;
 use embodios_arch::paging::PAGE;
 use embodios_arch::{Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange};
@@ -23,8 +24,6 @@ pub struct PerCpu {
     pub attention: AtomicBool,
     /// A move of vector registers that the engine's mode has to end.
     pub pending: Mutex<Option<Pending>>,
-    /// Room for the cores that a change concerns; used by this core alone.
-    pub kicks: Mutex<Vec<usize>>,
     /// The counter value for which the timer is set; [`NO_TIMER`] when it is not.
     timer: AtomicU64,
     /// The life of the engine whose tables this core has loaded.
@@ -50,7 +49,6 @@ impl PerCpu {
             online: AtomicBool::new(false),
             attention: AtomicBool::new(false),
             pending: Mutex::new(None),
-            kicks: Mutex::new(Vec::new()),
             timer: AtomicU64::new(NO_TIMER),
             life: AtomicU64::new(0),
             call: Mutex::new(None),
@@ -115,7 +113,7 @@ impl PerCpu {
     }
 }
 
-static CORES: Once<&'static [PerCpu]> = Once::new();
+shared!(CORES: Once<&'static [PerCpu]> = Once::new());
 
 /// Publishes the blocks, `blocks[i].cpu == i`. Later calls change nothing.
 pub fn install(blocks: Vec<PerCpu>) {

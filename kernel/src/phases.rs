@@ -18,6 +18,9 @@ pub fn done(name: &'static str) {
 
 /// Logs the time from `entry_counter` to each phase's end.
 pub fn report(entry_counter: u64) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
     let entry = Instant::from_counter(entry_counter);
     for &(name, counter) in PHASES.lock().iter() {
         let microseconds = Instant::from_counter(counter).since(entry).as_micros();

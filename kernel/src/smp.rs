@@ -29,16 +29,16 @@ const START_TIME: Duration = Duration::from_secs(2);
 pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
     let statistics = memory().allocate(cores.len() as u64 * PAGE, PAGE)?;
+    let stacks = memory().allocate(cores.len() as u64 * (KERNEL_STACK_SIZE + EMERGENCY_STACK_SIZE), PAGE)?;
+    let mut frames = stacks.start.0;
     for (index, &hardware) in cores.iter().enumerate() {
         let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
         let stack_top = window + KERNEL_STACK_STRIDE;
         let stack_bottom = VirtAddr(stack_top - KERNEL_STACK_SIZE);
-        let mut memory = memory();
         for (place, size) in [(stack_bottom, KERNEL_STACK_SIZE), (VirtAddr(window), EMERGENCY_STACK_SIZE)] {
-            let frames = memory.allocate(size, PAGE)?;
-            memory.map(place, frames, Access::KERNEL_DATA)?;
+            memory().map(place, PhysRange::new(frames, size), Access::KERNEL_DATA)?;
+            frames += size;
         }
-        drop(memory);
         let local: &mut CoreLocal = Box::leak(Box::new(CoreLocal {
             self_address: VirtAddr(0),
             stack_top: VirtAddr(stack_top),
@@ -100,9 +100,9 @@ fn report_missing(core: &PerCpu, what: core::fmt::Arguments<'_>) {
 }
 
 fn comes_online(core: &PerCpu) -> bool {
-    let asked = Instant::now();
+    let end = Instant::now() + START_TIME;
     while !core.is_online() {
-        if asked.elapsed() > START_TIME {
+        if Instant::now() > end {
             return false;
         }
         core::hint::spin_loop();

@@ -13,7 +13,6 @@ use spin::Mutex;
 
 /// What the first half of the start leaves for the second, which runs on another stack.
 struct Later {
-    board: &'static dyn Board,
     origin: Origin,
     options: command_line::Options,
 }
@@ -59,7 +58,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         machine: boot.machine,
         entry_counter: boot.entry_counter,
     };
-    *LATER.lock() = Some(Later { board, origin, options });
+    *LATER.lock() = Some(Later { origin, options });
     // SAFETY: all that the rest needs has been moved out of this stack.
     unsafe { Arch::restart_stack(start_on_own_stack) }
 }
@@ -72,8 +71,6 @@ fn start_on_own_stack() -> ! {
     smp::start_others(&later.options);
     phases::done("other cores");
     affinity::settle(&later.options);
-    route_devices(later.board);
-    phases::done("console interrupt");
     let entry_counter = later.origin.entry_counter;
     if let Err(error) = engine::start(later.origin) {
         panic!("{error}");
@@ -82,13 +79,6 @@ fn start_on_own_stack() -> ! {
     log::info!("counter at {} Hz", Arch::counter_hz());
     phases::report(entry_counter);
     scheduler::run()
-}
-
-/// Leads device interrupts to the first housekeeping core; no other core takes one.
-fn route_devices(board: &dyn Board) {
-    let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
-    let core = first.unwrap_or_else(per_cpu::this);
-    board.console().enable_interrupt(core.cpu, core.hardware);
 }
 
 /// What the kernel does when the hardware calls.

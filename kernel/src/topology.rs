@@ -24,34 +24,36 @@ pub struct Place {
 #[must_use]
 pub fn number(cores: &[CoreTopology]) -> Vec<Place> {
     let fastest = cores.iter().map(|core| core.capacity).max().unwrap_or(0).max(1);
-    let (mut packages, mut physical, mut caches) = (Numbers::new(), Numbers::new(), Numbers::new());
-    let place = |core: &CoreTopology| Place {
-        package: packages.of(core.package),
-        physical: physical.of((core.package, core.core)),
-        thread: core.thread,
-        capacity: (u64::from(core.capacity) * u64::from(FULL_CAPACITY) / u64::from(fastest)) as u32,
-        caches_kib: core.caches.kib,
+    let mut places: Vec<Place> = Vec::with_capacity(cores.len());
+    let (mut packages, mut physical, mut caches) = (0, 0, 0);
+    for core in cores {
+        // The cores before this one, with their places.
+        let find = |is_same: &dyn Fn(&CoreTopology) -> bool| {
+            cores.iter().zip(&places).find(|(other, _)| is_same(other)).map(|(_, place)| *place)
+        };
+        let package = find(&|other| other.package == core.package);
+        let twin = find(&|other| (other.package, other.core) == (core.package, core.core));
         // Nothing known: one for each package.
-        last_level: caches.of((core.package, core.caches.last_level)),
-    };
-    cores.iter().map(place).collect()
+        let last_level = |core: &CoreTopology| (core.package, core.caches.last_level);
+        let neighbour = find(&|other| last_level(other) == last_level(core));
+        places.push(Place {
+            package: known_or_next(package.map(|place| place.package), &mut packages),
+            physical: known_or_next(twin.map(|place| place.physical), &mut physical),
+            thread: core.thread,
+            capacity: (u64::from(core.capacity) * u64::from(FULL_CAPACITY) / u64::from(fastest)) as u32,
+            caches_kib: core.caches.kib,
+            last_level: known_or_next(neighbour.map(|place| place.last_level), &mut caches),
+        });
+    }
+    places
 }
 
-/// Values in the order in which they first came.
-struct Numbers<T>(Vec<T>);
-
-impl<T: PartialEq> Numbers<T> {
-    const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    fn of(&mut self, value: T) -> u32 {
-        let known = self.0.iter().position(|other| *other == value);
-        known.unwrap_or_else(|| {
-            self.0.push(value);
-            self.0.len() - 1
-        }) as u32
-    }
+/// The number that is known, or the next one.
+fn known_or_next(known: Option<u32>, next: &mut u32) -> u32 {
+    known.unwrap_or_else(|| {
+        *next += 1;
+        *next - 1
+    })
 }
 
 #[cfg(test)]

@@ -361,7 +361,7 @@ pub struct TestOptions {
     #[arg(long)]
     pub arch: Option<Arch>,
     /// Core counts to boot with; other machines are tested with the counts among these
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "LIST")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16", value_name = "LIST")]
     pub smp: Vec<Topology>,
     /// Only the tests that run on the host
     #[arg(long, conflicts_with = "guest_only")]

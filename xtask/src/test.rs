@@ -4,7 +4,9 @@ mod faults;
 mod guests;
 mod host;
 mod lines;
+mod placement;
 mod report;
+mod scenario;
 mod setups;
 
 use anyhow::Result;
@@ -51,7 +53,9 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 report.add(boot.row);
             }
             report.add(lines::run(workspace, &built, arch, options.timeout)?);
-            report.add(faults::run(workspace, &built, arch, options.timeout)?);
+            for scenarios in [placement::scenarios(), faults::scenarios(workspace, arch)?] {
+                report.add(scenario::run(workspace, &built, arch, scenarios, options.timeout)?);
+            }
         }
         report.add(guests::compare_bits(&bits));
     }

@@ -2,9 +2,13 @@
 
 /// Bytes on a page boundary, so that they can be mapped where they are.
 #[repr(C, align(4096))]
-struct Paged<T: ?Sized>(T);
+struct Paged<T>(T);
 
-static ENGINE_FILE: &Paged<[u8]> = &Paged(*include_bytes!(env!("EMBODIOS_ENGINE")));
+const ENGINE: &[u8] = include_bytes!(env!("EMBODIOS_ENGINE"));
+
+/// In a section of its own, with which the linker script begins the constants, at a multiple of 2 MiB.
+#[unsafe(link_section = ".engine")]
+static ENGINE_FILE: Paged<[u8; ENGINE.len()]> = Paged(*include_bytes!(env!("EMBODIOS_ENGINE")));
 
 const MODEL: &[u8] = include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf");
 

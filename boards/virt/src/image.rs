@@ -5,15 +5,19 @@ use embodios_kernel::{Module, PhysRange};
 
 /// Starts on a page, so that it can be mapped where it lies.
 #[repr(C, align(4096))]
-struct Pages<T: ?Sized>(T);
+struct Pages<T>(T);
 
-static ENGINE: &Pages<[u8]> = &Pages(*include_bytes!(env!(
-    "EMBODIOS_ENGINE",
-    "path of the engine program; `cargo xtask build` sets it"
-)));
+const ENGINE: &[u8] =
+    include_bytes!(env!("EMBODIOS_ENGINE", "path of the engine program; `cargo xtask build` sets it"));
 
-static STORY_MODEL: &Pages<[u8]> =
-    &Pages(*include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf"));
+/// In a section of its own, with which the linker script begins the constants, at a multiple of 2 MiB.
+#[unsafe(link_section = ".engine")]
+static ENGINE_FILE: Pages<[u8; ENGINE.len()]> = Pages(*include_bytes!(env!("EMBODIOS_ENGINE")));
+
+const MODEL: &[u8] = include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf");
+
+static STORY_MODEL: Pages<[u8; MODEL.len()]> =
+    Pages(*include_bytes!("../../../inference/models/tinystory-1.3M-q8_0.gguf"));
 
 unsafe extern "C" {
     // Symbols of link.ld; their addresses are their values.
@@ -45,7 +49,7 @@ pub fn whole() -> PhysRange {
 
 /// The engine program, an ELF file.
 pub fn engine() -> &'static [u8] {
-    &ENGINE.0
+    &ENGINE_FILE.0
 }
 
 /// The model that is always there.

@@ -55,15 +55,19 @@ pub fn current() -> usize {
     }
 }
 
+/// The core that runs this, if it is reserved.
+pub fn reserved_here() -> Option<usize> {
+    let reserved = ANY_RESERVED.load(Ordering::Relaxed);
+    reserved.then(current).filter(|&core| all()[core].is_reserved())
+}
+
 /// Whether the calling thread may have no block now; counts that.
 pub fn refuses_allocation() -> bool {
-    if !ANY_RESERVED.load(Ordering::Relaxed) {
-        return false;
+    let core = reserved_here();
+    if let Some(core) = core {
+        all()[core].refused.fetch_add(1, Ordering::Relaxed);
     }
-    let core = &all()[current()];
-    let refuses = core.reserved.load(Ordering::Relaxed);
-    core.refused.fetch_add(refuses.into(), Ordering::Relaxed);
-    refuses
+    core.is_some()
 }
 
 /// Refuses blocks to threads on the cores that `reserved` says, from now on.

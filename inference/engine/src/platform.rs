@@ -244,12 +244,12 @@ impl Platform for Machine {
         report(("inter-processor interrupts sent", sent));
     }
 
-    fn self_test(&self) -> (u32, u32) {
+    fn self_test(&self, wakes: u32) -> (u32, u32) {
         let kernel = match system::self_test() {
             Ok(counts) => ((counts >> 32) as u32, counts as u32),
             Err(error) => panic!("the kernel refused to test itself: {error:?}"),
         };
-        let engine = selftest::run(self);
+        let engine = selftest::run(self, wakes);
         (kernel.0 + engine.0, kernel.1 + engine.1)
     }
 

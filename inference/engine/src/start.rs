@@ -72,7 +72,7 @@ mod last_words {
     use core::fmt::{self, Write};
     use core::panic::PanicInfo;
 
-    use crate::system;
+    use crate::{cores, system};
 
     /// Bytes of a message that are kept.
     const LIMIT: usize = 512;
@@ -96,6 +96,9 @@ mod last_words {
     fn panic(info: &PanicInfo<'_>) -> ! {
         let mut message = Message { text: [0; LIMIT], length: 0 };
         let _ = write!(message, "{info}");
+        if let Some(core) = cores::reserved_here() {
+            let _ = write!(message, "\ncore {core} is reserved: nothing may allocate there");
+        }
         system::abort(&message.text[..message.length])
     }
 

@@ -13,7 +13,7 @@ use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Lines, Requests, Task};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
-use embodios_inference::platform::host::Host;
+use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::tokenizer::Tokenizer;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return measure::run(host, threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
-    let file = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
     let bad = |error: &dyn Error| format!("{path}: {error}");
     let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
     let model = Model::load(&file).map_err(|error| bad(&error))?;

@@ -10,7 +10,7 @@ use embodios_inference::json::session;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Matrix;
 use embodios_inference::model::Model;
-use embodios_inference::platform::host::Host;
+use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::session::Session;
@@ -40,7 +40,7 @@ pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -
     let &Lengths { prompt, generated, ref contexts } = lengths;
     let before = resident("VmRSS:")?;
     let start = host.now_ns();
-    let file = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
     let gguf = Gguf::parse(&file)?;
     let model = Model::load(&gguf)?;
     Tokenizer::new(&gguf)?;

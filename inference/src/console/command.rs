@@ -49,7 +49,8 @@ pin THREAD CORES    confine a thread to these cores
 stats [--json | reset]
                     what was done, by the engine, by each worker and core;
                     reset: count from now on
-test                test the kernel and the engine
+test [WAKES]        test the kernel and the engine; WAKES: how often two threads
+                    wake each other (3000)
 crash null | kernel | panic | stack [CORE]
                     fault on purpose, on core 0 unless another is given: the
                     kernel starts a fresh engine
@@ -75,6 +76,8 @@ pub enum Fault {
 const DEFAULT_TOKENS: usize = 128;
 /// Tokens that `hash` makes when nothing else is said.
 const HASH_TOKENS: usize = 64;
+/// How often two threads wake each other in `test` when nothing else is said.
+const DEFAULT_WAKES: u32 = 3000;
 
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +96,7 @@ pub enum Command<'l> {
     Affinity,
     Workers(CoreSet),
     Pin { thread: ThreadId, cores: CoreSet },
-    Test,
+    Test { wakes: u32 },
     Crash { fault: Fault, core: usize },
     Reboot,
     PowerOff,
@@ -136,6 +139,8 @@ pub enum ParseError {
     Affinity(String),
     /// `pin` with something else than a thread's number.
     Thread(String),
+    /// `test` with something else than a number.
+    Wakes(String),
     /// No set of cores.
     Cores(ParseCoreSetError),
     /// `crash` with something else than a fault.
@@ -155,6 +160,7 @@ impl fmt::Display for ParseError {
             Self::Stats(word) => write!(f, "stats takes --json, reset or nothing, found {word:?}"),
             Self::Affinity(word) => write!(f, "affinity takes workers=CORES or nothing, found {word:?}"),
             Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),
+            Self::Wakes(word) => write!(f, "test takes a number of wakes or nothing, found {word:?}"),
             Self::Cores(error) => error.fmt(f),
             Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
             Self::Requests(word) => {
@@ -219,7 +225,7 @@ impl<'l> Command<'l> {
             "stats" => stats(rest),
             "affinity" => affinity(rest),
             "pin" => pin(rest),
-            "test" => alone("test", Self::Test),
+            "test" => test(rest),
             "reboot" => alone("reboot", Self::Reboot),
             "poweroff" => alone("poweroff", Self::PowerOff),
             "help" => alone("help", Self::Help),
@@ -271,6 +277,15 @@ fn affinity(rest: &str) -> Result<Command<'_>, ParseError> {
     }
 }
 
+/// Nothing, or how often threads wake each other.
+fn test(rest: &str) -> Result<Command<'_>, ParseError> {
+    let wakes = match rest.trim_end() {
+        "" => DEFAULT_WAKES,
+        number => number.parse().map_err(|_| ParseError::Wakes(number.into()))?,
+    };
+    Ok(Command::Test { wakes })
+}
+
 /// A thread's number and a set of cores.
 fn pin(rest: &str) -> Result<Command<'_>, ParseError> {
     let (word, cores) = split_word(rest);
@@ -319,6 +334,8 @@ mod tests {
         assert_eq!(Command::parse("affinity workers=1-3 "), Ok(Command::Workers("1-3".parse().unwrap())));
         let pin = Command::Pin { thread: ThreadId(7), cores: "0,2".parse().unwrap() };
         assert_eq!(Command::parse("pin 7  0,2"), Ok(pin));
+        assert_eq!(Command::parse("test"), Ok(Command::Test { wakes: DEFAULT_WAKES }));
+        assert_eq!(Command::parse("test 1000000 "), Ok(Command::Test { wakes: 1_000_000 }));
     }
 
     #[test]
@@ -339,6 +356,7 @@ mod tests {
             ("stats all", "stats takes --json, reset or nothing, found \"all\""),
             ("affinity 1", "affinity takes workers=CORES or nothing, found \"1\""),
             ("affinity workers=1-x", "\"1-x\" is no core or range of cores (as in 0,2-3; below 65536)"),
+            ("test all", "test takes a number of wakes or nothing, found \"all\""),
             ("pin", "pin wants a thread's number, found \"\""),
             ("pin 3 2-1", "\"2-1\" is no core or range of cores (as in 0,2-3; below 65536)"),
             ("crash", "crash wants null, kernel, panic or stack, found \"\""),

@@ -49,9 +49,9 @@ impl Tests {
 }
 
 impl Console<'_> {
-    /// Runs all tests. Fails when one does.
-    pub(super) fn test(&mut self) -> Result<(), CommandError> {
-        let (passed, failed) = self.platform.self_test();
+    /// Runs all tests, with so many wakes of threads by each other. Fails when one does.
+    pub(super) fn test(&mut self, wakes: u32) -> Result<(), CommandError> {
+        let (passed, failed) = self.platform.self_test(wakes);
         let mut tests = Tests { platform: self.platform, passed, failed };
         let available = self.workers.cores().len();
         tests.report("more threads than cores", pool::many_threads(self.platform));

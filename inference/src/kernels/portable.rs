@@ -1,7 +1,7 @@
 //! The arithmetic in plain Rust: the definition that the other variants are compared with.
 
-use crate::activations::{Activations, GROUP};
-use crate::matrix::{BLOCK, FloatFormat, QuantFormat};
+use crate::activations::{Activations, GROUP, HALF};
+use crate::matrix::{FloatFormat, QuantFormat};
 
 /// Lanes of a sum of float products.
 pub(crate) const LANES: usize = 8;
@@ -15,41 +15,36 @@ pub(super) fn quant_rows<Q: QuantFormat>(
 ) {
     for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
         let mut lanes = [0.0; GROUP];
-        for (index, levels) in input.levels()[..row_bytes / Q::BYTES * Q::PARTS].iter().enumerate() {
+        for index in 0..row_bytes / Q::BYTES * Q::PARTS {
             let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
             let weights = Q::levels(block, part);
-            let scale = input.scales()[index];
+            let (group, lane) = (&input.groups()[index / GROUP], index % GROUP);
+            let [first, second] = [0, 1].map(|half| integer_product(&weights, half, group.levels(lane)));
+            let scale = group.scales[lane];
             let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
             let term = |half: usize, product: i32, input_sum: i32| {
                 let term = (scales[half] * scale) * (product - Q::ZERO * input_sum) as f32;
                 if Q::HAS_MINIMUM { term + minima[half] * (scale * input_sum as f32) } else { term }
             };
-            lanes[index % GROUP] += if Q::HALVES {
-                let [first, second] = halves(&weights);
-                let ([first_high, second_high], [first_low, second_low]) =
-                    (halves(&levels.high), halves(&levels.low));
-                let sums = input.half_sums()[index / GROUP].sums.map(|sums| sums[index % GROUP]);
-                term(0, integer_product(first, first_high, first_low), sums[0])
-                    + term(1, integer_product(second, second_high, second_low), sums[1])
+            lanes[lane] += if Q::HALVES {
+                term(0, first, group.half_sums[0][lane]) + term(1, second, group.half_sums[1][lane])
             } else {
-                term(0, integer_product(&weights, &levels.high, &levels.low), input.sums()[index])
+                term(0, first + second, group.sums[lane])
             };
         }
         *result = reduce_group(lanes);
     }
 }
 
-fn halves(part: &[i8; BLOCK]) -> [&[i8; BLOCK / 2]; 2] {
-    [part.first_chunk().expect("16 of 32"), part.last_chunk().expect("16 of 32")]
-}
-
-fn integer_product<const N: usize>(weights: &[i8; N], high: &[i8; N], low: &[i8; N]) -> i32 {
+/// Of one half of a part.
+fn integer_product(weights: &[i8; 2 * HALF], half: usize, [high, low]: [[&[i8; HALF]; 2]; 2]) -> i32 {
+    let weights = &weights.as_chunks::<HALF>().0[half];
     // Products of bytes fit 16 bits, and vector units multiply those best.
-    let products = |levels: &[i8; N]| -> i32 {
+    let products = |levels: &[i8; HALF]| -> i32 {
         let product = |(&weight, &level): (&i8, &i8)| i32::from(i16::from(weight) * i16::from(level));
         weights.iter().zip(levels).map(product).sum()
     };
-    128 * products(high) + products(low)
+    128 * products(high[half]) + products(low[half])
 }
 
 /// The sum of a quantised row's lanes.

@@ -8,7 +8,7 @@
 mod formats;
 
 use super::portable::reduce_group;
-use crate::activations::{Activations, GROUP, Levels};
+use crate::activations::{Activations, GROUP, HALF};
 use crate::matrix::BLOCK;
 pub(super) use formats::WordFormat;
 use formats::halves_to_floats;
@@ -32,8 +32,8 @@ pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &A
         let mut lanes = [[0.0; GROUP]; HELD];
         for start in (0..parts).step_by(PACKED) {
             let count = PACKED.min(parts - start);
-            for (pairs, levels) in pairs.iter_mut().zip(&input.levels()[start..][..count]) {
-                pack(levels, pairs);
+            for (index, pairs) in (start..).zip(&mut pairs[..count]) {
+                pack(input.groups()[index / GROUP].levels(index % GROUP), pairs);
             }
             for (rows, lanes) in rows.chunks(ROWS * row_bytes).zip(lanes.chunks_mut(ROWS)) {
                 match lanes.first_chunk_mut::<ROWS>().filter(|_| rows.len() == ROWS * row_bytes) {
@@ -54,8 +54,11 @@ pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &A
     }
 }
 
-fn pack(levels: &Levels, pairs: &mut Pairs) {
-    let level = |index: usize| 128 * i64::from(levels.high[index]) + i64::from(levels.low[index]);
+fn pack([high, low]: [[&[i8; HALF]; 2]; 2], pairs: &mut Pairs) {
+    let level = |index: usize| {
+        let [high, low] = [high, low].map(|halves| i64::from(halves[index / HALF][index % HALF]));
+        128 * high + low
+    };
     for (index, pair) in pairs.iter_mut().enumerate() {
         let (word, nibble) = (index / 8, index % 8);
         let element = 8 * word + nibble / 2 + 16 * (nibble % 2);
@@ -98,8 +101,7 @@ fn add_terms<Q: WordFormat, const N: usize>(
                 }
             }
         }
-        let input_scales: &[f32; GROUP] = input.scales()[first..].first_chunk().expect("whole groups");
-        let half_sums = &input.half_sums()[first / GROUP];
+        let x = &input.groups()[first / GROUP];
         for row in 0..N {
             if Q::PARTS == 1 {
                 scales[row][0] = halves_to_floats(heads[row].map(|head| head & 0xffff));
@@ -111,7 +113,7 @@ fn add_terms<Q: WordFormat, const N: usize>(
                 let mut terms = [0.0; GROUP];
                 for lane in 0..GROUP {
                     let sum = Q::float(sums[row][half][lane] - Q::zero() * input_sums[lane]);
-                    terms[lane] = (scales[row][half][lane] * input_scales[lane]) * sum;
+                    terms[lane] = (scales[row][half][lane] * x.scales[lane]) * sum;
                     if Q::HAS_MINIMUM {
                         terms[lane] += minima[row][half][lane] * scaled_sums[lane];
                     }
@@ -120,12 +122,10 @@ fn add_terms<Q: WordFormat, const N: usize>(
             };
             let terms = if Q::HALVES {
                 let [first, second] =
-                    [0, 1].map(|half| term(half, &half_sums.sums[half], &half_sums.scaled[half]));
+                    [0, 1].map(|half| term(half, &x.half_sums[half], &x.scaled_half_sums[half]));
                 core::array::from_fn(|lane| first[lane] + second[lane])
             } else {
-                let sums = input.sums()[first..].first_chunk().expect("whole groups");
-                let scaled = input.scaled_sums()[first..].first_chunk().expect("whole groups");
-                term(0, sums, scaled)
+                term(0, &x.sums, &x.scaled_sums)
             };
             for (lane, term) in lanes[row].iter_mut().zip(terms) {
                 *lane += term;

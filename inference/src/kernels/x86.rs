@@ -1,5 +1,5 @@
-//! The arithmetic with 256-bit vectors (AVX2, and AVX2 with one of the two forms of the VNNI dot product); many
-//! inputs at once, and attention, take 512 bits where they are there, see `tile` and `wide`.
+//! The arithmetic with 256-bit vectors (AVX2 without and with AVX-VNNI). Where 512 bits are there, `quads`, `tile`
+//! and `wide` take them.
 //!
 //! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
 //! the activations are loaded once for both.
@@ -8,19 +8,23 @@ mod attention;
 mod detect;
 mod float;
 mod formats;
+mod groups;
+mod quads;
 mod super_block;
 mod tile;
 mod wide;
 
 use core::arch::x86_64::*;
+use core::slice;
 
 use super::each_tile;
-use crate::activations::{Activations, GROUP, HalfSums};
+use crate::activations::{Activations, GROUP, Group};
 use crate::matrix::QuantFormat;
 pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
 pub(super) use float::float_rows;
-use formats::{Avx2, Avx512Vnni, AvxVnni, DotProduct, LevelVectors, QuantVector};
+use formats::{Avx2, AvxVnni, DotProduct, LevelVectors, QuantVector};
+use groups::GroupVector;
 
 /// Rows worked at once.
 const PAIR: usize = 2;
@@ -31,13 +35,16 @@ const AHEAD: usize = 4096;
 const CACHE_LINE: usize = 64;
 
 /// As the portable function.
-pub(super) fn quant_rows<Q: QuantVector>(
+pub(super) fn quant_rows<Q: GroupVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
     inputs: &[Activations],
     out: &mut [f32],
 ) {
+    if isa == Isa::Avx512Vnni && inputs.len() < quads::MOST_INPUTS {
+        return quads::quant_quads::<Q>(rows, row_bytes, inputs, out);
+    }
     if inputs.len() >= tile::FEWEST_INPUTS {
         return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);
     }
@@ -59,7 +66,7 @@ unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-fn quant_vector<Q: QuantVector>(
+fn quant_vector<Q: GroupVector>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
@@ -74,7 +81,7 @@ fn quant_vector<Q: QuantVector>(
         match isa {
             Isa::Avx2 => quant_rows_avx2::<Q>(rows, row_bytes, input, out),
             Isa::AvxVnni => quant_rows_avx_vnni::<Q>(rows, row_bytes, input, out),
-            Isa::Avx512Vnni => quant_rows_avx512_vnni::<Q>(rows, row_bytes, input, out),
+            Isa::Avx512Vnni => quads::quant_quads::<Q>(rows, row_bytes, slice::from_ref(input), out),
         }
     }
 }
@@ -84,10 +91,10 @@ fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
 }
 
 fn check_input<Q: QuantFormat>(row_bytes: usize, input: &Activations) {
-    assert!(input.levels().len() / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
+    assert!(input.groups().len() * GROUP / Q::PARTS * Q::BYTES >= row_bytes, "blocks of the input");
 }
 
-// The three instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
+// The two instances of the loop below. Each needs its instruction set, and what `quant_pairs` needs.
 #[target_feature(enable = "avx2,f16c")]
 unsafe fn quant_rows_avx2<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &Activations, out: &mut [f32]) {
     // SAFETY: passed on to the caller.
@@ -103,17 +110,6 @@ unsafe fn quant_rows_avx_vnni<Q: QuantVector>(
 ) {
     // SAFETY: passed on to the caller.
     unsafe { quant_pairs::<AvxVnni, Q>(rows, row_bytes, x, out) }
-}
-
-#[target_feature(enable = "avx2,f16c,avx512vnni,avx512vl")]
-unsafe fn quant_rows_avx512_vnni<Q: QuantVector>(
-    rows: &[u8],
-    row_bytes: usize,
-    x: &Activations,
-    out: &mut [f32],
-) {
-    // SAFETY: passed on to the caller.
-    unsafe { quant_pairs::<Avx512Vnni, Q>(rows, row_bytes, x, out) }
 }
 
 /// Safety: the processor has `D`'s instructions; `rows` holds `out.len()` rows of `row_bytes`, whole blocks
@@ -135,7 +131,7 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
             let mut lanes = _mm256_setzero_ps();
             let whole = blocks / GROUP;
             for group in 0..whole {
-                prefetch::<Q>(first, group);
+                prefetch::<Q>(first, group, PAIR);
                 lanes = _mm256_add_ps(lanes, group_terms::<D, Q, GROUP>(pair, group, input));
             }
             lanes = match blocks % GROUP {
@@ -155,14 +151,14 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
     }
 }
 
-/// Asks for the bytes that the loop comes to [`AHEAD`] bytes later. The two rows of a pair are two short
-/// streams to the processor's own prefetcher, which gives up on them.
+/// Asks for the bytes that a loop over some rows at once comes to [`AHEAD`] bytes later: short streams side by side,
+/// on which the processor's own prefetcher gives up.
 #[inline(always)]
-fn prefetch<Q: QuantVector>(pair: *const u8, group: usize) {
-    let step = PAIR * GROUP * Q::BYTES / Q::PARTS;
+fn prefetch<Q: QuantVector>(first: *const u8, group: usize, rows: usize) {
+    let step = rows * GROUP * Q::BYTES / Q::PARTS;
     for line in (0..step).step_by(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(pair.wrapping_add(group * step + AHEAD + line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(group * step + AHEAD + line).cast()) };
     }
 }
 
@@ -177,27 +173,25 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     input: &Activations,
 ) -> __m256 {
     let start = group * GROUP;
-    // SAFETY: see above; `Activations` keeps all its runs in whole groups of the same length.
+    // SAFETY: see above.
     unsafe {
-        let levels = input.levels().as_ptr().add(start);
+        let x = input.groups().get_unchecked(group);
         let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
         let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
         for part in 0..N {
-            let x = LevelVectors::load(levels.add(part));
+            let levels = LevelVectors::load(x, part);
             for (row, partial) in rows.iter().zip(&mut partial) {
                 // Only blocks of one part follow each other within a group.
                 let block = row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 });
-                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, x);
+                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, levels);
             }
         }
         // [half 0 of part 0, of part 1, ... | half 1 of part 0, ...] of each row.
         let [first_sums, second_sums] = partial
             .map(|[p0, p1, p2, p3]| _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)));
         if Q::HALVES {
-            let half_sums = &*input.half_sums().as_ptr().add(group);
-            let input_scales = broadcast(input.scales().as_ptr().add(start));
             let terms = [(rows[0], first_sums), (rows[1], second_sums)].map(|(row, sums)| {
-                let terms = half_terms::<D, Q>(row, first, sums, half_sums, input_scales);
+                let terms = half_terms::<D, Q>(row, first, sums, x);
                 _mm_add_ps(_mm256_castps256_ps128(terms), _mm256_extractf128_ps(terms, 1))
             });
             return _mm256_set_m128(terms[1], terms[0]);
@@ -208,16 +202,16 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
         );
         let zero = Q::zero::<D>();
         if zero != 0 {
-            let input_sums = _mm_loadu_si128(input.sums().as_ptr().add(start).cast());
+            let input_sums = _mm_loadu_si128(x.sums.as_ptr().cast());
             sums = without_zero(sums, _mm256_broadcastsi128_si256(input_sums), zero);
         }
         let (scales, minima) = scales::<Q, N>(rows, first);
-        let input_scales = broadcast(input.scales().as_ptr().add(start));
+        let input_scales = broadcast(&x.scales);
         let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        let scaled_sums = broadcast(input.scaled_sums().as_ptr().add(start));
+        let scaled_sums = broadcast(&x.scaled_sums);
         _mm256_add_ps(terms, _mm256_mul_ps(minima, scaled_sums))
     }
 }
@@ -240,31 +234,30 @@ unsafe fn half_terms<D: DotProduct, Q: QuantVector>(
     block: *const u8,
     first: usize,
     sums: __m256i,
-    input: &HalfSums,
-    input_scales: __m256,
+    x: &Group,
 ) -> __m256 {
-    // SAFETY: see above; `HalfSums` has eight sums and eight scaled sums.
+    // SAFETY: see above; of both halves' sums there are eight.
     unsafe {
         let mut sums = sums;
         let zero = Q::zero::<D>();
         if zero != 0 {
-            sums = without_zero(sums, _mm256_loadu_si256(input.sums.as_ptr().cast()), zero);
+            sums = without_zero(sums, _mm256_loadu_si256(x.half_sums.as_ptr().cast()), zero);
         }
         let (scales, minima) = Q::group_factors(block, first);
-        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
+        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, broadcast(&x.scales)), _mm256_cvtepi32_ps(sums));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(input.scaled.as_ptr().cast())))
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(x.scaled_half_sums.as_ptr().cast())))
     }
 }
 
-/// Four floats in both halves. Safety: AVX; four floats at `pointer`.
+/// Four floats in both halves. Safety: AVX.
 #[inline(always)]
-unsafe fn broadcast(pointer: *const f32) -> __m256 {
+unsafe fn broadcast(floats: &[f32; GROUP]) -> __m256 {
     // SAFETY: see above.
     unsafe {
-        let half = _mm_loadu_ps(pointer);
+        let half = _mm_loadu_ps(floats.as_ptr());
         _mm256_set_m128(half, half)
     }
 }

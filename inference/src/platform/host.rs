@@ -3,6 +3,7 @@
 //! Owns the threads it starts and where they may run. Linux only, as far as pinning goes.
 
 mod counters;
+pub mod file;
 mod threads;
 mod topology;
 
@@ -192,7 +193,7 @@ impl Platform for Host {
 
     fn counters(&self, _report: &mut dyn FnMut(Counter)) {}
 
-    fn self_test(&self) -> (u32, u32) {
+    fn self_test(&self, _wakes: u32) -> (u32, u32) {
         (0, 0)
     }
 

@@ -118,7 +118,7 @@ impl Platform for Model {
         CoreCounters::default()
     }
     fn counters(&self, _report: &mut dyn FnMut(Counter)) {}
-    fn self_test(&self) -> (u32, u32) {
+    fn self_test(&self, _wakes: u32) -> (u32, u32) {
         (0, 0)
     }
     fn power(&self, _action: Power) -> ! {

@@ -8,27 +8,29 @@
 extern crate alloc;
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
+use smallvec::{SmallVec, smallvec};
 
 /// One more than the largest index that a set holds: as many cores as the address space has room for stacks.
 pub const MAX_CORES: usize = 1 << 16;
 
 const BITS: usize = u64::BITS as usize;
+/// Words that a set holds without memory of its own: 256 cores.
+const INLINE: usize = 4;
 
 /// A set of cores. Equal sets compare equal however they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CoreSet {
     /// Bit `c % 64` of word `c / 64` stands for core `c`. The last word is never 0.
-    words: Vec<u64>,
+    words: SmallVec<[u64; INLINE]>,
 }
 
 impl CoreSet {
     /// The set without a core.
     #[must_use]
     pub const fn new() -> Self {
-        Self { words: Vec::new() }
+        Self { words: SmallVec::new_const() }
     }
 
     /// The cores `0..count`.
@@ -37,14 +39,19 @@ impl CoreSet {
     /// When that is more than [`MAX_CORES`].
     #[must_use]
     pub fn first(count: usize) -> Self {
-        (0..count).collect()
+        assert!(count <= MAX_CORES, "{count} cores of at most {MAX_CORES}");
+        let mut words = smallvec![u64::MAX; count / BITS];
+        if !count.is_multiple_of(BITS) {
+            words.push((1 << (count % BITS)) - 1);
+        }
+        Self { words }
     }
 
     /// The set whose bits are `words`; `None` when one is past [`MAX_CORES`].
     #[must_use]
     pub fn from_words(words: &[u64]) -> Option<Self> {
         let used = words.iter().rposition(|&word| word != 0).map_or(0, |last| last + 1);
-        (used <= MAX_CORES / BITS).then(|| Self { words: words[..used].into() })
+        (used <= MAX_CORES / BITS).then(|| Self { words: SmallVec::from_slice(&words[..used]) })
     }
 
     /// The set as bits: core `c` is bit `c % 64` of word `c / 64`.
@@ -91,7 +98,7 @@ impl CoreSet {
 
     /// Whether it has no core.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
@@ -211,6 +218,9 @@ mod tests {
             [("", ""), ("1,,2", ""), ("3-1", "3-1"), ("1,x", "x"), ("+1", "+1"), ("0-65536", "0-65536")]
         {
             assert_eq!(text.parse::<CoreSet>(), Err(ParseCoreSetError { part: part.into() }), "{text}");
+        }
+        for count in [0, 1, 63, 64, 65, 300] {
+            assert!(CoreSet::first(count).iter().eq(0..count), "the first {count}");
         }
         assert_eq!(CoreSet::from_words(&[0, 0]), Some(CoreSet::new()));
         assert_eq!(CoreSet::from_words(&[1; MAX_CORES / BITS + 1]), None);

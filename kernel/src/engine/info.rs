@@ -2,6 +2,7 @@
 
 use super::{Engine, LoadError, Origin};
 use crate::affinity;
+use crate::board::MAX_MODULES;
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::topology::{self, Place};
@@ -73,13 +74,15 @@ pub fn map(
 ) -> Result<(), LoadError> {
     let mut writer = Writer { bytes: Vec::with_capacity(1024) };
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
-    let (online, offline): (Vec<&PerCpu>, Vec<&PerCpu>) =
-        per_cpu::all().iter().partition(|core| core.is_online());
-    let all: Vec<&PerCpu> = online.iter().chain(&offline).copied().collect();
+    let mut all: Vec<&PerCpu> = Vec::with_capacity(per_cpu::all().len());
+    all.extend(per_cpu::online());
+    let online = all.len() as u64;
+    all.extend(per_cpu::all().iter().filter(|core| !core.is_online()));
     let places = topology::number(&all.iter().map(|core| core.topology()).collect::<Vec<_>>());
     let cores =
         all.iter().zip(&places).enumerate().map(|(index, (core, place))| describe(index, core, place));
-    let names: Vec<Span> = origin.modules.iter().map(|module| writer.text(module.name)).collect();
+    let names: heapless::Vec<Span, MAX_MODULES> =
+        origin.modules.iter().map(|module| writer.text(module.name)).collect();
     let info = EngineInfo {
         magic: INFO_MAGIC,
         counter_hz: Arch::counter_hz(),
@@ -87,7 +90,7 @@ pub fn map(
         restarts: engine.restarts,
         silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
         cores: writer.records(cores),
-        online: online.len() as u64,
+        online,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(origin.command_line),
         machine: writer.text(origin.machine),

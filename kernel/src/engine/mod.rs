@@ -11,6 +11,7 @@ use crate::board::Module;
 use crate::memory::{Memory, MemoryError, memory};
 use crate::per_cpu::PerCpu;
 use crate::scheduler::{self, Context, Scheduler, ThreadId};
+use crate::sync::{Mutex, shared};
 use crate::time::Instant;
 use crate::{affinity, kprintln, per_cpu};
 use alloc::vec::Vec;
@@ -21,7 +22,7 @@ use embodios_abi::{Error, PRIORITIES, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, PhysRange, UserContext, UserStart, VECTOR_HEADER, VirtAddr};
 use embodios_core_set::CoreSet;
-use spin::{Mutex, Once};
+use spin::Once;
 
 /// How long the other cores have to leave a crashed engine. A core leaves at its next interrupt, so only a
 /// core that is stuck in the kernel takes longer.
@@ -96,7 +97,7 @@ static LIFE: AtomicU64 = AtomicU64::new(0);
 const FIRST_PRIORITY: u8 = PRIORITIES as u8 / 2;
 
 static ORIGIN: Once<Origin> = Once::new();
-static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+shared!(ENGINE: Mutex<Option<Engine>> = Mutex::new(None));
 
 impl Engine {
     /// Maps frames that this incarnation owns.
@@ -238,12 +239,12 @@ pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
 }
 
-/// Makes an engine that holds these words, for tests of system calls.
+/// Makes an engine that holds this memory, for tests of system calls.
 #[cfg(test)]
-pub fn own_for_test(words: &'static [AtomicU32]) {
-    let start = words.as_ptr() as u64;
+pub fn own_for_test<T>(memory: &'static T) {
+    let start = core::ptr::from_ref(memory) as u64;
     let mut engine = Engine::default();
-    engine.add_region(Region { start, end: start + size_of_val(words) as u64, write: true });
+    engine.add_region(Region { start, end: start + size_of::<T>() as u64, write: true });
     *ENGINE.lock() = Some(engine);
 }
 
@@ -307,7 +308,7 @@ pub fn use_tables(this: &PerCpu) {
 /// Ends a crashed engine on all cores, takes its memory back and starts a fresh one. The caller has reported
 /// why. When several cores crash at once the first one here does the work and the others leave.
 pub fn restart() -> ! {
-    static TURN: Mutex<()> = Mutex::new(());
+    static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
     let silent =
         if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };

@@ -22,7 +22,7 @@ pub fn map(
     modules: &[Module<'_>],
 ) -> Result<Vec<Span>, MemoryError> {
     let mut window = layout::MODULES;
-    let mut spans = Vec::new();
+    let mut spans = Vec::with_capacity(modules.len());
     for module in modules {
         let range = module.range;
         let shift = window + (range.start.0 % WINDOW);

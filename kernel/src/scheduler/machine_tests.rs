@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use embodios_abi::{Call, CoreStatistics};
-use embodios_arch::host::{Program, run_core};
+use embodios_arch::host::{Program, run_core, switch_off};
 use embodios_arch::{CoreLocal, CpuId, HwCpuId, UserContext, UserStart, VirtAddr, register_handlers};
 use embodios_core_set::CoreSet;
 
@@ -122,6 +122,10 @@ fn a_million_waits_lose_no_wake_up() {
     while BALLS.iter().any(|ball| ball.load(Ordering::Acquire) != 2 * ROUNDS) {
         assert!(!cores.iter().any(|core| core.is_finished()), "a core panicked");
         std::thread::sleep(Duration::from_millis(20));
+    }
+    switch_off();
+    for core in cores {
+        core.join().expect("a core panicked");
     }
     let total = |count: fn(&embodios_abi::CoreCounts) -> u64| -> u64 {
         per_cpu::all().iter().map(|core| count(&core.statistics.read())).sum()

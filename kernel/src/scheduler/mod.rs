@@ -13,13 +13,16 @@ mod state;
 mod thread;
 mod wait;
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod machine_tests;
+#[cfg(all(test, shuttle))]
+mod model;
 #[cfg(test)]
 mod tests;
 
 use crate::engine;
 use crate::per_cpu::{self, PerCpu};
+use crate::sync::{Mutex, shared};
 use crate::time::Instant;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -27,14 +30,13 @@ use embodios_abi::{Error, layout};
 use embodios_arch::{Arch, Architecture, Transfer, VirtAddr};
 use embodios_core_set::CoreSet;
 pub use placement::Move;
-use spin::Mutex;
 pub use state::Scheduler;
 pub use thread::{Context, Reason, ThreadId};
 
 /// How long threads of one priority run in turn.
 const QUANTUM: Duration = Duration::from_millis(10);
 
-static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new());
+shared!(SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new()));
 
 /// What a core waits for from unprivileged code that moves vector registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +50,12 @@ pub enum Pending {
 /// Changes the state, then tells the cores that it concerns.
 pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
     let this = per_cpu::this();
-    let mut kicks = this.kicks.lock();
-    let result = {
+    let (result, kicks) = {
         let mut scheduler = SCHEDULER.lock();
         let result = change(&mut scheduler);
-        core::mem::swap(&mut scheduler.kicks, &mut kicks);
-        result
+        (result, core::mem::take(&mut scheduler.kicks))
     };
-    for core in kicks.drain(..).map(|core| &per_cpu::all()[core]) {
+    for core in kicks.iter().map(|core| &per_cpu::all()[core]) {
         core.attention.store(true, Ordering::Release);
         if core.cpu != this.cpu {
             core.interrupt();

@@ -43,7 +43,7 @@ pub struct Scheduler {
     /// Blocked on a word, the first to wait first.
     pub(super) waiting: Vec<usize>,
     /// Cores that have to look at their part again.
-    pub kicks: Vec<usize>,
+    pub kicks: CoreSet,
     /// Threads in run queues.
     pub(super) ready: usize,
     /// No thread is to run.
@@ -60,7 +60,7 @@ impl Scheduler {
             online: CoreSet::new(),
             reserved: CoreSet::new(),
             waiting: Vec::new(),
-            kicks: Vec::new(),
+            kicks: CoreSet::new(),
             ready: 0,
             stopping: false,
         }
@@ -69,9 +69,6 @@ impl Scheduler {
     /// Makes room for cores `0..count`, none of them online.
     pub fn add_cores(&mut self, count: usize) {
         self.cores.resize_with(count, Core::default);
-        self.kicks.reserve(count);
-        // As many threads as are usual, so that few lists grow later.
-        self.slots.reserve(2 * count);
     }
 
     /// Lets a core take threads.
@@ -175,9 +172,7 @@ impl Scheduler {
 
     /// Has a core look at its part again.
     pub(super) fn kick(&mut self, core: usize) {
-        if !self.kicks.contains(&core) {
-            self.kicks.push(core);
-        }
+        self.kicks.insert(core);
     }
 
     /// Puts a thread that is in no queue into one.
@@ -302,7 +297,7 @@ impl Scheduler {
     /// From now on no thread begins to run, and cores are told to leave theirs.
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.kicks = self.online.iter().collect();
+        self.kicks = self.online.clone();
     }
 
     /// Whether threads are to be left.

@@ -36,9 +36,7 @@ fn pick(scheduler: &mut Scheduler, core: usize, now: u64) -> Option<ThreadId> {
 }
 
 fn kicks(scheduler: &mut Scheduler) -> Vec<usize> {
-    let mut kicks = core::mem::take(&mut scheduler.kicks);
-    kicks.sort_unstable();
-    kicks
+    core::mem::take(&mut scheduler.kicks).iter().collect()
 }
 
 fn result(scheduler: &Scheduler, id: ThreadId) -> Option<u64> {

@@ -3,44 +3,23 @@
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use super::report::Row;
-use crate::accel::Accelerator;
+use super::scenario::Scenario;
 use crate::arch::Arch;
-use crate::boot::{self, Plan, Setup};
-use crate::build::Built;
 use crate::guest::Ending;
-use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// Cores of these machines.
-const CORES: &str = "4";
-
-/// One thing that goes wrong.
-struct Scenario {
-    name: &'static str,
-    model: Model,
-    words: Vec<String>,
-    script: &'static str,
-    /// Texts that the console shows, in this order.
-    says: &'static [&'static str],
-    ending: Ending,
-}
-
-impl Scenario {
-    fn new(name: &'static str, script: &'static str, says: &'static [&'static str], ending: Ending) -> Self {
-        Self { name, model: Model::Embedded, words: Vec::new(), script, says, ending }
-    }
-}
-
-fn scenarios(workspace: &Workspace, arch: Arch) -> Result<Vec<Scenario>> {
+/// The boots, some with damaged models in files that this writes.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec<Scenario>)> {
     let story = fs::read(workspace.story_model()).context("cannot read the story model")?;
     let half = file(workspace, arch, "cut-short.gguf", &story[..story.len() / 2])?;
     let foreign = file(workspace, arch, "foreign.gguf", &with_architecture(&story, b"zebra"))?;
     let lines = file(workspace, arch, "asked.jsonl", b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n")?;
-    Ok(vec![
+    let scenarios = vec![
         Scenario::new(
             "engine crashes are contained on any core",
             "crash null 3; crash kernel 1; crash panic 2; crash null; mem; generate -n 3 Once upon",
@@ -130,7 +109,8 @@ fn scenarios(workspace: &Workspace, arch: Arch) -> Result<Vec<Scenario>> {
                 Ending::Failure,
             )
         },
-    ])
+    ];
+    Ok(("faults", scenarios))
 }
 
 /// Writes a model for a test under the workspace's output.
@@ -153,68 +133,9 @@ fn with_architecture(file: &[u8], word: &[u8; 5]) -> Vec<u8> {
     bytes
 }
 
-/// Boots every scenario on the default machine of `arch`; each counts as one test.
-///
-/// # Errors
-/// When QEMU cannot be started or files cannot be written.
-pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
-    let start = Instant::now();
-    let setup = Setup::plain(arch, CORES)?;
-    let mut row = Row {
-        name: format!("{setup}, faults"),
-        passed: 0,
-        failed: 0,
-        time: Duration::ZERO,
-        notes: Vec::new(),
-    };
-    for Scenario { name, model, words, script, says, ending } in scenarios(workspace, arch)? {
-        let plan = Plan {
-            name: &format!("test {name}"),
-            setup: &setup,
-            accel: Accelerator::Tcg,
-            memory: MemorySize::DEFAULT,
-            model: &model,
-            words: &words,
-            script,
-            timeout,
-        };
-        let (output, ended) = boot::run(workspace, built, &plan)?;
-        match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
-        {
-            None => row.passed += 1,
-            Some(note) => {
-                println!("--- console of {name} ---\n{output}\n--- end of console ---");
-                row.failed += 1;
-                row.notes.push(format!("{name}: {note}"));
-            }
-        }
-    }
-    row.time = start.elapsed();
-    println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
-    Ok(row)
-}
-
-/// The first of `texts` that does not follow those before it.
-fn shortfall(output: &str, texts: &[&str]) -> Option<String> {
-    let mut rest = output;
-    for text in texts {
-        match rest.split_once(text) {
-            Some((_, after)) => rest = after,
-            None => return Some(format!("the console does not say {text:?} where it should")),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_wanted_in_order() {
-        assert_eq!(shortfall("one two three", &["one", "three"]), None);
-        assert!(shortfall("one two three", &["three", "one"]).is_some_and(|note| note.contains("\"one\"")));
-    }
 
     #[test]
     fn only_the_architecture_is_changed() {

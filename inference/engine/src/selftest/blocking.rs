@@ -14,8 +14,6 @@ use crate::{arch, system};
 pub const TESTS: &[Test] = &[
     ("a sleep and a wait end at their deadlines and not before", deadlines),
     ("a thread is joined when it is gone", joining),
-    ("two threads that wake each other lose no wake-up", ping_pong),
-    ("two threads of one core that wake each other lose no wake-up", ping_pong_on_one_core),
 ];
 
 fn deadlines(machine: &Machine) -> Outcome {
@@ -62,14 +60,18 @@ fn joining(machine: &Machine) -> Outcome {
     Ok(())
 }
 
-/// Turns of each of the two.
-const ROUNDS: u32 = 1_500;
+/// Two threads that pass a ball, which is even for one and odd for the other.
+struct Game {
+    ball: AtomicU32,
+    /// How often it changes hands.
+    turns: u32,
+}
 
-/// Takes turns: the ball is even for one and odd for the other.
-fn play(ball: &AtomicU32, mine: u32) {
+/// Takes the turns `mine`, `mine + 2` and so on.
+fn play(game: &Game, mine: u32) {
+    let Game { ball, turns } = game;
     let mut noise = mine + 1;
-    for round in 0..ROUNDS {
-        let expected = 2 * round + mine;
+    for expected in (mine..*turns).step_by(2) {
         loop {
             match ball.load(Ordering::Acquire) {
                 seen if seen == expected => break,
@@ -91,19 +93,21 @@ extern "C" fn play_second(argument: usize) {
 }
 
 /// A wake-up lost is a test that does not end.
-fn play_with(machine: &Machine, core: usize) -> Outcome {
-    let ball = AtomicU32::new(0);
-    let second = start(machine, &only(core), &ball, play_second)?;
-    play(&ball, 0);
+fn play_with(machine: &Machine, core: usize, turns: u32) -> Outcome {
+    let game = Game { ball: AtomicU32::new(0), turns };
+    let second = start(machine, &only(core), &game, play_second)?;
+    play(&game, 0);
     join_all(machine, [second])?;
-    let turns = ball.load(Ordering::Acquire);
-    check(turns == 2 * ROUNDS, || format!("{turns} of {} turns", 2 * ROUNDS))
+    let taken = game.ball.load(Ordering::Acquire);
+    check(taken == turns, || format!("{taken} of {turns} turns"))
 }
 
-fn ping_pong(machine: &Machine) -> Outcome {
-    play_with(machine, online(machine) - 1)
+/// With a thread of the last core.
+pub fn across_cores(machine: &Machine, turns: u32) -> Outcome {
+    play_with(machine, online(machine) - 1, turns)
 }
 
-fn ping_pong_on_one_core(machine: &Machine) -> Outcome {
-    play_with(machine, machine.current_core())
+/// With a thread of the calling one's core.
+pub fn on_one_core(machine: &Machine, turns: u32) -> Outcome {
+    play_with(machine, machine.current_core(), turns)
 }

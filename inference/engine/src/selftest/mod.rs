@@ -31,11 +31,11 @@ const TESTS: &[&[Test]] = &[
     reservation::TESTS,
 ];
 
-/// Runs all tests; how many passed and failed.
-pub fn run(machine: &Machine) -> (u32, u32) {
+/// Runs all tests, with so many wakes of threads by each other; how many passed and failed.
+pub fn run(machine: &Machine, wakes: u32) -> (u32, u32) {
     let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS.iter().copied().flatten() {
-        let line = match test(machine) {
+    let mut report = |name: &str, outcome: Outcome| {
+        let line = match outcome {
             Ok(()) => {
                 passed += 1;
                 format!("test engine: {name} ... ok\n")
@@ -46,7 +46,13 @@ pub fn run(machine: &Machine) -> (u32, u32) {
             }
         };
         machine.write(line.as_bytes());
-    }
+    };
+    TESTS.iter().copied().flatten().for_each(|(name, test)| report(name, test(machine)));
+    report("two threads that wake each other lose no wake-up", blocking::across_cores(machine, wakes));
+    report(
+        "two threads of one core that wake each other lose no wake-up",
+        blocking::on_one_core(machine, wakes),
+    );
     (passed, failed)
 }
 

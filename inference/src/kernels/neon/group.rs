@@ -35,9 +35,8 @@ impl Factors {
         input: &Activations,
         group: usize,
     ) -> float32x4_t {
-        let start = group * GROUP;
-        let half_sums = &input.half_sums()[group];
-        let input_scales = load_f32(&input.scales()[start..]);
+        let x = &input.groups()[group];
+        let input_scales = load_f32(&x.scales);
         let term = |half: usize, input_sums: &[i32], scaled_sums: &[f32]| {
             let sums = match Q::ZERO {
                 0 => sums[half],
@@ -53,11 +52,11 @@ impl Factors {
         };
         if Q::HALVES {
             vaddq_f32(
-                term(0, &half_sums.sums[0], &half_sums.scaled[0]),
-                term(1, &half_sums.sums[1], &half_sums.scaled[1]),
+                term(0, &x.half_sums[0], &x.scaled_half_sums[0]),
+                term(1, &x.half_sums[1], &x.scaled_half_sums[1]),
             )
         } else {
-            term(0, &input.sums()[start..], &input.scaled_sums()[start..])
+            term(0, &x.sums, &x.scaled_sums)
         }
     }
 }

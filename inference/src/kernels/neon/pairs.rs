@@ -5,13 +5,10 @@ use core::arch::asm;
 
 use super::QuantVector;
 use super::group::{Factors, reduce};
-use crate::activations::{Activations, GROUP};
-use crate::matrix::BLOCK;
+use crate::activations::{Activations, GROUP, HALF};
 
 /// Rows, and inputs, of a product.
 const PAIR: usize = 2;
-/// Bytes of a row, and of an input, in one instruction.
-const RUN: usize = 8;
 
 /// A tile of rows times each of `inputs`, whose results follow each other in `out`. The processor has FEAT_I8MM, as
 /// `Isa::MatrixProduct` says.
@@ -60,13 +57,12 @@ unsafe fn pair_products<Q: QuantVector>(
                 factors.set::<Q>(lane, block, part);
             }
             let weights = blocks.map(|block| Q::load(block, part));
-            let levels = inputs.map(|input| &input.levels()[index]);
-            let high = levels.map(|levels| &levels.high);
-            let low = levels.map(|levels| &levels.low);
+            let levels = inputs.map(|input| input.groups()[group].levels(lane));
             for (half, partial) in partial.iter_mut().enumerate() {
                 let weights = interleave([weights[0][half], weights[1][half]]);
-                let sums = multiply(vdupq_n_s32(0), weights, runs(high, half));
-                *partial = multiply(vshlq_n_s32::<7>(sums), weights, runs(low, half));
+                let [high, low] = [0, 1].map(|byte| runs(levels.map(|levels| levels[byte][half])));
+                let sums = multiply(vdupq_n_s32(0), weights, high);
+                *partial = multiply(vshlq_n_s32::<7>(sums), weights, low);
             }
         }
         let [first, second] = [0, 1].map(|half| transpose(partial.map(|halves| halves[half])));
@@ -89,12 +85,12 @@ fn interleave([first, second]: [int8x16_t; PAIR]) -> [int8x16_t; 2] {
     [vreinterpretq_s8_s64(vzip1q_s64(first, second)), vreinterpretq_s8_s64(vzip2q_s64(first, second))]
 }
 
-/// A half of two runs of levels, interleaved. Safety: NEON.
+/// Two runs of levels, interleaved. Safety: NEON.
 #[inline]
 #[target_feature(enable = "neon")]
-fn runs(levels: [&[i8; BLOCK]; PAIR], half: usize) -> [int8x16_t; 2] {
-    // SAFETY: 16 bytes of 32.
-    interleave(levels.map(|levels| unsafe { vld1q_s8(levels[half * 2 * RUN..][..2 * RUN].as_ptr()) }))
+fn runs(levels: [&[i8; HALF]; PAIR]) -> [int8x16_t; 2] {
+    // SAFETY: 16 bytes each.
+    interleave(levels.map(|levels| unsafe { vld1q_s8(levels.as_ptr()) }))
 }
 
 /// Adds the products of two pairs of 16 bytes. Safety: FEAT_I8MM.

@@ -5,8 +5,7 @@ use core::arch::asm;
 
 use super::group::{Factors, reduce};
 use super::{Isa, QuantVector};
-use crate::activations::{Activations, GROUP, Levels};
-use crate::matrix::BLOCK;
+use crate::activations::{Activations, GROUP, HALF};
 
 /// The products of `row` with `inputs`.
 pub(super) fn product<Q: QuantVector, const N: usize>(
@@ -35,7 +34,7 @@ unsafe fn row_dot_product<Q: QuantVector, const N: usize>(row: &[u8], inputs: [&
 unsafe fn row_product<Q: QuantVector, const N: usize>(
     row: &[u8],
     inputs: [&Activations; N],
-    product: impl Fn([int8x16_t; 2], &Levels) -> int32x4_t,
+    product: impl Fn([int8x16_t; 2], [[&[i8; HALF]; 2]; 2]) -> int32x4_t,
 ) -> [f32; N] {
     let mut lanes = [vdupq_n_f32(0.0); N];
     let parts = row.len() / Q::BYTES * Q::PARTS;
@@ -48,7 +47,7 @@ unsafe fn row_product<Q: QuantVector, const N: usize>(
             let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
             let weights = Q::load(block, part);
             for (partial, input) in partial.iter_mut().zip(inputs) {
-                partial[lane] = product(weights, &input.levels()[index]);
+                partial[lane] = product(weights, input.groups()[group].levels(lane));
             }
             factors.set::<Q>(lane, block, part);
         }
@@ -69,11 +68,9 @@ unsafe fn row_product<Q: QuantVector, const N: usize>(
 /// See [`row_product`].
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn dot_product(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
-    let [high, low] = [&levels.high, &levels.low].map(|levels| {
-        // SAFETY: the levels are 32 bytes.
-        unsafe { [vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))] }
-    });
+fn dot_product(weights: [int8x16_t; 2], levels: [[&[i8; HALF]; 2]; 2]) -> int32x4_t {
+    // SAFETY: a half is 16 bytes.
+    let [high, low] = levels.map(|halves| halves.map(|levels| unsafe { vld1q_s8(levels.as_ptr()) }));
     let half = |half: usize| {
         let sums = add_dot_products(vdupq_n_s32(0), weights[half], high[half]);
         add_dot_products(vshlq_n_s32::<7>(sums), weights[half], low[half])
@@ -101,8 +98,8 @@ fn add_dot_products(mut sums: int32x4_t, weights: int8x16_t, levels: int8x16_t) 
 /// See [`row_product`].
 #[inline]
 #[target_feature(enable = "neon")]
-fn widened(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
-    let [high, low] = [&levels.high, &levels.low].map(|levels| {
+fn widened(weights: [int8x16_t; 2], levels: [[&[i8; HALF]; 2]; 2]) -> int32x4_t {
+    let [high, low] = levels.map(|levels| {
         let [first, second] = byte_products(weights, levels);
         vpaddq_s32(vpaddlq_s16(first), vpaddlq_s16(second))
     });
@@ -112,9 +109,9 @@ fn widened(weights: [int8x16_t; 2], levels: &Levels) -> int32x4_t {
 /// Sums of two products each: at most 2 * 128 * 127, which fits 16 bits.
 #[inline]
 #[target_feature(enable = "neon")]
-fn byte_products([first, second]: [int8x16_t; 2], levels: &[i8; BLOCK]) -> [int16x8_t; 2] {
-    // SAFETY: the levels are 32 bytes.
-    let (x, y) = unsafe { (vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))) };
+fn byte_products([first, second]: [int8x16_t; 2], levels: [&[i8; HALF]; 2]) -> [int16x8_t; 2] {
+    // SAFETY: a half is 16 bytes.
+    let [x, y] = levels.map(|levels| unsafe { vld1q_s8(levels.as_ptr()) });
     [
         vmlal_high_s8(vmull_s8(vget_low_s8(first), vget_low_s8(x)), first, x),
         vmlal_high_s8(vmull_s8(vget_low_s8(second), vget_low_s8(y)), second, y),

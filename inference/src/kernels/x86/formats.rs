@@ -5,7 +5,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::activations::Levels;
+use crate::activations::{Group, HALF};
 use crate::matrix::*;
 
 /// The levels of a block.
@@ -17,11 +17,14 @@ pub(in crate::kernels) struct LevelVectors {
 
 impl LevelVectors {
     #[inline(always)]
-    pub(in crate::kernels) unsafe fn load(levels: *const Levels) -> Self {
-        // SAFETY: the caller has AVX and the levels.
+    pub(in crate::kernels) unsafe fn load(group: &Group, block: usize) -> Self {
+        let [high, low] = group.levels(block);
+        // SAFETY: the caller has AVX2; halves are 16 bytes.
         unsafe {
-            let [high, low] = [(*levels).high.as_ptr(), (*levels).low.as_ptr()];
-            Self { high: _mm256_loadu_si256(high.cast()), low: _mm256_loadu_si256(low.cast()) }
+            let join = |[first, second]: [&[i8; HALF]; 2]| {
+                _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast())
+            };
+            Self { high: join(high), low: join(low) }
         }
     }
 }

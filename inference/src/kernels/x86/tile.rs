@@ -6,9 +6,11 @@
 mod sixteen;
 mod unpack;
 
+use core::ops::Range;
+
 use super::formats::{Avx2, AvxVnni, QuantVector};
 use super::{Isa, check_input};
-use crate::activations::{Activations, GROUP, Levels};
+use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::tiles::TILE;
 use sixteen::{Halves, Sixteen, Whole};
 use unpack::{Unpacked, unpack};
@@ -17,7 +19,7 @@ use unpack::{Unpacked, unpack};
 pub(super) const FEWEST_INPUTS: usize = 4;
 
 /// Parts of each row unpacked at a time: they stay in the nearest cache.
-const PARTS: usize = 16;
+const PARTS: usize = 20;
 /// Inputs whose lanes are held at a time.
 const INPUTS: usize = 64;
 /// Inputs multiplied with the same registers of weights.
@@ -128,70 +130,131 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
     let (Some(inputs), Some(lanes)) = (inputs.first_chunk::<N>(), lanes.first_chunk_mut::<N>()) else {
         return;
     };
-    // SAFETY: see above; an input's runs have all `start + count` parts.
+    // SAFETY: see above; an input has all parts from `start`, in whole groups.
     unsafe {
-        let levels = inputs.each_ref().map(|input| input.levels().as_ptr().add(start));
-        let input_scales = inputs.each_ref().map(|input| input.scales().as_ptr().add(start));
-        let sums = inputs.each_ref().map(|input| input.sums().as_ptr().add(start));
-        let scaled_sums = inputs.each_ref().map(|input| input.scaled_sums().as_ptr().add(start));
-        let half_sums = inputs.each_ref().map(|input| input.half_sums().as_ptr().add(start / GROUP));
-        for lane in 0..GROUP.min(count) {
-            let mut totals = lanes.each_ref().map(|lanes| V::load(&lanes[lane]));
-            for part in (lane..count).step_by(GROUP) {
-                let weights = (&raw const (*unpacked).levels[part]).cast::<[[u8; RUN]; TILE]>();
-                let scales = &(*unpacked).scales[part];
-                let minima = &(*unpacked).minima[part];
-                for input in 0..N {
-                    let x = &*levels[input].add(part);
-                    let input_scale = *input_scales[input].add(part);
-                    let term = |half: usize, sum, input_sum: i32, scaled_sum: f32| {
-                        let sum = V::floats(sum, input_sum * Q::zero::<V::Dot>());
-                        let scale = V::multiply(V::load(&scales[half]), V::splat(input_scale));
-                        let term = V::multiply(scale, sum);
-                        if !Q::HAS_MINIMUM {
-                            return term;
-                        }
-                        V::add(term, V::multiply(V::load(&minima[half]), V::splat(scaled_sum)))
-                    };
-                    let term = if Q::HALVES {
-                        let halves = &*half_sums[input].add(part / GROUP);
-                        let [first, second] = [0, 1].map(|half| {
-                            let sum = dot::<V, Q>(weights, x, half * 4, 4);
-                            term(half, sum, halves.sums[half][lane], halves.scaled[half][lane])
-                        });
-                        V::add(first, second)
-                    } else {
-                        let sum = dot::<V, Q>(weights, x, 0, 8);
-                        term(0, sum, *sums[input].add(part), *scaled_sums[input].add(part))
-                    };
-                    totals[input] = V::add(totals[input], term);
-                }
+        let groups = inputs.each_ref().map(|input| input.groups().as_ptr().add(start / GROUP));
+        let mut totals = [[V::splat(0.0); N]; GROUP];
+        for (input, lanes) in lanes.iter().enumerate() {
+            for (totals, lane) in totals.iter_mut().zip(lanes) {
+                totals[input] = V::load(lane);
             }
-            for (lanes, total) in lanes.iter_mut().zip(totals) {
-                V::store(&mut lanes[lane], total);
+        }
+        let [totals_0, totals_1, totals_2, totals_3] = &mut totals;
+        for first in (0..count).step_by(GROUP) {
+            let x = groups.map(|groups| &*groups.add(first / GROUP));
+            // Not as a loop, so that all sums stay in registers.
+            add_part::<V, Q, N>(unpacked, first, x, 0, totals_0);
+            if first + 1 == count {
+                break;
+            }
+            add_part::<V, Q, N>(unpacked, first + 1, x, 1, totals_1);
+            if first + 2 == count {
+                break;
+            }
+            add_part::<V, Q, N>(unpacked, first + 2, x, 2, totals_2);
+            if first + 3 == count {
+                break;
+            }
+            add_part::<V, Q, N>(unpacked, first + 3, x, 3, totals_3);
+        }
+        for (input, lanes) in lanes.iter_mut().enumerate() {
+            for (totals, lane) in totals.iter().zip(lanes) {
+                V::store(lane, totals[input]);
             }
         }
     }
 }
 
-/// Products of `count` runs of weights from run `first` with those of `x`. Safety: `V`'s instructions; eight runs.
+/// Adds the terms of the unpacked part `index` to the sums of `N` inputs, in whose groups it is part `lane`.
+///
+/// Safety: as [`multiply`]; the part is there.
 #[inline(always)]
-unsafe fn dot<V: Sixteen, Q: QuantVector>(
-    weights: *const [[u8; RUN]; TILE],
-    x: &Levels,
-    first: usize,
-    count: usize,
-) -> V::Integers {
+unsafe fn add_part<V: Sixteen, Q: QuantVector, const N: usize>(
+    unpacked: *const Unpacked,
+    index: usize,
+    inputs: [&Group; N],
+    lane: usize,
+    totals: &mut [V::Floats; N],
+) {
     // SAFETY: see above.
     unsafe {
-        let mut sum = V::zero();
-        for run in first..first + count {
-            sum = V::dot::<Q>(sum, &*weights.add(run), x.high.as_ptr().add(run * RUN));
+        for (x, total) in inputs.into_iter().zip(totals) {
+            let term = if Q::HALVES {
+                let first = term::<V, Q>(
+                    unpacked,
+                    index,
+                    x,
+                    lane,
+                    0..1,
+                    x.half_sums[0][lane],
+                    x.scaled_half_sums[0][lane],
+                );
+                let second = term::<V, Q>(
+                    unpacked,
+                    index,
+                    x,
+                    lane,
+                    1..2,
+                    x.half_sums[1][lane],
+                    x.scaled_half_sums[1][lane],
+                );
+                V::add(first, second)
+            } else {
+                term::<V, Q>(unpacked, index, x, lane, 0..2, x.sums[lane], x.scaled_sums[lane])
+            };
+            *total = V::add(*total, term);
         }
-        sum = V::times_128(sum);
-        for run in first..first + count {
-            sum = V::dot::<Q>(sum, &*weights.add(run), x.low.as_ptr().add(run * RUN));
-        }
-        sum
     }
+}
+
+/// The term of some halves of a part, which have one scale: `sum` is that of the input's levels there.
+///
+/// Safety: as [`add_part`].
+#[inline(always)]
+unsafe fn term<V: Sixteen, Q: QuantVector>(
+    unpacked: *const Unpacked,
+    index: usize,
+    x: &Group,
+    lane: usize,
+    halves: Range<usize>,
+    sum: i32,
+    scaled_sum: f32,
+) -> V::Floats {
+    // SAFETY: see above.
+    unsafe {
+        let weights = (&raw const (*unpacked).levels[index]).cast::<[[u8; RUN]; TILE]>();
+        let (scales, minima) =
+            (&(*unpacked).scales[index][halves.start], &(*unpacked).minima[index][halves.start]);
+        let high = add_products::<V, Q>(V::zero(), weights, &x.high, lane, halves.clone());
+        let product = add_products::<V, Q>(V::times_128(high), weights, &x.low, lane, halves);
+        let scale = V::multiply(V::load(scales), V::splat(x.scales[lane]));
+        let term = V::multiply(scale, V::floats(product, sum * Q::zero::<V::Dot>()));
+        if !Q::HAS_MINIMUM {
+            return term;
+        }
+        V::add(term, V::multiply(V::load(minima), V::splat(scaled_sum)))
+    }
+}
+
+/// Adds the products of some halves of the weights with those of block `block` of an input. Safety: `V`'s
+/// instructions; the runs of both halves.
+#[inline(always)]
+unsafe fn add_products<V: Sixteen, Q: QuantVector>(
+    mut sum: V::Integers,
+    weights: *const [[u8; RUN]; TILE],
+    levels: &[[[i8; HALF]; GROUP]; 2],
+    block: usize,
+    halves: Range<usize>,
+) -> V::Integers {
+    const RUNS: usize = HALF / RUN;
+    for half in halves {
+        for run in 0..RUNS {
+            // SAFETY: see above.
+            unsafe {
+                let bytes = levels[half][block].as_ptr().add(run * RUN);
+                sum = V::dot::<Q>(sum, &*weights.add(half * RUNS + run), bytes);
+            }
+        }
+    }
+    sum
 }

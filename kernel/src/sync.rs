@@ -1,0 +1,41 @@
+//! What cores meet through: the lock, the flag, and statics that hold them. When waiting and waking are model-checked
+//! (`--cfg shuttle`), stand-ins whose every use is a point where another core may go on, and statics that begin anew in
+//! each run of a model.
+
+#[cfg(not(shuttle))]
+pub use core::sync::atomic::AtomicBool;
+#[cfg(shuttle)]
+pub use shuttle::sync::atomic::AtomicBool;
+#[cfg(not(shuttle))]
+pub use spin::Mutex;
+
+/// The model checker's lock, without what tells that its holder panicked.
+#[cfg(shuttle)]
+pub struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+#[cfg(shuttle)]
+impl<T> Mutex<T> {
+    pub const fn new(value: T) -> Self {
+        Self(shuttle::sync::Mutex::new(value))
+    }
+
+    pub fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(not(shuttle))]
+macro_rules! shared {
+    ($name:ident: $type:ty = $value:expr) => {
+        static $name: $type = $value;
+    };
+}
+#[cfg(shuttle)]
+macro_rules! shared {
+    ($name:ident: $type:ty = $value:expr) => {
+        shuttle::lazy_static! {
+            static ref $name: $type = $value;
+        }
+    };
+}
+pub(crate) use shared;

@@ -1,0 +1,77 @@
+//! Boots that say on the command line where console and workers go, well or badly.
+
+use super::scenario::Scenario;
+use crate::guest::Ending;
+
+/// The boots.
+pub fn scenarios() -> (&'static str, Vec<Scenario>) {
+    let with = |words: &[&str], scenario: Scenario| Scenario {
+        words: words.iter().map(|&word| word.to_owned()).collect(),
+        ..scenario
+    };
+    let scenarios = vec![
+        with(
+            &["housekeeping=1"],
+            Scenario::new(
+                "the console keeps house on another core and workers keep off it",
+                "affinity; test; affinity; generate -n 3 Once upon",
+                &[
+                    "thread 0 (console): cores 1",
+                    "housekeeping: 1",
+                    "workers: 0,2-3, ",
+                    " passed, 0 failed",
+                    "(worker 0): cores 0",
+                    "(worker 1): cores 2",
+                    "(worker 2): cores 3",
+                    "[3 tokens",
+                ],
+                Ending::Success,
+            ),
+        ),
+        with(
+            &["workers=1-3"],
+            Scenario::new(
+                "workers go to the cores that the command line names",
+                "test; affinity; generate -n 3 Once upon",
+                &[
+                    " passed, 0 failed",
+                    "(worker 0): cores 1",
+                    "(worker 1): cores 2",
+                    "(worker 2): cores 3",
+                    "workers: 1-3, as asked, running",
+                    "[3 tokens",
+                ],
+                Ending::Success,
+            ),
+        ),
+        with(
+            &["hook.absent=2", "workers=1,3"],
+            Scenario::new(
+                "a core for workers that is offline is named and the console answers",
+                "affinity; generate -n 3 Once upon",
+                &[
+                    "cores: 3 of 4 online",
+                    "error: workers=1,3 on the command line: core 3 is not online",
+                    "workers: 0-2, ",
+                    "[3 tokens",
+                ],
+                Ending::Failure,
+            ),
+        ),
+        with(
+            &["workers=1-x", "housekeeping=9"],
+            Scenario::new(
+                "words for places that make no sense are named and the console answers",
+                "affinity; generate -n 3 Once upon",
+                &[
+                    "`housekeeping=9` names core 9, but of 4 cores the last is 3",
+                    "error: workers=1-x on the command line: \"1-x\" is no core or range of cores",
+                    "housekeeping: 0",
+                    "[3 tokens",
+                ],
+                Ending::Failure,
+            ),
+        ),
+    ];
+    ("placement", scenarios)
+}

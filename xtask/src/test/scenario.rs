@@ -1,0 +1,117 @@
+//! Boots whose console must say certain texts in order, and end in a certain way. The lists are `faults` and
+//! `placement`.
+
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use super::report::Row;
+use crate::accel::Accelerator;
+use crate::arch::Arch;
+use crate::boot::{self, Plan, Setup};
+use crate::build::Built;
+use crate::guest::Ending;
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::workspace::Workspace;
+
+/// Cores of these machines.
+const CORES: &str = "4";
+
+/// One boot.
+pub struct Scenario {
+    /// What it shows.
+    pub name: &'static str,
+    /// Model.
+    pub model: Model,
+    /// Words for the command line.
+    pub words: Vec<String>,
+    /// Commands for the console.
+    pub script: &'static str,
+    /// Texts that the console shows, in this order.
+    pub says: &'static [&'static str],
+    /// How it ends.
+    pub ending: Ending,
+}
+
+impl Scenario {
+    /// A boot with the built-in model and no words.
+    pub fn new(
+        name: &'static str,
+        script: &'static str,
+        says: &'static [&'static str],
+        ending: Ending,
+    ) -> Self {
+        Self { name, model: Model::Embedded, words: Vec::new(), script, says, ending }
+    }
+}
+
+/// Boots scenarios of a kind on the default machine of `arch`; each counts as one test.
+///
+/// # Errors
+/// When QEMU cannot be started or files cannot be written.
+pub fn run(
+    workspace: &Workspace,
+    built: &Built,
+    arch: Arch,
+    scenarios: (&str, Vec<Scenario>),
+    timeout: Duration,
+) -> Result<Row> {
+    let (kind, scenarios) = scenarios;
+    let start = Instant::now();
+    let setup = Setup::plain(arch, CORES)?;
+    let mut row = Row {
+        name: format!("{setup}, {kind}"),
+        passed: 0,
+        failed: 0,
+        time: Duration::ZERO,
+        notes: Vec::new(),
+    };
+    for Scenario { name, model, words, script, says, ending } in scenarios {
+        let plan = Plan {
+            name: &format!("test {name}"),
+            setup: &setup,
+            accel: Accelerator::Tcg,
+            memory: MemorySize::DEFAULT,
+            model: &model,
+            words: &words,
+            script,
+            timeout,
+        };
+        let (output, ended) = boot::run(workspace, built, &plan)?;
+        match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
+        {
+            None => row.passed += 1,
+            Some(note) => {
+                println!("--- console of {name} ---\n{output}\n--- end of console ---");
+                row.failed += 1;
+                row.notes.push(format!("{name}: {note}"));
+            }
+        }
+    }
+    row.time = start.elapsed();
+    println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
+    Ok(row)
+}
+
+/// The first of `texts` that does not follow those before it.
+fn shortfall(output: &str, texts: &[&str]) -> Option<String> {
+    let mut rest = output;
+    for text in texts {
+        match rest.split_once(text) {
+            Some((_, after)) => rest = after,
+            None => return Some(format!("the console does not say {text:?} where it should")),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_wanted_in_order() {
+        assert_eq!(shortfall("one two three", &["one", "three"]), None);
+        assert!(shortfall("one two three", &["three", "one"]).is_some_and(|note| note.contains("\"one\"")));
+    }
+}
