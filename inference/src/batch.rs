@@ -1,8 +1,8 @@
 //! Many prompts at once, shared among all cores: requests join and leave between steps.
 //!
 //! A step takes the latest token of every request that generates, and some tokens of prompts. Prompts go ahead in
-//! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits long for its next
-//! token. Every request's tokens and log-probabilities are the same bits as when it is alone.
+//! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits much longer for its
+//! next token than when all generate. Every request's tokens and log-probabilities are the same bits as when it is alone.
 //!
 //! Keys and values lie in pages under one budget; a request joins when its pages are there, and none is ever taken
 //! from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
@@ -343,8 +343,10 @@ impl<'m> Batch<'m> {
                 taken += 1;
             }
             room -= taken;
-            // Half as many rows again stall nobody by more than half a step.
-            prompts = room.min((taken / 2).max(1));
+            // A quarter as many rows again as when all generate: whoever waits for its next token now waits little longer
+            // than in this company anyway. Half as many again would be ready hardly sooner.
+            let all = self.active.len();
+            prompts = room.min(all + (all / 4).max(1) - taken);
         }
         for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
             prompts -= active.take_prompt(prompts);

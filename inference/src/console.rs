@@ -10,6 +10,7 @@ mod bench;
 mod command;
 mod editor;
 mod error;
+mod input;
 mod json;
 mod keys;
 mod loaded;
@@ -33,6 +34,7 @@ pub use command::Fault;
 use command::{Command, HELP, Stats};
 use editor::Editor;
 use error::CommandError;
+use input::Input;
 use loaded::{LoadError, Loaded};
 pub use start::{Module, Start};
 use start::{StartOptions, script_after_restarts};
@@ -41,8 +43,6 @@ use workers::Workers;
 
 /// Shown where a command is expected.
 const PROMPT: &str = "> ";
-/// Bytes taken from the terminal at once.
-const READ: usize = 256;
 
 /// Runs the engine: loads the model, obeys the commands of `exec=` or of the terminal, and ends the
 /// session.
@@ -70,6 +70,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let mut console = Console {
         platform,
         start,
+        input: Input::new(platform),
         loaded: Loaded::new(platform, start, &options),
         workers,
         totals: Totals::default(),
@@ -87,6 +88,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
 struct Console<'s> {
     platform: &'static dyn Platform,
     start: &'s Start<'s>,
+    input: Input,
     loaded: Result<Loaded, LoadError>,
     workers: Workers,
     totals: Totals,
@@ -162,23 +164,23 @@ impl Console<'_> {
         Power::Off { success: true }
     }
 
-    fn read_line(&self, editor: &mut Editor) -> Option<String> {
+    fn read_line(&mut self, editor: &mut Editor) -> Option<String> {
         let mut screen = String::from(PROMPT);
         loop {
-            let line = editor.next_line(&mut screen);
-            if !screen.is_empty() {
+            if self.input.is_empty() {
                 self.platform.write(screen.as_bytes());
                 screen.clear();
             }
-            if line.is_some() {
-                return line;
-            }
-            let mut bytes = [0; READ];
-            let count = self.platform.read(&mut bytes);
-            if count == 0 {
+            let bytes = self.input.wait();
+            if bytes.is_empty() {
                 return None;
             }
-            editor.feed(&bytes[..count]);
+            let (count, line) = editor.feed(bytes, &mut screen);
+            self.input.take(count);
+            if line.is_some() {
+                self.platform.write(screen.as_bytes());
+                return line;
+            }
         }
     }
 

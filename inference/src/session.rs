@@ -121,9 +121,9 @@ impl<'m> Session<'m> {
         &self.part.logits
     }
 
-    /// Forgets everything.
-    pub const fn reset(&mut self) {
-        self.part.sequence.reset();
+    /// Forgets all tokens but the first `position`.
+    pub fn rewind(&mut self, position: usize) {
+        self.part.sequence.rewind(position);
     }
 
     /// Takes `tokens` and returns a logit for each token of the vocabulary to come next.

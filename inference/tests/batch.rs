@@ -287,6 +287,78 @@ fn prompts_that_begin_alike_are_computed_once() {
 }
 
 #[test]
+fn who_joins_stalls_nobody_and_is_not_stalled() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(1);
+    let request = |number: usize| Request {
+        prompt: (0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(),
+        limit: 60,
+        end: Vec::new(),
+        sampling: Sampling::GREEDY,
+        stops: Vec::new(),
+        log_probabilities: false,
+    };
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
+    let first = batch.submit(&pool, request(0)).unwrap();
+    while batch.status(first) != Some(Status::Generating) {
+        batch.step(&mut pool, &mut |_| {});
+    }
+    let others: Vec<_> = (1..8).map(|number| batch.submit(&pool, request(number)).unwrap()).collect();
+    let mut steps = 0;
+    while others.iter().any(|&other| batch.status(other) != Some(Status::Generating)) {
+        let mut made = 0;
+        batch.step(&mut pool, &mut |event| {
+            made += usize::from(matches!(event, Event::Token { id, .. } if id == first));
+        });
+        assert_eq!(made, 1, "step {steps}");
+        steps += 1;
+    }
+    // Seven times 31 tokens ahead of the last ones, with ten rows a step, some of which generate.
+    assert!((24..=44).contains(&steps), "{steps}");
+}
+
+#[test]
+fn groups_of_cores_run_batches_of_their_own() {
+    let other_file = STORY.to_vec();
+    let files = [Gguf::parse(STORY).unwrap(), Gguf::parse(&other_file).unwrap()];
+    let models = files.each_ref().map(|file| Model::load(file).unwrap());
+    let tokenizers = files.each_ref().map(|file| Tokenizer::new(file).unwrap());
+    let mut random = Random(Xoshiro256PlusPlus::seed_from_u64(11));
+    let requests: Vec<Vec<Request>> =
+        (0..2).map(|_| (0..6).map(|_| request(&mut random)).collect()).collect();
+    let mut pool = run::pool(4);
+    for sizes in [[2, 2], [1, 3], [1, 1]] {
+        let mut batches: Vec<_> = models
+            .iter()
+            .zip(&tokenizers)
+            .map(|(model, tokenizer)| {
+                (Batch::new(model, tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap(), Vec::new())
+            })
+            .collect();
+        // Each group waits for the other before its last request: they are at work at the same time.
+        let meeting = std::sync::Barrier::new(2);
+        let mut lists = requests.clone();
+        pool.groups_at(&sizes, &mut batches, (&mut lists, &[0, 1, 2]), |(batch, outcomes), lists, pool| {
+            let mut list = std::mem::take(&mut lists[0]);
+            let last = list.pop();
+            outcomes.extend(batch.run(pool, list));
+            meeting.wait();
+            outcomes.extend(batch.run(pool, last));
+        })
+        .unwrap();
+        let mut single = run::pool(1);
+        for (group, ((_, outcomes), requests)) in batches.iter().zip(&requests).enumerate() {
+            assert_eq!(outcomes.len(), requests.len());
+            for (outcome, request) in outcomes.iter().zip(requests) {
+                let alone = alone(&models[0], &tokenizers[0], &mut single, request);
+                assert_same(outcome, &alone, &format!("group {group} of {sizes:?}: {request:?}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn pages_are_counted_to_the_byte() {
     let model = run::load(STORY);
     let budget = 40 * PAGE_BYTES + 77;

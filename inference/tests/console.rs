@@ -259,6 +259,10 @@ fn a_batch_comes_from_a_module_or_is_typed() {
     assert!(output.contains("{\"error\":\"wants a string\",\"field\":\"text\",\"line\":1}"), "{output}");
     assert!(output.contains("\"line\":2,"), "{output}");
     assert_eq!(action, GOOD);
+    // Lines in front of the model are not taken for it.
+    let modules = [Module { name: "asked.jsonl", bytes: lines }, MODULE];
+    let Session { action, .. } = session(1, &modules, "exec=batch asked.jsonl", 0, "");
+    assert_eq!(action, GOOD);
     let wrong = [MODULE, Module { name: "wrong.jsonl", bytes: b"{}\n" }];
     let Session { output, .. } = session(1, &wrong, "exec=batch wrong.jsonl", 0, "");
     line(&output, "error: no request: {\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
@@ -299,6 +303,103 @@ fn threads_take_turns_and_leave_affinity_alone() {
     let affinity: Vec<&str> = output.split("> affinity\n").skip(1).collect();
     assert_eq!(affinity[0].split("> ").next(), affinity[1].split("> ").next());
     assert_eq!(action, GOOD);
+}
+
+#[test]
+fn batches_run_on_cores_of_their_own() {
+    let lines =
+        b"{\"text\": \"Once upon a time\", \"tokens\": 12}\n{\"text\": \"The princess\", \"tokens\": 9}\n";
+    let other = Module { name: "other.gguf", bytes: STORY };
+    let modules = [MODULE, Module { name: "a.jsonl", bytes: lines }, other];
+    let run = |commands: &str| session(4, &modules, &format!("exec={commands}"), 0, "");
+    let Session { output, action, .. } =
+        run("batch 0=a.jsonl 1-3=a.jsonl@other.gguf; hash -n 12 Once upon a time; cpus");
+    let (first, rest) = output.split_once("[a.jsonl on cores 0, llama: ").unwrap();
+    let (second, rest) = rest.split_once("[a.jsonl on cores 1-3, llama: ").unwrap();
+    let hash = line(rest, "ids ").split_once("hash ").unwrap().1;
+    for answers in [first, second] {
+        assert!(
+            answers.contains(&format!("\"logits_hash\":\"{hash}\"")) && answers.contains("\"line\":2,"),
+            "{output}"
+        );
+    }
+    line(rest, "workers: 0-3, ");
+    assert_eq!(action, GOOD);
+    let Session { output, action, .. } = run(
+        "batch 0,2=a.jsonl 1=a.jsonl; batch 0-1=a.jsonl 1=a.jsonl; batch 0=a.jsonl 9=a.jsonl; batch 0=b.jsonl; batch 0=a.jsonl@c",
+    );
+    let errors: Vec<&str> = output.lines().filter(|line| line.starts_with("error: ")).collect();
+    let apart = "error: each batch wants cores of its own, and no other's between them";
+    assert_eq!(errors[..3], [apart, apart, "error: core 9 is not online"]);
+    assert!(errors[3].contains("\"b.jsonl\"") && errors[4].contains("no module is called \"c\""), "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn what_is_pasted_goes_to_whom_it_is_meant_for() {
+    for end in ["\n", "\r", "\r\n"] {
+        let pasted = [
+            "json tokenize",
+            "{\"text\": \"Once\"}",
+            "",
+            "ids Once",
+            "batch -",
+            "{\"text\": \"Once\", \"tokens\": 2}",
+            "",
+            "ids Once",
+            "poweroff",
+            "",
+        ];
+        let Session { output, action, .. } = session(1, &[MODULE], "", 0, &pasted.join(end));
+        let shown: Vec<&str> = output.lines().skip_while(|line| !line.starts_with("> json")).collect();
+        assert_eq!(
+            shown[..4],
+            ["> json tokenize", "{\"ids\":[490],\"left_out\":0}", "> ids Once", "ids 0 490"]
+        );
+        assert!(shown[4] == "> batch -" && shown[5].contains("\"line\":1,"), "{output}");
+        assert_eq!(shown[6..], ["> ids Once", "ids 0 490", "> poweroff"], "{output}");
+        assert_eq!(action, GOOD);
+    }
+}
+
+#[test]
+fn the_same_step_is_timed_on_each_core() {
+    let (output, action) = script(2, "bench jitter -n 5; bench jitter --json -c 1 -n 3; bench jitter -n 0");
+    for start in ["step  ", "core 0  ", "core 1  ", "core 0: ticks - timer_interrupts ", "core 1: ticks - "] {
+        line(&output, start);
+    }
+    let hashes = line(&output, "same bits: logits hash ").split_once("hash ").unwrap().1;
+    let (first, second) = hashes.split_once(' ').unwrap();
+    assert_eq!(first, second);
+    let json: serde_json::Value = serde_json::from_str(line(&output, "{")).unwrap();
+    assert_eq!((json["steps"].as_u64(), json["cores"].as_array().unwrap().len()), (Some(6), 1));
+    let (share, step) = (&json["cores"][0]["share"], &json["step"]);
+    assert!(
+        share["p50_ns"].as_u64() > Some(0) && share["mean_ns"].as_f64() < step["mean_ns"].as_f64(),
+        "{json}"
+    );
+    assert_eq!(json["cores"][0]["counters"]["refused_allocations"], 0);
+    line(&output, "error: -n wants a number of at least 1, found \"0\"");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn batches_are_measured_against_the_same_requests_alone() {
+    let (output, action) =
+        script(2, "bench batch -b 2 -p 3 -n 4; bench batch --json -b 3 -p 3 -n 2; bench none");
+    for start in
+        ["story.gguf, 2 workers, prompts of 3 tokens, 4 made of each", "       2 ", "alone  ", "together  "]
+    {
+        line(&output, start);
+    }
+    let json: serde_json::Value = serde_json::from_str(line(&output, "{")).unwrap();
+    let (row, joined) = (&json["rows"][0], &json["joined"]);
+    assert_eq!((row["batch"].as_u64(), joined["others"].as_u64()), (Some(3), Some(7)));
+    for figure in [&row["together"]["prompt_ns"], &row["alone"]["total_ns"], &joined["meanwhile"]["p50_ns"]] {
+        assert!(figure.as_u64() > Some(0), "{json}");
+    }
+    line(&output, "error: bench wants scaling, switch, jitter or batch, found \"none\"");
+    assert_eq!(action, BAD);
 }
 
 #[test]
@@ -357,7 +458,7 @@ fn a_missing_or_damaged_model_leaves_the_console() {
     let broken = Module { name: "broken.gguf", bytes: &STORY[..STORY.len() / 2] };
     let text = Module { name: "notes.txt", bytes: b"not a model" };
     for (modules, words, reason) in [
-        (&[][..], "", "the machine was started without modules"),
+        (&[][..], "", "the machine was started without a model"),
         (&[MODULE], "model=none", "started with model=none"),
         (&[MODULE, text], "model=x", "no module is called \"x\"; there are: story.gguf, notes.txt"),
         (&[text], "", "notes.txt: header at offset 0: not a GGUF file: begins with \"not \""),

@@ -120,7 +120,7 @@ fn a_session_refuses_what_it_cannot_take() {
     let full = session.feed(&mut pool, &[4, 5]).unwrap_err();
     assert_eq!(full.to_string(), "the context of 4 tokens is full: 3 used, 2 more wanted");
     session.feed(&mut pool, &[4]).unwrap();
-    session.reset();
+    session.rewind(0);
     session.feed(&mut pool, &[1, 2, 3, 4]).unwrap();
 }
 

@@ -38,15 +38,6 @@ pub fn parse(line: &str) -> (Options, Option<&str>) {
     (options, bad)
 }
 
-/// The value of `name=value`, before any `exec=`.
-#[must_use]
-pub fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_ascii_whitespace()
-        .map_while(|word| if word.starts_with("exec=") { None } else { Some(word) })
-        .filter_map(|word| word.split_once('='))
-        .find_map(|(key, value)| (key == name).then_some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,11 +58,5 @@ mod tests {
         assert_eq!(parse("housekeeping=1-x").1, Some("housekeeping=1-x"));
         assert_eq!(parse("housekeeping= log=info").1, Some("housekeeping="));
         assert_eq!(parse("").1, None);
-    }
-
-    #[test]
-    fn a_value_is_found_before_the_script_only() {
-        assert_eq!(value("a=1 module=x.gguf", "module"), Some("x.gguf"));
-        assert_eq!(value("exec=generate module=x", "module"), None);
     }
 }

@@ -18,6 +18,7 @@ pub mod frames;
 mod heap;
 mod input;
 mod memory;
+pub mod modules;
 pub mod output;
 pub mod per_cpu;
 pub mod phases;

@@ -1,9 +1,13 @@
 //! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
 
+pub mod batch;
+mod console;
 pub mod engine;
 pub mod guest;
+pub mod jitter;
 pub mod pool;
 pub mod scaling;
+pub mod spread;
 pub mod switch;
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.

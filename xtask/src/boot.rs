@@ -15,6 +15,7 @@ use crate::guest::{self, Ending};
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
+use crate::modules::Modules;
 use crate::process::Sink;
 use crate::symbols::Symbols;
 use crate::topology::Topology;
@@ -120,7 +121,8 @@ fn boot(
 ) -> Result<Ending> {
     let Plan { setup, accel, memory, model, words, script, timeout, .. } = plan;
     let console = if input.is_some() { Console::Program } else { Console::Script };
-    let command_line = command_line::build(model, words, Some(script))?;
+    let modules = Modules::of(model)?;
+    let command_line = command_line::build(&modules, words, Some(script))?;
     let machine = Machine {
         kind: setup.kind,
         gic: setup.gic,
@@ -130,7 +132,7 @@ fn boot(
         smp: &setup.smp,
         memory: *memory,
         kernel: &built.image,
-        module: model.file(),
+        module: modules.file.as_deref(),
         command_line: &command_line,
         console,
         counting,

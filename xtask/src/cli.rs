@@ -86,6 +86,10 @@ pub enum BenchCommand {
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
+    /// Requests at once against the same ones one after another, on the host, or in a guest with --arch or --machine
+    Batch(BatchBenchOptions),
+    /// How evenly the same step takes its time, on each core, in a guest and as a process on the host, by turns
+    Jitter(JitterBenchOptions),
     /// Handing a job to two threads on the host and joining them, spinning and sleeping
     Pool(PoolBenchOptions),
     /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
@@ -277,9 +281,9 @@ pub struct BitsOptions {
     pub timeout: Duration,
 }
 
-/// Options of `cargo xtask bench guest`.
+/// A guest that is measured.
 #[derive(Args)]
-pub struct GuestBenchOptions {
+pub struct BenchMachine {
     /// Architecture of the guest [default: that of --machine, else x86_64]
     #[arg(long)]
     pub arch: Option<Arch>,
@@ -290,7 +294,7 @@ pub struct GuestBenchOptions {
     #[arg(long, default_value = "auto")]
     pub accel: AccelChoice,
     /// Cores of the guest, and threads on the host
-    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY")]
+    #[arg(long, visible_alias = "threads", default_value = "2", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
     /// Memory of the guest: a number with M or G
     #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
@@ -298,15 +302,63 @@ pub struct GuestBenchOptions {
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
+    /// End a run that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
+/// Options of `cargo xtask bench guest`.
+#[derive(Args)]
+pub struct GuestBenchOptions {
+    /// The guest
+    #[command(flatten)]
+    pub machine: BenchMachine,
     /// Tokens to make
     #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
     pub generate: u32,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
-    /// End a run that takes longer than this many seconds, as failed
-    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
-    pub timeout: Duration,
+}
+
+/// Options of `cargo xtask bench batch`.
+#[derive(Args)]
+pub struct BatchBenchOptions {
+    /// Where: on the host unless --arch or --machine says otherwise
+    #[command(flatten)]
+    pub machine: BenchMachine,
+    /// Tokens of each prompt
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    pub prompt: u32,
+    /// Tokens to make of each
+    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
+    pub generate: u32,
+    /// Runs of each
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub repetitions: u32,
+    /// Another engine to run on the host, by turns with this one
+    #[arg(long)]
+    pub compare: Option<Contender>,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Options of `cargo xtask bench jitter`.
+#[derive(Args)]
+pub struct JitterBenchOptions {
+    /// The guest; with --accel auto on the processor itself where that is possible, then on microvm by default
+    #[command(flatten)]
+    pub machine: BenchMachine,
+    /// Steps of a run; each boot or process makes two runs
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
+    pub steps: u32,
+    /// Guests and processes, by turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// Write the figures to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Options of `cargo xtask qemu`.
@@ -339,6 +391,9 @@ pub struct QemuOptions {
     /// Model: a name of `cargo xtask model list`, a GGUF file, or `none`
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
+    /// A further file for the engine, such as JSON lines for `batch FILE` (NAME.jsonl) or another model
+    #[arg(long, value_name = "PATH")]
+    pub module: Vec<PathBuf>,
     /// Further words for the kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,

@@ -20,6 +20,7 @@ mod image;
 mod machine;
 mod memory;
 mod model;
+mod modules;
 mod process;
 mod qemu;
 mod scan;
@@ -74,6 +75,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Bench { command: BenchCommand::Engine(options) } => {
             bench::engine::run(&workspace, consent, &options)
+        }
+        Command::Bench { command: BenchCommand::Batch(options) } => {
+            bench::batch::run(&workspace, consent, &options)
+        }
+        Command::Bench { command: BenchCommand::Jitter(options) } => {
+            bench::jitter::run(&workspace, consent, &options)
         }
         Command::Bench { command: BenchCommand::Pool(options) } => bench::pool::run(&workspace, &options),
         Command::Bench { command: BenchCommand::Scaling(options) } => {

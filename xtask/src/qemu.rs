@@ -11,6 +11,7 @@ use crate::command_line;
 use crate::guest;
 use crate::machine::{Console, Machine, MachineKind};
 use crate::model::Model;
+use crate::modules::Modules;
 use crate::setup::{self, Consent, Tool};
 use crate::symbols::Symbols;
 use crate::terminal;
@@ -25,7 +26,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let arch = kind.arch();
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
-    let command_line = command_line::build(&model, &options.append, options.exec.as_deref())?;
+    let modules = Modules::gather(&model, &options.module, &workspace.output(arch).join("modules"))?;
+    let command_line = command_line::build(&modules, &options.append, options.exec.as_deref())?;
     let console = if options.exec.is_some() { Console::Script } else { Console::Terminal };
     let mut machine = Machine {
         kind,
@@ -36,7 +38,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         smp: &options.smp,
         memory: options.memory,
         kernel: "kernel".as_ref(),
-        module: model.file(),
+        module: modules.file.as_deref(),
         command_line: &command_line,
         console,
         counting: None,

@@ -9,7 +9,8 @@ use embodios_arch::x86_64::{LOCAL_APIC, calibrate, largest_leaf};
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
-use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysAddr, PhysRange, command_line};
+use embodios_kernel::modules::Files;
+use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysAddr, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 
@@ -116,9 +117,9 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
     for controller in &topology.io_apics {
         complete &= boot.devices.push(PhysRange::new(controller.registers.0, IO_APIC_BYTES)).is_ok();
     }
-    let name = command_line::value(boot.command_line, "module").unwrap_or("module");
+    let mut files = Files::new(boot.command_line);
     for range in start.modules() {
-        complete &= boot.modules.push(Module { name, range, padded: false }).is_ok();
+        complete &= files.of(range).all(|file| boot.modules.push(file).is_ok());
     }
     let model = payload::model();
     let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);

@@ -9,7 +9,7 @@ use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
-use embodios_kernel::{HwCpuId, PhysRange, command_line};
+use embodios_kernel::{HwCpuId, PhysRange};
 use heapless::Vec;
 
 /// Runs of redistributor frames of one GICv3.
@@ -188,14 +188,6 @@ impl<'a> Nodes<'a> {
     fn chosen(&self, name: &str) -> Option<FdtProperty<'a>> {
         self.chosen.as_ref()?.property(name)
     }
-}
-
-/// The name of the firmware-loaded module: the command line's word `module=NAME`, without directory.
-#[must_use]
-pub fn module_name(command_line: &str) -> &str {
-    let named = command_line::value(command_line, "module");
-    let file = named.map(|path| path.rsplit('/').next().unwrap_or(path));
-    file.filter(|file| !file.is_empty()).unwrap_or("initrd")
 }
 
 fn text<'a>(node: &FdtNode<'a>, name: &str) -> Option<&'a str> {

@@ -2,13 +2,14 @@
 
 use crate::image;
 use crate::pl011::{Lines, Pl011};
-use board_virt::{Conduit, Cores, Gic, Machine, module_name};
+use board_virt::{Conduit, Cores, Gic, Machine};
 use core::fmt::{self, Write};
 use embodios_abi::ExitStatus;
 use embodios_arch::aarch64::{self, GicDescription, psci, semihosting};
 use embodios_arch::{Arch, Architecture};
 use embodios_kernel::board::MAX_RESERVED;
-use embodios_kernel::{Board, BootInfo, Console, Module, PhysRange};
+use embodios_kernel::modules::Files;
+use embodios_kernel::{Board, BootInfo, Console, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
 
@@ -123,9 +124,8 @@ fn describe(
     reserved.push(image::whole()).map_err(|_| RESERVED)?;
     if let Some(range) = machine.initrd {
         reserved.push(range).map_err(|_| RESERVED)?;
-        modules
-            .push(Module { name: module_name(machine.command_line), range, padded: false })
-            .map_err(|_| MODULES)?;
+        let mut files = Files::new(machine.command_line);
+        files.of(range).try_for_each(|file| modules.push(file)).map_err(|_| MODULES)?;
     }
     modules.push(image::story_model()).map_err(|_| MODULES)?;
     let mut devices = Vec::<PhysRange, MAX_RESERVED>::new();

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use crate::{Conduit, Cores, Gic, Machine, Refusal, Serial, TreeError, module_name};
+use crate::{Conduit, Cores, Gic, Machine, Refusal, Serial, TreeError};
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use embodios_kernel::{HwCpuId, PhysRange};
@@ -98,7 +98,7 @@ fn the_usual_machine_is_understood() {
     assert_eq!(machine.memory[..], [PhysRange::new(0x4000_0000, 1 << 30)]);
     assert!(machine.reserved.is_empty());
     assert_eq!(machine.initrd, Some(PhysRange::new(0x4800_0000, 0x12_3456)));
-    assert_eq!(module_name(machine.command_line), "a.gguf");
+    assert_eq!(machine.command_line, "module=/models/a.gguf log=info");
     assert_eq!(machine.conduit, Some(Conduit::Hvc));
     assert_eq!(ids(&cores), [0, 1, 2, 3]);
     assert!(cores.refused.is_empty());
@@ -245,14 +245,6 @@ fn what_is_missing_or_bad_is_named() {
         with("/cpus/cpu@0", cells("reg", &[7])),
         "the device tree names no core with the boot core's id"
     );
-}
-
-#[test]
-fn a_module_without_a_name_is_called_initrd() {
-    for line in ["", "log=debug", "module=", "module=models/"] {
-        assert_eq!(module_name(line), "initrd");
-    }
-    assert_eq!(module_name("log=debug module=b.gguf"), "b.gguf");
 }
 
 proptest! {

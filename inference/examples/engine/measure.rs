@@ -57,11 +57,11 @@ pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -
     let mut empty = session(&model, kernels, &pool, prompt.max(generated))?;
     empty.feed(&mut pool, &ids[..prompt])?;
 
-    empty.reset();
+    empty.rewind(0);
     let mark = host.now_ns();
     empty.feed(&mut pool, &ids[..prompt])?;
     let prompted = rate(prompt, host.now_ns() - mark);
-    empty.reset();
+    empty.rewind(0);
     let generation = generation(host, &mut pool, &mut empty, &ids[..generated])?;
     let memory = resident("VmHWM:")?.saturating_sub(before);
     drop(empty);

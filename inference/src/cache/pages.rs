@@ -214,10 +214,10 @@ impl Sequence {
         self.layout.precision
     }
 
-    /// Forgets everything. Pages that another sequence has too must not be written, so it keeps them: call it on a
-    /// sequence that began by itself.
-    pub const fn reset(&mut self) {
-        self.position = 0;
+    /// Forgets what comes after `position`, if anything does. Pages that another sequence has too must not be written, so
+    /// it keeps them: call it on a sequence that began by itself.
+    pub fn rewind(&mut self, position: usize) {
+        self.position = self.position.min(position);
     }
 
     /// Counts positions as taken whose keys and values have been stored in every layer.

@@ -1,5 +1,7 @@
 //! The command `batch`: many requests at once, each shown when it is over.
 
+pub mod groups;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,10 +10,12 @@ use super::Console;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
+use super::start::Module;
 use crate::batch::{Batch, Event, Outcome, Request, Settings};
-use crate::json::{Lines, Task};
+use crate::json::{Lines, Requests, Task};
 use crate::platform::Platform;
 use crate::tokenizer::ParseSpecial;
+use groups::Group;
 
 /// What a batch is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +31,8 @@ pub enum Source<'l> {
     },
     /// JSON lines of a module.
     Module(&'l str),
+    /// The same of several, each on cores of its own.
+    Groups(Vec<Group<'l>>),
     /// JSON lines that are typed.
     Typed,
 }
@@ -45,21 +51,16 @@ impl Console<'_> {
     pub(super) fn batch(&mut self, json: bool, source: &Source<'_>) -> Result<(), CommandError> {
         let (platform, modules) = (self.platform, self.start.modules);
         let settings = Settings::new(budget(platform));
-        let Source::Prompt { count, options, text } = source else {
-            let Source::Module(name) = source else { return self.json(Task::Batch) };
-            let found = modules.iter().find(|module| module.name == *name);
-            let bytes = found.ok_or_else(|| CommandError::NoSuchModule((*name).into()))?.bytes;
-            let (loaded, pool) = self.loaded_and_pool(None)?;
-            let requests = loaded.requests();
-            let mut lines = Lines::default();
-            for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-                if let Some(answer) = lines.take(&requests, number, line) {
-                    return Err(CommandError::BadLine(
-                        String::from_utf8_lossy(answer.trim_ascii()).into_owned(),
-                    ));
-                }
+        let (count, options, text) = match source {
+            Source::Prompt { count, options, text } => (count, options, text),
+            Source::Typed => return self.json(Task::Batch),
+            Source::Groups(groups) => return self.batch_groups(groups),
+            Source::Module(name) => {
+                let (loaded, pool) = self.loaded_and_pool(None)?;
+                let requests = loaded.requests();
+                let lines = lines_of(modules, name, &requests)?;
+                return Ok(lines.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?);
             }
-            return Ok(lines.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?);
         };
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let Loaded { model, tokenizer, kernels, .. } = loaded;
@@ -84,9 +85,7 @@ impl Console<'_> {
         let start = platform.now_ns();
         let (mut tokens, mut plans) = (0, Vec::new());
         for request in requests {
-            if let Err(refusal) = batch.submit(pool, request) {
-                return Err(CommandError::Refused(refusal));
-            }
+            batch.submit(pool, request)?;
         }
         loop {
             let more = batch.step(pool, &mut |event| {
@@ -113,6 +112,23 @@ impl Console<'_> {
         }
         Ok(())
     }
+}
+
+/// The requests that the lines of a module are.
+///
+/// # Errors
+/// When there is no such module, or a line is no request.
+fn lines_of(modules: &[Module], name: &str, requests: &Requests<'_>) -> Result<Lines, CommandError> {
+    let found = modules.iter().find(|module| module.name == name);
+    let bytes = found.ok_or_else(|| CommandError::NoSuchModule(name.into()))?.bytes;
+    let mut lines = Lines::default();
+    for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+        if let Some(answer) = lines.take(requests, number, line) {
+            let answer = String::from_utf8_lossy(answer.trim_ascii()).into_owned();
+            return Err(CommandError::BadLine(answer));
+        }
+    }
+    Ok(lines)
 }
 
 /// A result: how it went, then its text.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::batch::Source;
+use super::batch::{Source, groups};
 use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
@@ -30,11 +30,20 @@ batch [--json] [same options] N TEXT
 batch [--json] MODULE | -
                     the same for the JSON lines of a module, or typed ones up to
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
+batch CORES=MODULE[@MODEL] CORES=MODULE[@MODEL]...
+                    several of these at the same time, each on cores of its own,
+                    with another model where one is named
 bench scaling [--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
                     the same prompts on 1, 2, 4, ... workers; each is TEXT with
                     other words first
 bench switch [--json] [-n ROUNDS]
                     two threads that take turns
+bench jitter [--json] [-n STEPS] [-c WORKERS]
+                    how evenly the same step takes its time, on each core, in
+                    deterministic mode
+bench batch [--json] [-b SIZE] [-p PROMPT] [-n TOKENS] [-c WORKERS]
+                    batches of 1 to 16 requests, or SIZE, against the same ones
+                    one after another; what it does to one when others join
 json TASK           answer JSON objects, one a line, until an empty line; TASK:
                     tokenize, detokenize, logits, generate, chat or batch
 model | cpus | mem  what is loaded, there and used
@@ -167,7 +176,7 @@ impl fmt::Display for ParseError {
                     "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
                 )
             }
-            Self::Bench(word) => write!(f, "bench wants scaling or switch, found {word:?}"),
+            Self::Bench(word) => write!(f, "bench wants scaling, switch, jitter or batch, found {word:?}"),
             Self::Prompts(word) => {
                 write!(f, "bench wants numbers of prompts with commas between, found {word:?}")
             }
@@ -243,6 +252,9 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
     };
     if let "-" = rest.trim_end() {
         return Ok(Command::Batch { json, source: Source::Typed });
+    }
+    if split_word(rest).0.contains('=') {
+        return Ok(Command::Batch { json, source: Source::Groups(groups::parse(rest)?) });
     }
     let (options, text) = Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest)?;
     let (word, text) = split_word(text);

@@ -27,8 +27,6 @@ pub struct Editor {
     /// The new line while a history entry is on show.
     draft: String,
     keys: KeyReader,
-    /// Input after the end of the last line.
-    waiting: VecDeque<Key>,
 }
 
 impl Editor {
@@ -42,50 +40,47 @@ impl Editor {
             shown: 0,
             draft: String::new(),
             keys: KeyReader::default(),
-            waiting: VecDeque::new(),
         }
     }
 
-    /// Takes in what the terminal sent.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.keys.read(bytes, &mut self.waiting);
-    }
-
-    /// Works off the input up to the end of a line, and appends to `screen` what the terminal must
-    /// show. Result: the line, or `None` when more input is needed.
-    pub fn next_line(&mut self, screen: &mut String) -> Option<String> {
-        while let Some(key) = self.waiting.pop_front() {
-            match key {
-                Key::Enter => {
-                    screen.push('\n');
-                    return Some(self.take_line());
+    /// Works off `bytes` up to the end of a line, and appends to `screen` what the terminal must show. Result: how many
+    /// bytes that was, and the line, or `None` when more input is needed.
+    pub fn feed(&mut self, bytes: &[u8], screen: &mut String) -> (usize, Option<String>) {
+        for (index, &byte) in bytes.iter().enumerate() {
+            for key in self.keys.read(byte).into_iter().flatten() {
+                match key {
+                    // The last key of its byte.
+                    Key::Enter => {
+                        screen.push('\n');
+                        return (index + 1, Some(self.take_line()));
+                    }
+                    Key::Character(character) => self.insert(character, screen),
+                    Key::Interrupt => {
+                        screen.push_str("^C\n");
+                        screen.push_str(self.prompt);
+                        self.replace(String::new());
+                    }
+                    Key::ClearScreen => {
+                        screen.push_str("\x1b[H\x1b[2J");
+                        screen.push_str(self.prompt);
+                        screen.push_str(&self.line);
+                        back(&self.line[self.cursor..], screen);
+                    }
+                    Key::Left => self.move_to(self.before_cursor(), screen),
+                    Key::Right => self.move_to(self.after_cursor(), screen),
+                    Key::Home => self.move_to(0, screen),
+                    Key::End => self.move_to(self.line.len(), screen),
+                    Key::Backspace => self.delete(self.before_cursor(), self.cursor, screen),
+                    Key::Delete => self.delete(self.cursor, self.after_cursor(), screen),
+                    Key::DeleteToEnd => self.delete(self.cursor, self.line.len(), screen),
+                    Key::DeleteToStart => self.delete(0, self.cursor, screen),
+                    Key::DeleteWord => self.delete(self.word_start(), self.cursor, screen),
+                    Key::Up => self.show_history(self.shown.checked_sub(1), screen),
+                    Key::Down => self.show_history(Some(self.shown + 1), screen),
                 }
-                Key::Character(character) => self.insert(character, screen),
-                Key::Interrupt => {
-                    screen.push_str("^C\n");
-                    screen.push_str(self.prompt);
-                    self.replace(String::new());
-                }
-                Key::ClearScreen => {
-                    screen.push_str("\x1b[H\x1b[2J");
-                    screen.push_str(self.prompt);
-                    screen.push_str(&self.line);
-                    back(&self.line[self.cursor..], screen);
-                }
-                Key::Left => self.move_to(self.before_cursor(), screen),
-                Key::Right => self.move_to(self.after_cursor(), screen),
-                Key::Home => self.move_to(0, screen),
-                Key::End => self.move_to(self.line.len(), screen),
-                Key::Backspace => self.delete(self.before_cursor(), self.cursor, screen),
-                Key::Delete => self.delete(self.cursor, self.after_cursor(), screen),
-                Key::DeleteToEnd => self.delete(self.cursor, self.line.len(), screen),
-                Key::DeleteToStart => self.delete(0, self.cursor, screen),
-                Key::DeleteWord => self.delete(self.word_start(), self.cursor, screen),
-                Key::Up => self.show_history(self.shown.checked_sub(1), screen),
-                Key::Down => self.show_history(Some(self.shown + 1), screen),
             }
         }
-        None
+        (bytes.len(), None)
     }
 
     fn take_line(&mut self) -> String {

@@ -70,6 +70,8 @@ pub enum CommandError {
         /// Their hash, and the one expected.
         hashes: [String; 2],
     },
+    /// Batches whose cores are not apart.
+    NotApart,
     /// No module has the name.
     NoSuchModule(String),
     /// A line of a module is no request; what it is answered with.
@@ -109,6 +111,9 @@ impl fmt::Display for CommandError {
             Self::Unfinished { request, finish } => write!(f, "request {request} did not finish: {finish}"),
             Self::OtherBits { what, hashes: [found, expected] } => {
                 write!(f, "other bits: {what} have logits hash {found}, not {expected}")
+            }
+            Self::NotApart => {
+                write!(f, "each batch wants cores of its own, and no other's between them")
             }
             Self::NoSuchModule(name) => {
                 write!(f, "no module is called {name:?}, and it is no number of requests")
@@ -155,4 +160,5 @@ from! {
     SessionError => Session,
     GenerateError => Generate,
     CacheError => Cache,
+    Refusal => Refused,
 }

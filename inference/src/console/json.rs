@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::Console;
 use super::error::CommandError;
+use super::input::Input;
 use crate::batch::Settings;
 use crate::json::{Lines as Batched, Task};
 use crate::platform::Platform;
@@ -26,9 +27,9 @@ impl Console<'_> {
     /// When there is no model or no memory for a line.
     pub(super) fn json(&mut self, task: Task) -> Result<(), CommandError> {
         let platform = self.platform;
-        let (loaded, pool) = self.loaded_and_pool(None)?;
+        let (loaded, pool) = (self.loaded.as_ref()?, self.workers.pool(None)?);
         let requests = loaded.requests();
-        let mut lines = Lines { platform, line: Vec::new(), ahead: Vec::new(), after_return: false };
+        let mut lines = Lines { platform, input: &mut self.input, line: Vec::new() };
         let mut together = Batched::default();
         let mut number = 1;
         while let Some(line) = lines.next()?.filter(|line| !line.is_empty()) {
@@ -50,56 +51,41 @@ impl Console<'_> {
 }
 
 /// Lines as they come.
-struct Lines {
+struct Lines<'i> {
     platform: &'static dyn Platform,
+    input: &'i mut Input,
     line: Vec<u8>,
-    /// What was read behind the line.
-    ahead: Vec<u8>,
-    /// The last line ended with a carriage return: a line feed after it belongs to it.
-    after_return: bool,
 }
 
-impl Lines {
+impl Lines<'_> {
     /// The next line without its end; `None` at the end of the input.
     fn next(&mut self) -> Result<Option<&[u8]>, CommandError> {
         self.line.clear();
         loop {
-            let mut bytes = [0; 256];
-            let count = match self.ahead.len() {
-                0 => self.platform.read(&mut bytes),
-                count => {
-                    bytes[..count].copy_from_slice(&self.ahead);
-                    count
-                }
-            };
-            self.ahead.clear();
-            if count == 0 {
+            let bytes = self.input.wait();
+            if bytes.is_empty() {
                 return Ok(Some(self.line.as_slice()).filter(|line| !line.is_empty()));
             }
-            let mut bytes = &bytes[..count];
-            if self.after_return && bytes[0] == b'\n' {
-                bytes = &bytes[1..];
-            }
-            self.after_return = false;
-            let end = bytes.iter().position(|byte| b"\r\n".contains(byte));
-            self.keep(&bytes[..end.unwrap_or(bytes.len())])?;
-            if let Some(end) = end {
-                self.after_return = bytes[end] == b'\r';
-                self.ahead.extend_from_slice(&bytes[end + 1..]);
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let length = end.unwrap_or(bytes.len());
+            keep(&mut self.line, &bytes[..length], self.platform)?;
+            self.input.take(length + usize::from(end.is_some()));
+            if end.is_some() {
                 return Ok(Some(&self.line));
             }
         }
     }
+}
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
-        let acknowledged = self.line.len() / PIECE;
-        if self.line.len() + bytes.len() > LONGEST || self.line.try_reserve(bytes.len()).is_err() {
-            return Err(CommandError::LongLine(LONGEST));
-        }
-        self.line.extend_from_slice(bytes);
-        for _ in acknowledged..self.line.len() / PIECE {
-            self.platform.write(&[ACK]);
-        }
-        Ok(())
+/// Adds `bytes` to `line`, and acknowledges every piece that is whole with them.
+fn keep(line: &mut Vec<u8>, bytes: &[u8], platform: &dyn Platform) -> Result<(), CommandError> {
+    let acknowledged = line.len() / PIECE;
+    if line.len() + bytes.len() > LONGEST || line.try_reserve(bytes.len()).is_err() {
+        return Err(CommandError::LongLine(LONGEST));
     }
+    line.extend_from_slice(bytes);
+    for _ in acknowledged..line.len() / PIECE {
+        platform.write(&[ACK]);
+    }
+    Ok(())
 }

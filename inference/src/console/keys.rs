@@ -1,6 +1,5 @@
 //! Keys from the bytes a terminal sends: UTF-8 characters, control characters, escape sequences.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use crate::tokenizer::TextStream;
@@ -61,24 +60,21 @@ enum Sequence {
 pub struct KeyReader {
     stream: TextStream,
     sequence: Sequence,
-    /// A carriage return came last: a line feed after it is the same key.
-    after_return: bool,
 }
 
 impl KeyReader {
-    /// Appends the keys that `bytes` complete to `keys`.
-    pub fn read(&mut self, bytes: &[u8], keys: &mut VecDeque<Key>) {
+    /// The keys that `byte` completes: it may show that those before it were no character, and be a key itself.
+    pub fn read(&mut self, byte: u8) -> [Option<Key>; 2] {
         let mut text = String::new();
-        self.stream.push(bytes, &mut text);
-        keys.extend(text.chars().filter_map(|character| self.key(character)));
+        self.stream.push(&[byte], &mut text);
+        let mut characters = text.chars();
+        core::array::from_fn(|_| characters.next().and_then(|character| self.key(character)))
     }
 
     fn key(&mut self, character: char) -> Option<Key> {
-        let after_return = core::mem::replace(&mut self.after_return, character == '\r');
         match self.sequence {
             Sequence::Outside => match character {
-                '\n' if after_return => None,
-                '\r' | '\n' => Some(Key::Enter),
+                '\n' => Some(Key::Enter),
                 '\x01' => Some(Key::Home),
                 '\x02' => Some(Key::Left),
                 '\x03' => Some(Key::Interrupt),

@@ -18,6 +18,9 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 /// Value of `model=` for no model at all.
 const NO_MODEL: &str = "none";
 
+/// End of the name of a module that holds JSON lines.
+const LINES: &str = ".jsonl";
+
 /// Why no model is loaded.
 #[derive(Clone, Debug)]
 pub enum LoadError {
@@ -53,7 +56,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotWanted => write!(f, "started with model={NO_MODEL}"),
-            Self::NoModules => write!(f, "the machine was started without modules"),
+            Self::NoModules => write!(f, "the machine was started without a model"),
             Self::NoSuchModule { wanted, names } => {
                 write!(f, "no module is called {wanted:?}; there are: {names}")
             }
@@ -94,7 +97,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the module that the options name, by default the first; not if an engine died of that.
+    /// Loads the module that the options name, by default the first that is not a list of requests by its name; not if an
+    /// engine died of that.
     pub fn new(
         platform: &dyn Platform,
         start: &Start<'_>,
@@ -184,7 +188,10 @@ impl Loaded {
 }
 
 fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {
-    let Some(wanted) = wanted else { return modules.first().ok_or(LoadError::NoModules) };
+    let Some(wanted) = wanted else {
+        let model = modules.iter().find(|module| !module.name.ends_with(LINES));
+        return model.ok_or(LoadError::NoModules);
+    };
     if wanted == NO_MODEL {
         return Err(LoadError::NotWanted);
     }

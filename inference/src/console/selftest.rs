@@ -1,5 +1,6 @@
 //! The `test` command: the platform's tests, then the engine's own, on the machine as it runs.
 
+mod batch;
 mod pool;
 
 use alloc::format;
@@ -92,6 +93,10 @@ impl Console<'_> {
                 tests.report(&format!("same tokens and logits on {count} of {available} cores"), result);
             }
             let pool = self.workers.pool(None)?;
+            tests.report(
+                "requests of a batch get what they get alone",
+                batch::company_leaves_no_trace(loaded, pool),
+            );
             for kernels in Kernels::available() {
                 let result = same_bits(loaded, pool, kernels, &mut first);
                 tests.report(&format!("same tokens and logits with {kernels} kernels"), result);

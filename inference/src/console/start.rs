@@ -21,11 +21,11 @@ pub struct Start<'s> {
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
     /// Words for whom they concern; the engine's are `model=NAME` (`none` for no model; default: the first
-    /// module), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps),
+    /// module that is not called `.jsonl`), `kernels=NAME` (default: the fastest), `spin=N` (microseconds before a worker sleeps),
     /// `workers=CORES` (where workers sit) and, last, `exec=COMMAND; COMMAND...`. `housekeeping=` is the platform's;
     /// where it stands, workers keep off those cores.
     pub command_line: &'s str,
-    /// Models to choose from.
+    /// Models to choose from, and JSON lines for `batch`.
     pub modules: &'s [Module],
     /// Commits a fault on purpose, where a kernel contains it.
     pub fault: Option<fn(Fault) -> !>,

@@ -25,8 +25,21 @@ impl Monitor {
     /// Every worker; each one's figures are as of one moment.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatistics> {
-        let workers = self.0.cores.iter().zip(&self.0.workers);
-        workers.map(|(&core, worker)| WorkerStatistics { core, work: worker.record.read() }).collect()
+        self.0
+            .cores
+            .iter()
+            .zip(0..)
+            .map(|(&core, index)| WorkerStatistics { core, work: self.worker(index) })
+            .collect()
+    }
+
+    /// One of them, without an allocation.
+    ///
+    /// # Panics
+    /// When there is no such worker.
+    #[must_use]
+    pub fn worker(&self, index: usize) -> Work {
+        self.0.workers[index].record.read()
     }
 
     /// Times from a job's hand-out to its join.

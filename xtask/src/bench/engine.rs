@@ -135,7 +135,10 @@ fn report(
 }
 
 /// The Python that has the package: of the environment under `target`, or else the system's.
-fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
+///
+/// # Errors
+/// When neither has it, with what to install.
+pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
     let environment = workspace.llama_cpp();
     let own = environment.join("bin/python");
     for python in [own.as_path(), Path::new("python3")] {

@@ -5,19 +5,14 @@
 //! piece of text as it comes, which is slow on a serial line.
 
 use anyhow::{Context, Result, bail, ensure};
-use std::path::Path;
-use std::process::Command;
 
+use super::console::{InGuest, OnHost};
 use super::median;
-use crate::accel::{Accelerator, Host};
-use crate::boot::{self, Plan, Setup};
-use crate::build::{self, Built};
+use crate::accel::Host;
 use crate::cli::GuestBenchOptions;
-use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::model::Model;
-use crate::process::{self, End};
-use crate::setup::{self, Consent, Tool};
+use crate::setup::Consent;
 use crate::workspace::Workspace;
 
 /// An opening the story model knows how to go on from, long enough to time.
@@ -46,37 +41,22 @@ struct Run {
 /// # Errors
 /// When a run cannot be started, does not end well, or the two compute different bits.
 pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions) -> Result<u8> {
-    let kind = MachineKind::choose(options.arch, options.machine)?;
-    let arch = kind.arch();
-    let accel = Host::detect().choose(options.accel, arch)?;
-    let model = Model::resolve(workspace, consent, &options.model)?;
-    let host_model = model.clone().on_host(workspace)?;
-    if let Some(file) = model.file() {
-        options.memory.check_module(arch, file)?;
-    }
-    setup::require(Tool::Qemu(arch), consent)?;
-    let machine = Setup { kind, smp: options.smp.clone(), cpu: None, gic: None, el2: false };
-    let program = build::host_example(workspace, "console")?;
-    let built = build::build(workspace, arch)?;
+    let machine = &options.machine;
+    let kind = MachineKind::choose(machine.arch, machine.machine)?;
+    let accel = Host::detect().choose(machine.accel, kind.arch())?;
+    let model = Model::resolve(workspace, consent, &machine.model)?;
+    let guest = InGuest::new(workspace, consent, machine, kind, accel, &model)?;
+    let host = OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?;
 
     // What comes before the first `stats` warms up.
     let tokens = options.generate;
     let hash = format!("hash -n {tokens} {PROMPT}");
     let script = format!("{hash}; stats; {hash}; stats; generate -n {tokens} {PROMPT}");
-    let bench = Bench {
-        workspace,
-        built: &built,
-        machine: &machine,
-        accel,
-        model: &model,
-        host_model: &host_model,
-        script,
-        options,
-    };
+    let name = guest.machine();
     let (mut on_host, mut in_guest) = (Vec::new(), Vec::new());
     for repetition in 1..=options.repetitions {
-        let host = bench.on_host(&program).context("on the host")?;
-        let guest = bench.in_guest().context("in the guest")?;
+        let host = read(&host.run(&script)?)?;
+        let guest = read(&guest.run(&script)?)?;
         eprintln!(
             "xtask: {repetition} of {}: host {:.1} tokens/s, guest {:.1} tokens/s",
             options.repetitions, host.generation, guest.generation
@@ -90,58 +70,9 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
         on_host.push(host);
         in_guest.push(guest);
     }
-    println!("{} as guest, {accel}, {} tokens made; medians of {}", machine, options.generate, on_host.len());
+    println!("{name} as guest, {accel}, {tokens} tokens made; medians of {}", on_host.len());
     print!("{}", table(&on_host, &in_guest));
     Ok(0)
-}
-
-struct Bench<'b> {
-    workspace: &'b Workspace,
-    built: &'b Built,
-    machine: &'b Setup,
-    accel: Accelerator,
-    model: &'b Model,
-    host_model: &'b Path,
-    script: String,
-    options: &'b GuestBenchOptions,
-}
-
-impl Bench<'_> {
-    fn on_host(&self, program: &Path) -> Result<Run> {
-        let mut command = Command::new(program);
-        command.arg(self.options.smp.cores().to_string()).arg(self.host_model);
-        command.arg(format!("exec={}", self.script));
-        let mut output = Vec::new();
-        let end = process::stream(&mut command, Some(self.options.timeout), &mut |bytes| {
-            output.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        let output = String::from_utf8_lossy(&output);
-        match end {
-            End::Exited(status) if status.success() => read(&output),
-            End::Exited(status) => bail!("the engine ended with {status} after saying\n{output}"),
-            End::TimedOut => bail!("the engine still ran after {} s", self.options.timeout.as_secs_f64()),
-        }
-    }
-
-    fn in_guest(&self) -> Result<Run> {
-        let plan = Plan {
-            name: &format!("bench {}", self.machine),
-            setup: self.machine,
-            accel: self.accel,
-            memory: self.options.memory,
-            model: self.model,
-            words: &[],
-            script: &self.script,
-            timeout: self.options.timeout,
-        };
-        let (output, ending) = boot::run(self.workspace, self.built, &plan)?;
-        if ending != Ending::Success {
-            let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
-            bail!("{reason} after saying\n{output}");
-        }
-        read(&output)
-    }
 }
 
 /// Takes the figures out of a run's output.

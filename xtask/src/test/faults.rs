@@ -18,6 +18,7 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
     let story = fs::read(workspace.story_model()).context("cannot read the story model")?;
     let half = file(workspace, arch, "cut-short.gguf", &story[..story.len() / 2])?;
     let foreign = file(workspace, arch, "foreign.gguf", &with_architecture(&story, b"zebra"))?;
+    let lines = file(workspace, arch, "asked.jsonl", b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n")?;
     let scenarios = vec![
         Scenario::new(
             "engine crashes are contained on any core",
@@ -63,6 +64,20 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
                 "without a model the console answers",
                 "generate Once; mem",
                 &["error: no model loaded", "> mem", "memory "],
+                Ending::Failure,
+            )
+        },
+        Scenario {
+            model: Model::File(lines),
+            ..Scenario::new(
+                "a batch is read from a file beside the model",
+                "batch asked.jsonl; batch missing.jsonl",
+                &[
+                    "model tinystory",
+                    "\"line\":1,",
+                    "\"text\":\", there was a\"",
+                    "error: no module is called \"missing.jsonl\"",
+                ],
                 Ending::Failure,
             )
         },

@@ -2,7 +2,6 @@
 
 use super::*;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -49,8 +48,9 @@ fn edit(input: &str) -> (Vec<String>, String) {
     let mut lines = Vec::new();
     for byte in input.bytes() {
         let mut screen = String::new();
-        editor.feed(&[byte]);
-        lines.extend(editor.next_line(&mut screen));
+        let (used, line) = editor.feed(&[byte], &mut screen);
+        assert_eq!(used, 1);
+        lines.extend(line);
         terminal.show(&screen);
         assert_eq!(terminal.text().trim_end(), editor.line.trim_end(), "after {byte:#x} of {input:?}");
         assert_eq!(terminal.column, editor.line[..editor.cursor].chars().count());
@@ -59,7 +59,7 @@ fn edit(input: &str) -> (Vec<String>, String) {
 }
 
 fn line(input: &str) -> String {
-    let (lines, open) = edit(&format!("{input}\r"));
+    let (lines, open) = edit(&format!("{input}\n"));
     assert_eq!((lines.len(), open.as_str()), (1, ""));
     lines[0].clone()
 }
@@ -77,45 +77,37 @@ fn edits_inside_the_line() {
 }
 
 #[test]
-fn line_ends_come_in_three_kinds() {
-    assert_eq!(edit("a\rb\nc\r\nd"), (["a", "b", "c"].map(ToString::to_string).to_vec(), "d".into()));
-}
-
-#[test]
 fn history_keeps_the_unfinished_line() {
-    let (lines, open) = edit("first\rsecond\rdraft\x1b[A\x1b[A\x1b[A\x1b[B\x1b[B");
+    let (lines, open) = edit("first\nsecond\ndraft\x1b[A\x1b[A\x1b[A\x1b[B\x1b[B");
     assert_eq!((lines.len(), open.as_str()), (2, "draft"));
-    assert_eq!(edit("first\rsecond\r\x1b[A\x1b[A\r").0[2], "first");
-    assert_eq!(edit("same\rsame\r\x1b[A\x1b[A").1, "same");
-    assert_eq!(edit("\r  \r\x1b[A").1, "");
+    assert_eq!(edit("first\nsecond\n\x1b[A\x1b[A\n").0[2], "first");
+    assert_eq!(edit("same\nsame\n\x1b[A\x1b[A").1, "same");
+    assert_eq!(edit("\n  \n\x1b[A").1, "");
 }
 
 #[test]
 fn interrupt_drops_the_line() {
     let mut editor = Editor::new("> ");
     let mut screen = String::new();
-    editor.feed(b"abc\x03d\r");
-    assert_eq!(editor.next_line(&mut screen).as_deref(), Some("d"));
+    assert_eq!(editor.feed(b"abc\x03d\n", &mut screen), (6, Some("d".into())));
     assert_eq!(screen, "abc^C\n> d\n");
 }
 
 #[test]
-fn input_past_the_line_waits_for_the_next() {
+fn input_past_the_line_is_left() {
     let mut editor = Editor::new("");
     let mut screen = String::new();
-    editor.feed(b"one\rtwo\rthr");
-    assert_eq!(editor.next_line(&mut screen).as_deref(), Some("one"));
-    assert_eq!(editor.next_line(&mut screen).as_deref(), Some("two"));
-    assert_eq!(editor.next_line(&mut screen), None);
-    assert_eq!(screen, "one\ntwo\nthr");
+    assert_eq!(editor.feed(b"one\xc3\ntwo\nthr", &mut screen), (5, Some("one\u{fffd}".into())));
+    assert_eq!(editor.feed(b"two\nthr", &mut screen), (4, Some("two".into())));
+    assert_eq!(editor.feed(b"thr", &mut screen), (3, None));
+    assert_eq!(screen, "one\u{fffd}\ntwo\nthr");
 }
 
 #[test]
 fn wide_characters_take_two_columns() {
     let mut editor = Editor::new("");
     let mut screen = String::new();
-    editor.feed("你e\u{301}\x7f\x7f\x7f".as_bytes());
-    assert_eq!(editor.next_line(&mut screen), None);
+    assert_eq!(editor.feed("你e\u{301}\x7f\x7f\x7f".as_bytes(), &mut screen).1, None);
     assert_eq!(screen, "你e\u{301}\x1b[K\x08\x1b[K\x08\x08\x1b[K");
 }
 
@@ -123,8 +115,7 @@ fn wide_characters_take_two_columns() {
 fn an_endless_line_is_refused_with_a_bell() {
     let mut editor = Editor::new("");
     let mut screen = String::new();
-    editor.feed("x".repeat(LINE_LIMIT + 1).as_bytes());
-    assert_eq!(editor.next_line(&mut screen), None);
+    assert_eq!(editor.feed("x".repeat(LINE_LIMIT + 1).as_bytes(), &mut screen).1, None);
     assert_eq!((editor.line.len(), screen.matches('\x07').count()), (LINE_LIMIT, 1));
 }
 
@@ -136,7 +127,7 @@ proptest! {
                 "[a-z ü]".prop_map(|text| text),
                 prop::sample::select(alloc::vec![
                     "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[H", "\x1b[F", "\x1b[3~", "\x01", "\x05",
-                    "\x7f", "\x0b", "\x15", "\x17", "\r", "\x1b[1;2D",
+                    "\x7f", "\x0b", "\x15", "\x17", "\n", "\x1b[1;2D",
                 ]).prop_map(String::from),
             ],
             0..60,
@@ -149,7 +140,9 @@ proptest! {
     fn any_bytes_are_survived(bytes in any::<Vec<u8>>()) {
         let mut editor = Editor::new("> ");
         let mut screen = String::new();
-        editor.feed(&bytes);
-        while editor.next_line(&mut screen).is_some() {}
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            rest = &rest[editor.feed(rest, &mut screen).0..];
+        }
     }
 }

@@ -1,0 +1,258 @@
+//! `cargo xtask bench batch`: requests at once against the same ones one after another, on this host or in a guest;
+//! llama.cpp's batches beside them by turns; and what it does to a request when others join.
+
+mod figures;
+mod table;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::process::Command;
+
+use super::console::{self, InGuest, OnHost};
+use super::engine;
+use crate::accel::Accelerator;
+use crate::cli::{BatchBenchOptions, Contender};
+use crate::model::Model;
+use crate::process::{self, End};
+use crate::setup::Consent;
+use crate::workspace::{self, Workspace};
+pub use figures::{Other, Row, Side, Times};
+use figures::{median_rows, medians};
+
+/// What llama.cpp is asked to do.
+const LLAMA_CPP: &str = include_str!("llama_cpp_batch.py");
+
+/// The size of batches that the bars are for.
+const SIZE: usize = 8;
+/// How many times the speed of one after another a batch must have, and how many times llama.cpp's.
+const SPEED_UP: f64 = 2.5;
+const AGAINST_LLAMA_CPP: f64 = 1.5;
+/// The most that 99 % of a request's gaps between tokens may be of their median when others join.
+const DELAY: f64 = 1.5;
+
+/// All that was measured.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Report {
+    /// Where: "host", or the guest's machine.
+    pub place: String,
+    /// What its times are: "time, native" or "time, emulated".
+    pub figure: String,
+    /// Runs.
+    pub repetitions: u32,
+    /// The engine.
+    pub engine: Side,
+    /// Where it was asked for.
+    #[serde(rename = "llama.cpp")]
+    pub llama_cpp: Option<Other>,
+}
+
+/// A figure with its bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What is judged.
+    pub name: &'static str,
+    /// `None` where it was not measured.
+    pub value: Option<f64>,
+    /// What it must be.
+    pub bar: f64,
+    /// Whether more is better.
+    pub at_least: bool,
+}
+
+/// Measures and prints a table.
+///
+/// # Errors
+/// When a run cannot be started or fails, or the file cannot be written.
+pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<u8> {
+    let report = measure(workspace, consent, options)?;
+    print!("{}", table::table(&report));
+    if let Some(path) = &options.json {
+        workspace::replace_file(path, |file| Ok(serde_json::to_writer_pretty(file, &report)?))?;
+    }
+    Ok(0)
+}
+
+/// Runs all, by turns.
+///
+/// # Errors
+/// When a run cannot be started or fails.
+pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<Report> {
+    let machine = &options.machine;
+    let threads = machine.smp.cores() as usize;
+    let model = Model::resolve(workspace, consent, &machine.model)?;
+    let python = match options.compare {
+        Some(Contender::LlamaCpp) => Some(engine::python_with_llama_cpp(workspace)?),
+        None => None,
+    };
+    let in_guest = machine.arch.is_some() || machine.machine.is_some();
+    let guest = match in_guest {
+        true => {
+            let (kind, accel) = machine.native_if_possible()?;
+            Some(InGuest::new(workspace, consent, machine, kind, accel, &model)?)
+        }
+        false => None,
+    };
+    let host_model = model.clone().on_host(workspace)?;
+    let host = OnHost::new(workspace, &model, threads, machine.timeout)?;
+    let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
+    let script = format!("bench batch --json -p {prompt} -n {generate}");
+    let (mut sides, mut others) = (Vec::new(), Vec::new());
+    for repetition in 1..=*repetitions {
+        let output = match &guest {
+            Some(guest) => guest.run(&script)?,
+            None => host.run(&script)?,
+        };
+        let side: Side = console::figures(&output)?;
+        let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
+        if let Some(python) = &python {
+            let other = llama_cpp(python, &host_model, threads, &side)?;
+            line +=
+                &format!(", against llama.cpp {:.2}", against(&side.rows, &other.rows).unwrap_or(f64::NAN));
+            others.push(other);
+        }
+        eprintln!("xtask: {repetition} of {repetitions}: batch of {SIZE}: {line}");
+        sides.push(side);
+    }
+    let emulated = guest.as_ref().is_some_and(|guest| guest.accel == Accelerator::Tcg);
+    let place = guest
+        .as_ref()
+        .map_or_else(|| "host".to_owned(), |guest| format!("{}, {}", guest.machine(), guest.accel));
+    Ok(Report {
+        place,
+        figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
+        repetitions: *repetitions,
+        engine: medians(&sides)?,
+        llama_cpp: match others.first() {
+            None => None,
+            Some(first) => {
+                let rows: Vec<&[Row]> = others.iter().map(|other| other.rows.as_slice()).collect();
+                Some(Other { kernels: first.kernels.clone(), rows: median_rows(&rows)? })
+            }
+        },
+    })
+}
+
+/// The same sizes by llama.cpp.
+fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result<Other> {
+    let mut command = Command::new(python);
+    command.args(["-c", LLAMA_CPP]).arg(model);
+    let sizes = side.rows.iter().map(|row| row.batch);
+    let numbers = [threads, side.prompt, side.generated].into_iter().chain(sizes);
+    command.args(numbers.map(|number| number.to_string()));
+    let mut output = Vec::new();
+    let end = process::stream(&mut command, None, &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    ensure!(matches!(end, End::Exited(status) if status.success()), "llama.cpp failed: {end:?}");
+    console::figures(&String::from_utf8_lossy(&output)).context("llama.cpp")
+}
+
+/// Speed of a batch of [`SIZE`], as a multiple of the other's.
+fn against(own: &[Row], other: &[Row]) -> Option<f64> {
+    let total = |rows: &[Row]| rows.iter().find(|row| row.batch == SIZE).map(|row| row.together.total_ns);
+    Some(total(other)? / total(own)?)
+}
+
+impl Report {
+    /// The figures that have bars.
+    pub fn bars(&self) -> [Bar; 3] {
+        let native = self.figure == "time, native";
+        let measured = |value: Option<f64>| value.filter(|_| native);
+        let all = self.engine.joined.all;
+        [
+            Bar {
+                name: "batch of 8 / one after another, speed",
+                value: measured(self.engine.speed_up(SIZE)),
+                bar: SPEED_UP,
+                at_least: true,
+            },
+            Bar {
+                name: "batch of 8 / llama.cpp's batch of 8, speed",
+                value: measured(
+                    self.llama_cpp.as_ref().and_then(|other| against(&self.engine.rows, &other.rows)),
+                ),
+                bar: AGAINST_LLAMA_CPP,
+                at_least: true,
+            },
+            Bar {
+                name: "p99 / median from token to token when 7 join",
+                value: measured(Some(all.p99_ns / all.p50_ns)),
+                bar: DELAY,
+                at_least: false,
+            },
+        ]
+    }
+}
+
+impl Bar {
+    /// Whether it is met; `None` where it was not measured.
+    pub fn met(&self) -> Option<bool> {
+        self.value.map(|value| if self.at_least { value >= self.bar } else { value <= self.bar })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures::Joined;
+    use super::*;
+    use crate::bench::spread::Spread;
+
+    fn side(together: f64, alone: f64, p99: f64) -> Side {
+        let times = |total| Times { prompt_ns: total / 4.0, generation_ns: total * 0.75, total_ns: total };
+        let spread = |p99_ns| Spread {
+            mean_ns: 1.0,
+            deviation_ns: 0.0,
+            relative: 0.0,
+            p50_ns: 1.0,
+            p99_ns,
+            max_ns: p99_ns,
+        };
+        let joined = Joined {
+            others: 7,
+            before: spread(1.0),
+            meanwhile: spread(1.0),
+            after: spread(1.0),
+            all: spread(p99),
+            until_ready_ns: 5.0,
+        };
+        let row = Row { batch: 8, together: times(together), alone: Some(times(alone)), plan: None };
+        Side { model: "m".into(), workers: 2, prompt: 4, generated: 5, rows: vec![row], joined }
+    }
+
+    fn report(figure: &str, sides: &[Side], other: Option<f64>) -> Report {
+        let other = other.map(|total| Other { kernels: "o".into(), rows: side(total, 0.0, 1.0).rows });
+        Report {
+            place: String::new(),
+            figure: figure.to_owned(),
+            repetitions: 1,
+            engine: medians(sides).expect("one size"),
+            llama_cpp: other,
+        }
+    }
+
+    #[test]
+    fn figures_are_medians_and_have_their_bars() {
+        let sides = [side(100.0, 300.0, 1.2), side(90.0, 200.0, 1.4), side(110.0, 260.0, 9.0)];
+        let native = report("time, native", &sides, Some(140.0));
+        assert_eq!(native.bars().map(|bar| bar.value), [Some(2.6), Some(1.4), Some(1.4)]);
+        assert_eq!(native.bars().map(|bar| bar.met()), [Some(true), Some(false), Some(true)]);
+        let shown = table::table(&native);
+        assert!(
+            shown.contains("2.60, at least 2.5: met") && shown.contains("1.40, at least 1.5: missed"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_measured_is_said() {
+        let alone = report("time, native", &[side(100.0, 300.0, 1.2)], None);
+        assert!(
+            table::table(&alone)
+                .contains("llama.cpp's batch of 8, speed: not measured here: nothing to compare")
+        );
+        let emulated = report("time, emulated", &[side(100.0, 300.0, 1.2)], None);
+        assert_eq!(emulated.bars().map(|bar| bar.met()), [None; 3]);
+    }
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask bench jitter`: how evenly the model's step for one token takes its time on each core, in deterministic
+//! mode: in a guest, and as a process on this host whose threads are pinned, by turns.
+//!
+//! What disturbs the host disturbs both. So on a busy host the ratio of the two is what counts, on a quiet one the
+//! guest's own figure.
+
+mod figures;
+mod table;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::console::{self, InGuest, OnHost};
+use crate::accel::Accelerator;
+use crate::cli::JitterBenchOptions;
+use crate::model::Model;
+use crate::setup::Consent;
+use crate::test::FAILED;
+use crate::workspace::{self, Workspace};
+pub use figures::Side;
+use figures::medians;
+
+/// Deviation / mean of the host's own step from which on it is busy.
+const QUIET: f64 = 0.01;
+/// The most a guest's may be on a quiet host.
+const BAR: f64 = 0.05;
+/// The most a guest's may be of the host's own on a busy host.
+const RATIO: f64 = 1.2;
+
+/// All that was measured.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Report {
+    /// The guest's machine.
+    pub machine: String,
+    /// What its times are: "time, native" or "time, emulated".
+    pub figure: String,
+    /// Guests booted.
+    pub rounds: u32,
+    /// The guest.
+    pub guest: Side,
+    /// The host, where the guest's times are native too.
+    pub host: Option<Side>,
+    /// What was not measured here, and why.
+    pub not_measured: Vec<String>,
+    /// What must never be, and was.
+    pub wrong: Vec<String>,
+}
+
+/// Whether the bar was met, where it could be tried.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// `None` where times are emulated.
+    pub met: Option<bool>,
+    /// The number and the bar.
+    pub says: String,
+}
+
+/// Measures and prints a table.
+///
+/// # Errors
+/// When a run cannot be started or fails, or the file cannot be written.
+pub fn run(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions) -> Result<u8> {
+    let report = measure(workspace, consent, options)?;
+    print!("{}", table::table(&report));
+    if let Some(path) = &options.json {
+        workspace::replace_file(path, |file| Ok(serde_json::to_writer_pretty(file, &report)?))?;
+    }
+    Ok(if report.wrong.is_empty() { 0 } else { FAILED })
+}
+
+/// Boots guests and runs processes by turns.
+///
+/// # Errors
+/// When a run cannot be started or fails.
+pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions) -> Result<Report> {
+    let machine = &options.machine;
+    let (kind, accel) = machine.native_if_possible()?;
+    let model = Model::resolve(workspace, consent, &machine.model)?;
+    let guest = InGuest::new(workspace, consent, machine, kind, accel, &model)?;
+    let emulated = accel == Accelerator::Tcg;
+    let host = match emulated {
+        true => None,
+        false => Some(OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?),
+    };
+    let script = format!("bench jitter --json -n {}", options.steps);
+    let (mut in_guest, mut on_host) = (Vec::new(), Vec::new());
+    for round in 1..=options.rounds {
+        let side: Side = console::figures(&guest.run(&script)?)?;
+        let mut line = format!("guest {}", percent(side.worst()));
+        in_guest.push(side);
+        if let Some(host) = &host {
+            let side: Side = console::figures(&host.run(&script)?)?;
+            line += &format!(", host {}", percent(side.worst()));
+            on_host.push(side);
+        }
+        eprintln!("xtask: {round} of {}: worst core's deviation / mean: {line}", options.rounds);
+    }
+    let mut not_measured = vec![
+        "jitter in instructions: needs the emulator's counting plugin, which this bench does not load"
+            .to_owned(),
+    ];
+    if emulated {
+        not_measured.push(
+            "jitter in time, and its ratio to the host's own: the guest is emulated, its times are the emulator's"
+                .to_owned(),
+        );
+    }
+    let wrong = wrongs(&in_guest, &on_host);
+    Ok(Report {
+        machine: format!("{}, {accel}", guest.machine()),
+        figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
+        rounds: options.rounds,
+        guest: medians(&in_guest)?,
+        host: if on_host.is_empty() { None } else { Some(medians(&on_host)?) },
+        not_measured,
+        wrong,
+    })
+}
+
+impl Report {
+    /// Whether the guest is as even as it must be.
+    pub fn verdict(&self) -> Verdict {
+        let worst = self.guest.worst();
+        let Some(host) = &self.host else {
+            return Verdict { met: None, says: "not measured here: times are emulated".to_owned() };
+        };
+        let own = host.worst();
+        if own < QUIET {
+            let says = format!("worst core {}, bar {}, the host is quiet", percent(worst), percent(BAR));
+            return Verdict { met: Some(worst <= BAR), says };
+        }
+        let ratio = self.guest.worst_ratio(host);
+        Verdict {
+            met: Some(ratio <= RATIO),
+            says: format!(
+                "the host itself is noisy (worst core {}), so the ratio counts: {ratio:.2}, bar {RATIO}",
+                percent(own)
+            ),
+        }
+    }
+}
+
+/// What must never be: other bits, or a disturbance that the kernel keeps from a reserved core.
+fn wrongs(in_guest: &[Side], on_host: &[Side]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut hashes: Vec<&String> = in_guest.iter().chain(on_host).flat_map(|side| &side.hashes).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    if hashes.len() != 1 {
+        wrong.push(format!("runs computed different bits: logits hashes {hashes:?}"));
+    }
+    for (name, count) in in_guest.iter().flat_map(disturbances) {
+        match count {
+            Some(0) => {}
+            Some(count) => wrong.push(format!("{count} {name} on the guest's workers' cores")),
+            None => wrong.push(format!("the guest does not count {name}")),
+        }
+    }
+    wrong
+}
+
+/// What disturbed the cores of a side, all together.
+fn disturbances(side: &Side) -> Vec<(&str, Option<u64>)> {
+    let names = side.cores.iter().take(1).flat_map(|core| core.counters.keys());
+    let total =
+        |name: &String| side.cores.iter().map(|core| core.counters.get(name).copied().flatten()).sum();
+    names.map(|name| (name.as_str(), total(name))).collect()
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.2} %", part * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures::Core;
+    use super::*;
+    use crate::bench::spread::Spread;
+
+    fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
+        let spread = Spread {
+            mean_ns: 1e6,
+            deviation_ns: relative * 1e6,
+            relative,
+            p50_ns: 1e6,
+            p99_ns: 2e6,
+            max_ns: 3e6,
+        };
+        let core = Core { core: 0, share: spread, counters: [("ticks".to_owned(), ticks)].into() };
+        Side {
+            model: "m".into(),
+            position: 64,
+            steps: 10,
+            step: spread,
+            cores: vec![core],
+            budget_ns: 500_000,
+            budget_misses: 0,
+            hashes: vec![hash.into(); 2],
+        }
+    }
+
+    fn report(guest: Side, host: Option<Side>) -> Report {
+        let wrong = wrongs(std::slice::from_ref(&guest), host.as_slice());
+        let (machine, figure) = (String::new(), String::new());
+        Report { machine, figure, rounds: 1, guest, host, not_measured: Vec::new(), wrong }
+    }
+
+    #[test]
+    fn a_quiet_host_has_a_bar_and_a_busy_one_a_ratio() {
+        let met = |guest, host| report(side(guest, Some(0), "a"), Some(side(host, None, "a"))).verdict().met;
+        assert_eq!([met(0.02, 0.005), met(0.06, 0.005)], [Some(true), Some(false)]);
+        assert_eq!([met(0.36, 0.3), met(0.37, 0.3)], [Some(true), Some(false)]);
+        assert_eq!(report(side(0.5, Some(0), "a"), None).verdict().met, None);
+    }
+
+    #[test]
+    fn disturbed_cores_and_other_bits_are_wrong() {
+        assert!(report(side(0.0, Some(0), "a"), Some(side(0.0, None, "a"))).wrong.is_empty());
+        for (guest, part) in [
+            (side(0.0, Some(3), "a"), "3 ticks"),
+            (side(0.0, None, "a"), "does not count ticks"),
+            (side(0.0, Some(0), "b"), "different bits"),
+        ] {
+            let report = report(guest, Some(side(0.0, None, "a")));
+            assert!(
+                report.wrong[0].contains(part) && table::table(&report).contains("wrong: "),
+                "{:?}",
+                report.wrong
+            );
+        }
+    }
+
+    #[test]
+    fn medians_are_of_figures_and_sums_of_counts() {
+        let all = medians(&[side(0.1, Some(1), "a"), side(0.3, Some(2), "a"), side(0.2, Some(0), "a")]);
+        let all = all.expect("one core each");
+        assert_eq!(
+            (all.cores[0].share.relative, all.cores[0].counters["ticks"], all.steps),
+            (0.2, Some(3), 30)
+        );
+    }
+}

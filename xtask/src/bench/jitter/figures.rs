@@ -1,0 +1,75 @@
+//! What one guest or process says of its steps, and what several say together.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::bench::spread::Spread;
+
+/// One core.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Core {
+    /// Its index.
+    pub core: usize,
+    /// Its share of each step.
+    pub share: Spread,
+    /// What disturbed it, and how often; `None` for what is not counted.
+    pub counters: BTreeMap<String, Option<u64>>,
+}
+
+/// What one guest or process said, or the medians of several.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Side {
+    /// Model.
+    pub model: String,
+    /// Position of the step's token.
+    pub position: usize,
+    /// Steps timed.
+    pub steps: u64,
+    /// Their times.
+    pub step: Spread,
+    /// Each core.
+    pub cores: Vec<Core>,
+    /// What a job may take before it counts as a miss, in nanoseconds.
+    pub budget_ns: u64,
+    /// Jobs that took longer.
+    pub budget_misses: u64,
+    /// Of all logits, one a run.
+    pub hashes: Vec<String>,
+}
+
+impl Side {
+    /// The largest deviation / mean of a core.
+    pub fn worst(&self) -> f64 {
+        self.cores.iter().map(|core| core.share.relative).fold(0.0, f64::max)
+    }
+
+    /// The same as parts of `other`'s, core by core.
+    pub fn worst_ratio(&self, other: &Self) -> f64 {
+        let ratios = self.cores.iter().zip(&other.cores);
+        ratios.map(|(own, other)| own.share.relative / other.share.relative).fold(0.0, f64::max)
+    }
+}
+
+/// Medians of all figures, sums of what is counted.
+///
+/// # Errors
+/// When they had different numbers of workers.
+pub fn medians(sides: &[Side]) -> Result<Side> {
+    let mut result = sides[0].clone();
+    ensure!(
+        sides.iter().all(|side| side.cores.len() == result.cores.len() && !side.cores.is_empty()),
+        "runs had different numbers of workers"
+    );
+    let spread = |of: &dyn Fn(&Side) -> Spread| Spread::medians(&sides.iter().map(of).collect::<Vec<_>>());
+    result.step = spread(&|side| side.step);
+    for (index, core) in result.cores.iter_mut().enumerate() {
+        core.share = spread(&|side| side.cores[index].share);
+        for (name, total) in &mut core.counters {
+            *total = sides.iter().map(|side| side.cores[index].counters.get(name).copied().flatten()).sum();
+        }
+    }
+    result.steps = sides.iter().map(|side| side.steps).sum();
+    result.budget_misses = sides.iter().map(|side| side.budget_misses).sum();
+    Ok(result)
+}

@@ -1,0 +1,40 @@
+//! How far measured times lie apart, as the console's benches say it.
+
+use serde::{Deserialize, Serialize};
+
+use super::median;
+
+/// Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean_ns: f64,
+    /// Standard deviation.
+    pub deviation_ns: f64,
+    /// Deviation / mean.
+    pub relative: f64,
+    /// What half of the times did not exceed.
+    pub p50_ns: f64,
+    /// The same for 99 %.
+    pub p99_ns: f64,
+    /// The longest.
+    pub max_ns: f64,
+}
+
+impl Spread {
+    /// The medians of each figure.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn medians(spreads: &[Self]) -> Self {
+        let figure = |field: fn(&Self) -> f64| median(spreads.iter().map(field).collect());
+        Self {
+            mean_ns: figure(|spread| spread.mean_ns),
+            deviation_ns: figure(|spread| spread.deviation_ns),
+            relative: figure(|spread| spread.relative),
+            p50_ns: figure(|spread| spread.p50_ns),
+            p99_ns: figure(|spread| spread.p99_ns),
+            max_ns: figure(|spread| spread.max_ns),
+        }
+    }
+}
