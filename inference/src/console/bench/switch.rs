@@ -3,8 +3,6 @@
 //! Each case stands between two marks, for who counts instructions.
 
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::SeqCst;
 
 use serde_json::json;
 
@@ -14,6 +12,8 @@ use crate::console::error::CommandError;
 use crate::console::options::number;
 use crate::platform::{CoreSet, Mark, Platform, PlatformError};
 use crate::pool::start_thread;
+use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::Ordering::SeqCst;
 
 /// Rounds when nothing else is said.
 const ROUNDS: u32 = 1000;
