@@ -1,7 +1,7 @@
 //! Sixteen rows times many vectors: the rows' levels are unpacked once, interleaved so that a vector holds four
 //! levels of each row, and then multiplied with every input.
 //!
-//! A lane of the results is finished before the next begins, so that one sum for each input is in registers.
+//! The sums of all four lanes of a few inputs stay in registers over the parts that are unpacked.
 
 mod sixteen;
 mod unpack;
