@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
 
 pub mod batch;
-mod console;
+pub mod console;
 pub mod engine;
 pub mod guest;
 pub mod jitter;

@@ -37,6 +37,8 @@ pub enum Command {
     },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
+    /// Measure the six acceptance criteria and say which are met; fails when one is missed
+    Acceptance(AcceptanceOptions),
     /// Measure the engine's speed
     Bench {
         /// What to compare
@@ -96,6 +98,32 @@ pub enum BenchCommand {
     Scaling(ScalingBenchOptions),
     /// Two threads of a guest that take turns, in instructions
     Switch(SwitchBenchOptions),
+}
+
+/// Options of `cargo xtask acceptance`.
+#[derive(Args)]
+pub struct AcceptanceOptions {
+    /// Only guests of this architecture
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Model whose batches and steps are measured: a name of `cargo xtask model list` or a GGUF file
+    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
+    pub model: String,
+    /// Core counts to boot with; other machines are booted with the counts among these
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16", value_name = "LIST")]
+    pub smp: Vec<Topology>,
+    /// Runs of what is measured in time, by turns with what it is compared with; medians count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub rounds: u32,
+    /// Where the report goes as JSON [default: acceptance.json in target/embodios]
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where it goes as a page [default: acceptance.md in target/embodios]
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// End a boot that takes longer than this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "600", value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Options of `cargo xtask bench scaling`.

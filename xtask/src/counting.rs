@@ -12,7 +12,7 @@ use std::process::Command;
 
 use crate::arch::Arch;
 use crate::build;
-use crate::process::{self, End};
+use crate::process;
 use crate::workspace::Workspace;
 
 /// Instructions, told apart by whose they are.
@@ -60,10 +60,10 @@ impl Counting {
     /// When that QEMU takes no plugin that there is, named with what it offers.
     pub fn prepare(workspace: &Workspace, arch: Arch) -> Result<Self> {
         let qemu = arch.qemu();
-        let version = said(Command::new(qemu).arg("--version"))?;
+        let version = process::said(Command::new(qemu).arg("--version"))?;
         let api = Api::of(&version).with_context(|| qemu.to_string())?;
         ensure!(
-            said(Command::new(qemu).arg("-help"))?.lines().any(|line| line.starts_with("-plugin ")),
+            process::said(Command::new(qemu).arg("-help"))?.lines().any(|line| line.starts_with("-plugin ")),
             "{qemu} was built without plugins"
         );
         let plugin = build::plugin(workspace, api == Api::Later)?;
@@ -115,18 +115,6 @@ impl Api {
             _ => bail!("QEMU {major}.{minor} has no plugins"),
         }
     }
-}
-
-/// What a program says, as it ends well.
-fn said(command: &mut Command) -> Result<String> {
-    let mut output = Vec::new();
-    let end = process::stream(command, None, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let ended_well = matches!(end, End::Exited(status) if status.success());
-    ensure!(ended_well, "`{}` failed", process::shown(command));
-    Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
 #[cfg(test)]

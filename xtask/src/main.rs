@@ -5,6 +5,7 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 mod accel;
+mod acceptance;
 mod arch;
 mod bench;
 mod bits;
@@ -89,6 +90,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Switch(options) } => {
             bench::switch::run(&workspace, consent, &options)
         }
+        Command::Acceptance(options) => acceptance::run(&workspace, consent, &options),
         Command::Bits(options) => bits::run(&workspace, consent, &options),
         Command::Engine(options) => engine::run(&workspace, consent, &options),
         Command::Scan => {

@@ -162,6 +162,21 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// What a program says, as it ends well.
+///
+/// # Errors
+/// When it cannot be started or ends without success, and [`Interrupted`].
+pub fn said(command: &mut Command) -> Result<String> {
+    let mut output = Vec::new();
+    let end = stream(command, None, &mut |bytes| {
+        output.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let ended_well = matches!(end, End::Exited(status) if status.success());
+    ensure!(ended_well, "`{}` failed", shown(command));
+    Ok(String::from_utf8_lossy(&output).into_owned())
+}
+
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
-mod faults;
-mod guests;
+pub mod faults;
+pub mod guests;
 mod host;
 mod lines;
-mod placement;
-mod report;
-mod scenario;
+pub mod placement;
+pub mod report;
+pub mod scenario;
 mod setups;
 
 use anyhow::Result;
@@ -53,7 +53,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 report.add(boot.row);
             }
             report.add(lines::run(workspace, &built, arch, options.timeout)?);
-            for scenarios in [placement::scenarios(), faults::scenarios(workspace, arch)?] {
+            for scenarios in [placement::scenarios(workspace, arch)?, faults::scenarios(workspace, arch)?] {
                 report.add(scenario::run(workspace, &built, arch, scenarios, options.timeout)?);
             }
         }

@@ -21,11 +21,11 @@ pub use figures::Side;
 use figures::medians;
 
 /// Deviation / mean of the host's own step from which on it is busy.
-const QUIET: f64 = 0.01;
+pub const QUIET: f64 = 0.01;
 /// The most a guest's may be on a quiet host.
-const BAR: f64 = 0.05;
+pub const BAR: f64 = 0.05;
 /// The most a guest's may be of the host's own on a busy host.
-const RATIO: f64 = 1.2;
+pub const RATIO: f64 = 1.2;
 
 /// All that was measured.
 #[derive(Debug, Deserialize, Serialize)]

@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::PathBuf;
 
-use super::scenario::Scenario;
+use super::scenario::{Scenario, file};
 use crate::arch::Arch;
 use crate::guest::Ending;
 use crate::model::Model;
@@ -111,13 +110,6 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
         },
     ];
     Ok(("faults", scenarios))
-}
-
-/// Writes a model for a test under the workspace's output.
-fn file(workspace: &Workspace, arch: Arch, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let path = workspace.output(arch).join(name);
-    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
 }
 
 /// A GGUF file whose first mention of `llama` after its architecture's key is another word of five letters.

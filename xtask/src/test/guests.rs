@@ -21,6 +21,10 @@ pub struct Boot {
     pub row: Row,
     /// The hash of all logits behind the generated text, unless the guest did not get there.
     pub bits: Option<String>,
+    /// Cores online and detected, by the kernel.
+    pub online: Option<(u32, u32)>,
+    /// The tests by name, and whether each passed.
+    pub tests: Vec<(String, bool)>,
 }
 
 /// Boots one emulated machine and runs the console's tests.
@@ -41,12 +45,12 @@ pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duratio
         timeout,
     };
     let (output, ending) = boot::run(workspace, built, &plan)?;
-    let Verdict { passed, failed, notes, bits } = judge(&output, setup.smp.cores(), &ending);
+    let Verdict { passed, failed, notes, bits, online, tests } = judge(&output, setup.smp.cores(), &ending);
     if failed > 0 {
         println!("--- console of {name} ---\n{output}\n--- end of console ---");
     }
     println!("{name}: {passed} passed, {failed} failed");
-    Ok(Boot { row: Row { name, passed, failed, time: start.elapsed(), notes }, bits })
+    Ok(Boot { row: Row { name, passed, failed, time: start.elapsed(), notes }, bits, online, tests })
 }
 
 /// What a boot was worth.
@@ -56,26 +60,28 @@ struct Verdict {
     failed: u32,
     notes: Vec<String>,
     bits: Option<String>,
+    online: Option<(u32, u32)>,
+    tests: Vec<(String, bool)>,
 }
 
-/// Counts `test NAME ... ok` and `test NAME ... FAILED`, and holds them against the closing line
+/// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing line
 /// `N passed, N failed`, the line `cores: N of N online`, the hash after the generated text and the exit status.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     let mut verdict = Verdict::default();
     let mut closing = None;
-    let mut online = None;
     for line in output.lines().map(str::trim_end) {
-        if let Some(test) = line.strip_prefix("test ") {
-            verdict.passed += u32::from(test.ends_with(" ... ok"));
-            verdict.failed += u32::from(test.ends_with(" ... FAILED"));
+        if let Some((name, outcome)) = line.strip_prefix("test ").and_then(|test| test.split_once(" ... ")) {
+            verdict.passed += u32::from(outcome == "ok");
+            verdict.failed += u32::from(outcome.starts_with("FAILED"));
+            verdict.tests.push((name.to_owned(), outcome == "ok"));
         }
         closing = pair(line, "", " passed, ", " failed").or(closing);
-        online = online.or(cores_online(line));
+        verdict.online = verdict.online.or(cores_online(line));
         let hash = line.split_once("logits hash ").and_then(|(_, rest)| rest.split_once(']'));
         verdict.bits = verdict.bits.or(hash.map(|(hash, _)| hash.to_owned()));
     }
     let mut broken = Vec::new();
-    match online {
+    match verdict.online {
         None => broken.push("no line `cores: N of N online`".to_owned()),
         Some(found) if found != (cores, cores) => {
             broken.push(format!("{} of {} cores online, the machine has {cores}", found.0, found.1));
@@ -157,12 +163,16 @@ mod tests {
     #[test]
     fn a_clean_boot_passes() {
         assert_eq!(counts(GOOD, &Ending::Success), (2, 0, String::new()));
-        assert_eq!(judge(GOOD, 4, &Ending::Success).bits.as_deref(), Some("547adac519ebeef2"));
+        let verdict = judge(GOOD, 4, &Ending::Success);
+        assert_eq!(verdict.bits.as_deref(), Some("547adac519ebeef2"));
+        assert_eq!(verdict.online, Some((4, 4)));
+        assert_eq!(verdict.tests, [("frames".to_owned(), true), ("futex wakes".to_owned(), true)]);
     }
 
     #[test]
     fn a_failed_test_needs_no_note() {
-        let output = GOOD.replace("wakes ... ok", "wakes ... FAILED").replace("2 passed, 0", "1 passed, 1");
+        let output =
+            GOOD.replace("wakes ... ok", "wakes ... FAILED: why").replace("2 passed, 0", "1 passed, 1");
         assert_eq!(counts(&output, &Ending::Failure), (1, 1, String::new()));
         assert_eq!(counts(&output, &Ending::Success), (1, 1, "the exit status says success".to_owned()));
     }

@@ -1,10 +1,19 @@
-//! Boots that say on the command line where console and workers go, well or badly.
+//! Boots that say on the command line or at the console where console and workers go, well or badly.
 
-use super::scenario::Scenario;
+use anyhow::Result;
+
+use super::scenario::{Scenario, file};
+use crate::arch::Arch;
 use crate::guest::Ending;
+use crate::model::Model;
+use crate::workspace::Workspace;
 
-/// The boots.
-pub fn scenarios() -> (&'static str, Vec<Scenario>) {
+/// The boots, one with requests in a file that this writes.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec<Scenario>)> {
+    let lines = file(workspace, arch, "placed.jsonl", b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n")?;
     let with = |words: &[&str], scenario: Scenario| Scenario {
         words: words.iter().map(|&word| word.to_owned()).collect(),
         ..scenario
@@ -72,6 +81,38 @@ pub fn scenarios() -> (&'static str, Vec<Scenario>) {
                 Ending::Failure,
             ),
         ),
+        Scenario::new(
+            "workers and threads move by a command, in effect before it returns; no core and an offline one are errors",
+            "generate -n 3 Once upon; affinity workers=2-3; generate -n 3 Once upon; affinity; pin 0 3; affinity; \
+             affinity workers=9; affinity workers=; pin 0 9",
+            &[
+                "[3 tokens",
+                "workers: 2-3, as asked, ",
+                "[3 tokens",
+                "(worker 0): cores 2",
+                "(worker 1): cores 3",
+                "thread 0: cores 3",
+                "(worker 0): cores 3",
+                "error: core 9 is not online",
+                "error: \"\" is no core or range of cores",
+                "error: core 9 is not online",
+            ],
+            Ending::Failure,
+        ),
+        Scenario {
+            model: Model::File(lines),
+            ..Scenario::new(
+                "two batches run at the same time on cores of their own",
+                "batch 0-1=placed.jsonl 2-3=placed.jsonl",
+                &[
+                    "\"text\":\", there was a\"",
+                    "[placed.jsonl on cores 0-1, ",
+                    "\"text\":\", there was a\"",
+                    "[placed.jsonl on cores 2-3, ",
+                ],
+                Ending::Success,
+            )
+        },
     ];
-    ("placement", scenarios)
+    Ok(("placement", scenarios))
 }

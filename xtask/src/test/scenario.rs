@@ -1,7 +1,9 @@
 //! Boots whose console must say certain texts in order, and end in a certain way. The lists are `faults` and
 //! `placement`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::report::Row;
@@ -91,6 +93,16 @@ pub fn run(
     row.time = start.elapsed();
     println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
     Ok(row)
+}
+
+/// Writes a model or another file for a boot under the workspace's output.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn file(workspace: &Workspace, arch: Arch, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = workspace.output(arch).join(name);
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 /// The first of `texts` that does not follow those before it.

@@ -1,0 +1,194 @@
+//! `cargo xtask acceptance`: the six criteria on both architectures, each with what was measured, its bar and a verdict.
+//!
+//! Owns the order in which the benches and the tests of the other modules run, those first that want a quiet host. A
+//! bench that fails is a missed line, so that the report is whole.
+
+mod circumstances;
+mod criteria;
+mod report;
+mod work;
+
+use anyhow::Result;
+use std::io::Write;
+use std::time::Instant;
+
+use crate::accel::{AccelChoice, Host};
+use crate::arch::Arch;
+use crate::bench::scaling::Kind;
+use crate::bench::{jitter, scaling};
+use crate::boot::Setup;
+use crate::build;
+use crate::cli::{AcceptanceOptions, BenchMachine, JitterBenchOptions, ScalingBenchOptions};
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::process::Interrupted;
+use crate::setup::{self, Consent, Tool};
+use crate::test::report::Row;
+use crate::test::{FAILED, faults, guests, placement, scenario};
+use crate::workspace::{self, Workspace};
+use circumstances::Circumstances;
+use report::{Line, Report};
+
+/// Everything that was run.
+struct Evidence {
+    /// One of each architecture.
+    guests: Vec<Guests>,
+    /// Lines of the second criterion.
+    scaling: Vec<Line>,
+    /// Lines of the third.
+    jitter: Vec<Line>,
+}
+
+/// Guests of one architecture.
+struct Guests {
+    arch: Arch,
+    /// Machines that ran the tests inside the kernel, each with the number of its cores.
+    boots: Vec<(u32, guests::Boot)>,
+    /// Who worked.
+    work: Vec<Line>,
+    placement: Row,
+    faults: Row,
+}
+
+/// Measures all criteria, prints them, and writes JSON and Markdown.
+///
+/// # Errors
+/// When something is missing, does not build or cannot be written; a missed criterion is the status.
+pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions) -> Result<u8> {
+    let begun = Instant::now();
+    let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let model = Model::resolve(workspace, consent, &options.model)?;
+    for &arch in &architectures {
+        setup::require(Tool::Qemu(arch), consent)?;
+    }
+    let mut circumstances = Circumstances::now(workspace, &architectures, &options.model);
+    let evidence = Evidence {
+        scaling: speedups(workspace, consent, options, &model)?,
+        jitter: evenness(workspace, consent, options, &architectures)?,
+        guests: architectures
+            .iter()
+            .map(|&arch| in_guests(workspace, options, &model, arch))
+            .collect::<Result<_>>()?,
+    };
+    circumstances.seconds = begun.elapsed().as_secs();
+    let report = Report { circumstances, criteria: criteria::all(&evidence) };
+    print!("{report}");
+    let json = serde_json::to_string_pretty(&report)?;
+    for (given, name, text) in
+        [(&options.json, "acceptance.json", json), (&options.markdown, "acceptance.md", report.markdown())]
+    {
+        let path = given.clone().unwrap_or_else(|| workspace.reports().join(name));
+        workspace::replace_file(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
+        println!("{}", path.display());
+    }
+    Ok(if report.passed() { 0 } else { FAILED })
+}
+
+/// The lines of a bench, or one that says why it failed.
+fn lines(what: &str, machine: &str, bar: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
+    match result {
+        Err(error) if error.is::<Interrupted>() => Err(error),
+        Err(error) => Ok(vec![Line::judged(what, machine, format!("{error:#}"), bar, false)]),
+        lines => lines,
+    }
+}
+
+/// The second criterion: native time on up to four cores, instructions on four and eight.
+fn speedups(
+    workspace: &Workspace,
+    consent: Consent,
+    options: &AcceptanceOptions,
+    model: &Model,
+) -> Result<Vec<Line>> {
+    let (counted, left_out): (Vec<u32>, Vec<u32>) =
+        [4, 8].into_iter().partition(|&cores| options.smp.iter().any(|smp| smp.cores() == cores));
+    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, repetitions| ScalingBenchOptions {
+        arch: options.arch,
+        smp,
+        model: options.model.clone(),
+        prompts,
+        // A large model has enough to do in few tokens, and is slow to emulate.
+        generate: if *model == Model::Embedded { 16 } else { 2 },
+        kind: vec![kind],
+        repetitions,
+        memory: MemorySize::DEFAULT,
+        timeout: options.timeout,
+        json: None,
+        svg: None,
+    };
+    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], options.rounds)];
+    if !counted.is_empty() {
+        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 1));
+    }
+    let mut all = Vec::new();
+    for bench in benches {
+        let found = scaling::measure(workspace, consent, &bench).map(|report| criteria::speedups(&report));
+        let what = format!("speed-up, {}", bench.kind[0]);
+        all.extend(lines(&what, "every machine", "the same bits everywhere", found)?);
+    }
+    all.extend(left_out.into_iter().map(|cores| {
+        let machine = format!("{cores} cores");
+        Line::not_measured("speed-up, instructions", machine, "as a batch", "not among the counts of --smp")
+    }));
+    Ok(all)
+}
+
+/// The third criterion: by the clock where the processor itself runs guests, and emulated everywhere.
+fn evenness(
+    workspace: &Workspace,
+    consent: Consent,
+    options: &AcceptanceOptions,
+    architectures: &[Arch],
+) -> Result<Vec<Line>> {
+    let mut all = Vec::new();
+    for &arch in architectures {
+        let mut ways = vec![(AccelChoice::Tcg, 50, 1)];
+        match Host::detect().choose(AccelChoice::Kvm, arch) {
+            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, options.rounds)),
+            Err(reason) => all.push(criteria::only_emulated(arch.name(), format!("{reason:#}"))),
+        }
+        for (accel, steps, rounds) in ways {
+            let machine = BenchMachine {
+                arch: Some(arch),
+                machine: None,
+                accel,
+                smp: "2".parse().map_err(anyhow::Error::msg)?,
+                memory: MemorySize::DEFAULT,
+                model: options.model.clone(),
+                timeout: options.timeout,
+            };
+            let bench = JitterBenchOptions { machine, steps, rounds, json: None };
+            let found = jitter::measure(workspace, consent, &bench).map(|report| criteria::evenness(&report));
+            all.extend(lines("steps of a token", arch.name(), "they run", found)?);
+        }
+    }
+    Ok(all)
+}
+
+/// What the others need of an architecture.
+fn in_guests(
+    workspace: &Workspace,
+    options: &AcceptanceOptions,
+    model: &Model,
+    arch: Arch,
+) -> Result<Guests> {
+    let built = build::build(workspace, arch)?;
+    let mut work = Vec::new();
+    for cores in [&[0, 1, 2, 3][..], &[1, 2]] {
+        let found = work::measure(workspace, &built, arch, model, cores, options.timeout);
+        work.extend(lines("items of each worker", arch.name(), "above 0", found)?);
+    }
+    let mut boots = Vec::new();
+    for setup in Setup::select(arch, &options.smp)? {
+        boots.push((setup.smp.cores(), guests::run(workspace, &built, &setup, options.timeout)?));
+    }
+    let scenarios =
+        |scenarios: Result<_>| scenario::run(workspace, &built, arch, scenarios?, options.timeout);
+    Ok(Guests {
+        arch,
+        boots,
+        work,
+        placement: scenarios(placement::scenarios(workspace, arch))?,
+        faults: scenarios(faults::scenarios(workspace, arch))?,
+    })
+}

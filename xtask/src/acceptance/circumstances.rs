@@ -1,0 +1,130 @@
+//! Where, when and from what a report was made.
+
+use serde::Serialize;
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::accel::{AccelChoice, Host};
+use crate::arch::Arch;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// All of it, in words.
+#[derive(Debug, Default, Serialize)]
+pub struct Circumstances {
+    /// The host's processor, cores and load.
+    pub machine: String,
+    /// The emulators' versions.
+    pub emulators: Vec<String>,
+    /// What executes guests of each architecture here, beside emulation.
+    pub accelerators: Vec<String>,
+    /// Of the start, UTC.
+    pub date: String,
+    /// Of the tree, `-dirty` where files differ from it.
+    pub commit: String,
+    /// What was typed.
+    pub command: String,
+    /// The model whose steps are measured.
+    pub model: String,
+    /// What all of it took.
+    pub seconds: u64,
+}
+
+impl Circumstances {
+    /// Looks around. What the host does not tell is "unknown".
+    pub fn now(workspace: &Workspace, architectures: &[Arch], model: &str) -> Self {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&workspace.root);
+        git.args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]);
+        let host = Host::detect();
+        let accelerator = |&arch: &Arch| match host.choose(AccelChoice::Kvm, arch) {
+            Ok(accel) => format!("{arch}: {accel}"),
+            Err(reason) => format!("{arch}: none ({reason:#})"),
+        };
+        let version = |arch: &Arch| first_line(Command::new(arch.qemu()).arg("--version"));
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            machine: machine(),
+            emulators: architectures.iter().map(version).collect(),
+            accelerators: architectures.iter().map(accelerator).collect(),
+            date: date(since.as_secs()),
+            commit: first_line(&mut git),
+            command: format!("cargo xtask {}", words.join(" ")),
+            model: model.to_owned(),
+            seconds: 0,
+        }
+    }
+
+    /// Each with its name, for people.
+    pub fn named(&self) -> [(&'static str, String); 8] {
+        [
+            ("machine", self.machine.clone()),
+            ("emulators", self.emulators.join("; ")),
+            ("accelerators beside emulation", self.accelerators.join("; ")),
+            ("date", self.date.clone()),
+            ("commit", self.commit.clone()),
+            ("command", format!("`{}`", self.command)),
+            ("model", self.model.clone()),
+            ("took", format!("{} s", self.seconds)),
+        ]
+    }
+}
+
+/// The first line that a program says.
+fn first_line(command: &mut Command) -> String {
+    let said = process::said(command).unwrap_or_default();
+    said.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// The host's processor by its own name, its cores and its load.
+fn machine() -> String {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let name = name.unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH));
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned();
+    format!("{name}, {cores} cores, load {load} before")
+}
+
+/// A time in seconds since 1970 as `YYYY-MM-DD hh:mm UTC`.
+fn date(seconds: u64) -> String {
+    let (mut days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02} {:02}:{:02} UTC", days + 1, minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(date(seconds), text);
+        }
+    }
+}

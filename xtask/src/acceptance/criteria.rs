@@ -1,0 +1,271 @@
+//! The six criteria: which lines show each, from what was run. Owns the bars that no bench has of its own.
+
+use super::report::{Criterion, Line};
+use super::{Evidence, Guests};
+use crate::bench::jitter;
+use crate::bench::scaling::{self, Figure, Kind};
+use crate::test::guests;
+use crate::test::report::Row;
+
+const ALL_PASS: &str = "all pass";
+
+/// Tests inside the kernel that show that work is done where it should be.
+const SPREAD: [&str; 3] = [
+    "kernel: each core answers with its own hardware id",
+    "each worker on its core",
+    "every index of a loop exactly once",
+];
+/// Those that show that workers and threads can be moved.
+const PLACED: [&str; 4] = [
+    "a worker moves while it works",
+    "workers on cores ",
+    "groups of workers",
+    "a core that is not online is refused",
+];
+
+/// All of them.
+pub fn all(evidence: &Evidence) -> Vec<Criterion> {
+    let guests = |lines: fn(&Guests) -> Vec<Line>| evidence.guests.iter().flat_map(lines).collect::<Vec<_>>();
+    let criteria = [
+        ("Inference is distributed over the cores", guests(distributed)),
+        ("Batches get faster in proportion to the cores", evidence.scaling.clone()),
+        ("Each core takes the same time for the same step", evidence.jitter.clone()),
+        ("The cores of mixed workloads are chosen by the user", guests(chosen)),
+        ("Every core is detected and started", guests(started)),
+        (
+            "No panic, crash or hang on several cores",
+            [guests(sound), vec![same_bits(&evidence.guests)]].concat(),
+        ),
+    ];
+    let number = |(index, (title, lines))| Criterion { number: index + 1, title, lines };
+    criteria.into_iter().enumerate().map(number).collect()
+}
+
+fn distributed(guests: &Guests) -> Vec<Line> {
+    let mut lines = guests.work.clone();
+    lines.extend(SPREAD.iter().map(|name| test(guests, name)));
+    lines
+}
+
+fn chosen(guests: &Guests) -> Vec<Line> {
+    let mut lines = vec![scenarios(&guests.placement, "command line, `affinity`, `pin`, two batches apart")];
+    lines.extend(PLACED.iter().map(|name| test(guests, name)));
+    lines
+}
+
+fn started(guests: &Guests) -> Vec<Line> {
+    let online = |(cores, boot): &(u32, guests::Boot)| {
+        let bar = format!("{cores} of {cores}");
+        let value = boot
+            .online
+            .map_or("no word of them".to_owned(), |(online, found)| format!("{online} of {found}"));
+        let met = boot.online == Some((*cores, *cores));
+        Line::judged("cores online, of those detected", &boot.row.name, value, bar, met)
+    };
+    let mut lines: Vec<Line> = guests.boots.iter().map(online).collect();
+    lines.push(test(guests, "kernel: every core found is online"));
+    lines
+}
+
+fn sound(guests: &Guests) -> Vec<Line> {
+    let tests = guests.boots.iter().map(|(_, boot)| {
+        let Row { name, passed, failed, notes, .. } = &boot.row;
+        let value = [vec![format!("{passed} passed, {failed} failed")], notes.clone()].concat().join("; ");
+        Line::judged("tests inside the kernel", name, value, "0 failed", *failed == 0 && *passed > 0)
+    });
+    let faults = scenarios(&guests.faults, "faults contained, damaged models and missing cores named");
+    tests.chain([faults]).collect()
+}
+
+/// The hashes of the text that every boot generates after its tests.
+fn same_bits(guests: &[Guests]) -> Line {
+    let boots = guests.iter().flat_map(|guests| &guests.boots);
+    let bits: Vec<_> = boots.map(|(_, boot)| (boot.row.name.clone(), boot.bits.clone())).collect();
+    let row = guests::compare_bits(&bits);
+    let complete = bits.iter().all(|(_, bits)| bits.is_some());
+    let met = row.failed == 0 && complete;
+    let bar = format!("{} times the same", bits.len());
+    Line::judged(
+        "hash of all logits behind a text of 32 tokens",
+        "every machine",
+        row.notes.join("; "),
+        bar,
+        met,
+    )
+}
+
+/// A test by the beginning of its name, over all machines of an architecture.
+fn test(guests: &Guests, name: &str) -> Line {
+    let of = |boot: &guests::Boot| {
+        let mut outcomes =
+            boot.tests.iter().filter(|(found, _)| found.starts_with(name)).map(|&(_, passed)| passed);
+        outcomes.next().is_some_and(|first| first && outcomes.all(|passed| passed))
+    };
+    let passed = guests.boots.iter().filter(|(_, boot)| of(boot)).count();
+    let value = format!("passed on {passed} of {} machines", guests.boots.len());
+    let met = passed > 0 && passed == guests.boots.len();
+    Line::judged(format!("test `{}`", name.trim_end()), guests.arch.name(), value, ALL_PASS, met)
+}
+
+/// Boots that must say certain things.
+fn scenarios(row: &Row, what: &str) -> Line {
+    let value = [
+        vec![format!("{} of {} boots as they must", row.passed, row.passed + row.failed)],
+        row.notes.clone(),
+    ];
+    Line::judged(what, &row.name, value.concat().join("; "), ALL_PASS, row.failed == 0 && row.passed > 0)
+}
+
+/// The least speed-up over one core, where there is a bar for it.
+const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
+    match (kind, prompts, cores) {
+        (Kind::Instructions, 1, 4) => Some(3.6),
+        (Kind::Instructions, 8 | 16, 4) => Some(3.9),
+        (Kind::Instructions, 8 | 16, 8) => Some(7.6),
+        (Kind::Native, 8 | 16, 2) => Some(1.9),
+        (Kind::Native, 8 | 16, 4) => Some(3.7),
+        _ => None,
+    }
+}
+
+/// What `bench scaling` found, where there is a bar.
+pub fn speedups(report: &scaling::Report) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for curve in &report.curves {
+        for point in &curve.points {
+            let Some(least) = least_speedup(curve.kind, curve.prompts, point.cores) else { continue };
+            let what = format!("speed-up, {}, {}", curve.kind, curve.batch());
+            let machine = format!("{}, {} cores", curve.place, point.cores);
+            let bar = format!("at least {least}");
+            lines.push(match &point.figure {
+                Figure::Measured(measured) => {
+                    let value = format!("{:.2} ({})", measured.speedup, measured.plan);
+                    Line::judged(what, machine, value, bar, measured.speedup >= least)
+                }
+                Figure::NotMeasuredHere { reason } => Line::not_measured(what, machine, bar, reason),
+            });
+        }
+    }
+    lines
+}
+
+const UNEVEN: &str = "deviation / mean of a core's share of the step for a token, worst core";
+
+/// What `bench jitter` found: evenness in time where that is native, in instructions where it is emulated, and what must
+/// never be.
+pub fn evenness(report: &jitter::Report) -> Vec<Line> {
+    let even = if report.host.is_some() { in_time(report) } else { in_instructions(report) };
+    let wrong = match report.wrong.as_slice() {
+        [] => format!("none in {} steps", report.guest.steps),
+        wrong => wrong.join("; "),
+    };
+    let disturbed = "ticks, interrupts, switches, migrations on the workers' cores; runs with other bits";
+    vec![even, Line::judged(disturbed, &report.machine, wrong, "none", report.wrong.is_empty())]
+}
+
+/// Evenness in time of an architecture that nothing but an emulator executes here.
+pub fn only_emulated(machine: &str, reason: String) -> Line {
+    Line::not_measured(format!("{UNEVEN}, time"), machine, bar_in_time(), reason)
+}
+
+fn in_time(report: &jitter::Report) -> Line {
+    verdict(format!("{UNEVEN}, time"), &report.machine, bar_in_time(), report.verdict())
+}
+
+fn in_instructions(report: &jitter::Report) -> Line {
+    let missing = report.not_measured.iter().find_map(|text| text.strip_prefix("jitter in instructions: "));
+    let says = missing.unwrap_or("the bench does not say").to_owned();
+    let bar = "at most 0.1 %".to_owned();
+    verdict(format!("{UNEVEN}, instructions"), &report.machine, bar, jitter::Verdict { met: None, says })
+}
+
+/// The bench's own verdict as a line.
+fn verdict(what: String, machine: &str, bar: String, verdict: jitter::Verdict) -> Line {
+    let jitter::Verdict { met, says } = verdict;
+    match met {
+        Some(met) => Line::judged(what, machine, says, bar, met),
+        None => Line::not_measured(what, machine, bar, says.trim_start_matches("not measured here: ")),
+    }
+}
+
+fn bar_in_time() -> String {
+    let (quiet, bar, ratio) = (jitter::QUIET * 100.0, jitter::BAR * 100.0, jitter::RATIO);
+    format!("at most {bar} %; where the host's own is above {quiet} %, at most {ratio} times it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+    use crate::arch::Arch;
+    use crate::bench::scaling::{Curve, Measured, Point};
+    use std::time::Duration;
+
+    fn row(passed: u32, failed: u32) -> Row {
+        Row { name: "m".to_owned(), passed, failed, time: Duration::ZERO, notes: Vec::new() }
+    }
+
+    fn boot(online: u32, bits: Option<&str>, passed: bool) -> (u32, guests::Boot) {
+        let names = SPREAD.iter().chain(&PLACED).chain(&["kernel: every core found is online"]);
+        let boot = guests::Boot {
+            row: row(8, u32::from(!passed)),
+            bits: bits.map(str::to_owned),
+            online: Some((online, 4)),
+            tests: names.map(|name| (format!("{name}x"), passed)).collect(),
+        };
+        (4, boot)
+    }
+
+    fn verdicts(boots: Vec<(u32, guests::Boot)>, failed: u32) -> Vec<Verdict> {
+        let work = vec![Line::judged("items", "m", "1", "1", true)];
+        let (placement, faults) = (row(6, failed), row(7, failed));
+        let guests = Guests { arch: Arch::X86_64, boots, work, placement, faults };
+        let evidence = Evidence { guests: vec![guests], scaling: Vec::new(), jitter: Vec::new() };
+        [1, 4, 5, 6].map(|number| all(&evidence)[number - 1].verdict()).to_vec()
+    }
+
+    #[test]
+    fn whatever_goes_wrong_in_a_guest_is_missed_somewhere() {
+        use Verdict::{Met, Missed};
+        let good = || boot(4, Some("a"), true);
+        assert_eq!(verdicts(vec![good(), good()], 0), [Met, Met, Met, Met]);
+        assert_eq!(verdicts(vec![good(), boot(3, Some("a"), true)], 0), [Met, Met, Missed, Met]);
+        assert_eq!(verdicts(vec![good(), boot(4, Some("b"), true)], 0), [Met, Met, Met, Missed]);
+        assert_eq!(verdicts(vec![good(), boot(4, None, true)], 0), [Met, Met, Met, Missed]);
+        assert_eq!(verdicts(vec![good(), boot(4, Some("a"), false)], 0), [Missed, Missed, Missed, Missed]);
+        assert_eq!(verdicts(vec![good()], 1), [Met, Missed, Met, Missed]);
+    }
+
+    #[test]
+    fn speedups_have_bars_by_kind_batch_and_cores() {
+        let measured = |speedup| {
+            let (plan, hash) = ("together".to_owned(), String::new());
+            Figure::Measured(Measured { speedup, tokens_per_second: None, instructions: None, plan, hash })
+        };
+        let points = vec![
+            Point { cores: 1, figure: measured(1.0) },
+            Point { cores: 4, figure: measured(3.9) },
+            Point { cores: 8, figure: measured(7.5) },
+        ];
+        let (place, kernels) = ("x86_64 guest".to_owned(), None);
+        let curve = |kind, prompts| Curve {
+            kind,
+            place: place.clone(),
+            kernels: kernels.clone(),
+            prompts,
+            points: points.clone(),
+        };
+        let missing = Figure::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
+        let native = Curve { points: vec![Point { cores: 4, figure: missing }], ..curve(Kind::Native, 8) };
+        let report = scaling::Report {
+            model: String::new(),
+            tokens: 1,
+            host_cores: 2,
+            host_load: None,
+            curves: vec![curve(Kind::Instructions, 8), curve(Kind::Instructions, 1), native],
+        };
+        let verdicts: Vec<Verdict> = speedups(&report).into_iter().map(|line| line.verdict).collect();
+        let missing = Verdict::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
+        assert_eq!(verdicts, [Verdict::Met, Verdict::Missed, Verdict::Met, missing]);
+    }
+}

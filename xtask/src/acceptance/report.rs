@@ -1,0 +1,207 @@
+//! What `cargo xtask acceptance` found: criteria of measured lines, as text, JSON and Markdown. Owns the forms; what is
+//! measured is in `criteria`.
+
+use serde::Serialize;
+use std::fmt::{self, Write};
+
+use super::circumstances::Circumstances;
+
+/// What a line is worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// The bar was met.
+    Met,
+    /// It was not.
+    Missed,
+    /// This machine or these options cannot say.
+    NotMeasuredHere {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Met => f.write_str("met"),
+            Self::Missed => f.write_str("missed"),
+            Self::NotMeasuredHere { reason } => write!(f, "not measured here: {reason}"),
+        }
+    }
+}
+
+/// One figure beside its bar.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What was measured.
+    pub what: String,
+    /// On which machine.
+    pub machine: String,
+    /// What came out, where something did.
+    pub value: Option<String>,
+    /// What had to.
+    pub bar: String,
+    /// Whether it did.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+impl Line {
+    /// A line with a figure.
+    pub fn judged(
+        what: impl Into<String>,
+        machine: impl Into<String>,
+        value: impl Into<String>,
+        bar: impl Into<String>,
+        met: bool,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            machine: machine.into(),
+            value: Some(value.into()),
+            bar: bar.into(),
+            verdict: if met { Verdict::Met } else { Verdict::Missed },
+        }
+    }
+
+    /// A line without one.
+    pub fn not_measured(
+        what: impl Into<String>,
+        machine: impl Into<String>,
+        bar: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        let verdict = Verdict::NotMeasuredHere { reason: reason.into() };
+        Self { what: what.into(), machine: machine.into(), value: None, bar: bar.into(), verdict }
+    }
+}
+
+/// One of the six.
+#[derive(Debug, Serialize)]
+pub struct Criterion {
+    /// From 1 on.
+    pub number: usize,
+    /// What it asks for.
+    pub title: &'static str,
+    /// What shows it.
+    pub lines: Vec<Line>,
+}
+
+impl Criterion {
+    /// Missed with any line that is; without any figure it is not measured.
+    pub fn verdict(&self) -> Verdict {
+        let any = |verdict: &Verdict| self.lines.iter().any(|line| line.verdict == *verdict);
+        if any(&Verdict::Missed) {
+            Verdict::Missed
+        } else if any(&Verdict::Met) {
+            Verdict::Met
+        } else {
+            Verdict::NotMeasuredHere { reason: "no line of it has a figure".to_owned() }
+        }
+    }
+}
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Where, when and from what it was made.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
+    /// In their order.
+    pub criteria: Vec<Criterion>,
+}
+
+impl Report {
+    /// Whether no criterion is missed.
+    pub fn passed(&self) -> bool {
+        self.criteria.iter().all(|criterion| criterion.verdict() != Verdict::Missed)
+    }
+
+    /// A page.
+    pub fn markdown(&self) -> String {
+        let mut page = "# Acceptance\n\nThe six criteria, measured by one command.\n\n".to_owned();
+        for (name, value) in self.circumstances.named() {
+            page += &format!("- {name}: {value}\n");
+        }
+        page += "\n| criterion | verdict |\n| --- | --- |\n";
+        for criterion in &self.criteria {
+            page += &row(&[&format!("{}. {}", criterion.number, criterion.title), &criterion.verdict()]);
+        }
+        for criterion in &self.criteria {
+            page += &format!("\n## {}. {}\n\n", criterion.number, criterion.title);
+            page += "| what | where | measured | bar | verdict |\n| --- | --- | --- | --- | --- |\n";
+            for Line { what, machine, value, bar, verdict } in &criterion.lines {
+                page += &row(&[what, machine, &value.as_deref().unwrap_or("-"), bar, verdict]);
+            }
+        }
+        page
+    }
+}
+
+/// A row of a table; what would end a cell is escaped.
+fn row(cells: &[&dyn fmt::Display]) -> String {
+    let cells = cells.iter().map(|cell| cell.to_string().replace('|', "\\|").replace('\n', " "));
+    format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('\n')?;
+        for (name, value) in self.circumstances.named() {
+            writeln!(f, "{name}: {value}")?;
+        }
+        for criterion in &self.criteria {
+            writeln!(f, "\n{}. {}: {}", criterion.number, criterion.title, criterion.verdict())?;
+            for Line { what, machine, value, bar, verdict } in &criterion.lines {
+                let value = value.as_deref().unwrap_or("-");
+                writeln!(f, "   {machine}: {what}: {value}; bar: {bar}; {verdict}")?;
+            }
+        }
+        let missed = self.criteria.iter().filter(|criterion| criterion.verdict() == Verdict::Missed).count();
+        writeln!(f, "\n{} criteria, {missed} missed", self.criteria.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lines: Vec<Line>) -> Report {
+        let criteria = vec![Criterion { number: 1, title: "cores", lines }];
+        Report { circumstances: Circumstances::default(), criteria }
+    }
+
+    #[test]
+    fn one_missed_line_fails_and_a_missing_figure_does_not() {
+        let met = Line::judged("a", "m", "4", "4", true);
+        let missed = Line::judged("b", "m", "3", "4", false);
+        let none = Line::not_measured("c", "m", "4", "no such machine");
+        let verdict = |lines: &[&Line]| {
+            let report = report(lines.iter().map(|&line| line.clone()).collect());
+            (report.passed(), report.criteria[0].verdict().to_string())
+        };
+        assert_eq!(verdict(&[&met, &none]), (true, "met".to_owned()));
+        assert_eq!(verdict(&[&met, &missed, &none]), (false, "missed".to_owned()));
+        assert_eq!(verdict(&[&none]), (true, "not measured here: no line of it has a figure".to_owned()));
+    }
+
+    #[test]
+    fn all_forms_say_the_same() {
+        let report = report(vec![
+            Line::judged("a|b", "m", "3", "4", false),
+            Line::not_measured("c", "m", "4", "no such machine"),
+        ]);
+        let page = report.markdown();
+        assert!(page.contains("\n| 1. cores | missed |\n"), "{page}");
+        assert!(page.contains("\n| a\\|b | m | 3 | 4 | missed |\n"), "{page}");
+        assert!(page.contains("\n| c | m | - | 4 | not measured here: no such machine |\n"), "{page}");
+        let text = report.to_string();
+        assert!(text.contains("   m: a|b: 3; bar: 4; missed\n"), "{text}");
+        assert!(text.ends_with("\n1 criteria, 1 missed\n"), "{text}");
+        let json = serde_json::to_value(&report).expect("strings");
+        let lines = &json["criteria"][0]["lines"];
+        assert_eq!((&lines[0]["verdict"], &lines[0]["value"]), (&"missed".into(), &"3".into()));
+        assert_eq!(lines[1]["reason"], "no such machine");
+    }
+}
