@@ -138,7 +138,8 @@ impl<'w> InGuest<'w> {
             script,
             timeout: self.timeout,
         };
-        let (output, ending) = boot::run_counted(self.workspace, &self.built, &plan, counting).context("in the guest")?;
+        let (output, ending) =
+            boot::run_counted(self.workspace, &self.built, &plan, counting).context("in the guest")?;
         if ending != Ending::Success {
             let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
             bail!("in the guest: {reason} after saying\n{output}");

@@ -95,7 +95,8 @@ impl Spread {
         let squares: f64 = counts.clone().map(|count| (count as f64 - mean).powi(2)).sum();
         let deviation = (squares / number).sqrt();
         let relative = if mean > 0.0 { deviation / mean } else { 0.0 };
-        let (least, most) = counts.fold((u64::MAX, 0), |(least, most), count| (least.min(count), most.max(count)));
+        let (least, most) =
+            counts.fold((u64::MAX, 0), |(least, most), count| (least.min(count), most.max(count)));
         Self { mean, deviation, relative, least, most }
     }
 }

@@ -46,9 +46,7 @@ pub fn table(report: &Report) -> String {
     for what in not_measured {
         table += &format!("not measured here: {what}\n");
     }
-    for (what, verdict) in
-        [("time", report.verdict()), ("instructions", report.instructions_verdict())]
-    {
+    for (what, verdict) in [("time", report.verdict()), ("instructions", report.instructions_verdict())] {
         let Verdict { met, says } = verdict;
         let met = match met {
             Some(true) => "met",
@@ -73,8 +71,7 @@ fn counted(Instructions { steps, cores, critical }: &Instructions) -> String {
     );
     let rows = cores.iter().map(|core| (format!("core {}", core.core), core.step));
     for (what, spreads) in rows.chain([("critical path".to_owned(), *critical)]) {
-        for (whose, spread) in
-            [("", spreads.all), (", engine", spreads.engine), (", kernel", spreads.kernel)]
+        for (whose, spread) in [("", spreads.all), (", engine", spreads.engine), (", kernel", spreads.kernel)]
         {
             table += &format!(
                 "{:<24}{:>13.0}{:>13.1}{:>9.3} %{:>13}{:>13}\n",
