@@ -178,6 +178,13 @@ pub fn figures<T: DeserializeOwned>(output: &str) -> Result<T> {
     serde_json::from_str(line).with_context(|| format!("these are not the figures looked for: {line}"))
 }
 
+/// The name in the console's line `model ..., NAME kernels`.
+pub fn kernels_in(output: &str) -> Option<&str> {
+    let mut lines = output.lines().map(str::trim_end);
+    let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
+    Some(line.rsplit_once(", ")?.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -112,8 +112,9 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     let (mut instructions, mut not_measured) = (None, Vec::new());
     if emulated {
         let (output, parts) = guest.run_counted(&script)?;
+        let kernels = console::kernels_in(&output).unwrap_or_default();
         let side: Side = console::figures(&output)?;
-        instructions = Some(Instructions::of(&side, &parts)?);
+        instructions = Some(Instructions::of(kernels, &side, &parts)?);
         asleep = Some(side);
         not_measured.push(
             "jitter in time, and its ratio to the host's own: the guest is emulated, its times are the emulator's"
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
     use crate::bench::spread::Spread;
 
-    fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
+    pub fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
         let spread = Spread {
             mean_ns: 1e6,
             deviation_ns: relative * 1e6,
@@ -277,6 +278,34 @@ mod tests {
                 report.wrong
             );
         }
+    }
+
+    #[test]
+    fn instructions_have_a_bar_of_their_own() {
+        let mut report = report(side(0.5, Some(0), "a"), None);
+        assert_eq!(report.instructions_verdict().met, None);
+        for (counts, met) in [([1_000_000, 1_001_999], true), ([1_000_000, 1_002_003], false)] {
+            let parts = counts.map(|engine| {
+                let count = crate::counting::Count { engine, kernel: 0 };
+                crate::counting::Part { cores: vec![count], critical: count, alone: count }
+            });
+            let side = Side { steps: 2, ..side(0.5, Some(0), "a") };
+            report.instructions = Some(Instructions::of("portable", &side, &parts).expect("two steps"));
+            assert_eq!(report.instructions_verdict().met, Some(met));
+            assert!(table::table(&report).contains("portable kernels"));
+        }
+    }
+
+    #[test]
+    fn sleep_is_no_disturbance() {
+        let host = side(0.0, None, "a");
+        let asleep = |name: &str| {
+            let mut side = side(0.0, Some(0), "a");
+            side.cores[0].counters.insert(name.to_owned(), Some(1));
+            wrongs(&[], Some(&side), std::slice::from_ref(&host))
+        };
+        assert!(asleep("switches").is_empty() && asleep("ipi_interrupts").is_empty());
+        assert_eq!(asleep("ticks"), ["1 ticks on the guest's workers' cores"]);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Core {
 /// All steps of a counted boot.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Instructions {
+    /// What computed.
+    pub kernels: String,
     /// Steps counted.
     pub steps: u64,
     /// Each worker's core.
@@ -53,11 +55,11 @@ pub struct Instructions {
 }
 
 impl Instructions {
-    /// Of the steps that `side` tells of, a part each.
+    /// Of the steps that `side` tells of, a part each, computed by `kernels`.
     ///
     /// # Errors
     /// When there are other numbers of parts or cores than of steps or workers.
-    pub fn of(side: &Side, parts: &[Part]) -> Result<Self> {
+    pub fn of(kernels: &str, side: &Side, parts: &[Part]) -> Result<Self> {
         ensure!(side.steps == parts.len() as u64, "{} steps, but {} marked parts", side.steps, parts.len());
         ensure!(!parts.is_empty(), "no steps");
         let cores = side.cores.iter().map(|&super::figures::Core { core, .. }| {
@@ -65,6 +67,7 @@ impl Instructions {
             Ok(Core { core, step: Spreads::of(parts.iter().map(|part| part.cores[core])) })
         });
         Ok(Self {
+            kernels: kernels.to_owned(),
             steps: side.steps,
             cores: cores.collect::<Result<_>>()?,
             critical: Spreads::of(parts.iter().map(|part| part.critical)),
@@ -98,5 +101,47 @@ impl Spread {
         let (least, most) =
             counts.fold((u64::MAX, 0), |(least, most), count| (least.min(count), most.max(count)));
         Self { mean, deviation, relative, least, most }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::jitter::tests::side;
+
+    fn part(counts: [(u64, u64); 2]) -> Part {
+        let cores = counts.map(|(engine, kernel)| Count { engine, kernel });
+        Part { cores: cores.to_vec(), critical: cores[1], alone: Count::default() }
+    }
+
+    #[test]
+    fn spreads_are_of_a_cores_steps() {
+        let mut side = side(0.0, Some(0), "a");
+        side.steps = 2;
+        side.cores[0].core = 1;
+        let parts = [part([(1, 1), (90, 10)]), part([(7, 7), (90, 30)])];
+        let counted = Instructions::of("portable", &side, &parts).expect("two steps on core 1");
+        assert_eq!(counted.cores.len(), 1);
+        let Spreads { all, engine, kernel } = counted.cores[0].step;
+        let expected = Spread { mean: 110.0, deviation: 10.0, relative: 10.0 / 110.0, least: 100, most: 120 };
+        assert_eq!((counted.cores[0].core, all), (1, expected));
+        assert_eq!((engine.relative, kernel.relative, counted.worst()), (0.0, 0.5, all.relative));
+        assert_eq!(counted.critical.all, all);
+    }
+
+    #[test]
+    fn steps_and_parts_belong_together() {
+        let mut side = side(0.0, Some(0), "a");
+        let reason = |side: &Side, parts: &[Part]| {
+            Instructions::of("", side, parts).expect_err("they do not fit").to_string()
+        };
+        side.steps = 2;
+        let parts = [part([(1, 1); 2])];
+        assert_eq!(reason(&side, &parts), "2 steps, but 1 marked parts");
+        side.steps = 1;
+        side.cores[0].core = 2;
+        assert_eq!(reason(&side, &parts), "nothing was counted of core 2");
+        side.steps = 0;
+        assert_eq!(reason(&side, &[]), "no steps");
     }
 }

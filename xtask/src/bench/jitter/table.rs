@@ -63,9 +63,9 @@ pub fn table(report: &Report) -> String {
 }
 
 /// Instructions of a step.
-fn counted(Instructions { steps, cores, critical }: &Instructions) -> String {
+fn counted(Instructions { kernels, steps, cores, critical }: &Instructions) -> String {
     let mut table = format!(
-        "instructions of a step, {steps} steps after the untimed ones; workers sleep while they wait (spin=0)\n\
+        "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while they wait (spin=0)\n\
          {:<24}{:>13}{:>13}{:>11}{:>13}{:>13}\n",
         "", "mean", "deviation", "dev / mean", "least", "most"
     );
