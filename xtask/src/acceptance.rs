@@ -58,6 +58,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     let begun = Instant::now();
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let model = Model::resolve(workspace, consent, &options.model)?;
+    // Without one there is nothing to measure.
+    model.clone().on_host(workspace)?;
     for &arch in &architectures {
         setup::require(Tool::Qemu(arch), consent)?;
     }
