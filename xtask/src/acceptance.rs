@@ -120,7 +120,7 @@ fn speedups(
     };
     let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], options.rounds)];
     if !counted.is_empty() {
-        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 1));
+        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 3));
     }
     let mut all = Vec::new();
     for bench in benches {
