@@ -168,6 +168,12 @@ impl Pool {
         self.crew.pace.platform
     }
 
+    /// Whether workers look for work at all before they sleep.
+    #[must_use]
+    pub fn spins(&self) -> bool {
+        self.crew.pace.spin_ns() > 0
+    }
+
     /// How [`Self::parallel_for`] shares its range out from now on. Without effect in deterministic mode.
     pub const fn set_mode(&mut self, mode: Mode) {
         if !self.fixed {

@@ -1,5 +1,7 @@
 //! The command line: which commands and options there are. Owns no behaviour beyond parsing.
 
+mod bench;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,10 +9,13 @@ use std::time::Duration;
 
 use crate::accel::AccelChoice;
 use crate::arch::Arch;
-use crate::bench::scaling::Kind;
 use crate::machine::{Gic, MachineKind};
 use crate::memory::MemorySize;
 use crate::topology::Topology;
+pub use bench::{
+    BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
+    JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
+};
 
 /// Builds, boots, tests and checks EMBODIOS.
 #[derive(Parser)]
@@ -81,25 +86,6 @@ pub enum ModelCommand {
     },
 }
 
-/// What to measure.
-#[derive(Subcommand)]
-pub enum BenchCommand {
-    /// The same generation on the host and in a booted guest, by turns
-    Guest(GuestBenchOptions),
-    /// Prompt and generation on the host, as a table and JSON
-    Engine(EngineBenchOptions),
-    /// Requests at once against the same ones one after another, on the host, or in a guest with --arch or --machine
-    Batch(BatchBenchOptions),
-    /// How evenly the same step takes its time, on each core, in a guest and as a process on the host, by turns
-    Jitter(JitterBenchOptions),
-    /// Handing a job to two threads on the host and joining them, spinning and sleeping
-    Pool(PoolBenchOptions),
-    /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
-    Scaling(ScalingBenchOptions),
-    /// Two threads of a guest that take turns, in instructions
-    Switch(SwitchBenchOptions),
-}
-
 /// Options of `cargo xtask acceptance`.
 #[derive(Args)]
 pub struct AcceptanceOptions {
@@ -124,103 +110,6 @@ pub struct AcceptanceOptions {
     /// End a boot that takes longer than this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "600", value_name = "SECONDS")]
     pub timeout: Duration,
-}
-
-/// Options of `cargo xtask bench scaling`.
-#[derive(Args)]
-pub struct ScalingBenchOptions {
-    /// Only guests of this architecture
-    #[arg(long)]
-    pub arch: Option<Arch>,
-    /// Numbers of cores; 1 is always among them
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..=256), value_name = "LIST")]
-    pub smp: Vec<u32>,
-    /// Model: a name of `cargo xtask model list` or a GGUF file
-    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
-    pub model: String,
-    /// Numbers of prompts; 1 is one sequence alone
-    #[arg(long, value_delimiter = ',', default_value = "1,8,16", value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST")]
-    pub prompts: Vec<u32>,
-    /// Tokens to make for each prompt
-    #[arg(long = "gen", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
-    pub generate: u32,
-    /// Kinds of figure
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"], value_name = "LIST")]
-    pub kind: Vec<Kind>,
-    /// Runs of each; the least of their instructions counts, the median of their times
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub repetitions: u32,
-    /// Memory of the guests: a number with M or G
-    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
-    pub memory: MemorySize,
-    /// End a boot that takes longer than this many seconds, as failed
-    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
-    pub timeout: Duration,
-    /// Where the report goes as JSON [default: scaling.json in target/embodios]
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Where the plot goes [default: scaling.svg in target/embodios]
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-}
-
-/// Options of `cargo xtask bench switch`.
-#[derive(Args)]
-pub struct SwitchBenchOptions {
-    /// Only the guest of this architecture
-    #[arg(long)]
-    pub arch: Option<Arch>,
-    /// Rounds of each case
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub rounds: u32,
-    /// End a boot that takes longer than this many seconds, as failed
-    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
-    pub timeout: Duration,
-}
-
-/// Options of `cargo xtask bench pool`.
-#[derive(Args)]
-pub struct PoolBenchOptions {
-    /// Jobs a run, and as many before to warm up
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub rounds: u32,
-    /// Runs
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub repetitions: u32,
-}
-
-/// Options of `cargo xtask bench engine`.
-#[derive(Args)]
-pub struct EngineBenchOptions {
-    /// Model: a name of `cargo xtask model list` or a GGUF file; may be given several times
-    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
-    pub model: Vec<String>,
-    /// Numbers of threads
-    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = threads, value_name = "LIST")]
-    pub threads: Vec<usize>,
-    /// Tokens of the prompt
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
-    pub prompt: u32,
-    /// Tokens to make
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
-    pub generate: u32,
-    /// Measure generation also behind so many tokens of context
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), value_name = "LIST")]
-    pub context: Vec<u32>,
-    /// Runs of each
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub repetitions: u32,
-    /// Another engine to run by turns with this one
-    #[arg(long)]
-    pub compare: Option<Contender>,
-}
-
-/// Engines to compare with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Contender {
-    /// Through the Python package llama-cpp-python
-    #[value(name = "llama.cpp")]
-    LlamaCpp,
 }
 
 /// Options of `cargo xtask engine`.
@@ -307,86 +196,6 @@ pub struct BitsOptions {
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
     pub timeout: Duration,
-}
-
-/// A guest that is measured.
-#[derive(Args)]
-pub struct BenchMachine {
-    /// Architecture of the guest [default: that of --machine, else x86_64]
-    #[arg(long)]
-    pub arch: Option<Arch>,
-    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
-    #[arg(long)]
-    pub machine: Option<MachineKind>,
-    /// How QEMU executes the guest
-    #[arg(long, default_value = "auto")]
-    pub accel: AccelChoice,
-    /// Cores of the guest, and threads on the host
-    #[arg(long, visible_alias = "threads", default_value = "2", value_name = "N|TOPOLOGY")]
-    pub smp: Topology,
-    /// Memory of the guest: a number with M or G
-    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
-    pub memory: MemorySize,
-    /// Model: a name of `cargo xtask model list` or a GGUF file
-    #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
-    pub model: String,
-    /// End a run that takes longer than this many seconds, as failed
-    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
-    pub timeout: Duration,
-}
-
-/// Options of `cargo xtask bench guest`.
-#[derive(Args)]
-pub struct GuestBenchOptions {
-    /// The guest
-    #[command(flatten)]
-    pub machine: BenchMachine,
-    /// Tokens to make
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
-    pub generate: u32,
-    /// Runs of each
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub repetitions: u32,
-}
-
-/// Options of `cargo xtask bench batch`.
-#[derive(Args)]
-pub struct BatchBenchOptions {
-    /// Where: on the host unless --arch or --machine says otherwise
-    #[command(flatten)]
-    pub machine: BenchMachine,
-    /// Tokens of each prompt
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
-    pub prompt: u32,
-    /// Tokens to make of each
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
-    pub generate: u32,
-    /// Runs of each
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub repetitions: u32,
-    /// Another engine to run on the host, by turns with this one
-    #[arg(long)]
-    pub compare: Option<Contender>,
-    /// Write the figures to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// Options of `cargo xtask bench jitter`.
-#[derive(Args)]
-pub struct JitterBenchOptions {
-    /// The guest; with --accel auto on the processor itself where that is possible, then on microvm by default
-    #[command(flatten)]
-    pub machine: BenchMachine,
-    /// Steps of a run; each boot or process makes two runs
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
-    pub steps: u32,
-    /// Guests and processes, by turns
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
-    pub rounds: u32,
-    /// Write the figures to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
 }
 
 /// Options of `cargo xtask qemu`.

@@ -10,6 +10,7 @@ use crate::accel::{Accelerator, Host};
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::cli::BenchMachine;
+use crate::counting::{Counting, Part};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
@@ -113,17 +114,32 @@ impl<'w> InGuest<'w> {
     /// # Errors
     /// When it cannot be started or does not end well.
     pub fn run(&self, script: &str) -> Result<String> {
+        self.boot(script, &[], None)
+    }
+
+    /// The same, and the parts that it marked. Cores that wait sleep at once, so that no look is counted.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when the plugin cannot be had or wrote nothing.
+    pub fn run_counted(&self, script: &str) -> Result<(String, Vec<Part>)> {
+        let counting = Counting::prepare(self.workspace, self.setup.kind.arch())?;
+        let output = self.boot(script, &["spin=0".to_owned()], Some(&counting))?;
+        Ok((output, counting.take()?))
+    }
+
+    fn boot(&self, script: &str, words: &[String], counting: Option<&Counting>) -> Result<String> {
         let plan = Plan {
             name: &format!("bench {}", self.setup),
             setup: &self.setup,
             accel: self.accel,
             memory: self.memory,
             model: &self.model,
-            words: &[],
+            words,
             script,
             timeout: self.timeout,
         };
-        let (output, ending) = boot::run(self.workspace, &self.built, &plan).context("in the guest")?;
+        let (output, ending) =
+            boot::run_counted(self.workspace, &self.built, &plan, counting).context("in the guest")?;
         if ending != Ending::Success {
             let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
             bail!("in the guest: {reason} after saying\n{output}");
@@ -160,6 +176,13 @@ pub fn figures<T: DeserializeOwned>(output: &str) -> Result<T> {
     let line = output.lines().map(str::trim_end).find(|line| line.starts_with('{'));
     let line = line.with_context(|| format!("there are no figures in\n{output}"))?;
     serde_json::from_str(line).with_context(|| format!("these are not the figures looked for: {line}"))
+}
+
+/// The name in the console's line `model ..., NAME kernels`.
+pub fn kernels_in(output: &str) -> Option<&str> {
+    let mut lines = output.lines().map(str::trim_end);
+    let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
+    Some(line.rsplit_once(", ")?.1)
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 //! mode: in a guest, and as a process on this host whose threads are pinned, by turns.
 //!
 //! What disturbs the host disturbs both. So on a busy host the ratio of the two is what counts, on a quiet one the
-//! guest's own figure.
+//! guest's own figure. Where the guest is emulated, its instructions are counted instead, in a boot of their own whose
+//! workers sleep while they wait, since looking takes as many instructions as the host leaves time for.
 
 mod figures;
+mod instructions;
 mod table;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::thread::available_parallelism;
 
 use super::console::{self, InGuest, OnHost};
 use crate::accel::Accelerator;
@@ -19,6 +22,7 @@ use crate::test::FAILED;
 use crate::workspace::{self, Workspace};
 pub use figures::Side;
 use figures::medians;
+pub use instructions::Instructions;
 
 /// Deviation / mean of the host's own step from which on it is busy.
 pub const QUIET: f64 = 0.01;
@@ -26,6 +30,11 @@ pub const QUIET: f64 = 0.01;
 pub const BAR: f64 = 0.05;
 /// The most a guest's may be of the host's own on a busy host.
 pub const RATIO: f64 = 1.2;
+/// The most that deviation / mean of a core's instructions may be.
+pub const INSTRUCTIONS_BAR: f64 = 0.001;
+
+/// What sleep and waking take.
+const OF_SLEEP: [&str; 2] = ["ipi_interrupts", "switches"];
 
 /// All that was measured.
 #[derive(Debug, Deserialize, Serialize)]
@@ -40,6 +49,8 @@ pub struct Report {
     pub guest: Side,
     /// The host, where the guest's times are native too.
     pub host: Option<Side>,
+    /// The guest's instructions, where it is emulated.
+    pub instructions: Option<Instructions>,
     /// What was not measured here, and why.
     pub not_measured: Vec<String>,
     /// What must never be, and was.
@@ -49,7 +60,7 @@ pub struct Report {
 /// Whether the bar was met, where it could be tried.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// `None` where times are emulated.
+    /// `None` where it could not.
     pub met: Option<bool>,
     /// The number and the bar.
     pub says: String,
@@ -83,8 +94,11 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         false => Some(OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?),
     };
     let script = format!("bench jitter --json -n {}", options.steps);
-    let (mut in_guest, mut on_host) = (Vec::new(), Vec::new());
-    for round in 1..=options.rounds {
+    // Emulated cores that spin wait for each other's turns where the host has fewer.
+    let too_many = emulated && machine.smp.cores() as usize > available_parallelism()?.get();
+    let rounds = if too_many { 0 } else { options.rounds };
+    let (mut in_guest, mut on_host, mut asleep) = (Vec::new(), Vec::new(), None);
+    for round in 1..=rounds {
         let side: Side = console::figures(&guest.run(&script)?)?;
         let mut line = format!("guest {}", percent(side.worst()));
         in_guest.push(side);
@@ -93,25 +107,39 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
             line += &format!(", host {}", percent(side.worst()));
             on_host.push(side);
         }
-        eprintln!("xtask: {round} of {}: worst core's deviation / mean: {line}", options.rounds);
+        eprintln!("xtask: {round} of {rounds}: worst core's deviation / mean: {line}");
     }
-    let mut not_measured = vec![
-        "jitter in instructions: needs the emulator's counting plugin, which this bench does not load"
-            .to_owned(),
-    ];
+    let (mut instructions, mut not_measured) = (None, Vec::new());
     if emulated {
+        let (output, parts) = guest.run_counted(&script)?;
+        let kernels = console::kernels_in(&output).unwrap_or_default();
+        let side: Side = console::figures(&output)?;
+        instructions = Some(Instructions::of(kernels, &side, &parts)?);
+        asleep = Some(side);
         not_measured.push(
             "jitter in time, and its ratio to the host's own: the guest is emulated, its times are the emulator's"
                 .to_owned(),
         );
+        if too_many {
+            not_measured.push(format!(
+                "workers that spin: {} emulated cores on a host of fewer; these slept between jobs, by switches and wake-ups",
+                machine.smp.cores()
+            ));
+        }
+    } else {
+        not_measured.push(
+            "jitter in instructions: the processor counts none, emulation (--accel tcg) does".to_owned(),
+        );
     }
-    let wrong = wrongs(&in_guest, &on_host);
+    let wrong = wrongs(&in_guest, asleep.as_ref(), &on_host);
+    in_guest.extend(asleep.filter(|_| too_many));
     Ok(Report {
         machine: format!("{}, {accel}", guest.machine()),
         figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
-        rounds: options.rounds,
+        rounds: rounds.max(1),
         guest: medians(&in_guest)?,
         host: if on_host.is_empty() { None } else { Some(medians(&on_host)?) },
+        instructions,
         not_measured,
         wrong,
     })
@@ -138,18 +166,31 @@ impl Report {
             ),
         }
     }
+
+    /// Whether the guest's instructions are as even as they must be, engine and kernel together.
+    pub fn instructions_verdict(&self) -> Verdict {
+        let Some(instructions) = &self.instructions else {
+            return Verdict { met: None, says: "not measured here: the guest is not emulated".to_owned() };
+        };
+        let (worst, bar) = (instructions.worst(), INSTRUCTIONS_BAR);
+        let says = format!("worst core {:.3} %, bar {:.1} %", worst * 100.0, bar * 100.0);
+        Verdict { met: Some(worst <= bar), says }
+    }
 }
 
-/// What must never be: other bits, or a disturbance that the kernel keeps from a reserved core.
-fn wrongs(in_guest: &[Side], on_host: &[Side]) -> Vec<String> {
+/// What must never be: other bits, or a disturbance that the kernel keeps from a reserved core. Workers that sleep
+/// switch to nobody and are woken by interrupts, which is not one.
+fn wrongs(in_guest: &[Side], asleep: Option<&Side>, on_host: &[Side]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut hashes: Vec<&String> = in_guest.iter().chain(on_host).flat_map(|side| &side.hashes).collect();
+    let mut hashes: Vec<&String> =
+        in_guest.iter().chain(asleep).chain(on_host).flat_map(|side| &side.hashes).collect();
     hashes.sort_unstable();
     hashes.dedup();
     if hashes.len() != 1 {
         wrong.push(format!("runs computed different bits: logits hashes {hashes:?}"));
     }
-    for (name, count) in in_guest.iter().flat_map(disturbances) {
+    let while_asleep = asleep.into_iter().flat_map(disturbances).filter(|(name, _)| !OF_SLEEP.contains(name));
+    for (name, count) in in_guest.iter().flat_map(disturbances).chain(while_asleep) {
         match count {
             Some(0) => {}
             Some(count) => wrong.push(format!("{count} {name} on the guest's workers' cores")),
@@ -177,7 +218,7 @@ mod tests {
     use super::*;
     use crate::bench::spread::Spread;
 
-    fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
+    pub fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
         let spread = Spread {
             mean_ns: 1e6,
             deviation_ns: relative * 1e6,
@@ -200,9 +241,18 @@ mod tests {
     }
 
     fn report(guest: Side, host: Option<Side>) -> Report {
-        let wrong = wrongs(std::slice::from_ref(&guest), host.as_slice());
+        let wrong = wrongs(std::slice::from_ref(&guest), None, host.as_slice());
         let (machine, figure) = (String::new(), String::new());
-        Report { machine, figure, rounds: 1, guest, host, not_measured: Vec::new(), wrong }
+        Report {
+            machine,
+            figure,
+            rounds: 1,
+            guest,
+            host,
+            instructions: None,
+            not_measured: Vec::new(),
+            wrong,
+        }
     }
 
     #[test]
@@ -228,6 +278,34 @@ mod tests {
                 report.wrong
             );
         }
+    }
+
+    #[test]
+    fn instructions_have_a_bar_of_their_own() {
+        let mut report = report(side(0.5, Some(0), "a"), None);
+        assert_eq!(report.instructions_verdict().met, None);
+        for (counts, met) in [([1_000_000, 1_001_999], true), ([1_000_000, 1_002_003], false)] {
+            let parts = counts.map(|engine| {
+                let count = crate::counting::Count { engine, kernel: 0 };
+                crate::counting::Part { cores: vec![count], critical: count, alone: count }
+            });
+            let side = Side { steps: 2, ..side(0.5, Some(0), "a") };
+            report.instructions = Some(Instructions::of("portable", &side, &parts).expect("two steps"));
+            assert_eq!(report.instructions_verdict().met, Some(met));
+            assert!(table::table(&report).contains("portable kernels"));
+        }
+    }
+
+    #[test]
+    fn sleep_is_no_disturbance() {
+        let host = side(0.0, None, "a");
+        let asleep = |name: &str| {
+            let mut side = side(0.0, Some(0), "a");
+            side.cores[0].counters.insert(name.to_owned(), Some(1));
+            wrongs(&[], Some(&side), std::slice::from_ref(&host))
+        };
+        assert!(asleep("switches").is_empty() && asleep("ipi_interrupts").is_empty());
+        assert_eq!(asleep("ticks"), ["1 ticks on the guest's workers' cores"]);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Sixteen rows times many vectors: the rows' levels are unpacked once, interleaved so that a vector holds four
 //! levels of each row, and then multiplied with every input.
 //!
-//! A lane of the results is finished before the next begins, so that one sum for each input is in registers.
+//! The sums of all four lanes of a few inputs stay in registers over the parts that are unpacked.
 
 mod sixteen;
 mod unpack;
 
+use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
 use super::formats::{Avx2, AvxVnni, QuantVector};
-use super::{Isa, check_input};
+use super::{CACHE_LINE, Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::tiles::TILE;
 use sixteen::{Halves, Sixteen, Whole};
@@ -98,6 +99,7 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
         unsafe {
             unpack::<V, Q>(rows, row_bytes, start, count, unpacked.as_mut_ptr());
             let unpacked = unpacked.as_ptr();
+            prefetch_next::<Q>(rows, start, count);
             for (inputs, lanes) in inputs.chunks(STEP).zip(lanes.chunks_mut(STEP)) {
                 match inputs.len() {
                     1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes),
@@ -113,6 +115,16 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
         for (row, out) in out.iter_mut().enumerate() {
             *out = (l0[row] + l2[row]) + (l1[row] + l3[row]);
         }
+    }
+}
+
+/// Asks for as many bytes of the next tile as `count` parts of this one are, so that they come meanwhile.
+#[inline(always)]
+fn prefetch_next<Q: QuantVector>(rows: &[u8], start: usize, count: usize) {
+    let bytes = |parts: usize| TILE * parts * Q::BYTES / Q::PARTS;
+    for byte in (bytes(start)..bytes(start + count)).step_by(CACHE_LINE) {
+        // SAFETY: a prefetch reads nothing, and may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(rows.as_ptr().wrapping_add(rows.len() + byte).cast()) };
     }
 }
 

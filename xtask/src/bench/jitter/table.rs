@@ -1,10 +1,10 @@
 //! What `cargo xtask bench jitter` prints.
 
-use super::{Report, Side, disturbances, percent};
+use super::{Instructions, Report, Side, Verdict, disturbances, percent};
 
 /// Everything, for people.
 pub fn table(report: &Report) -> String {
-    let Report { machine, figure, rounds, guest, host, not_measured, wrong } = report;
+    let Report { machine, figure, rounds, guest, host, instructions, not_measured, wrong } = report;
     let Side { model, position, .. } = guest;
     let mut table = format!(
         "{model}, a token at position {position}, deterministic mode; {machine}; {figure}; medians of {rounds}\n\
@@ -40,19 +40,49 @@ pub fn table(report: &Report) -> String {
         }
         table += &format!(" jobs over {} us {}\n", side.budget_ns / 1000, side.budget_misses);
     }
+    if let Some(instructions) = instructions {
+        table += &counted(instructions);
+    }
     for what in not_measured {
         table += &format!("not measured here: {what}\n");
     }
-    let verdict = report.verdict();
-    let met = match verdict.met {
-        Some(true) => "met",
-        Some(false) => "missed",
-        None => "-",
-    };
-    table += &format!("evenness: {met}: {}\n", verdict.says);
+    for (what, verdict) in [("time", report.verdict()), ("instructions", report.instructions_verdict())] {
+        let Verdict { met, says } = verdict;
+        let met = match met {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "-",
+        };
+        table += &format!("evenness in {what}: {met}: {says}\n");
+    }
     match wrong.as_slice() {
         [] => table += &format!("same bits in all runs, and no core was disturbed: {}\n", guest.hashes[0]),
         wrong => wrong.iter().for_each(|wrong| table += &format!("wrong: {wrong}\n")),
+    }
+    table
+}
+
+/// Instructions of a step.
+fn counted(Instructions { kernels, steps, cores, critical }: &Instructions) -> String {
+    let mut table = format!(
+        "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while they wait (spin=0)\n\
+         {:<24}{:>13}{:>13}{:>11}{:>13}{:>13}\n",
+        "", "mean", "deviation", "dev / mean", "least", "most"
+    );
+    let rows = cores.iter().map(|core| (format!("core {}", core.core), core.step));
+    for (what, spreads) in rows.chain([("critical path".to_owned(), *critical)]) {
+        for (whose, spread) in [("", spreads.all), (", engine", spreads.engine), (", kernel", spreads.kernel)]
+        {
+            table += &format!(
+                "{:<24}{:>13.0}{:>13.1}{:>9.3} %{:>13}{:>13}\n",
+                format!("{what}{whose}"),
+                spread.mean,
+                spread.deviation,
+                spread.relative * 100.0,
+                spread.least,
+                spread.most
+            );
+        }
     }
     table
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use super::Kind;
 use crate::accel::{AccelChoice, Accelerator, Host};
 use crate::arch::Arch;
+use crate::bench::console::kernels_in;
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::cli::ScalingBenchOptions;
@@ -194,13 +195,6 @@ fn said(command: &mut Command, options: &ScalingBenchOptions) -> Result<String> 
         "host threads: {end:?} after saying\n{output}"
     );
     Ok(output)
-}
-
-/// The name in the console's line `model ..., NAME kernels`.
-fn kernels_in(output: &str) -> Option<&str> {
-    let mut lines = output.lines().map(str::trim_end);
-    let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
-    Some(line.rsplit_once(", ")?.1)
 }
 
 /// The runs that a console tells of, in order, with a part each where they were counted.

@@ -1,0 +1,147 @@
+//! How evenly the steps take their instructions on each core: what the plugin counted between the marks of each step.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::Side;
+use crate::counting::{Count, Part};
+
+/// Instructions of a step, over all steps.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub deviation: f64,
+    /// Deviation / mean; 0 where there are none.
+    pub relative: f64,
+    /// The fewest of a step.
+    pub least: u64,
+    /// The most of a step.
+    pub most: u64,
+}
+
+/// Instructions told apart by whose they are.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Spreads {
+    /// Engine and kernel together.
+    pub all: Spread,
+    /// The engine's.
+    pub engine: Spread,
+    /// The kernel's.
+    pub kernel: Spread,
+}
+
+/// One core.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Core {
+    /// Its index.
+    pub core: usize,
+    /// What it did in a step.
+    pub step: Spreads,
+}
+
+/// All steps of a counted boot.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Instructions {
+    /// What computed.
+    pub kernels: String,
+    /// Steps counted.
+    pub steps: u64,
+    /// Each worker's core.
+    pub cores: Vec<Core>,
+    /// The sum over a step's phases of what the busiest core did in each.
+    pub critical: Spreads,
+}
+
+impl Instructions {
+    /// Of the steps that `side` tells of, a part each, computed by `kernels`.
+    ///
+    /// # Errors
+    /// When there are other numbers of parts or cores than of steps or workers.
+    pub fn of(kernels: &str, side: &Side, parts: &[Part]) -> Result<Self> {
+        ensure!(side.steps == parts.len() as u64, "{} steps, but {} marked parts", side.steps, parts.len());
+        ensure!(!parts.is_empty(), "no steps");
+        let cores = side.cores.iter().map(|&super::figures::Core { core, .. }| {
+            ensure!(parts.iter().all(|part| core < part.cores.len()), "nothing was counted of core {core}");
+            Ok(Core { core, step: Spreads::of(parts.iter().map(|part| part.cores[core])) })
+        });
+        Ok(Self {
+            kernels: kernels.to_owned(),
+            steps: side.steps,
+            cores: cores.collect::<Result<_>>()?,
+            critical: Spreads::of(parts.iter().map(|part| part.critical)),
+        })
+    }
+
+    /// The largest deviation / mean of a core.
+    pub fn worst(&self) -> f64 {
+        self.cores.iter().map(|core| core.step.all.relative).fold(0.0, f64::max)
+    }
+}
+
+impl Spreads {
+    fn of(counts: impl Iterator<Item = Count> + Clone) -> Self {
+        Self {
+            all: Spread::of(counts.clone().map(Count::total)),
+            engine: Spread::of(counts.clone().map(|count| count.engine)),
+            kernel: Spread::of(counts.map(|count| count.kernel)),
+        }
+    }
+}
+
+impl Spread {
+    /// Of at least one count.
+    fn of(counts: impl Iterator<Item = u64> + Clone) -> Self {
+        let number = counts.clone().count() as f64;
+        let mean = counts.clone().sum::<u64>() as f64 / number;
+        let squares: f64 = counts.clone().map(|count| (count as f64 - mean).powi(2)).sum();
+        let deviation = (squares / number).sqrt();
+        let relative = if mean > 0.0 { deviation / mean } else { 0.0 };
+        let (least, most) =
+            counts.fold((u64::MAX, 0), |(least, most), count| (least.min(count), most.max(count)));
+        Self { mean, deviation, relative, least, most }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::jitter::tests::side;
+
+    fn part(counts: [(u64, u64); 2]) -> Part {
+        let cores = counts.map(|(engine, kernel)| Count { engine, kernel });
+        Part { cores: cores.to_vec(), critical: cores[1], alone: Count::default() }
+    }
+
+    #[test]
+    fn spreads_are_of_a_cores_steps() {
+        let mut side = side(0.0, Some(0), "a");
+        side.steps = 2;
+        side.cores[0].core = 1;
+        let parts = [part([(1, 1), (90, 10)]), part([(7, 7), (90, 30)])];
+        let counted = Instructions::of("portable", &side, &parts).expect("two steps on core 1");
+        assert_eq!(counted.cores.len(), 1);
+        let Spreads { all, engine, kernel } = counted.cores[0].step;
+        let expected = Spread { mean: 110.0, deviation: 10.0, relative: 10.0 / 110.0, least: 100, most: 120 };
+        assert_eq!((counted.cores[0].core, all), (1, expected));
+        assert_eq!((engine.relative, kernel.relative, counted.worst()), (0.0, 0.5, all.relative));
+        assert_eq!(counted.critical.all, all);
+    }
+
+    #[test]
+    fn steps_and_parts_belong_together() {
+        let mut side = side(0.0, Some(0), "a");
+        let reason = |side: &Side, parts: &[Part]| {
+            Instructions::of("", side, parts).expect_err("they do not fit").to_string()
+        };
+        side.steps = 2;
+        let parts = [part([(1, 1); 2])];
+        assert_eq!(reason(&side, &parts), "2 steps, but 1 marked parts");
+        side.steps = 1;
+        side.cores[0].core = 2;
+        assert_eq!(reason(&side, &parts), "nothing was counted of core 2");
+        side.steps = 0;
+        assert_eq!(reason(&side, &[]), "no steps");
+    }
+}
