@@ -58,6 +58,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     let begun = Instant::now();
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let model = Model::resolve(workspace, consent, &options.model)?;
+    // Without one there is nothing to measure.
+    model.clone().on_host(workspace)?;
     for &arch in &architectures {
         setup::require(Tool::Qemu(arch), consent)?;
     }
@@ -118,7 +120,7 @@ fn speedups(
     };
     let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], options.rounds)];
     if !counted.is_empty() {
-        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 1));
+        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 3));
     }
     let mut all = Vec::new();
     for bench in benches {
