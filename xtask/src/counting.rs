@@ -51,6 +51,8 @@ struct Report {
 pub struct Counting {
     plugin: PathBuf,
     out: PathBuf,
+    /// Turns end by the guest's own instructions.
+    pub repeats: bool,
 }
 
 impl Counting {
@@ -67,7 +69,13 @@ impl Counting {
             "{qemu} was built without plugins"
         );
         let plugin = build::plugin(workspace, api == Api::Later)?;
-        Ok(Self { plugin, out: workspace.output(arch).join("instructions.json") })
+        Ok(Self { plugin, out: workspace.output(arch).join("instructions.json"), repeats: false })
+    }
+
+    /// Lets turns and the guest's clock go by instructions, a nanosecond each, not by the host's clock: a boot repeats
+    /// itself. Whatever the guest chooses by speed, it then chooses by instructions.
+    pub fn repeating(self) -> Self {
+        Self { repeats: true, ..self }
     }
 
     /// QEMU's value of `-plugin`.
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_with_commas_reach_qemu() {
-        let counting = Counting { plugin: "a,b.so".into(), out: "c".into() };
+        let counting = Counting { plugin: "a,b.so".into(), out: "c".into(), repeats: false };
         assert_eq!(counting.argument(), "a,,b.so,out=c");
     }
 }

@@ -147,6 +147,9 @@ impl Machine<'_> {
         }
         if let Some(counting) = self.counting {
             list.pair("-plugin", counting.argument());
+            if counting.repeats {
+                list.pair("-icount", "shift=0,sleep=off");
+            }
         }
         if self.gdb {
             list.words(&["-gdb", "tcp:127.0.0.1:1234", "-S"]);

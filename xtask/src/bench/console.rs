@@ -117,12 +117,13 @@ impl<'w> InGuest<'w> {
         self.boot(script, &[], None)
     }
 
-    /// The same, and the parts that it marked. Cores that wait sleep at once, so that no look is counted.
+    /// The same, and the parts that it marked. Cores that wait sleep at once, so that no look is counted, and take turns
+    /// by instructions, so that the host's load is not.
     ///
     /// # Errors
     /// As [`Self::run`], and when the plugin cannot be had or wrote nothing.
     pub fn run_counted(&self, script: &str) -> Result<(String, Vec<Part>)> {
-        let counting = Counting::prepare(self.workspace, self.setup.kind.arch())?;
+        let counting = Counting::prepare(self.workspace, self.setup.kind.arch())?.repeating();
         let output = self.boot(script, &["spin=0".to_owned()], Some(&counting))?;
         Ok((output, counting.take()?))
     }

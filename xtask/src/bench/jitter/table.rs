@@ -65,7 +65,8 @@ pub fn table(report: &Report) -> String {
 /// Instructions of a step.
 fn counted(Instructions { kernels, steps, cores, critical }: &Instructions) -> String {
     let mut table = format!(
-        "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while they wait (spin=0)\n\
+        "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while \
+         they wait (spin=0), cores take turns by instructions\n\
          {:<24}{:>13}{:>13}{:>11}{:>13}{:>13}\n",
         "", "mean", "deviation", "dev / mean", "least", "most"
     );
