@@ -122,7 +122,12 @@ fn boot(
     let Plan { setup, accel, memory, model, words, script, timeout, .. } = plan;
     let console = if input.is_some() { Console::Program } else { Console::Script };
     let modules = Modules::of(model)?;
-    let command_line = command_line::build(&modules, words, Some(script))?;
+    let command_line = command_line::build(
+        &modules,
+        command_line::has_own_cores(*accel, setup.smp.cores()),
+        words,
+        Some(script),
+    )?;
     let machine = Machine {
         kind: setup.kind,
         gic: setup.gic,

@@ -3,20 +3,37 @@
 //! Words are separated by spaces and stand in this order:
 //! - `module=NAME` or `module=NAME,BYTES` for each file that firmware loaded, in their order; `model=none` for no model
 //!   at all. With neither, the kernel's embedded story model serves.
+//! - `spin=5000` where each core of the guest has one of the host's, unless `--append` says otherwise.
 //! - the words of `--append`, for the kernel and the engine to read.
 //! - `exec=COMMANDS`: takes the rest of the line. The console runs the commands, which `;` separates,
 //!   and powers off with an exit status.
 
 use anyhow::{Result, ensure};
+use std::thread;
 
+use crate::accel::Accelerator;
 use crate::modules::Modules;
+
+/// How long workers look for work under KVM: to wake a core costs there what many looks do, and looking takes nothing
+/// from a core that has one of the host's to itself.
+const PATIENT: &str = "spin=5000";
+
+/// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
+pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
+    matches!(accel, Accelerator::Kvm { .. })
+        && thread::available_parallelism().is_ok_and(|host| host.get() >= cores as usize)
+}
 
 /// Builds the command line.
 ///
 /// # Errors
 /// When a part cannot be expressed as words: control characters, `exec=` in `--append`.
-pub fn build(modules: &Modules, append: &[String], exec: Option<&str>) -> Result<String> {
+pub fn build(modules: &Modules, own_cores: bool, append: &[String], exec: Option<&str>) -> Result<String> {
     let mut words = modules.words.clone();
+    let mut asked = append.iter().flat_map(|text| text.split(' '));
+    if own_cores && !asked.any(|word| word.starts_with("spin=")) {
+        words.push(PATIENT.to_owned());
+    }
     for text in append {
         ensure!(
             !text.split(' ').any(|word| word.starts_with("exec=")),
@@ -44,17 +61,19 @@ mod tests {
     #[test]
     fn words_come_in_their_order() {
         let modules = named(&["module=some.gguf,9", "module=b"]);
-        let line = build(&modules, &["log=debug".into(), "a b".into()], Some(" cpus; generate Once "));
+        let line = build(&modules, false, &["log=debug".into(), "a b".into()], Some(" cpus; generate Once "));
         let expected = "module=some.gguf,9 module=b log=debug a b exec=cpus; generate Once";
         assert_eq!(line.ok().as_deref(), Some(expected));
-        assert_eq!(build(&named(&[]), &[], None).ok().as_deref(), Some(""));
+        assert_eq!(build(&named(&[]), false, &[], None).ok().as_deref(), Some(""));
+        assert_eq!(build(&named(&[]), true, &["a".into()], None).ok().as_deref(), Some("spin=5000 a"));
+        assert_eq!(build(&named(&[]), true, &["a spin=0".into()], None).ok().as_deref(), Some("a spin=0"));
     }
 
     #[test]
     fn what_words_cannot_carry_is_refused() {
-        assert!(build(&named(&["module=a\nb"]), &[], None).is_err());
-        assert!(build(&named(&[]), &["x exec=y".into()], None).is_err());
-        assert!(build(&named(&[]), &[], Some(" ")).is_err());
-        assert!(build(&named(&[]), &[], Some("a\nb")).is_err());
+        assert!(build(&named(&["module=a\nb"]), false, &[], None).is_err());
+        assert!(build(&named(&[]), false, &["x exec=y".into()], None).is_err());
+        assert!(build(&named(&[]), false, &[], Some(" ")).is_err());
+        assert!(build(&named(&[]), false, &[], Some("a\nb")).is_err());
     }
 }

@@ -27,7 +27,12 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
     let modules = Modules::gather(&model, &options.module, &workspace.output(arch).join("modules"))?;
-    let command_line = command_line::build(&modules, &options.append, options.exec.as_deref())?;
+    let command_line = command_line::build(
+        &modules,
+        command_line::has_own_cores(accel, options.smp.cores()),
+        &options.append,
+        options.exec.as_deref(),
+    )?;
     let console = if options.exec.is_some() { Console::Script } else { Console::Terminal };
     let mut machine = Machine {
         kind,
