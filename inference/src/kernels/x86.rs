@@ -15,7 +15,6 @@ mod tile;
 mod wide;
 
 use core::arch::x86_64::*;
-use core::slice;
 
 use super::each_tile;
 use crate::activations::{Activations, GROUP, Group};
@@ -42,15 +41,27 @@ pub(super) fn quant_rows<Q: GroupVector>(
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    if isa == Isa::Avx512Vnni && inputs.len() < quads::MOST_INPUTS {
-        return quads::quant_quads::<Q>(rows, row_bytes, inputs, out);
-    }
-    if inputs.len() >= tile::FEWEST_INPUTS {
+    let many = match isa {
+        Isa::Avx2 | Isa::AvxVnni => tile::FEWEST_INPUTS,
+        Isa::Avx512Vnni => quads::TOO_MANY_INPUTS,
+    };
+    if inputs.len() >= many {
         return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);
     }
-    each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
-        quant_vector::<Q>(isa, rows, row_bytes, input, out);
-    });
+    let each = |product: unsafe fn(&[u8], usize, &Activations, &mut [f32]), out: &mut [f32]| {
+        each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
+            check_rows(rows, row_bytes, out);
+            check_input::<Q>(row_bytes, input);
+            // SAFETY: an `Isa` exists only where the processor and the system have its instructions; lengths
+            // were checked above.
+            unsafe { product(rows, row_bytes, input, out) };
+        });
+    };
+    match isa {
+        Isa::Avx2 => each(quant_rows_avx2::<Q>, out),
+        Isa::AvxVnni => each(quant_rows_avx_vnni::<Q>, out),
+        Isa::Avx512Vnni => quads::quant_quads::<Q>(rows, row_bytes, inputs, out),
+    }
 }
 
 /// Calls `work`, compiled for AVX2 where it is inlined.
@@ -64,26 +75,6 @@ pub(super) fn widest<R>(_: Isa, work: impl FnOnce() -> R) -> R {
 #[target_feature(enable = "avx2,f16c")]
 unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
     work()
-}
-
-fn quant_vector<Q: GroupVector>(
-    isa: Isa,
-    rows: &[u8],
-    row_bytes: usize,
-    input: &Activations,
-    out: &mut [f32],
-) {
-    check_rows(rows, row_bytes, out);
-    check_input::<Q>(row_bytes, input);
-    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; lengths
-    // were checked above.
-    unsafe {
-        match isa {
-            Isa::Avx2 => quant_rows_avx2::<Q>(rows, row_bytes, input, out),
-            Isa::AvxVnni => quant_rows_avx_vnni::<Q>(rows, row_bytes, input, out),
-            Isa::Avx512Vnni => quads::quant_quads::<Q>(rows, row_bytes, slice::from_ref(input), out),
-        }
-    }
 }
 
 fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {

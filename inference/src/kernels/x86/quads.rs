@@ -13,8 +13,8 @@ use crate::tiles::TILE;
 
 /// Rows worked at once.
 const ROWS: usize = 4;
-/// With so many inputs unpacking pays.
-pub(super) const MOST_INPUTS: usize = 12;
+/// With so many inputs unpacking pays, as `tile` does it.
+pub(super) const TOO_MANY_INPUTS: usize = 12;
 /// Inputs multiplied with the same registers of weights.
 const STEP: usize = 4;
 
