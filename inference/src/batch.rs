@@ -191,12 +191,13 @@ impl<'m> Batch<'m> {
                 tell(Event::Finished { id, outcome });
             }
         } else if !active.is_empty() {
-            let chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
-            let apart = match chosen.way {
-                Way::Apart { groups: count } => groups.step(pool, active, count),
-                Way::Together => false,
-            };
-            if !apart {
+            let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
+            if let Way::Apart { groups: count } = chosen.way
+                && !groups.step(pool, active, count)
+            {
+                chosen = chosen.uneven();
+            }
+            if chosen.way == Way::Together {
                 forward.step(pool, active);
             }
             *plan = Some(chosen);
@@ -297,7 +298,7 @@ impl<'m> Batch<'m> {
         let workers = pool.workers();
         forward.prepare(workers)?;
         if let Way::Apart { groups: count } = Plan::new(model, active.len() + 1, workers, settings.way).way {
-            groups.prepare(model, *kernels, *context, count, workers)?;
+            groups.prepare(model, *kernels, *context, (count, workers), settings.active)?;
         }
         let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));

@@ -7,14 +7,14 @@ use crate::kernels::Kernels;
 use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 use crate::pool::{Pool, PoolError};
-
-/// Most rows of a group's step.
-const ROWS: usize = 16;
+use crate::session::CHUNK;
 
 /// What groups need of their own.
 #[derive(Debug)]
 pub(super) struct Groups<'m> {
     forwards: Vec<Forward<'m>>,
+    /// Most sequences that a group can take.
+    sequences: usize,
     sizes: Vec<usize>,
     bounds: Vec<usize>,
 }
@@ -22,37 +22,44 @@ pub(super) struct Groups<'m> {
 impl<'m> Groups<'m> {
     /// No groups yet.
     pub(super) const fn new() -> Self {
-        Self { forwards: Vec::new(), sizes: Vec::new(), bounds: Vec::new() }
+        Self { forwards: Vec::new(), sequences: 0, sizes: Vec::new(), bounds: Vec::new() }
     }
 
-    /// Makes room for `groups` groups of `workers` workers; steps of no more allocate nothing.
+    /// Makes room for `groups` groups of `workers` workers that share out up to `sequences` sequences; steps of no more
+    /// allocate nothing.
     pub(super) fn prepare(
         &mut self,
         model: &'m Model<'m>,
         kernels: Kernels,
         context: usize,
-        groups: usize,
-        workers: usize,
+        (groups, workers): (usize, usize),
+        sequences: usize,
     ) -> Result<(), OutOfMemory> {
+        let (rows, sequences) = (most(CHUNK, groups), most(sequences, groups));
         if self.sizes.capacity() < groups {
             self.sizes = reserved(groups, "groups")?;
             self.bounds = reserved(groups + 1, "groups")?;
         }
+        // Fewer groups have more rows and sequences each.
+        if self.sequences < sequences || self.forwards.iter().any(|forward| forward.capacity() < rows) {
+            self.forwards.clear();
+            self.sequences = sequences;
+        }
         while self.forwards.len() < groups {
-            self.forwards.push(Forward::new(model, kernels, ROWS, ROWS, context)?);
+            self.forwards.push(Forward::new(model, kernels, rows, self.sequences, context)?);
         }
         self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(groups)))
     }
 
     /// Passes the tokens of all parts through the model in `groups` groups. Result: whether it did; a group may have
-    /// too many rows or more than its share, so that the others would wait for it, or the pool be a group itself.
+    /// more than its share, so that the others would wait for it, or the pool be a group itself.
     pub(super) fn step<P: AsRef<Part> + AsMut<Part> + Send + Sync>(
         &mut self,
         pool: &mut Pool,
         parts: &mut [P],
         groups: usize,
     ) -> bool {
-        let Self { forwards, sizes, bounds } = self;
+        let Self { forwards, sequences, sizes, bounds } = self;
         let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
         let (workers, total) = (pool.workers(), rows(parts));
         if forwards.len() < groups {
@@ -72,8 +79,12 @@ impl<'m> Groups<'m> {
             bounds.push(end);
         }
         let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
-        let most = total.div_ceil(groups).min(ROWS);
-        if !prepared || bounds.array_windows().any(|&[start, end]| rows(&parts[start..end]) > most) {
+        let fits = |parts: &[P], forward: &Forward<'m>| {
+            let count = parts.iter().filter(|part| !part.as_ref().tokens.is_empty()).count();
+            count <= *sequences && rows(parts) <= most(total, groups).min(forward.capacity())
+        };
+        let shares = bounds.array_windows().map(|&[start, end]| &parts[start..end]);
+        if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
             return false;
         }
         let step = |forward: &mut Forward<'m>, parts: &mut [P], pool: &mut Pool| forward.step(pool, parts);
@@ -83,4 +94,9 @@ impl<'m> Groups<'m> {
             Err(error) => panic!("a step in groups: {error}"),
         }
     }
+}
+
+/// The most that one of `groups` groups may have of `total`: a sixteenth more than its share.
+const fn most(total: usize, groups: usize) -> usize {
+    total.div_ceil(groups) + total / groups / 16
 }

@@ -29,54 +29,125 @@ impl fmt::Display for Way {
 /// microsecond with 8-bit dot products.
 const FORK: usize = 1 << 15;
 
+/// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: four take
+/// 2 to 3 % more time each than eight do, where products of the rows of others take 5 to 10 % for fetching them from
+/// their cores' caches (`cargo xtask bench scaling`, Zen 4, both models).
+const ENOUGH: usize = 4;
+
 /// A way, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The way.
     pub way: Way,
-    /// Products that a core would do between a fork and the next.
-    between_forks: usize,
+    why: Why,
     sequences: usize,
     workers: usize,
-    asked: bool,
+}
+
+/// Why a way was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Asked,
+    OneCore,
+    /// Nobody would have a core or a sequence.
+    TooFew,
+    /// A core would do only so many products between two joins.
+    Joins(usize),
+    /// A core does so many products between two joins.
+    Weights(usize),
+    /// Each core has so many sequences that weights are read once for.
+    Enough(usize),
+    /// The shares of groups would have been too unlike.
+    Uneven,
 }
 
 impl Plan {
     /// The way for so many sequences that take one row each; `asked` overrides it.
     #[must_use]
     pub fn new(model: &Model<'_>, sequences: usize, workers: usize, asked: Option<Way>) -> Self {
-        let config = &model.config;
-        let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
-        let weights = config.embedding * (head + 3 * config.feed_forward);
-        // Ten forks a layer.
-        let between_forks = weights * sequences / workers / 10;
-        let apart = workers > 1 && sequences >= workers && between_forks < FORK;
-        let way = if apart { Way::Apart { groups: workers } } else { Way::Together };
-        // Nobody can be a group without a core or a sequence.
-        let asked_way = asked.map(|way| match way {
-            Way::Apart { groups } if groups.min(workers).min(sequences) > 1 => {
-                Way::Apart { groups: groups.min(workers).min(sequences) }
+        let (way, why) = match asked {
+            // Nobody can be a group without a core or a sequence.
+            Some(Way::Apart { groups }) if groups.min(workers).min(sequences) > 1 => {
+                (Way::Apart { groups: groups.min(workers).min(sequences) }, Why::Asked)
             }
-            _ => Way::Together,
-        });
-        Self { way: asked_way.unwrap_or(way), between_forks, sequences, workers, asked: asked.is_some() }
+            Some(_) => (Way::Together, Why::Asked),
+            None => {
+                let config = &model.config;
+                let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
+                choose(config.embedding * (head + 3 * config.feed_forward), sequences, workers)
+            }
+        };
+        Self { way, why, sequences, workers }
+    }
+
+    /// The same where groups could not take the step.
+    pub(super) const fn uneven(self) -> Self {
+        Self { way: Way::Together, why: Why::Uneven, ..self }
+    }
+}
+
+/// The way for a model of so many weights a layer.
+fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
+    // Ten forks a layer.
+    let between_forks = weights * sequences / workers / 10;
+    let (apart, each) = (Way::Apart { groups: workers }, sequences / workers);
+    // The largest group, which the others wait for, has at most a sixteenth more than its share.
+    let even = sequences.div_ceil(workers) * workers * 16 <= sequences * 17;
+    if workers == 1 {
+        (Way::Together, Why::OneCore)
+    } else if sequences < workers {
+        (Way::Together, Why::TooFew)
+    } else if between_forks < FORK {
+        (apart, Why::Joins(between_forks))
+    } else if each >= ENOUGH && even {
+        (apart, Why::Enough(each))
+    } else {
+        (Way::Together, Why::Weights(between_forks))
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { way, between_forks, sequences, workers, asked } = self;
+        let Self { way, why, sequences, workers } = self;
         write!(f, "{way}: {sequences} sequences on {workers} cores, ")?;
-        if *asked {
-            write!(f, "as asked")
-        } else if *workers == 1 {
-            write!(f, "there is one core")
-        } else if *between_forks < FORK && sequences < workers {
-            write!(f, "there are more cores than sequences")
-        } else if *between_forks < FORK {
-            write!(f, "a core would do only {between_forks} products between two joins")
-        } else {
-            write!(f, "a core does {between_forks} products between two joins, and weights are read once")
+        match why {
+            Why::Asked => write!(f, "as asked"),
+            Why::OneCore => write!(f, "there is one core"),
+            Why::TooFew => write!(f, "there are more cores than sequences"),
+            Why::Joins(products) => write!(f, "a core would do only {products} products between two joins"),
+            Why::Weights(products) => {
+                write!(f, "a core does {products} products between two joins, and weights are read once")
+            }
+            Why::Enough(each) => write!(f, "weights are read once for {each} sequences on each core"),
+            Why::Uneven => write!(f, "shares of groups would be too unlike"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_go_apart_where_each_has_enough_or_little_to_do() {
+        const SMALL: usize = 200_000;
+        const LARGE: usize = 3_500_000;
+        let way = |weights, sequences, workers| choose(weights, sequences, workers).0;
+        let apart = |groups| Way::Apart { groups };
+        for (weights, sequences, workers, expected) in [
+            (SMALL, 8, 1, Way::Together),
+            (SMALL, 1, 4, Way::Together),
+            (SMALL, 8, 8, apart(8)),
+            (SMALL, 16, 8, Way::Together),
+            (LARGE, 8, 8, Way::Together),
+            (LARGE, 7, 2, Way::Together),
+            (LARGE, 8, 2, apart(2)),
+            // Nine sequences on two cores would make one wait for the other's fifth.
+            (LARGE, 9, 2, Way::Together),
+            (LARGE, 17, 2, apart(2)),
+            (LARGE, 16, 4, apart(4)),
+        ] {
+            assert_eq!(way(weights, sequences, workers), expected, "{weights} {sequences} {workers}");
         }
     }
 }
