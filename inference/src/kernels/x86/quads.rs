@@ -15,8 +15,8 @@ use crate::tiles::TILE;
 const ROWS: usize = 4;
 /// With so many inputs unpacking pays, as `tile` does it.
 pub(super) const TOO_MANY_INPUTS: usize = 12;
-/// Inputs multiplied with the same registers of weights.
-const STEP: usize = 4;
+/// Inputs multiplied with the same registers of weights: the first of these that there are so many left of.
+const STEPS: [usize; 5] = [8, 4, 3, 2, 1];
 
 /// As [`super::quant_rows`]. The processor has the instructions of `Isa::Avx512Vnni`.
 pub(super) fn quant_quads<Q: GroupVector>(
@@ -31,16 +31,23 @@ pub(super) fn quant_quads<Q: GroupVector>(
     assert!(row_bytes * (out.len() / inputs.len()) == rows.len(), "bytes of the rows");
     for (rows, out) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
         let count = rows.len() / row_bytes;
-        for (inputs, out) in inputs.chunks(STEP).zip(out.chunks_mut(STEP * count)) {
+        let (mut inputs, mut out) = (inputs, out);
+        while !inputs.is_empty() {
+            let step =
+                STEPS.into_iter().find(|&step| step <= inputs.len()).expect("at least one input is left");
+            let (now, later) = inputs.split_at(step);
+            let (results, rest) = out.split_at_mut(step * count);
             // SAFETY: see above; the inputs have as many parts as a row.
             unsafe {
-                match inputs.len() {
-                    1 => quads::<Q, 1>(rows, row_bytes, inputs, out),
-                    2 => quads::<Q, 2>(rows, row_bytes, inputs, out),
-                    3 => quads::<Q, 3>(rows, row_bytes, inputs, out),
-                    _ => quads::<Q, STEP>(rows, row_bytes, inputs, out),
+                match step {
+                    8 => quads::<Q, 8>(rows, row_bytes, now, results),
+                    4 => quads::<Q, 4>(rows, row_bytes, now, results),
+                    3 => quads::<Q, 3>(rows, row_bytes, now, results),
+                    2 => quads::<Q, 2>(rows, row_bytes, now, results),
+                    _ => quads::<Q, 1>(rows, row_bytes, now, results),
                 }
             }
+            (inputs, out) = (later, rest);
         }
     }
 }
