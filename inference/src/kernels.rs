@@ -54,6 +54,8 @@ pub struct Vectors<'a> {
     pub precision: Precision,
     /// The vectors, one a position.
     pub bytes: &'a [u8],
+    /// The run that will be asked for next, which lies elsewhere, to be fetched meanwhile; empty where there is none.
+    pub next: &'a [u8],
 }
 
 impl Kernels {
@@ -131,6 +133,7 @@ impl Kernels {
         scores: &mut [f32],
         stride: usize,
     ) {
+        self.fetch(keys.next);
         for (queries, scores) in queries.chunks(SHARING * length).zip(scores.chunks_mut(SHARING * stride)) {
             macro_rules! dispatch {
                 ($format:ty) => {
@@ -162,6 +165,7 @@ impl Kernels {
     /// # Panics
     /// When `weights` are shorter than that.
     pub fn mix(self, weights: &[f32], stride: usize, values: &Vectors<'_>, length: usize, out: &mut [f32]) {
+        self.fetch(values.next);
         for (weights, out) in weights.chunks(SHARING * stride).zip(out.chunks_mut(SHARING * length)) {
             macro_rules! dispatch {
                 ($format:ty) => {
@@ -179,6 +183,18 @@ impl Kernels {
                 Precision::Half => dispatch!(F16),
                 Precision::Single => dispatch!(F32),
             }
+        }
+    }
+
+    /// Asks for bytes that are wanted soon.
+    fn fetch(self, bytes: &[u8]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(_) => x86::fetch(bytes),
+            #[cfg(target_arch = "aarch64")]
+            Variant::Neon(_) => neon::fetch(bytes),
+            // An emulator has no use for it.
+            Variant::Portable | Variant::Words => {}
         }
     }
 }

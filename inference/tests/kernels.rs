@@ -171,7 +171,7 @@ proptest! {
         for precision in [Precision::Half, Precision::Single] {
             let mut bytes = vec![0; keys.len() * precision.bytes()];
             precision.encode(&keys, &mut bytes);
-            let vectors = Vectors { precision, bytes: &bytes };
+            let vectors = Vectors { precision, bytes: &bytes, next: &[] };
             let stride = positions + 3;
             let run = |kernels: Kernels, queries: &[f32]| {
                 let (mut scores, mut out) = (vec![0.0; count * stride], vec![0.25; queries.len()]);

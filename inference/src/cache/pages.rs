@@ -242,23 +242,29 @@ impl Sequence {
         }
     }
 
-    /// Calls `piece(keys, values)` for each page's part of `positions` in order; a head's vectors, one a position.
+    /// Calls `piece(positions, [keys, values], next)` for each page's part of `positions` in order; a head's vectors, one
+    /// a position, and those of the piece after it.
     #[inline(always)]
     pub(crate) fn pieces(
         &self,
         layer: usize,
         head: usize,
         positions: Range<usize>,
-        mut piece: impl FnMut(Range<usize>, &[u8], &[u8]),
+        mut piece: impl FnMut(Range<usize>, [&[u8]; 2], [&[u8]; 2]),
     ) {
         let Layout { vector, .. } = self.layout;
         let (start, run) = (self.layout.start(layer, head), self.layout.run());
+        let part = |first: usize| {
+            let end = positions.end.min((first / PAGE + 1) * PAGE);
+            let within = first % PAGE * vector..(first % PAGE + end - first) * vector;
+            let (keys, values) = self.pages[first / PAGE][start..][..2 * run].split_at(run);
+            (end, [&keys[within.clone()], &values[within]])
+        };
         let mut first = positions.start;
         while first < positions.end {
-            let end = positions.end.min((first / PAGE + 1) * PAGE);
-            let (keys, values) = self.pages[first / PAGE][start..][..2 * run].split_at(run);
-            let within = first % PAGE * vector..(first % PAGE + end - first) * vector;
-            piece(first..end, &keys[within.clone()], &values[within]);
+            let (end, vectors) = part(first);
+            let next = if end < positions.end { part(end).1 } else { [&[][..]; 2] };
+            piece(first..end, vectors, next);
             first = end;
         }
     }

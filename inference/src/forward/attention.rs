@@ -139,8 +139,10 @@ impl Forward<'_> {
                 let sequence: &Sequence = &parts[span.part].as_ref().sequence;
                 let precision = sequence.precision();
                 let queries = &queries[first * length..][..sharing * length];
-                sequence.pieces(index, kv_head, start..end, |positions, keys, _| {
-                    let keys = Vectors { precision, bytes: keys };
+                // Where many queries pass over the same keys, these are near already for all but the first.
+                let fetch = span.count * group <= SHARING;
+                sequence.pieces(index, kv_head, start..end, |positions, [bytes, _], [next, _]| {
+                    let keys = Vectors { precision, bytes, next: if fetch { next } else { &[] } };
                     kernels.score(
                         queries,
                         length,
@@ -157,8 +159,8 @@ impl Forward<'_> {
                     kernels.widest(|| softmax(&mut scores[seen]));
                 }
                 results.fill(0.0);
-                sequence.pieces(index, kv_head, start..end, |positions, _, values| {
-                    let values = Vectors { precision, bytes: values };
+                sequence.pieces(index, kv_head, start..end, |positions, [_, bytes], [_, next]| {
+                    let values = Vectors { precision, bytes, next: if fetch { next } else { &[] } };
                     kernels.mix(&scores[positions.start - start..], stride, &values, length, results);
                 });
                 (first, out) = (first + sharing, rest);

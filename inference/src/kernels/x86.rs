@@ -155,6 +155,14 @@ fn prefetch<Q: QuantVector>(first: *const u8, rows: usize, group: usize, count: 
     }
 }
 
+/// Asks for bytes that are wanted soon.
+pub(super) fn fetch(bytes: &[u8]) {
+    for line in bytes.chunks(CACHE_LINE) {
+        // SAFETY: a prefetch reads nothing, and may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
 /// The terms of parts `group * GROUP ..` of both rows, `N` of each, the first row's in the low half.
 ///
 /// Safety: the processor has `D`'s instructions; the rows have `group * GROUP + N` parts, `input` that
