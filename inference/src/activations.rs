@@ -91,8 +91,9 @@ impl Group {
     }
 }
 
-/// A vector of up to a fixed length, and its blocks.
+/// A vector of up to a fixed length, and its blocks. Each in cache lines of its own: workers set neighbours at once.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Activations {
     values: Vec<f32>,
     groups: Vec<Group>,

@@ -3,8 +3,8 @@
 //!
 //! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
 //! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
-//! so that neither the number of workers nor the company leaves a trace in the bits. A single row's steps between
-//! the products are the caller's alone: a layer then takes five dispatches.
+//! so that neither the number of workers nor the company leaves a trace in the bits. A layer takes six dispatches, and three
+//! when there is a single row, whose steps between the products are the caller's alone or every worker's for itself.
 
 mod attention;
 mod rows;
@@ -70,8 +70,10 @@ pub struct Forward<'m> {
     rows: Rows,
     /// One for each of the model's rotations.
     ropes: Vec<Rope>,
-    /// What the next product takes, for each row.
+    /// What a part of a layer takes, for each row.
     inputs: Vec<Activations>,
+    /// What a part's last product takes: for each row, or a single one for each worker.
+    inner: Vec<Activations>,
     /// For each row what passes through the layers, `embedding` long, and as much room for what is added to it.
     x: Vec<f32>,
     query: Tiles,
@@ -111,12 +113,7 @@ impl<'m> Forward<'m> {
         let config = &model.config;
         let queries = config.heads * config.head_length;
         let keys = config.kv_heads * config.head_length;
-        let longest = config.embedding.max(queries).max(config.feed_forward);
         let what = "activations";
-        let mut inputs = reserved(capacity, what)?;
-        for _ in 0..capacity {
-            inputs.push(Activations::new(longest)?);
-        }
         let ropes = model.rotations.iter().map(|rotation| Rope::new(config, rotation, capacity));
         Ok(Self {
             model,
@@ -124,7 +121,8 @@ impl<'m> Forward<'m> {
             capacity,
             rows: Rows::new(config, capacity, parts)?,
             ropes: ropes.collect::<Result<_, _>>()?,
-            inputs,
+            inputs: vectors(capacity, config.embedding)?,
+            inner: Vec::new(),
             x: filled(capacity * 2 * config.embedding, 0.0, what)?,
             query: Tiles::new(queries, capacity)?,
             key: Tiles::new(keys, capacity)?,
@@ -161,6 +159,11 @@ impl<'m> Forward<'m> {
     /// When there is no memory for it.
     pub fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
         self.rows.prepare(workers)?;
+        let Config { heads, head_length, feed_forward, .. } = self.config;
+        let inner = self.capacity.max(workers);
+        if self.inner.len() < inner {
+            self.inner = vectors(inner, feed_forward.max(heads * head_length))?;
+        }
         let scores = workers * attention::SCORES * self.stride;
         if self.scores.len() < scores {
             self.scores = filled(scores, 0.0, "attention scores")?;
@@ -246,21 +249,22 @@ impl<'m> Forward<'m> {
 
     /// Sets `delta` to what the feed-forward part gives.
     fn feed_forward(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
-        let Self { config, kernels, rows, inputs, gate, up, delta, .. } = self;
+        let Self { config, kernels, rows, inputs, inner, gate, up, delta, .. } = self;
         let count = rows.count();
-        let inputs = &mut inputs[..count];
-        let cell = gate.cell(count);
-        pool.split_both((gate.begin(count), cell), (up.begin(count), cell), |first, gate, up| {
+        let inputs = &inputs[..count];
+        let (cell, layout) = (gate.cell(count), gate.layout(count));
+        let (out_cell, out) = (delta.cell(count), delta.begin(count));
+        pool.stage_both((gate.begin(count), cell), (up.begin(count), cell), |first, gate, up| {
             multiply(*kernels, &layer.gate, first * cell, inputs, gate);
             multiply(*kernels, &layer.up, first * cell, inputs, up);
             kernels.widest(|| gated(config.architecture.activation, gate, up));
-        });
-        pool.split(inputs, 1, |first, inputs| {
-            for (row, input) in (first..).zip(inputs) {
-                kernels.widest(|| input.set(config.feed_forward, |out| gate.copy_rows(row, 0, out)));
-            }
-        });
-        product(*kernels, pool, &layer.down, inputs, delta);
+        })
+        .then_each(inner, count, |gate, row, input| {
+            let gather = |out: &mut [f32]| layout.copy_rows(gate, row, 0, out);
+            kernels.widest(|| input.set(config.feed_forward, gather));
+        })
+        .then(out, out_cell, |inner, first, out| multiply(*kernels, &layer.down, first, inner, out))
+        .run();
     }
 
     /// Computes the logits that parts want.
@@ -280,7 +284,8 @@ impl<'m> Forward<'m> {
             return pool
                 .split(logits, TILE, |first, out| kernels.multiply(&model.output, first, inputs, out));
         }
-        product(*kernels, pool, &model.output, inputs, output);
+        let (cell, out) = (output.cell(wanted.len()), output.begin(wanted.len()));
+        pool.split(out, cell, |first, out| multiply(*kernels, &model.output, first, inputs, out));
         pool.split(parts, 1, |first, parts| {
             for (index, part) in (first..).zip(parts) {
                 if let Ok(row) = wanted.binary_search_by_key(&index, |wanted| wanted.part) {
@@ -291,10 +296,13 @@ impl<'m> Forward<'m> {
     }
 }
 
-/// `out = matrix * inputs`.
-fn product(kernels: Kernels, pool: &mut Pool, matrix: &Matrix<'_>, inputs: &[Activations], out: &mut Tiles) {
-    let cell = out.cell(inputs.len());
-    pool.split(out.begin(inputs.len()), cell, |first, out| multiply(kernels, matrix, first, inputs, out));
+/// So many vectors of up to `length` elements.
+fn vectors(count: usize, length: usize) -> Result<Vec<Activations>, OutOfMemory> {
+    let mut vectors = reserved(count, "activations")?;
+    for _ in 0..count {
+        vectors.push(Activations::new(length)?);
+    }
+    Ok(vectors)
 }
 
 /// The elements of a product's tiles from `first` on, in whole cells ([`Tiles::cell`]): the first and the last tile

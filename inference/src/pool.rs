@@ -4,10 +4,12 @@
 //! job by the number of workers alone, never by time: the model's forward pass uses nothing else. [`Pool::parallel_for`]
 //! can also let workers take work from each other. How a job gets to the workers is [`team`]'s business.
 
+mod barrier;
 mod caught;
 mod counters;
 mod crew;
 mod deterministic;
+mod epoch;
 mod error;
 mod groups;
 mod histogram;
@@ -19,6 +21,7 @@ mod pinned;
 mod queue;
 mod record;
 mod split;
+mod stages;
 mod statistics;
 mod team;
 mod thread;
@@ -38,6 +41,7 @@ pub use histogram::Summary;
 use pinned::Pinned;
 use record::Record;
 pub use record::Work;
+pub use stages::Stages;
 pub use statistics::{Monitor, WorkerStatistics};
 use team::Job;
 pub use thread::start_thread;

@@ -15,6 +15,12 @@ pub const TILE: usize = 16;
 #[derive(Debug)]
 pub struct Tiles {
     values: Vec<f32>,
+    layout: Layout,
+}
+
+/// Where which result lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
     rows: usize,
     tokens: usize,
 }
@@ -25,24 +31,37 @@ impl Tiles {
     /// # Errors
     /// When there is no memory for them.
     pub fn new(rows: usize, tokens: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, rows, tokens })
+        Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, layout: Layout { rows, tokens } })
     }
 
     /// All results for `tokens` tokens, to be written. Tiles are `TILE * tokens` elements long.
     pub fn begin(&mut self, tokens: usize) -> &mut [f32] {
-        self.tokens = tokens;
-        &mut self.values[..self.rows * tokens]
+        self.layout.tokens = tokens;
+        &mut self.values[..self.layout.rows * tokens]
     }
 
     /// What of the results for `tokens` tokens can be made apart from the rest, in elements: a token's part of a tile,
     /// or whole tiles where the last one is narrow.
     #[must_use]
     pub const fn cell(&self, tokens: usize) -> usize {
-        if self.rows.is_multiple_of(TILE) { TILE } else { TILE * tokens }
+        if self.layout.rows.is_multiple_of(TILE) { TILE } else { TILE * tokens }
+    }
+
+    /// Where the results for `tokens` tokens lie.
+    #[must_use]
+    pub const fn layout(&self, tokens: usize) -> Layout {
+        Layout { tokens, ..self.layout }
     }
 
     /// Copies rows `first ..` of a token to `out`.
     pub fn copy_rows(&self, token: usize, first: usize, out: &mut [f32]) {
+        self.layout.copy_rows(&self.values, token, first, out);
+    }
+}
+
+impl Layout {
+    /// Copies rows `first ..` of a token from the results `values` to `out`.
+    pub fn copy_rows(self, values: &[f32], token: usize, first: usize, out: &mut [f32]) {
         let mut row = first;
         let mut rest = out;
         while !rest.is_empty() {
@@ -51,7 +70,7 @@ impl Tiles {
             let start = tile * TILE * self.tokens + token * width;
             let count = (width - row % TILE).min(rest.len());
             let (part, next) = rest.split_at_mut(count);
-            part.copy_from_slice(&self.values[start + row % TILE..][..count]);
+            part.copy_from_slice(&values[start + row % TILE..][..count]);
             row += count;
             rest = next;
         }

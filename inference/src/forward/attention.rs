@@ -1,7 +1,7 @@
 //! Attention: queries, keys and values of every row, the latter two stored, and what each query finds.
 
 use super::rows::Vector;
-use super::{Forward, Part, multiply, product};
+use super::{Forward, Part, multiply};
 use crate::cache::Sequence;
 use crate::kernels::{SHARING, Vectors};
 use crate::model::Layer;
@@ -34,22 +34,6 @@ impl Forward<'_> {
         self.finish(pool, layer);
         self.store(parts, index);
         self.attend(pool, parts, index, layer);
-
-        let Self { config, kernels, rows, inputs, attended, delta, .. } = self;
-        let (length, rows) = (config.head_length, &*rows);
-        let inputs = &mut inputs[..count];
-        pool.split(inputs, 1, |first, inputs| {
-            for (row, input) in (first..).zip(inputs) {
-                let gather = |out: &mut [f32]| {
-                    for (head, out) in out.chunks_exact_mut(length).enumerate() {
-                        let vector = rows.vector(row, head, config.heads);
-                        out.copy_from_slice(&attended[vector * length..][..length]);
-                    }
-                };
-                kernels.widest(|| input.set(config.heads * length, gather));
-            }
-        });
-        product(*kernels, pool, &layer.attention_output, inputs, delta);
     }
 
     /// Finishes queries, keys and values: bias, norm, rotation.
@@ -107,8 +91,8 @@ impl Forward<'_> {
         }
     }
 
-    /// What each query finds at the positions up to its row's. Queries that share keys are taken a few at a time:
-    /// scores past what one of them sees become weights of 0.
+    /// Sets `delta` to what the queries find at the positions up to their rows'. Queries that share keys are taken a few
+    /// at a time: scores past what one of them sees become weights of 0.
     fn attend<P: AsRef<Part> + Sync>(
         &mut self,
         pool: &mut Pool,
@@ -116,13 +100,14 @@ impl Forward<'_> {
         index: usize,
         layer: &Layer<'_>,
     ) {
-        let Self { config, kernels, rows, queries, attended, scores, stride, .. } = self;
-        let (length, stride, rows) = (config.head_length, *stride, &*rows);
+        let Self { config, kernels, rows, inner, queries, attended, scores, stride, delta, .. } = self;
+        let (length, stride, rows, count) = (config.head_length, *stride, &*rows, rows.count());
         let group = config.heads / config.kv_heads;
         let scale = (config.architecture.score_scale)(config);
-        let out = &mut attended[..rows.vectors().len() * length];
-        let shares = (out, length, rows.bounds());
-        pool.split_at(shares, (scores, SCORES * stride), |first, mut out, scores| {
+        let attended = &mut attended[..rows.vectors().len() * length];
+        let shares = (attended, length, rows.bounds());
+        let (out_cell, out) = (delta.cell(count), delta.begin(count));
+        pool.stage_at(shares, (scores, SCORES * stride), |first, mut out, scores| {
             let mut first = first;
             while !out.is_empty() {
                 let Vector { row, head } = rows.vectors()[first];
@@ -165,6 +150,19 @@ impl Forward<'_> {
                 });
                 (first, out) = (first + sharing, rest);
             }
-        });
+        })
+        .then_each(inner, count, |attended, row, input| {
+            let gather = |out: &mut [f32]| {
+                for (head, out) in out.chunks_exact_mut(length).enumerate() {
+                    let vector = rows.vector(row, head, config.heads);
+                    out.copy_from_slice(&attended[vector * length..][..length]);
+                }
+            };
+            kernels.widest(|| input.set(config.heads * length, gather));
+        })
+        .then(out, out_cell, |inner, first, out| {
+            multiply(*kernels, &layer.attention_output, first, inner, out);
+        })
+        .run();
     }
 }

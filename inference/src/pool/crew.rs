@@ -19,7 +19,7 @@ pub struct Crew {
     /// Each worker's core.
     pub cores: Vec<usize>,
     /// Where the whole pool meets, and then each group of it: the team of a group whose first worker is `w` has index
-    /// `1 + w / 2`, which no other has, since groups that need a team have two workers at least.
+    /// `1 + w`.
     pub teams: Box<[Team]>,
     pub workers: Box<[Worker]>,
     /// What a dispatch costs, in nanoseconds; 0 before it is measured.
@@ -42,7 +42,7 @@ impl Crew {
         let cores: Vec<usize> = cores.iter().collect();
         Self {
             pace: Pace::new(platform, u64::from(spin) * 1_000),
-            teams: (0..=cores.len().div_ceil(2)).map(|_| Team::default()).collect(),
+            teams: (0..=cores.len()).map(|_| Team::default()).collect(),
             workers: cores.iter().map(|_| Worker::default()).collect(),
             dispatch_ns: AtomicU32::new(0),
             cores,

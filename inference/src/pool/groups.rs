@@ -86,5 +86,5 @@ impl Pool {
 
 /// Index of the team of the group that begins with worker `first`.
 const fn team(first: usize) -> usize {
-    1 + first / 2
+    1 + first
 }

@@ -181,6 +181,37 @@ fn groups_end_before_the_call_returns() {
     });
 }
 
+/// Nobody begins a stage before all have ended the one before, also where some have no part of it.
+#[test]
+fn stages_follow_each_other() {
+    check(|| {
+        let mut pool = pool(3, Mode::Static);
+        for count in [1, 2] {
+            let (mut first, mut nothing, mut items, mut out) = ([0; 3], [(); 3], [0; 3], [0; 3]);
+            pool.stage_both((&mut first, 1), (&mut nothing, 1), |_, first, _| first.fill(1))
+                .then_each(&mut items, count, |first, _, item| *item = first.iter().sum())
+                .then(&mut out, 1, |items, _, out| out.fill(items.iter().sum()))
+                .run();
+            assert_eq!(out, [3 * count; 3]);
+        }
+    });
+}
+
+#[test]
+fn groups_go_through_stages_apart() {
+    check(|| {
+        let mut pool = pool(4, Mode::Static);
+        pool.groups(&[2, 2], |_, pool| {
+            let (mut first, mut nothing, mut out) = ([0; 2], [(); 2], [0; 2]);
+            pool.stage_both((&mut first, 1), (&mut nothing, 1), |_, first, _| first.fill(1))
+                .then(&mut out, 1, |first, _, out| out.fill(first.iter().sum()))
+                .run();
+            assert_eq!(out, [2; 2]);
+        })
+        .unwrap();
+    });
+}
+
 /// Every schedule of an owner and a thief over three pieces.
 #[test]
 fn a_queue_gives_each_piece_once() {

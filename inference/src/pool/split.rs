@@ -56,54 +56,25 @@ impl Pool {
         });
     }
 
-    /// Gives worker `w` the units `bounds[w]..bounds[w + 1]` of `out`, and its own run of `scratch_unit` elements of
-    /// `scratch`: calls `part(index of the first unit, units, scratch)` on those whose share is not empty.
-    ///
-    /// # Panics
-    /// When there are not one bound more than workers, in ascending order.
-    pub fn split_at<T: Send, U: Send>(
-        &mut self,
-        (out, unit, bounds): (&mut [T], usize, &[usize]),
-        (scratch, scratch_unit): (&mut [U], usize),
-        part: impl Fn(usize, &mut [T], &mut [U]) + Sync,
-    ) {
-        assert!(bounds.len() == self.workers() + 1 && bounds.is_sorted(), "bounds of the workers' shares");
-        let (out, scratch) = (Units::new(out, unit), Units::new(scratch, scratch_unit));
-        assert!(scratch.count() >= self.workers(), "scratch for every worker");
-        let busy = bounds.array_windows().filter(|[start, end]| start < end).count();
-        self.share_out(busy, &|worker| bounds[worker]..bounds[worker + 1], &|worker, share| {
-            // SAFETY: ascending bounds make disjoint shares, and each is taken once.
-            let (units, scratch) = unsafe { (out.slice(&share), scratch.slice(&(worker..worker + 1))) };
-            part(share.start, units, scratch);
-        });
-    }
-
-    /// As [`Self::share_out`], with equal shares of `0..count`.
+    /// Calls `job(share)` on each worker with its equal share of `0..count`, unless that is empty. When there is no more
+    /// than one, the caller does it, without the others.
     fn share_evenly(&mut self, count: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
         let workers = self.workers();
-        self.share_out(count, &|worker| share(count, worker, workers), &|_, share| job(share));
+        if count <= 1 {
+            self.take(0, 0..count, job);
+        } else if let Err(panic) =
+            self.dispatch(&|worker| self.take(worker, share(count, worker, workers), job))
+        {
+            panic.resume();
+        }
     }
 
-    /// Calls `job(worker, share)` on each worker, unless its share is empty. When no more than one is `busy`, the
-    /// caller does it all, without the others.
-    fn share_out(
-        &mut self,
-        busy: usize,
-        share_of: &(dyn Fn(usize) -> Range<usize> + Sync),
-        job: &(dyn Fn(usize, Range<usize>) + Sync),
-    ) {
-        let part = |worker: usize, on: usize| {
-            let share = share_of(worker);
-            let items = share.len() as u64;
-            if items > 0 {
-                job(worker, share);
-                self.record(on).add(&Work { items, ranges: 1, ..Work::default() });
-            }
-        };
-        if busy <= 1 {
-            (0..self.workers()).for_each(|worker| part(worker, 0));
-        } else if let Err(panic) = self.dispatch(&|worker| part(worker, worker)) {
-            panic.resume();
+    /// Calls `part(share)` on worker `worker`, unless its share is empty.
+    pub(super) fn take(&self, worker: usize, share: Range<usize>, part: impl FnOnce(Range<usize>)) {
+        let items = share.len() as u64;
+        if items > 0 {
+            part(share);
+            self.record(worker).add(&Work { items, ranges: 1, ..Work::default() });
         }
     }
 }

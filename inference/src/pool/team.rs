@@ -3,14 +3,14 @@
 //! Handing out touches shared memory only: members look for a change in a bounded spin and then sleep on a futex word,
 //! so that an idle core halts.
 //!
-//! No wake-up is lost: a member announces its sleep in `sleepers` before it waits for `epoch` to change, and the caller
-//! changes `epoch` before it looks at `sleepers`, all sequentially consistent; so either the caller sees the sleeper
-//! and wakes it, or the wait sees the new epoch. The way back (`busy` and `caller_sleeps`) is the same with the
+//! No wake-up is lost, as [`epoch`](super::epoch) says; the way back (`busy` and `caller_sleeps`) is the same with the
 //! roles exchanged.
 
 use core::cell::UnsafeCell;
 
+use super::barrier::Barrier;
 use super::caught::Caught;
+use super::epoch::Epoch;
 use super::pace::Pace;
 use super::record::{Record, Work};
 use crate::sync::atomic::Ordering::SeqCst;
@@ -33,23 +33,22 @@ struct Order {
 pub struct Team {
     call: Call,
     back: Back,
+    /// Where the members meet inside a job.
+    pub barrier: Barrier,
     /// Panics of the current job.
     pub caught: Caught,
 }
 
 #[repr(align(128))]
 struct Call {
-    /// Number of the current job; the members' futex word.
-    epoch: AtomicU32,
-    /// Members that are about to wait for `epoch` to change, or do.
-    sleepers: AtomicU32,
+    /// Number of the current job.
+    epoch: Epoch,
     order: UnsafeCell<Order>,
 }
 
 impl Default for Call {
     fn default() -> Self {
-        let order = UnsafeCell::new(Order { job: None, begun: 0 });
-        Self { epoch: AtomicU32::new(0), sleepers: AtomicU32::new(0), order }
+        Self { epoch: Epoch::default(), order: UnsafeCell::new(Order { job: None, begun: 0 }) }
     }
 }
 
@@ -72,7 +71,7 @@ unsafe impl Send for Call {}
 impl Team {
     /// Makes the team ready for members that come to [`Self::serve`] afresh. No member may be serving.
     pub fn renew(&self) {
-        self.call.epoch.store(0, SeqCst);
+        self.call.epoch.reset();
     }
 
     /// Gives `job` to `others` members, all that serve. The result waits for them when dropped, also while a
@@ -95,37 +94,25 @@ impl Team {
             // SAFETY: no member is busy: the last `Forked` has waited.
             unsafe { *self.call.order.get() = Order { job, begun } };
             self.back.busy.store(others, SeqCst);
-            self.call.epoch.fetch_add(1, SeqCst);
-            if self.call.sleepers.load(SeqCst) > 0 {
-                pace.platform.wake(&self.call.epoch, others);
-                forked.sent = 1;
-            }
+            forked.sent = self.call.epoch.advance(pace, others);
         }
         forked
     }
 
     /// Takes every job once, as member `index`, until the caller ends the service.
     pub fn serve(&self, pace: &Pace, index: usize, record: &Record) {
-        let Call { epoch, sleepers, order } = &self.call;
+        let Call { epoch, order } = &self.call;
         let mut seen = 0;
         let mut since = pace.platform.now_ns();
         // Inside a job, the time until now was work on that job.
         let mut work = Work { working_ns: record.settle(since), ..Work::default() };
         loop {
-            if !pace.spin_until(since, || epoch.load(SeqCst) != seen) {
-                let asleep = pace.platform.now_ns();
-                sleepers.fetch_add(1, SeqCst);
-                while epoch.load(SeqCst) == seen {
-                    pace.platform.wait(epoch, seen);
-                    work.wakeups_received = 1;
-                }
-                sleepers.fetch_sub(1, SeqCst);
-                work.asleep_ns = pace.platform.now_ns().saturating_sub(asleep);
-            }
+            let waited = epoch.wait(pace, seen, since);
             seen = seen.wrapping_add(1);
             // SAFETY: the epoch changed, and the caller leaves the order alone until `busy` is 0.
             let Order { job, begun } = unsafe { *order.get() };
-            work.waiting_ns = record.settle(begun).saturating_sub(work.asleep_ns);
+            work.waiting_ns = record.settle(begun).saturating_sub(waited.asleep_ns);
+            (work.asleep_ns, work.wakeups_received) = (waited.asleep_ns, waited.wakeups_received);
             if let Some(job) = job {
                 self.caught.run(index, || job(index));
                 since = pace.platform.now_ns();

@@ -11,7 +11,7 @@ pub fn share(count: usize, worker: usize, workers: usize) -> Range<usize> {
     bound(worker)..bound(worker + 1)
 }
 
-/// A slice cut into units of equally many elements; the last one may be short.
+/// A slice cut into units of equally many elements; the last one may be short. Copies are the same units.
 pub struct Units<'a, T> {
     base: *mut T,
     length: usize,
@@ -19,7 +19,15 @@ pub struct Units<'a, T> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it only hands out exclusive parts of a slice whose elements may be sent.
+impl<T> Clone for Units<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Units<'_, T> {}
+
+// SAFETY: it only hands out exclusive parts of a slice whose elements may be sent, or all of it where they may be shared.
 unsafe impl<T: Send> Sync for Units<'_, T> {}
 
 impl<'a, T> Units<'a, T> {
@@ -43,5 +51,16 @@ impl<'a, T> Units<'a, T> {
         let end = (share.end * self.unit).min(self.length);
         // SAFETY: inside the borrowed slice, and nobody else has this part.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(start), end - start) }
+    }
+    /// All elements.
+    ///
+    /// # Safety
+    /// No part that was handed out may be in use, nor be handed out while this is.
+    pub const unsafe fn whole(&self) -> &[T]
+    where
+        T: Sync,
+    {
+        // SAFETY: the borrowed slice, which nobody writes.
+        unsafe { core::slice::from_raw_parts(self.base, self.length) }
     }
 }
