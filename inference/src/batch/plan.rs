@@ -27,7 +27,7 @@ impl fmt::Display for Way {
 
 /// Products of weights and activations that a core does in the time of a fork and a join, which is about half a
 /// microsecond with 8-bit dot products.
-const FORK: usize = 1 << 15;
+const MEETING: usize = 1 << 15;
 
 /// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: four take
 /// 2 to 3 % more time each than eight do, where products of the rows of others take 5 to 10 % for fetching them from
@@ -51,9 +51,9 @@ enum Why {
     OneCore,
     /// Nobody would have a core or a sequence.
     TooFew,
-    /// A core would do only so many products between two joins.
-    Joins(usize),
-    /// A core does so many products between two joins.
+    /// A core would do only so many products between two meetings.
+    Meetings(usize),
+    /// A core does so many products between two meetings.
     Weights(usize),
     /// Each core has so many sequences that weights are read once for.
     Enough(usize),
@@ -88,8 +88,8 @@ impl Plan {
 
 /// The way for a model of so many weights a layer.
 fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
-    // Ten forks a layer.
-    let between_forks = weights * sequences / workers / 10;
+    // Ten times a layer workers meet: at six joins and four barriers.
+    let between_meetings = weights * sequences / workers / 10;
     let (apart, each) = (Way::Apart { groups: workers }, sequences / workers);
     // The largest group, which the others wait for, has at most a sixteenth more than its share.
     let even = sequences.div_ceil(workers) * workers * 16 <= sequences * 17;
@@ -97,12 +97,12 @@ fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
         (Way::Together, Why::OneCore)
     } else if sequences < workers {
         (Way::Together, Why::TooFew)
-    } else if between_forks < FORK {
-        (apart, Why::Joins(between_forks))
+    } else if between_meetings < MEETING {
+        (apart, Why::Meetings(between_meetings))
     } else if each >= ENOUGH && even {
         (apart, Why::Enough(each))
     } else {
-        (Way::Together, Why::Weights(between_forks))
+        (Way::Together, Why::Weights(between_meetings))
     }
 }
 
@@ -114,9 +114,9 @@ impl fmt::Display for Plan {
             Why::Asked => write!(f, "as asked"),
             Why::OneCore => write!(f, "there is one core"),
             Why::TooFew => write!(f, "there are more cores than sequences"),
-            Why::Joins(products) => write!(f, "a core would do only {products} products between two joins"),
+            Why::Meetings(products) => write!(f, "a core would do only {products} products between two meetings"),
             Why::Weights(products) => {
-                write!(f, "a core does {products} products between two joins, and weights are read once")
+                write!(f, "a core does {products} products between two meetings, and weights are read once")
             }
             Why::Enough(each) => write!(f, "weights are read once for {each} sequences on each core"),
             Why::Uneven => write!(f, "shares of groups would be too unlike"),
