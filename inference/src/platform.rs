@@ -91,7 +91,7 @@ impl core::error::Error for PlatformError {}
 pub enum Mark {
     /// A measured part begins.
     Begin,
-    /// Workers begin to work at the same time, or all have met again.
+    /// Workers begin to work at the same time, or all have met again; both, one after the other, between two stages.
     Phase,
     /// The measured part ends.
     End,

@@ -1,7 +1,7 @@
 //! One worker a core, and the hand-out of a job's parts to all of them.
 //!
-//! A job is a function of the worker's index; the caller is worker 0. [`Pool::run`] and the `split` family cut a
-//! job by the number of workers alone, never by time: the model's forward pass uses nothing else. [`Pool::parallel_for`]
+//! A job is a function of the worker's index; the caller is worker 0. [`Pool::run`], the `split` family and [`Stages`]
+//! cut a job by the number of workers alone, never by time: the model's forward pass uses nothing else. [`Pool::parallel_for`]
 //! can also let workers take work from each other. How a job gets to the workers is [`team`]'s business.
 
 mod barrier;
