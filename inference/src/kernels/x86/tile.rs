@@ -70,7 +70,7 @@ unsafe fn tile_avx_vnni<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &[Acti
     unsafe { quant_tile::<Halves<AvxVnni>, Q>(rows, row_bytes, x, out) }
 }
 
-#[target_feature(enable = "avx2,f16c,avx512f,avx512vnni,avx512vl")]
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn tile_avx512_vnni<Q: QuantVector>(
     rows: &[u8],
     row_bytes: usize,

@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use super::sixteen::Sixteen;
 use super::{PARTS, RUN};
+use crate::activations::GROUP;
 use crate::kernels::x86::formats::{DotProduct, QuantVector};
 use crate::matrix::BLOCK;
 use crate::tiles::TILE;
@@ -57,13 +58,11 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
                 if Q::HAS_MINIMUM {
                     store_halves(minima.cast(), &blocks, 2);
                 }
-            } else {
-                for (row, block) in blocks.into_iter().enumerate() {
-                    let block = core::slice::from_raw_parts(block, Q::BYTES);
-                    let (row_scales, row_minima) = (Q::scales(block, part), Q::minima(block, part));
+            } else if part.is_multiple_of(GROUP) {
+                for (quad, blocks) in blocks.as_chunks().0.iter().enumerate() {
+                    let factors = Q::factors(*blocks, part);
                     for half in 0..if Q::HALVES { 2 } else { 1 } {
-                        (*scales)[half][row] = row_scales[half];
-                        (*minima)[half][row] = row_minima[half];
+                        factors.store(half, 4 * quad, scales, minima);
                     }
                 }
             }
