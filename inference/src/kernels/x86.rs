@@ -1,8 +1,8 @@
 //! The arithmetic with 256-bit vectors (AVX2 without and with AVX-VNNI). Where 512 bits are there, `quads`, `tile`
 //! and `wide` take them.
 //!
-//! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
-//! the activations are loaded once for both.
+//! Two rows are worked at once, one in each half of a vector, so that a group of four blocks of each fills the eight
+//! float lanes and the activations are loaded once for both.
 
 mod attention;
 mod detect;
@@ -171,24 +171,24 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     unsafe {
         let x = input.groups().get_unchecked(group);
         let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
-        // For each half, or once for both: each row's sums of two parts, twice.
-        let mut products = [[[_mm256_setzero_si256(); GROUP / 2]; PAIR]; 2];
-        for two in 0..N.div_ceil(2) {
-            let levels = |halves: &[[[i8; HALF]; GROUP]; 2]| {
-                let [first, second] = halves.each_ref().map(|half| half[2 * two..].as_ptr());
-                [_mm256_load_si256(first.cast()), _mm256_load_si256(second.cast())]
-            };
-            let (high, low) = (levels(&x.high), levels(&x.low));
-            for (row, block) in rows.into_iter().enumerate() {
-                let weights = load_two::<D, Q>(block, first, 2 * two, N);
-                if Q::HALVES {
-                    for half in 0..2 {
-                        products[half][row][two] =
-                            D::products([weights[half]], [high[half]], [low[half]], Q::SIGNED);
-                    }
-                } else {
-                    products[0][row][two] = D::products(weights, high, low, Q::SIGNED);
+        // Each part's, of the first halves and of the second, or once of both.
+        let mut products = [[_mm256_setzero_si256(); GROUP]; 2];
+        for part in 0..N {
+            // Only blocks of one part follow each other within a group.
+            let blocks = rows.map(|row| row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 }));
+            let [first_half, second_half] = Q::load(blocks, (first + part) % Q::PARTS);
+            let flip = _mm256_set1_epi8(if Q::SIGNED { D::SIGNED_ZERO as u8 as i8 } else { 0 });
+            let weights = [_mm256_xor_si256(first_half, flip), _mm256_xor_si256(second_half, flip)];
+            let twice =
+                |levels: &[i8; HALF]| _mm256_broadcastsi128_si256(_mm_load_si128(levels.as_ptr().cast()));
+            let high = [twice(&x.high[0][part]), twice(&x.high[1][part])];
+            let low = [twice(&x.low[0][part]), twice(&x.low[1][part])];
+            if Q::HALVES {
+                for half in 0..2 {
+                    products[half][part] = D::products([weights[half]], [high[half]], [low[half]], Q::SIGNED);
                 }
+            } else {
+                products[0][part] = D::products(weights, high, low, Q::SIGNED);
             }
         }
         let [first_factors, second_factors] = factors::<Q, N>(rows, first);
@@ -204,42 +204,11 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     }
 }
 
-/// The levels of part `first + index` and the next, as `D` takes them: the first halves of both, then the second. The
-/// last of `count` parts stands in for one that is missing.
-///
-/// Safety: AVX2; the parts are there.
+/// The sums of each part's four products, the first row's in the low half. Safety: AVX2.
 #[inline(always)]
-unsafe fn load_two<D: DotProduct, Q: QuantVector>(
-    block: *const u8,
-    first: usize,
-    index: usize,
-    count: usize,
-) -> [__m256i; 2] {
-    // SAFETY: see above; only blocks of one part follow each other within a group.
-    unsafe {
-        let load = |index: usize| match Q::PARTS {
-            1 => Q::load(block.add(index.min(count - 1) * Q::BYTES), 0),
-            _ => Q::load(block, first + index),
-        };
-        let (one, next) = (load(index), load(index + 1));
-        let flip = _mm256_set1_epi8(if Q::SIGNED { D::SIGNED_ZERO as u8 as i8 } else { 0 });
-        [
-            _mm256_xor_si256(_mm256_permute2x128_si256(one, next, 0x20), flip),
-            _mm256_xor_si256(_mm256_permute2x128_si256(one, next, 0x31), flip),
-        ]
-    }
-}
-
-/// The sums of each part's four, the first row's in the low half. Safety: AVX2.
-#[inline(always)]
-unsafe fn sums([first, second]: [[__m256i; GROUP / 2]; PAIR]) -> __m256i {
+unsafe fn sums([p0, p1, p2, p3]: [__m256i; GROUP]) -> __m256i {
     // SAFETY: see above.
-    unsafe {
-        // Parts 0 and 2 of each row, then parts 1 and 3.
-        let sums =
-            _mm256_hadd_epi32(_mm256_hadd_epi32(first[0], first[1]), _mm256_hadd_epi32(second[0], second[1]));
-        _mm256_permutevar8x32_epi32(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
-    }
+    unsafe { _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)) }
 }
 
 /// The terms of products that have one scale. Safety: the processor has `D`'s instructions.

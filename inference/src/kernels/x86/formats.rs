@@ -120,6 +120,9 @@ macro_rules! vnni {
 vnni!(AvxVnni, _mm256_dpbusd_avx_epi32);
 vnni!(Avx512Vnni, _mm256_dpbusd_epi32);
 
+/// Two blocks, which a vector has side by side.
+pub(in crate::kernels) type Two = [*const u8; 2];
+
 /// A quantised format as vectors.
 pub(in crate::kernels) trait QuantVector: QuantFormat {
     /// The level that stands for 0 in products: 0 or a power of two.
@@ -127,8 +130,8 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
         if Self::SIGNED { D::SIGNED_ZERO } else { Self::ZERO }
     }
 
-    /// The levels of a part of the block.
-    unsafe fn load(block: *const u8, part: usize) -> __m256i;
+    /// The levels of a part of two blocks: the first halves of both, then the second.
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2];
 
     /// Scales and minima of the four parts from `first`, which is 0 or 4, of four blocks. A block of one part has the
     /// same four times.
@@ -144,11 +147,11 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
 }
 
 macro_rules! quant_vectors {
-    ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
+    ($($format:ty, |$blocks:ident| $load:expr;)*) => {$(
         impl QuantVector for $format {
             #[inline(always)]
-            unsafe fn load($block: *const u8, $part: usize) -> __m256i {
-                // SAFETY: the caller has AVX2 and the block's bytes.
+            unsafe fn load($blocks: Two, _part: usize) -> [__m256i; 2] {
+                // SAFETY: the caller has AVX2 and the blocks' bytes.
                 unsafe { $load }
             }
         }
@@ -156,45 +159,54 @@ macro_rules! quant_vectors {
 }
 
 quant_vectors! {
-    Q8_0, |block, _part| _mm256_loadu_si256(block.add(2).cast());
-    Q4_0, |block, _part| nibbles(block.add(2));
-    Q4_1, |block, _part| nibbles(block.add(4));
-    Q5_0, |block, _part| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2)));
-    Q5_1, |block, _part| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4)));
-    IQ4NL, |block, _part| uneven(nibbles(block.add(2)));
+    Q8_0, |blocks| [both(blocks, 2), both(blocks, 18)];
+    Q4_0, |blocks| nibbles(both(blocks, 2));
+    Q4_1, |blocks| nibbles(both(blocks, 4));
+    Q5_0, |blocks| with_fifth_bits(nibbles(both(blocks, 6)), both(blocks, 2));
+    Q5_1, |blocks| with_fifth_bits(nibbles(both(blocks, 8)), both(blocks, 4));
+    IQ4NL, |blocks| uneven(nibbles(both(blocks, 2)));
+}
+
+/// 16 bytes from byte `offset` of each block. Safety: AVX2; the bytes.
+#[inline(always)]
+pub(super) unsafe fn both([first, second]: Two, offset: usize) -> __m256i {
+    // SAFETY: see above.
+    unsafe { _mm256_loadu2_m128i(second.add(offset).cast(), first.add(offset).cast()) }
 }
 
 /// The levels with these numbers. Safety: AVX2.
 #[inline(always)]
-pub(super) unsafe fn uneven(numbers: __m256i) -> __m256i {
+pub(super) unsafe fn uneven([first, second]: [__m256i; 2]) -> [__m256i; 2] {
     // SAFETY: see above; the table has 16 bytes.
     unsafe {
-        let table = _mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast());
-        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), numbers)
+        let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast()));
+        [_mm256_shuffle_epi8(table, first), _mm256_shuffle_epi8(table, second)]
     }
 }
 
-/// The low halves of 16 bytes, then the high halves. Safety: AVX2; 16 bytes at `bytes`.
+/// The low halves of bytes, then the high halves. Safety: AVX2.
 #[inline(always)]
-pub(super) unsafe fn nibbles(bytes: *const u8) -> __m256i {
+pub(super) unsafe fn nibbles(bytes: __m256i) -> [__m256i; 2] {
     // SAFETY: see above.
     unsafe {
-        let both = _mm_loadu_si128(bytes.cast());
-        _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), _mm256_set1_epi8(15))
+        let mask = _mm256_set1_epi8(15);
+        [_mm256_and_si256(bytes, mask), _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask)]
     }
 }
 
-/// 16 in byte `i` where bit `i` is set. Safety: AVX2; 4 bytes at `bytes`.
+/// Adds 16 to the levels whose bit is set: the first is that of the first byte of each 16. Safety: AVX2.
 #[inline(always)]
-unsafe fn fifth_bits(bytes: *const u8) -> __m256i {
+unsafe fn with_fifth_bits([first, second]: [__m256i; 2], bits: __m256i) -> [__m256i; 2] {
     // SAFETY: see above.
     unsafe {
-        let word = _mm256_set1_epi32(bytes.cast::<i32>().read_unaligned());
-        let byte_of_lane =
-            _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
         let bit_of_lane = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-        let bits = _mm256_and_si256(_mm256_shuffle_epi8(word, byte_of_lane), bit_of_lane);
-        _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_lane), _mm256_set1_epi8(16))
+        let sixteens = |byte: i64| {
+            let same = |byte: i64| byte * 0x0101_0101_0101_0101;
+            let order = _mm256_broadcastsi128_si256(_mm_set_epi64x(same(byte + 1), same(byte)));
+            let bits = _mm256_and_si256(_mm256_shuffle_epi8(bits, order), bit_of_lane);
+            _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_lane), _mm256_set1_epi8(16))
+        };
+        [_mm256_or_si256(first, sixteens(0)), _mm256_or_si256(second, sixteens(2))]
     }
 }
 

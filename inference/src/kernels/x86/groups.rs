@@ -29,7 +29,7 @@ pub(in crate::kernels) trait GroupVector: QuantVector {
             }
             let (scales, minima) = match count {
                 GROUP if 3 * Self::BYTES + 4 <= 64 => near_heads::<Self>(blocks),
-                _ => heads(blocks, Self::BYTES, count),
+                _ => (words::<Self>(blocks, 0, count), words::<Self>(blocks, 2, count)),
             };
             [(_mm512_cvtph_ps(scales), _mm512_cvtph_ps(minima)); 2]
         }
@@ -220,20 +220,24 @@ unsafe fn flipped([first, second]: [__m512i; 2]) -> [__m512i; 2] {
     }
 }
 
-/// The first two binary16 of `count` blocks of each row: for each block those of the rows side by side.
+/// The words at byte `offset` of `count` blocks of each row: for each block those of the rows side by side, 0 for
+/// missing blocks.
 #[inline(always)]
-unsafe fn heads(blocks: [*const u8; 4], bytes: usize, count: usize) -> (__m256i, __m256i) {
+unsafe fn words<Q: QuantVector + ?Sized>(blocks: [*const u8; 4], offset: usize, count: usize) -> __m256i {
     // SAFETY: see above.
     unsafe {
-        let first = _mm512_unpacklo_epi32(lanes(blocks[0], bytes, count), lanes(blocks[1], bytes, count));
-        let second = _mm512_unpacklo_epi32(lanes(blocks[2], bytes, count), lanes(blocks[3], bytes, count));
-        let there = ((1_u32 << (2 * count)) - 1) as u8;
-        let heads = _mm512_maskz_unpacklo_epi64(there, first, second);
-        (_mm512_cvtepi32_epi16(heads), _mm512_cvtepi32_epi16(_mm512_srli_epi32(heads, 16)))
+        let mut words = [0_u16; GROUP * 4];
+        for (index, words) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            for (word, block) in words.iter_mut().zip(blocks) {
+                *word = block.add(index.min(count - 1) * Q::BYTES + offset).cast::<u16>().read_unaligned();
+            }
+        }
+        let there = ((1_u32 << (4 * count)) - 1) as u16;
+        _mm256_maskz_loadu_epi16(there, words.as_ptr().cast())
     }
 }
 
-/// As [`heads`], of four blocks, when all four heads of a row are in one vector.
+/// The first and the second [`words`] of four blocks, all of which are in one vector for each row.
 #[inline(always)]
 unsafe fn near_heads<Q: QuantVector + ?Sized>(blocks: [*const u8; 4]) -> (__m256i, __m256i) {
     // SAFETY: 64 bytes are no more than reach into the fourth block.

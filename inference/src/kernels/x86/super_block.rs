@@ -5,14 +5,14 @@
 use core::arch::x86_64::*;
 
 use super::factors::Factors;
-use super::formats::{QuantVector, nibbles, uneven};
+use super::formats::{QuantVector, Two, both, nibbles, uneven};
 use crate::matrix::{BLOCK, IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
 
 impl QuantVector for Q2K {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see the file's head, here and below.
-        unsafe { bits(block.add(16), part / 4, part % 4 * 2, 3) }
+        unsafe { bits(blocks, 16 + part / 4 * BLOCK, part % 4 * 2, 3) }
     }
 
     #[inline(always)]
@@ -36,11 +36,11 @@ impl QuantVector for Q2K {
 
 impl QuantVector for Q3K {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see above.
         unsafe {
-            let low = bits(block.add(32), part / 4, part % 4 * 2, 3);
-            _mm256_or_si256(low, _mm256_slli_epi16(bits(block, 0, part, 1), 2))
+            let low = bits(blocks, 32 + part / 4 * BLOCK, part % 4 * 2, 3);
+            join::<2>(low, bits(blocks, 0, part, 1))
         }
     }
 
@@ -65,9 +65,9 @@ impl QuantVector for Q3K {
 
 impl QuantVector for Q4K {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see above.
-        unsafe { bits(block.add(16), part / 2, part % 2 * 4, 15) }
+        unsafe { bits(blocks, 16 + part / 2 * BLOCK, part % 2 * 4, 15) }
     }
 
     #[inline(always)]
@@ -79,11 +79,11 @@ impl QuantVector for Q4K {
 
 impl QuantVector for Q5K {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see above.
         unsafe {
-            let low = bits(block.add(48), part / 2, part % 2 * 4, 15);
-            _mm256_or_si256(low, _mm256_slli_epi16(bits(block.add(16), 0, part, 1), 4))
+            let low = bits(blocks, 48 + part / 2 * BLOCK, part % 2 * 4, 15);
+            join::<4>(low, bits(blocks, 16, part, 1))
         }
     }
 
@@ -96,12 +96,11 @@ impl QuantVector for Q5K {
 
 impl QuantVector for Q6K {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see above.
         unsafe {
-            let low = bits(block, part / 4 * 2 + part % 2, part % 4 / 2 * 4, 15);
-            let high = bits(block.add(128), part / 4, part % 4 * 2, 3);
-            _mm256_or_si256(low, _mm256_slli_epi16(high, 4))
+            let low = bits(blocks, (part / 4 * 2 + part % 2) * BLOCK, part % 4 / 2 * 4, 15);
+            join::<4>(low, bits(blocks, 128 + part / 4 * BLOCK, part % 4 * 2, 3))
         }
     }
 
@@ -117,9 +116,9 @@ impl QuantVector for Q6K {
 
 impl QuantVector for IQ4XS {
     #[inline(always)]
-    unsafe fn load(block: *const u8, part: usize) -> __m256i {
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
         // SAFETY: see above.
-        unsafe { uneven(nibbles(block.add(8 + 16 * part))) }
+        unsafe { uneven(nibbles(both(blocks, 8 + 16 * part))) }
     }
 
     #[inline(always)]
@@ -140,14 +139,29 @@ impl QuantVector for IQ4XS {
     }
 }
 
-/// The bits `mask << shift` of the 32 bytes of run `run`.
+/// The bits `mask << shift` of 32 bytes from byte `offset` of each block.
 #[inline(always)]
-unsafe fn bits(bytes: *const u8, run: usize, shift: usize, mask: i8) -> __m256i {
+unsafe fn bits(blocks: Two, offset: usize, shift: usize, mask: i8) -> [__m256i; 2] {
     // SAFETY: see above.
     unsafe {
-        let both = _mm256_loadu_si256(bytes.add(run * BLOCK).cast());
-        let shifted = _mm256_srl_epi16(both, _mm_cvtsi32_si128(shift as i32));
-        _mm256_and_si256(shifted, _mm256_set1_epi8(mask))
+        let (shift, mask) = (_mm_cvtsi32_si128(shift as i32), _mm256_set1_epi8(mask));
+        let (first, second) = (both(blocks, offset), both(blocks, offset + 16));
+        [
+            _mm256_and_si256(_mm256_srl_epi16(first, shift), mask),
+            _mm256_and_si256(_mm256_srl_epi16(second, shift), mask),
+        ]
+    }
+}
+
+/// `low | high << SHIFT`.
+#[inline(always)]
+unsafe fn join<const SHIFT: i32>(low: [__m256i; 2], high: [__m256i; 2]) -> [__m256i; 2] {
+    // SAFETY: see above.
+    unsafe {
+        [
+            _mm256_or_si256(low[0], _mm256_slli_epi16(high[0], SHIFT)),
+            _mm256_or_si256(low[1], _mm256_slli_epi16(high[1], SHIFT)),
+        ]
     }
 }
 
