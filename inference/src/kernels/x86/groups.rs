@@ -29,7 +29,7 @@ pub(in crate::kernels) trait GroupVector: QuantVector {
             }
             let (scales, minima) = match count {
                 GROUP if 3 * Self::BYTES + 4 <= 64 => near_heads::<Self>(blocks),
-                _ => (words::<Self>(blocks, 0, count), words::<Self>(blocks, 2, count)),
+                _ => heads::<Self>(blocks, count),
             };
             [(_mm512_cvtph_ps(scales), _mm512_cvtph_ps(minima)); 2]
         }
@@ -49,10 +49,7 @@ macro_rules! group_vectors {
 }
 
 group_vectors! {
-    Q8_0, |block, _part, count| flipped([
-        lanes(block.add(2), Self::BYTES, count),
-        lanes(block.add(18), Self::BYTES, count),
-    ]);
+    Q8_0, |block, _part, count| flipped(runs(block.add(2), Self::BYTES, count));
     Q4_0, |block, _part, count| nibbles(lanes(block.add(2), Self::BYTES, count));
     Q4_1, |block, _part, count| nibbles(lanes(block.add(4), Self::BYTES, count));
     Q5_0, |block, _part, count| with_fifth_bits::<2>(
@@ -90,6 +87,21 @@ unsafe fn lanes(block: *const u8, bytes: usize, count: usize) -> __m512i {
         let first = _mm256_loadu2_m128i(block(1), block(0));
         let second = _mm256_loadu2_m128i(block(3), block(2));
         _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1)
+    }
+}
+
+/// The halves of 32 bytes of each of `count` blocks of `bytes` bytes.
+#[inline(always)]
+unsafe fn runs(block: *const u8, bytes: usize, count: usize) -> [__m512i; 2] {
+    // SAFETY: see above.
+    unsafe {
+        let run = |index: usize| _mm256_loadu_si256(block.add(index.min(count - 1) * bytes).cast());
+        let first = _mm512_inserti64x4(_mm512_castsi256_si512(run(0)), run(1), 1);
+        let second = _mm512_inserti64x4(_mm512_castsi256_si512(run(2)), run(3), 1);
+        [
+            _mm512_shuffle_i32x4(first, second, 0b10_00_10_00),
+            _mm512_shuffle_i32x4(first, second, 0b11_01_11_01),
+        ]
     }
 }
 
@@ -220,24 +232,26 @@ unsafe fn flipped([first, second]: [__m512i; 2]) -> [__m512i; 2] {
     }
 }
 
-/// The words at byte `offset` of `count` blocks of each row: for each block those of the rows side by side, 0 for
-/// missing blocks.
+/// The first two words of `count` blocks of each row: for each block those of the rows side by side, 0 for missing
+/// blocks.
 #[inline(always)]
-unsafe fn words<Q: QuantVector + ?Sized>(blocks: [*const u8; 4], offset: usize, count: usize) -> __m256i {
+unsafe fn heads<Q: QuantVector + ?Sized>(blocks: [*const u8; 4], count: usize) -> (__m256i, __m256i) {
     // SAFETY: see above.
     unsafe {
-        let mut words = [0_u16; GROUP * 4];
-        for (index, words) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            for (word, block) in words.iter_mut().zip(blocks) {
-                *word = block.add(index.min(count - 1) * Q::BYTES + offset).cast::<u16>().read_unaligned();
-            }
-        }
-        let there = ((1_u32 << (4 * count)) - 1) as u16;
-        _mm256_maskz_loadu_epi16(there, words.as_ptr().cast())
+        let [r0, r1, r2, r3] = [
+            lanes(blocks[0], Q::BYTES, count),
+            lanes(blocks[1], Q::BYTES, count),
+            lanes(blocks[2], Q::BYTES, count),
+            lanes(blocks[3], Q::BYTES, count),
+        ];
+        let (first, second) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpacklo_epi32(r2, r3));
+        let there = ((1_u32 << (2 * count)) - 1) as u8;
+        let heads = _mm512_maskz_unpacklo_epi64(there, first, second);
+        (_mm512_cvtepi32_epi16(heads), _mm512_cvtepi32_epi16(_mm512_srli_epi32(heads, 16)))
     }
 }
 
-/// The first and the second [`words`] of four blocks, all of which are in one vector for each row.
+/// As [`heads`], of four blocks, when all four heads of a row are in one vector.
 #[inline(always)]
 unsafe fn near_heads<Q: QuantVector + ?Sized>(blocks: [*const u8; 4]) -> (__m256i, __m256i) {
     // SAFETY: 64 bytes are no more than reach into the fourth block.
