@@ -10,6 +10,7 @@ mod factors;
 mod float;
 mod formats;
 mod groups;
+mod heads;
 mod quads;
 mod super_block;
 mod tile;
@@ -171,9 +172,9 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     unsafe {
         let x = input.groups().get_unchecked(group);
         let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
-        // Each part's, of the first halves and of the second, or once of both.
-        let mut products = [[_mm256_setzero_si256(); GROUP]; 2];
-        for part in 0..N {
+        // Each part's, of the first half and of the second, or once of both.
+        let mut products = [[_mm256_setzero_si256(); 2]; GROUP];
+        for (part, products) in products.iter_mut().enumerate().take(N) {
             // Only blocks of one part follow each other within a group.
             let blocks = rows.map(|row| row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 }));
             let [first_half, second_half] = Q::load(blocks, (first + part) % Q::PARTS);
@@ -185,21 +186,22 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
             let low = [twice(&x.low[0][part]), twice(&x.low[1][part])];
             if Q::HALVES {
                 for half in 0..2 {
-                    products[half][part] = D::products([weights[half]], [high[half]], [low[half]], Q::SIGNED);
+                    products[half] = D::products([weights[half]], [high[half]], [low[half]], Q::SIGNED);
                 }
             } else {
-                products[0][part] = D::products(weights, high, low, Q::SIGNED);
+                products[0] = D::products(weights, high, low, Q::SIGNED);
             }
         }
         let [first_factors, second_factors] = factors::<Q, N>(rows, first);
         if Q::HALVES {
-            let [first, second] = [sums(products[0]), sums(products[1])];
+            let (first, second) =
+                (sums(products.map(|[sums, _]| sums)), sums(products.map(|[_, sums]| sums)));
             _mm256_add_ps(
                 terms::<D, Q>(first, x, first_factors, &x.half_sums[0], &x.scaled_half_sums[0]),
                 terms::<D, Q>(second, x, second_factors, &x.half_sums[1], &x.scaled_half_sums[1]),
             )
         } else {
-            terms::<D, Q>(sums(products[0]), x, first_factors, &x.sums, &x.scaled_sums)
+            terms::<D, Q>(sums(products.map(|[sums, _]| sums)), x, first_factors, &x.sums, &x.scaled_sums)
         }
     }
 }

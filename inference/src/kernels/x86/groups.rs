@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::formats::QuantVector;
-use crate::activations::GROUP;
+use super::heads::heads;
 use crate::matrix::*;
 
 /// A quantised format by groups of parts.
@@ -27,10 +27,7 @@ pub(in crate::kernels) trait GroupVector: QuantVector {
             if Self::PARTS > 1 {
                 return Self::factors(blocks, part).by_part();
             }
-            let (scales, minima) = match count {
-                GROUP if 3 * Self::BYTES + 4 <= 64 => near_heads::<Self>(blocks),
-                _ => heads::<Self>(blocks, count),
-            };
+            let (scales, minima) = heads(blocks, Self::BYTES, count);
             [(_mm512_cvtph_ps(scales), _mm512_cvtph_ps(minima)); 2]
         }
     }
@@ -80,7 +77,7 @@ group_vectors! {
 
 /// 16 bytes of each of `count` blocks of `bytes` bytes.
 #[inline(always)]
-unsafe fn lanes(block: *const u8, bytes: usize, count: usize) -> __m512i {
+pub(super) unsafe fn lanes(block: *const u8, bytes: usize, count: usize) -> __m512i {
     // SAFETY: see above.
     unsafe {
         let block = |index: usize| block.add(index.min(count - 1) * bytes).cast();
@@ -230,56 +227,4 @@ unsafe fn flipped([first, second]: [__m512i; 2]) -> [__m512i; 2] {
         let flip = _mm512_set1_epi8(-128);
         [_mm512_xor_si512(first, flip), _mm512_xor_si512(second, flip)]
     }
-}
-
-/// The first two words of `count` blocks of each row: for each block those of the rows side by side, 0 for missing
-/// blocks.
-#[inline(always)]
-unsafe fn heads<Q: QuantVector + ?Sized>(blocks: [*const u8; 4], count: usize) -> (__m256i, __m256i) {
-    // SAFETY: see above.
-    unsafe {
-        let [r0, r1, r2, r3] = [
-            lanes(blocks[0], Q::BYTES, count),
-            lanes(blocks[1], Q::BYTES, count),
-            lanes(blocks[2], Q::BYTES, count),
-            lanes(blocks[3], Q::BYTES, count),
-        ];
-        let (first, second) = (_mm512_unpacklo_epi32(r0, r1), _mm512_unpacklo_epi32(r2, r3));
-        let there = ((1_u32 << (2 * count)) - 1) as u8;
-        let heads = _mm512_maskz_unpacklo_epi64(there, first, second);
-        (_mm512_cvtepi32_epi16(heads), _mm512_cvtepi32_epi16(_mm512_srli_epi32(heads, 16)))
-    }
-}
-
-/// As [`heads`], of four blocks, when all four heads of a row are in one vector.
-#[inline(always)]
-unsafe fn near_heads<Q: QuantVector + ?Sized>(blocks: [*const u8; 4]) -> (__m256i, __m256i) {
-    // SAFETY: 64 bytes are no more than reach into the fourth block.
-    unsafe {
-        let rows = [
-            _mm512_loadu_si512(blocks[0].cast()),
-            _mm512_loadu_si512(blocks[1].cast()),
-            _mm512_loadu_si512(blocks[2].cast()),
-            _mm512_loadu_si512(blocks[3].cast()),
-        ];
-        let order = const { &head_words(Q::BYTES / 2) };
-        let order = _mm512_loadu_si512(order.as_ptr().cast());
-        let first = _mm512_permutex2var_epi16(rows[0], order, rows[1]);
-        let second = _mm512_permutex2var_epi16(rows[2], order, rows[3]);
-        // The third and fourth of each four.
-        let heads = _mm512_mask_blend_epi16(0xcccc_cccc, first, second);
-        (_mm512_castsi512_si256(heads), _mm512_extracti64x4_epi64(heads, 1))
-    }
-}
-
-/// Where in two rows, twice, the first words of four blocks of `words` words are, then the second words.
-const fn head_words(words: usize) -> [i16; 32] {
-    let mut order = [0; 32];
-    let mut index = 0;
-    while index < order.len() {
-        let (block, row, word) = (index % 16 / 4, index % 2, index / 16);
-        order[index] = (row * 32 + block * words + word) as i16;
-        index += 1;
-    }
-    order
 }

@@ -13,6 +13,7 @@ use core::ops::Range;
 use super::formats::{Avx2, AvxVnni, QuantVector};
 use super::{CACHE_LINE, Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
+use crate::matrix::BLOCK;
 use crate::tiles::TILE;
 use sixteen::{Halves, Sixteen, Whole};
 use unpack::{Unpacked, unpack};
@@ -261,26 +262,35 @@ unsafe fn products<V: Sixteen, Q: QuantVector, const N: usize>(
     block: usize,
     halves: Range<usize>,
 ) -> [V::Integers; N] {
-    const RUNS: usize = HALF / RUN;
-    // SAFETY: see above; half a block has as many runs.
+    // SAFETY: see above.
     unsafe {
         let weights = &(*unpacked).levels[index];
-        let mut sums = [V::zero(); N];
-        for run in halves.start * RUNS..halves.end * RUNS {
-            for (sum, x) in sums.iter_mut().zip(inputs) {
-                let bytes = &x.high[run / RUNS][block][run % RUNS * RUN..];
-                *sum = V::dot::<Q>(*sum, &weights[run], bytes.as_ptr());
-            }
-        }
+        let high = inputs.map(|x| &x.high);
+        let mut sums = add_products::<V, Q, N>([V::zero(); N], weights, high, block, halves.clone());
         for sum in &mut sums {
             *sum = V::times_128(*sum);
         }
-        for run in halves.start * RUNS..halves.end * RUNS {
+        add_products::<V, Q, N>(sums, weights, inputs.map(|x| &x.low), block, halves)
+    }
+}
+
+/// Adds the products with some halves of block `block` of a byte of the inputs' levels. Safety: `V`'s instructions.
+#[inline(always)]
+unsafe fn add_products<V: Sixteen, Q: QuantVector, const N: usize>(
+    mut sums: [V::Integers; N],
+    weights: &[[[u8; RUN]; TILE]; BLOCK / RUN],
+    inputs: [&[[[i8; HALF]; GROUP]; 2]; N],
+    block: usize,
+    halves: Range<usize>,
+) -> [V::Integers; N] {
+    const RUNS: usize = HALF / RUN;
+    for half in halves {
+        for (run, weights) in weights[half * RUNS..][..RUNS].iter().enumerate() {
             for (sum, x) in sums.iter_mut().zip(inputs) {
-                let bytes = &x.low[run / RUNS][block][run % RUNS * RUN..];
-                *sum = V::dot::<Q>(*sum, &weights[run], bytes.as_ptr());
+                // SAFETY: see above; half a block has as many runs.
+                *sum = unsafe { V::dot::<Q>(*sum, weights, x[half][block].as_ptr().add(run * RUN)) };
             }
         }
-        sums
     }
+    sums
 }
