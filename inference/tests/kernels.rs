@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn many_inputs_give_the_bits_of_each((kind, columns, rows, data) in matrices(), seed: u64, count in 1usize..11) {
+    fn many_inputs_give_the_bits_of_each((kind, columns, rows, data) in matrices(), seed: u64, count in 1usize..15) {
         let matrix = Matrix::new(kind, columns, rows, &data);
         let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
         for kernels in Kernels::available() {

@@ -1,14 +1,16 @@
 //! The arithmetic with 256-bit vectors (AVX2 without and with AVX-VNNI). Where 512 bits are there, `quads`, `tile`
 //! and `wide` take them.
 //!
-//! Two rows are worked at once, so that a group of four blocks of each fills the eight float lanes and
-//! the activations are loaded once for both.
+//! Two rows are worked at once, one in each half of a vector, so that a group of four blocks of each fills the eight
+//! float lanes and the activations are loaded once for both.
 
 mod attention;
 mod detect;
+mod factors;
 mod float;
 mod formats;
 mod groups;
+mod heads;
 mod quads;
 mod super_block;
 mod tile;
@@ -17,12 +19,12 @@ mod wide;
 use core::arch::x86_64::*;
 
 use super::each_tile;
-use crate::activations::{Activations, GROUP, Group};
+use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::matrix::QuantFormat;
 pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
 pub(super) use float::float_rows;
-use formats::{Avx2, AvxVnni, DotProduct, LevelVectors, QuantVector};
+use formats::{Avx2, AvxVnni, DotProduct, QuantVector};
 use groups::GroupVector;
 
 /// Rows worked at once.
@@ -178,78 +180,71 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
     unsafe {
         let x = input.groups().get_unchecked(group);
         let (rows, first) = (pair.map(|row| row.add(start / Q::PARTS * Q::BYTES)), start % Q::PARTS);
-        let mut partial = [[_mm256_setzero_si256(); GROUP]; PAIR];
-        for part in 0..N {
-            let levels = LevelVectors::load(x, part);
-            for (row, partial) in rows.iter().zip(&mut partial) {
-                // Only blocks of one part follow each other within a group.
-                let block = row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 });
-                partial[part] = Q::partial_sums::<D>(block, (first + part) % Q::PARTS, levels);
+        // Each part's, of the first half and of the second, or once of both.
+        let mut products = [[_mm256_setzero_si256(); 2]; GROUP];
+        for (part, products) in products.iter_mut().enumerate().take(N) {
+            // Only blocks of one part follow each other within a group.
+            let blocks = rows.map(|row| row.add(if Q::PARTS == 1 { part * Q::BYTES } else { 0 }));
+            let [first_half, second_half] = Q::load(blocks, (first + part) % Q::PARTS);
+            let flip = _mm256_set1_epi8(if Q::SIGNED { D::SIGNED_ZERO as u8 as i8 } else { 0 });
+            let weights = [_mm256_xor_si256(first_half, flip), _mm256_xor_si256(second_half, flip)];
+            let twice =
+                |levels: &[i8; HALF]| _mm256_broadcastsi128_si256(_mm_load_si128(levels.as_ptr().cast()));
+            let high = [twice(&x.high[0][part]), twice(&x.high[1][part])];
+            let low = [twice(&x.low[0][part]), twice(&x.low[1][part])];
+            if Q::HALVES {
+                for half in 0..2 {
+                    products[half] = D::products([weights[half]], [high[half]], [low[half]], Q::SIGNED);
+                }
+            } else {
+                products[0] = D::products(weights, high, low, Q::SIGNED);
             }
         }
-        // [half 0 of part 0, of part 1, ... | half 1 of part 0, ...] of each row.
-        let [first_sums, second_sums] = partial
-            .map(|[p0, p1, p2, p3]| _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)));
+        let [first_factors, second_factors] = factors::<Q, N>(rows, first);
         if Q::HALVES {
-            let terms = [(rows[0], first_sums), (rows[1], second_sums)].map(|(row, sums)| {
-                let terms = half_terms::<D, Q>(row, first, sums, x);
-                _mm_add_ps(_mm256_castps256_ps128(terms), _mm256_extractf128_ps(terms, 1))
-            });
-            return _mm256_set_m128(terms[1], terms[0]);
+            let (first, second) =
+                (sums(products.map(|[sums, _]| sums)), sums(products.map(|[_, sums]| sums)));
+            _mm256_add_ps(
+                terms::<D, Q>(first, x, first_factors, &x.half_sums[0], &x.scaled_half_sums[0]),
+                terms::<D, Q>(second, x, second_factors, &x.half_sums[1], &x.scaled_half_sums[1]),
+            )
+        } else {
+            terms::<D, Q>(sums(products.map(|[sums, _]| sums)), x, first_factors, &x.sums, &x.scaled_sums)
         }
-        let mut sums = _mm256_add_epi32(
-            _mm256_permute2x128_si256(first_sums, second_sums, 0x20),
-            _mm256_permute2x128_si256(first_sums, second_sums, 0x31),
-        );
-        let zero = Q::zero::<D>();
-        if zero != 0 {
-            let input_sums = _mm_loadu_si128(x.sums.as_ptr().cast());
-            sums = without_zero(sums, _mm256_broadcastsi128_si256(input_sums), zero);
-        }
-        let (scales, minima) = scales::<Q, N>(rows, first);
-        let input_scales = broadcast(&x.scales);
-        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, input_scales), _mm256_cvtepi32_ps(sums));
-        if !Q::HAS_MINIMUM {
-            return terms;
-        }
-        let scaled_sums = broadcast(&x.scaled_sums);
-        _mm256_add_ps(terms, _mm256_mul_ps(minima, scaled_sums))
     }
 }
 
-/// `sums - zero * input_sums`, with `zero` a power of two. Safety: AVX2.
+/// The sums of each part's four products, the first row's in the low half. Safety: AVX2.
 #[inline(always)]
-unsafe fn without_zero(sums: __m256i, input_sums: __m256i, zero: i32) -> __m256i {
+unsafe fn sums([p0, p1, p2, p3]: [__m256i; GROUP]) -> __m256i {
     // SAFETY: see above.
-    unsafe {
-        let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
-        _mm256_sub_epi32(sums, _mm256_sll_epi32(input_sums, shift))
-    }
+    unsafe { _mm256_hadd_epi32(_mm256_hadd_epi32(p0, p1), _mm256_hadd_epi32(p2, p3)) }
 }
 
-/// The terms of the first halves and of the second halves of a group of parts from `first` of one block.
-///
-/// Safety: the processor has `D`'s instructions; a block of `Q` at `block`.
+/// The terms of products that have one scale. Safety: the processor has `D`'s instructions.
 #[inline(always)]
-unsafe fn half_terms<D: DotProduct, Q: QuantVector>(
-    block: *const u8,
-    first: usize,
-    sums: __m256i,
+unsafe fn terms<D: DotProduct, Q: QuantVector>(
+    products: __m256i,
     x: &Group,
+    (scales, minima): (__m256, __m256),
+    input_sums: &[i32; GROUP],
+    scaled_sums: &[f32; GROUP],
 ) -> __m256 {
-    // SAFETY: see above; of both halves' sums there are eight.
+    // SAFETY: see above; four numbers of each.
     unsafe {
-        let mut sums = sums;
+        let mut products = products;
         let zero = Q::zero::<D>();
         if zero != 0 {
-            sums = without_zero(sums, _mm256_loadu_si256(x.half_sums.as_ptr().cast()), zero);
+            let input_sums = _mm256_broadcastsi128_si256(_mm_loadu_si128(input_sums.as_ptr().cast()));
+            let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
+            products = _mm256_sub_epi32(products, _mm256_sll_epi32(input_sums, shift));
         }
-        let (scales, minima) = Q::group_factors(block, first);
-        let terms = _mm256_mul_ps(_mm256_mul_ps(scales, broadcast(&x.scales)), _mm256_cvtepi32_ps(sums));
+        let scales = _mm256_mul_ps(scales, broadcast(&x.scales));
+        let terms = _mm256_mul_ps(scales, _mm256_cvtepi32_ps(products));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        _mm256_add_ps(terms, _mm256_mul_ps(minima, _mm256_loadu_ps(x.scaled_half_sums.as_ptr().cast())))
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, broadcast(scaled_sums)))
     }
 }
 
@@ -263,40 +258,29 @@ unsafe fn broadcast(floats: &[f32; GROUP]) -> __m256 {
     }
 }
 
-/// Scales and minima of `N` parts of both rows, from part `first` of their first block. Safety: AVX2 and F16C;
-/// both rows have `N` parts.
+/// Scales and minima of `N` parts of both rows, from part `first` of their first block, for each half. Safety: AVX2 and
+/// F16C; both rows have `N` parts.
 #[inline(always)]
-unsafe fn scales<Q: QuantVector, const N: usize>(rows: [*const u8; PAIR], first: usize) -> (__m256, __m256) {
+unsafe fn factors<Q: QuantVector, const N: usize>(
+    rows: [*const u8; PAIR],
+    first: usize,
+) -> [(__m256, __m256); 2] {
     // SAFETY: see above; every block of one part begins with its scale, of 2 bytes, and its minimum where
     // there is one.
     unsafe {
         if Q::PARTS > 1 {
-            let (first_scales, first_minima) = Q::group_factors(rows[0], first);
-            let (second_scales, second_minima) = Q::group_factors(rows[1], first);
-            (
-                _mm256_permute2f128_ps(first_scales, second_scales, 0x20),
-                _mm256_permute2f128_ps(first_minima, second_minima, 0x20),
-            )
-        } else if Q::HAS_MINIMUM {
-            let [first, second] = rows.map(|row| {
-                let mut heads = [0u32; GROUP];
-                for (block, head) in heads.iter_mut().enumerate().take(N) {
-                    *head = row.add(block * Q::BYTES).cast::<u32>().read_unaligned();
-                }
-                _mm256_cvtph_ps(_mm_loadu_si128(heads.as_ptr().cast()))
-            });
-            // [d0 m0 d1 m1 | d2 m2 d3 m3] of each row.
-            let low = _mm256_permute2f128_ps(first, second, 0x20);
-            let high = _mm256_permute2f128_ps(first, second, 0x31);
-            (_mm256_shuffle_ps(low, high, 0b_10_00_10_00), _mm256_shuffle_ps(low, high, 0b_11_01_11_01))
-        } else {
-            let mut heads = [0u16; PAIR * GROUP];
-            for (row, heads) in rows.iter().zip(heads.chunks_exact_mut(GROUP)) {
-                for (block, head) in heads.iter_mut().enumerate().take(N) {
-                    *head = row.add(block * Q::BYTES).cast::<u16>().read_unaligned();
+            return Q::factors([rows[0], rows[1], rows[0], rows[1]], first).by_row();
+        }
+        let word_of_each = |offset: usize| {
+            let mut words = [0u16; PAIR * GROUP];
+            for (row, words) in rows.iter().zip(words.chunks_exact_mut(GROUP)) {
+                for (block, word) in words.iter_mut().enumerate().take(N) {
+                    *word = row.add(block * Q::BYTES + offset).cast::<u16>().read_unaligned();
                 }
             }
-            (_mm256_cvtph_ps(_mm_loadu_si128(heads.as_ptr().cast())), _mm256_setzero_ps())
-        }
+            _mm256_cvtph_ps(_mm_loadu_si128(words.as_ptr().cast()))
+        };
+        let minima = if Q::HAS_MINIMUM { word_of_each(2) } else { _mm256_setzero_ps() };
+        [(word_of_each(0), minima); 2]
     }
 }

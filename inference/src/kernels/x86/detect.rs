@@ -9,7 +9,7 @@ pub(in crate::kernels) enum Isa {
     Avx2,
     /// Those and AVX-VNNI.
     AvxVnni,
-    /// Those and AVX-512 VNNI with AVX-512 VL.
+    /// Those and AVX-512 VNNI with AVX-512 BW and VL.
     Avx512Vnni,
 }
 
@@ -19,6 +19,7 @@ const AVX: u32 = 1 << 28;
 const F16C: u32 = 1 << 29;
 const AVX2: u32 = 1 << 5;
 const AVX512F: u32 = 1 << 16;
+const AVX512BW: u32 = 1 << 30;
 const AVX512VL: u32 = 1 << 31;
 const AVX512_VNNI: u32 = 1 << 11;
 const AVX_VNNI: u32 = 1 << 4;
@@ -58,7 +59,7 @@ fn detect() -> [bool; 3] {
     let leaf7_1 = if leaf7.eax >= 1 { __cpuid_count(7, 1).eax } else { 0 };
     let avx2 = xcr0 & XCR0_AVX == XCR0_AVX && leaf7.ebx & AVX2 != 0;
     let avx512 = xcr0 & XCR0_AVX512 == XCR0_AVX512
-        && leaf7.ebx & (AVX512F | AVX512VL) == AVX512F | AVX512VL
+        && leaf7.ebx & (AVX512F | AVX512BW | AVX512VL) == AVX512F | AVX512BW | AVX512VL
         && leaf7.ecx & AVX512_VNNI != 0;
     [avx2, avx2 && leaf7_1 & AVX_VNNI != 0, avx2 && avx512]
 }

@@ -5,43 +5,26 @@
 
 use core::arch::x86_64::*;
 
-use crate::activations::{Group, HALF};
+use super::factors::Factors;
+use super::super_block::heads;
 use crate::matrix::*;
 
-/// The levels of a block.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct LevelVectors {
-    high: __m256i,
-    low: __m256i,
-}
-
-impl LevelVectors {
-    #[inline(always)]
-    pub(in crate::kernels) unsafe fn load(group: &Group, block: usize) -> Self {
-        let [high, low] = group.levels(block);
-        // SAFETY: the caller has AVX2; halves are 16 bytes.
-        unsafe {
-            let join = |[first, second]: [&[i8; HALF]; 2]| {
-                _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast())
-            };
-            Self { high: join(high), low: join(low) }
-        }
-    }
-}
-
-/// The product of 32 weights with 32 levels, as eight sums of four.
+/// Products of bytes, as eight sums of neighbours. Signed weights are `weight + SIGNED_ZERO`.
 pub(in crate::kernels) trait DotProduct {
-    /// What [`Self::signed`] adds to its weights and leaves to be taken off again.
+    /// What is to be added to signed weights, and taken off again.
     const SIGNED_ZERO: i32;
-    /// Weights of 0..=127.
-    unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i;
-    /// Weights of -128..=127, taken as `weight + SIGNED_ZERO`.
-    unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i;
-    /// `sum` and the products of weights with bytes. Signed weights are `weight + SIGNED_ZERO`.
+    /// `128 * high + low` of `N` vectors of weights, which may be below 0 or are below 64.
+    unsafe fn products<const N: usize>(
+        weights: [__m256i; N],
+        high: [__m256i; N],
+        low: [__m256i; N],
+        signed: bool,
+    ) -> __m256i;
+    /// `sum` and the products of weights with bytes.
     unsafe fn step(sum: __m256i, weights: __m256i, bytes: __m256i, signed: bool) -> __m256i;
 }
 
-/// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 128 * 127 fits.
+/// By `vpmaddubsw`, whose 16-bit sums saturate: 2 * 128 * 127 fits, and so does 4 * 63 * 127.
 pub(in crate::kernels) struct Avx2;
 /// By the VEX form of `vpdpbusd`.
 pub(in crate::kernels) struct AvxVnni;
@@ -52,25 +35,36 @@ impl DotProduct for Avx2 {
     const SIGNED_ZERO: i32 = 0;
 
     #[inline(always)]
-    unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i {
+    unsafe fn products<const N: usize>(
+        weights: [__m256i; N],
+        high: [__m256i; N],
+        low: [__m256i; N],
+        signed: bool,
+    ) -> __m256i {
         // SAFETY: the caller has AVX2.
         unsafe {
-            let high = _mm256_maddubs_epi16(weights, levels.high);
-            let low = _mm256_maddubs_epi16(weights, levels.low);
-            _mm256_add_epi32(
-                _mm256_madd_epi16(high, _mm256_set1_epi16(128)),
-                _mm256_madd_epi16(low, _mm256_set1_epi16(1)),
-            )
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has AVX2. The weight's sign moves to the levels; |-128| is 128 as unsigned.
-        unsafe {
-            let high = _mm256_sign_epi8(levels.high, weights);
-            let low = _mm256_sign_epi8(levels.low, weights);
-            Self::small(_mm256_sign_epi8(weights, weights), LevelVectors { high, low })
+            let sums = |high, low| {
+                _mm256_add_epi32(
+                    _mm256_madd_epi16(high, _mm256_set1_epi16(128)),
+                    _mm256_madd_epi16(low, _mm256_set1_epi16(1)),
+                )
+            };
+            let mut of_signed = _mm256_setzero_si256();
+            let mut words = [_mm256_setzero_si256(); 2];
+            for ((weights, high), low) in weights.into_iter().zip(high).zip(low) {
+                if signed {
+                    // The weight's sign moves to the levels; |-128| is 128 as unsigned.
+                    let (high, low) = (_mm256_sign_epi8(high, weights), _mm256_sign_epi8(low, weights));
+                    let weights = _mm256_sign_epi8(weights, weights);
+                    let (high, low) =
+                        (_mm256_maddubs_epi16(weights, high), _mm256_maddubs_epi16(weights, low));
+                    of_signed = _mm256_add_epi32(of_signed, sums(high, low));
+                } else {
+                    words[0] = _mm256_add_epi16(words[0], _mm256_maddubs_epi16(weights, high));
+                    words[1] = _mm256_add_epi16(words[1], _mm256_maddubs_epi16(weights, low));
+                }
+            }
+            if signed { of_signed } else { sums(words[0], words[1]) }
         }
     }
 
@@ -94,18 +88,24 @@ macro_rules! vnni {
             const SIGNED_ZERO: i32 = 128;
 
             #[inline(always)]
-            unsafe fn small(weights: __m256i, levels: LevelVectors) -> __m256i {
+            unsafe fn products<const N: usize>(
+                weights: [__m256i; N],
+                high: [__m256i; N],
+                low: [__m256i; N],
+                _signed: bool,
+            ) -> __m256i {
                 // SAFETY: the caller has the instruction.
                 unsafe {
-                    let high = $instruction(_mm256_setzero_si256(), weights, levels.high);
-                    $instruction(_mm256_slli_epi32(high, 7), weights, levels.low)
+                    let mut sums = _mm256_setzero_si256();
+                    for (weights, high) in weights.into_iter().zip(high) {
+                        sums = $instruction(sums, weights, high);
+                    }
+                    sums = _mm256_slli_epi32(sums, 7);
+                    for (weights, low) in weights.into_iter().zip(low) {
+                        sums = $instruction(sums, weights, low);
+                    }
+                    sums
                 }
-            }
-
-            #[inline(always)]
-            unsafe fn signed(weights: __m256i, levels: LevelVectors) -> __m256i {
-                // SAFETY: the caller has the instruction; its products are of any unsigned bytes.
-                unsafe { Self::small(_mm256_xor_si256(weights, _mm256_set1_epi8(-128)), levels) }
             }
 
             #[inline(always)]
@@ -120,44 +120,38 @@ macro_rules! vnni {
 vnni!(AvxVnni, _mm256_dpbusd_avx_epi32);
 vnni!(Avx512Vnni, _mm256_dpbusd_epi32);
 
+/// Two blocks, which a vector has side by side.
+pub(in crate::kernels) type Two = [*const u8; 2];
+
 /// A quantised format as vectors.
 pub(in crate::kernels) trait QuantVector: QuantFormat {
-    /// The level that stands for 0 in [`Self::partial_sums`]: 0 or a power of two.
+    /// The level that stands for 0 in products: 0 or a power of two.
     fn zero<D: DotProduct>() -> i32 {
         if Self::SIGNED { D::SIGNED_ZERO } else { Self::ZERO }
     }
 
-    /// The levels of a part of the block.
-    unsafe fn load(block: *const u8, part: usize) -> __m256i;
+    /// The levels of a part of two blocks: the first halves of both, then the second.
+    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2];
 
-    /// Scales and minima of the four parts from `first`, which is 0 or 4: those of the first halves, then those of
-    /// the second where halves have their own. A block of one part has the same four times.
+    /// Scales and minima of the four parts from `first`, which is 0 or 4, of four blocks. A block of one part has the
+    /// same four times.
     #[inline(always)]
-    unsafe fn group_factors(block: *const u8, _first: usize) -> (__m256, __m256) {
-        // SAFETY: the caller has AVX and the block's bytes.
+    unsafe fn factors(blocks: [*const u8; 4], _first: usize) -> Factors {
+        // SAFETY: the caller has AVX2 and the blocks' bytes.
         unsafe {
-            let block = core::slice::from_raw_parts(block, Self::BYTES);
-            (_mm256_set1_ps(Self::scales(block, 0)[0]), _mm256_set1_ps(Self::minima(block, 0)[0]))
-        }
-    }
-
-    /// Eight sums of four products of the levels of a part with `levels`.
-    #[inline(always)]
-    unsafe fn partial_sums<D: DotProduct>(block: *const u8, part: usize, levels: LevelVectors) -> __m256i {
-        // SAFETY: the caller has D's instructions and the block's bytes.
-        unsafe {
-            let weights = Self::load(block, part);
-            if Self::SIGNED { D::signed(weights, levels) } else { D::small(weights, levels) }
+            let (scale, minimum) = heads(blocks, 0);
+            let same = [_mm_set1_epi8(1); 2];
+            Factors { scale, minimum, scales: same, minima: same }
         }
     }
 }
 
 macro_rules! quant_vectors {
-    ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
+    ($($format:ty, |$blocks:ident| $load:expr;)*) => {$(
         impl QuantVector for $format {
             #[inline(always)]
-            unsafe fn load($block: *const u8, $part: usize) -> __m256i {
-                // SAFETY: the caller has AVX2 and the block's bytes.
+            unsafe fn load($blocks: Two, _part: usize) -> [__m256i; 2] {
+                // SAFETY: the caller has AVX2 and the blocks' bytes.
                 unsafe { $load }
             }
         }
@@ -165,45 +159,54 @@ macro_rules! quant_vectors {
 }
 
 quant_vectors! {
-    Q8_0, |block, _part| _mm256_loadu_si256(block.add(2).cast());
-    Q4_0, |block, _part| nibbles(block.add(2));
-    Q4_1, |block, _part| nibbles(block.add(4));
-    Q5_0, |block, _part| _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2)));
-    Q5_1, |block, _part| _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4)));
-    IQ4NL, |block, _part| uneven(nibbles(block.add(2)));
+    Q8_0, |blocks| [both(blocks, 2), both(blocks, 18)];
+    Q4_0, |blocks| nibbles(both(blocks, 2));
+    Q4_1, |blocks| nibbles(both(blocks, 4));
+    Q5_0, |blocks| with_fifth_bits(nibbles(both(blocks, 6)), both(blocks, 2));
+    Q5_1, |blocks| with_fifth_bits(nibbles(both(blocks, 8)), both(blocks, 4));
+    IQ4NL, |blocks| uneven(nibbles(both(blocks, 2)));
+}
+
+/// 16 bytes from byte `offset` of each block. Safety: AVX2; the bytes.
+#[inline(always)]
+pub(super) unsafe fn both([first, second]: Two, offset: usize) -> __m256i {
+    // SAFETY: see above.
+    unsafe { _mm256_loadu2_m128i(second.add(offset).cast(), first.add(offset).cast()) }
 }
 
 /// The levels with these numbers. Safety: AVX2.
 #[inline(always)]
-pub(super) unsafe fn uneven(numbers: __m256i) -> __m256i {
+pub(super) unsafe fn uneven([first, second]: [__m256i; 2]) -> [__m256i; 2] {
     // SAFETY: see above; the table has 16 bytes.
     unsafe {
-        let table = _mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast());
-        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), numbers)
+        let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(UNEVEN_LEVELS.as_ptr().cast()));
+        [_mm256_shuffle_epi8(table, first), _mm256_shuffle_epi8(table, second)]
     }
 }
 
-/// The low halves of 16 bytes, then the high halves. Safety: AVX2; 16 bytes at `bytes`.
+/// The low halves of bytes, then the high halves. Safety: AVX2.
 #[inline(always)]
-pub(super) unsafe fn nibbles(bytes: *const u8) -> __m256i {
+pub(super) unsafe fn nibbles(bytes: __m256i) -> [__m256i; 2] {
     // SAFETY: see above.
     unsafe {
-        let both = _mm_loadu_si128(bytes.cast());
-        _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), _mm256_set1_epi8(15))
+        let mask = _mm256_set1_epi8(15);
+        [_mm256_and_si256(bytes, mask), _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask)]
     }
 }
 
-/// 16 in byte `i` where bit `i` is set. Safety: AVX2; 4 bytes at `bytes`.
+/// Adds 16 to the levels whose bit is set: the first is that of the first byte of each 16. Safety: AVX2.
 #[inline(always)]
-unsafe fn fifth_bits(bytes: *const u8) -> __m256i {
+unsafe fn with_fifth_bits([first, second]: [__m256i; 2], bits: __m256i) -> [__m256i; 2] {
     // SAFETY: see above.
     unsafe {
-        let word = _mm256_set1_epi32(bytes.cast::<i32>().read_unaligned());
-        let byte_of_lane =
-            _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
         let bit_of_lane = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-        let bits = _mm256_and_si256(_mm256_shuffle_epi8(word, byte_of_lane), bit_of_lane);
-        _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_lane), _mm256_set1_epi8(16))
+        let sixteens = |byte: i64| {
+            let same = |byte: i64| byte * 0x0101_0101_0101_0101;
+            let order = _mm256_broadcastsi128_si256(_mm_set_epi64x(same(byte + 1), same(byte)));
+            let bits = _mm256_and_si256(_mm256_shuffle_epi8(bits, order), bit_of_lane);
+            _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_lane), _mm256_set1_epi8(16))
+        };
+        [_mm256_or_si256(first, sixteens(0)), _mm256_or_si256(second, sixteens(2))]
     }
 }
 

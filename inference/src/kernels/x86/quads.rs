@@ -53,7 +53,7 @@ pub(super) fn quant_quads<Q: GroupVector>(
 }
 
 /// A tile of rows times `N` inputs. Safety: the instructions; whole rows of whole blocks, and inputs with as many parts.
-#[target_feature(enable = "avx2,f16c,avx512f,avx512vnni,avx512vl")]
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn quads<Q: GroupVector, const N: usize>(
     rows: &[u8],
     row_bytes: usize,

@@ -7,11 +7,13 @@ mod sixteen;
 mod unpack;
 
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+use core::hint::black_box;
 use core::ops::Range;
 
 use super::formats::{Avx2, AvxVnni, QuantVector};
 use super::{CACHE_LINE, Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
+use crate::matrix::BLOCK;
 use crate::tiles::TILE;
 use sixteen::{Halves, Sixteen, Whole};
 use unpack::{Unpacked, unpack};
@@ -70,7 +72,7 @@ unsafe fn tile_avx_vnni<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &[Acti
     unsafe { quant_tile::<Halves<AvxVnni>, Q>(rows, row_bytes, x, out) }
 }
 
-#[target_feature(enable = "avx2,f16c,avx512f,avx512vnni,avx512vl")]
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn tile_avx512_vnni<Q: QuantVector>(
     rows: &[u8],
     row_bytes: usize,
@@ -94,7 +96,8 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
     let mut unpacked = core::mem::MaybeUninit::<Unpacked>::uninit();
     let mut lanes: Lanes = [[[0.0; TILE]; GROUP]; INPUTS];
     for start in (0..parts).step_by(PARTS) {
-        let count = PARTS.min(parts - start);
+        // The compiler would unroll the loops below if it knew how few parts these are, and leave no room in the cache.
+        let count = black_box(PARTS.min(parts - start));
         // SAFETY: see above; what is read below was written by `unpack`.
         unsafe {
             unpack::<V, Q>(rows, row_bytes, start, count, unpacked.as_mut_ptr());
@@ -190,57 +193,55 @@ unsafe fn add_part<V: Sixteen, Q: QuantVector, const N: usize>(
 ) {
     // SAFETY: see above.
     unsafe {
-        for (x, total) in inputs.into_iter().zip(totals) {
-            let term = if Q::HALVES {
-                let first = term::<V, Q>(
-                    unpacked,
-                    index,
-                    x,
-                    lane,
-                    0..1,
-                    x.half_sums[0][lane],
-                    x.scaled_half_sums[0][lane],
-                );
+        if Q::HALVES {
+            let first = products::<V, Q, N>(unpacked, index, inputs, lane, 0..1);
+            let second = products::<V, Q, N>(unpacked, index, inputs, lane, 1..2);
+            for (input, x) in inputs.into_iter().enumerate() {
+                let [first_sum, second_sum] = x.half_sums.map(|sums| sums[lane]);
+                let [first_scaled, second_scaled] = x.scaled_half_sums.map(|sums| sums[lane]);
+                let first =
+                    term::<V, Q>(unpacked, index, 0, first[input], x.scales[lane], first_sum, first_scaled);
                 let second = term::<V, Q>(
                     unpacked,
                     index,
-                    x,
-                    lane,
-                    1..2,
-                    x.half_sums[1][lane],
-                    x.scaled_half_sums[1][lane],
+                    1,
+                    second[input],
+                    x.scales[lane],
+                    second_sum,
+                    second_scaled,
                 );
-                V::add(first, second)
-            } else {
-                term::<V, Q>(unpacked, index, x, lane, 0..2, x.sums[lane], x.scaled_sums[lane])
-            };
-            *total = V::add(*total, term);
+                totals[input] = V::add(totals[input], V::add(first, second));
+            }
+        } else {
+            let products = products::<V, Q, N>(unpacked, index, inputs, lane, 0..2);
+            for (input, x) in inputs.into_iter().enumerate() {
+                let (scale, sum, scaled_sum) = (x.scales[lane], x.sums[lane], x.scaled_sums[lane]);
+                let term = term::<V, Q>(unpacked, index, 0, products[input], scale, sum, scaled_sum);
+                totals[input] = V::add(totals[input], term);
+            }
         }
     }
 }
 
-/// The term of some halves of a part, which have one scale: `sum` is that of the input's levels there.
+/// The term of the products of a half, or of both, with the factors of half `half`: `sum` is that of the input's levels
+/// there.
 ///
 /// Safety: as [`add_part`].
 #[inline(always)]
 unsafe fn term<V: Sixteen, Q: QuantVector>(
     unpacked: *const Unpacked,
     index: usize,
-    x: &Group,
-    lane: usize,
-    halves: Range<usize>,
+    half: usize,
+    products: V::Integers,
+    scale: f32,
     sum: i32,
     scaled_sum: f32,
 ) -> V::Floats {
     // SAFETY: see above.
     unsafe {
-        let weights = (&raw const (*unpacked).levels[index]).cast::<[[u8; RUN]; TILE]>();
-        let (scales, minima) =
-            (&(*unpacked).scales[index][halves.start], &(*unpacked).minima[index][halves.start]);
-        let high = add_products::<V, Q>(V::zero(), weights, &x.high, lane, halves.clone());
-        let product = add_products::<V, Q>(V::times_128(high), weights, &x.low, lane, halves);
-        let scale = V::multiply(V::load(scales), V::splat(x.scales[lane]));
-        let term = V::multiply(scale, V::floats(product, sum * Q::zero::<V::Dot>()));
+        let (scales, minima) = (&(*unpacked).scales[index][half], &(*unpacked).minima[index][half]);
+        let scale = V::multiply(V::load(scales), V::splat(scale));
+        let term = V::multiply(scale, V::floats(products, sum * Q::zero::<V::Dot>()));
         if !Q::HAS_MINIMUM {
             return term;
         }
@@ -248,25 +249,48 @@ unsafe fn term<V: Sixteen, Q: QuantVector>(
     }
 }
 
-/// Adds the products of some halves of the weights with those of block `block` of an input. Safety: `V`'s
-/// instructions; the runs of both halves.
+/// The products of some halves of part `index` with those of block `block` of `N` inputs, each row's summed.
+///
+/// Input by input within a run of columns: their sums do not wait for each other.
+///
+/// Safety: as [`add_part`].
 #[inline(always)]
-unsafe fn add_products<V: Sixteen, Q: QuantVector>(
-    mut sum: V::Integers,
-    weights: *const [[u8; RUN]; TILE],
-    levels: &[[[i8; HALF]; GROUP]; 2],
+unsafe fn products<V: Sixteen, Q: QuantVector, const N: usize>(
+    unpacked: *const Unpacked,
+    index: usize,
+    inputs: [&Group; N],
     block: usize,
     halves: Range<usize>,
-) -> V::Integers {
+) -> [V::Integers; N] {
+    // SAFETY: see above.
+    unsafe {
+        let weights = &(*unpacked).levels[index];
+        let high = inputs.map(|x| &x.high);
+        let mut sums = add_products::<V, Q, N>([V::zero(); N], weights, high, block, halves.clone());
+        for sum in &mut sums {
+            *sum = V::times_128(*sum);
+        }
+        add_products::<V, Q, N>(sums, weights, inputs.map(|x| &x.low), block, halves)
+    }
+}
+
+/// Adds the products with some halves of block `block` of a byte of the inputs' levels. Safety: `V`'s instructions.
+#[inline(always)]
+unsafe fn add_products<V: Sixteen, Q: QuantVector, const N: usize>(
+    mut sums: [V::Integers; N],
+    weights: &[[[u8; RUN]; TILE]; BLOCK / RUN],
+    inputs: [&[[[i8; HALF]; GROUP]; 2]; N],
+    block: usize,
+    halves: Range<usize>,
+) -> [V::Integers; N] {
     const RUNS: usize = HALF / RUN;
     for half in halves {
-        for run in 0..RUNS {
-            // SAFETY: see above.
-            unsafe {
-                let bytes = levels[half][block].as_ptr().add(run * RUN);
-                sum = V::dot::<Q>(sum, &*weights.add(half * RUNS + run), bytes);
+        for (run, weights) in weights[half * RUNS..][..RUNS].iter().enumerate() {
+            for (sum, x) in sums.iter_mut().zip(inputs) {
+                // SAFETY: see above; half a block has as many runs.
+                *sum = unsafe { V::dot::<Q>(*sum, weights, x[half][block].as_ptr().add(run * RUN)) };
             }
         }
     }
-    sum
+    sums
 }

@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use super::sixteen::Sixteen;
 use super::{PARTS, RUN};
+use crate::activations::GROUP;
 use crate::kernels::x86::formats::{DotProduct, QuantVector};
 use crate::matrix::BLOCK;
 use crate::tiles::TILE;
@@ -41,12 +42,16 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
             }
             let flip = _mm256_set1_epi8(if Q::SIGNED { V::Dot::SIGNED_ZERO as u8 as i8 } else { 0 });
             for half in 0..2 {
-                let mut levels = [flip; TILE / 2];
-                for (row, levels) in levels.iter_mut().enumerate() {
-                    *levels = _mm256_xor_si256(Q::load(blocks[half * TILE / 2 + row], part), flip);
+                let rows = &blocks[half * TILE / 2..];
+                let mut first = [flip; RUN];
+                let mut second = [flip; RUN];
+                for row in 0..TILE / 4 {
+                    let levels = Q::load([rows[row], rows[row + TILE / 4]], part);
+                    first[row] = _mm256_xor_si256(first[row], levels[0]);
+                    second[row] = _mm256_xor_si256(second[row], levels[1]);
                 }
-                let columns = transpose(levels);
-                for (run, column) in columns.iter().enumerate() {
+                let columns = [transpose(first), transpose(second)];
+                for (run, column) in columns.as_flattened().iter().enumerate() {
                     let to = (&raw mut (*unpacked).levels[index][run]).cast::<__m256i>().add(half);
                     _mm256_store_si256(to, *column);
                 }
@@ -57,13 +62,11 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
                 if Q::HAS_MINIMUM {
                     store_halves(minima.cast(), &blocks, 2);
                 }
-            } else {
-                for (row, block) in blocks.into_iter().enumerate() {
-                    let block = core::slice::from_raw_parts(block, Q::BYTES);
-                    let (row_scales, row_minima) = (Q::scales(block, part), Q::minima(block, part));
+            } else if part.is_multiple_of(GROUP) {
+                for (quad, blocks) in blocks.as_chunks().0.iter().enumerate() {
+                    let factors = Q::factors(*blocks, part);
                     for half in 0..if Q::HALVES { 2 } else { 1 } {
-                        (*scales)[half][row] = row_scales[half];
-                        (*minima)[half][row] = row_minima[half];
+                        factors.store(half, 4 * quad, scales, minima);
                     }
                 }
             }
@@ -91,30 +94,18 @@ unsafe fn store_halves(to: *mut f32, blocks: &[*const u8; TILE], offset: usize) 
     }
 }
 
-/// The transpose of 8 rows of 8 words. Safety: AVX2.
+/// The transpose of 4 rows of 4 words, in both halves. Safety: AVX2.
 #[inline(always)]
-unsafe fn transpose(rows: [__m256i; 8]) -> [__m256i; 8] {
+unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
     // SAFETY: see above.
     unsafe {
-        let mut out = rows;
-        // Words of two rows, then of four, by turns, then the halves of both fours.
-        for i in 0..4 {
-            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
-            (out[2 * i], out[2 * i + 1]) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-        }
-        let pairs = out;
-        for i in 0..2 {
-            for j in 0..2 {
-                let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
-                out[4 * i + 2 * j] = _mm256_unpacklo_epi64(a, b);
-                out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
-            }
-        }
-        let fours = out;
-        for i in 0..4 {
-            out[i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x20);
-            out[4 + i] = _mm256_permute2x128_si256(fours[i], fours[4 + i], 0x31);
-        }
-        out
+        let (ab_first, ab_last) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (cd_first, cd_last) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab_first, cd_first),
+            _mm256_unpackhi_epi64(ab_first, cd_first),
+            _mm256_unpacklo_epi64(ab_last, cd_last),
+            _mm256_unpackhi_epi64(ab_last, cd_last),
+        ]
     }
 }
