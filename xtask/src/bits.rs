@@ -123,6 +123,7 @@ impl Place<'_> {
                     words: &[],
                     script,
                     timeout: options.timeout,
+                    pinned: false,
                 };
                 let (output, ending) = boot::run(workspace, built, &plan)?;
                 ensure!(ending == Ending::Success, "{setup}: {ending:?}\n{output}");

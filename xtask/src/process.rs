@@ -122,10 +122,25 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 /// # Errors
 /// When it cannot be started, when the sink fails, and [`Interrupted`].
 pub fn stream(command: &mut Command, timeout: Option<Duration>, sink: Sink) -> Result<End> {
+    stream_with(command, timeout, sink, |_| {})
+}
+
+/// As [`stream`], and tells `started` the child's number, in a thread of its own, as soon as there is one.
+///
+/// # Errors
+/// As [`stream`].
+pub fn stream_with(
+    command: &mut Command,
+    timeout: Option<Duration>,
+    sink: Sink,
+    started: impl FnOnce(u32) + Send,
+) -> Result<End> {
     let mut running = Running::spawn(command.stdout(Stdio::piped()))?;
     let mut output = running.child.stdout.take().context("a child's output is missing")?;
     let failed = AtomicBool::new(false);
+    let child = running.child.id();
     thread::scope(|scope| {
+        scope.spawn(move || started(child));
         scope.spawn(|| {
             if copy(&mut output, sink).is_err() {
                 failed.store(true, Ordering::Relaxed);

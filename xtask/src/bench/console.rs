@@ -138,6 +138,7 @@ impl<'w> InGuest<'w> {
             words,
             script,
             timeout: self.timeout,
+            pinned: true,
         };
         let (output, ending) =
             boot::run_counted(self.workspace, &self.built, &plan, counting).context("in the guest")?;

@@ -168,6 +168,7 @@ impl Place<'_> {
                     words: &words,
                     script: &script,
                     timeout: options.timeout,
+                    pinned: true,
                 };
                 let (output, ending) = boot::run_counted(workspace, built, &plan, counting.as_ref())?;
                 if ending != Ending::Success {
