@@ -75,7 +75,7 @@ impl Circumstances {
 
 /// The first line that a program says.
 fn first_line(command: &mut Command) -> String {
-    let said = process::said(command).unwrap_or_default();
+    let said = process::said(command, None).unwrap_or_default();
     said.lines().next().unwrap_or("unknown").to_owned()
 }
 
