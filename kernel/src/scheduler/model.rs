@@ -17,7 +17,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_abi::Call;
 use embodios_arch::host::{Program, run_core, switch_off};
-use embodios_arch::{UserContext, UserStart, VirtAddr, register_handlers};
+use embodios_arch::{CpuId, UserContext, UserStart, VirtAddr, register_handlers};
 use embodios_core_set::CoreSet;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::{Condvar, Mutex};
