@@ -50,4 +50,6 @@ pub use contract::{
     Transfer, UserContext, UserStart, VECTOR_HEADER, handlers, register_handlers,
 };
 pub use topology::{Caches, CoreTopology, FULL_CAPACITY};
-pub use types::{CpuId, HwCpuId, Line, PhysAddr, PhysRange, VirtAddr};
+pub use types::{
+    Conduit, CpuId, GicDescription, HwCpuId, Line, MAX_REDISTRIBUTORS, PhysAddr, PhysRange, VirtAddr,
+};

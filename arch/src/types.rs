@@ -1,4 +1,5 @@
-//! Addresses and core identities as types of their own, so that one cannot pass for another.
+//! Addresses and core identities as types of their own, so that one cannot pass for another, and what boards find out
+//! about devices that the architecture drives.
 
 use core::fmt;
 
@@ -105,4 +106,35 @@ pub struct Line {
     pub active_low: bool,
     /// Level-triggered.
     pub level: bool,
+}
+
+/// Regions of redistributors that the description of a GICv3 can hold.
+pub const MAX_REDISTRIBUTORS: usize = 4;
+
+/// Where a Generic Interrupt Controller's registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GicDescription {
+    /// GICv2: at most eight cores.
+    V2 {
+        /// GICD.
+        distributor: PhysRange,
+        /// GICC.
+        cpu_interface: PhysRange,
+    },
+    /// GICv3 or GICv4.
+    V3 {
+        /// GICD.
+        distributor: PhysRange,
+        /// GICR, one or more runs of frames.
+        redistributors: [Option<PhysRange>; MAX_REDISTRIBUTORS],
+    },
+}
+
+/// The instruction that reaches Arm firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// `hvc`: a hypervisor answers.
+    Hvc,
+    /// `smc`: the secure monitor answers.
+    Smc,
 }

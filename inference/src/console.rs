@@ -213,7 +213,7 @@ impl Console<'_> {
                 self.say(format_args!("{}", self.worker_cores()));
             }
             Command::Pin { thread, cores } => self.pin(thread, &cores)?,
-            Command::Test { wakes } => self.test(wakes)?,
+            Command::Test { wakes, batches } => self.test(wakes, batches)?,
             Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
             Command::PowerOff => return Ok(Some(Power::Off { success: true })),

@@ -9,6 +9,7 @@ pub mod activations;
 pub mod batch;
 pub mod cache;
 pub mod chat;
+pub mod company;
 pub mod console;
 pub mod forward;
 pub mod generate;

@@ -3,116 +3,31 @@
 
 mod common;
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-
 use common::{STORY, run};
-use embodios_inference::batch::{
-    Batch, Event, Finish, Outcome, Refusal, Request, RequestId, Settings, Status, Way,
-};
+use embodios_inference::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status};
 use embodios_inference::cache::{Limits, PAGE, Pages};
-use embodios_inference::generate::{self, Stop};
+use embodios_inference::company::{Alone, Company, Random, Sizes};
+use embodios_inference::generate::Stop;
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
 use embodios_inference::pool::Pool;
 use embodios_inference::sample::Sampling;
-use embodios_inference::tokenizer::{TokenReader, Tokenizer};
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use embodios_inference::tokenizer::Tokenizer;
 
 /// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
 const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * PAGE;
 
-struct Random(Xoshiro256PlusPlus);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        (self.0.next_u64() % bound as u64) as usize
-    }
-
-    fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
-
-/// A request out of what users mix: many begin alike, some sample, some stop at a text.
-fn request(random: &mut Random) -> Request {
-    let length = if random.one_in(4) { 40 + random.below(80) } else { 1 + random.below(12) };
-    let mut prompt = vec![0, 490, 528, 260, 410];
-    let varies = random.below(3);
-    while prompt.len() < length {
-        let position = prompt.len();
-        prompt.push(if position < 40 && varies > 0 {
-            (position * 37 % 1024) as u32
-        } else {
-            random.below(1024) as u32
-        });
-    }
-    prompt.truncate(length);
-    let sampling = match random.below(3) {
-        0 => Sampling::GREEDY,
-        1 => Sampling { temperature: 0.8, top_k: 40, seed: random.below(99) as u64, ..Sampling::GREEDY },
-        _ => Sampling {
-            temperature: 1.2,
-            top_p: 0.9,
-            min_p: 0.02,
-            repetition: 1.2,
-            seed: random.below(99) as u64,
-            ..Sampling::GREEDY
-        },
-    };
-    let stops = if random.one_in(3) { vec![" the".into(), ".".into()] } else { Vec::new() };
-    let end = if random.one_in(2) { vec![0, 277] } else { Vec::new() };
-    Request { prompt, limit: 1 + random.below(24), end, sampling, stops, log_probabilities: true }
-}
-
-/// What a request comes to by itself, in a session of its own.
-fn alone(model: &Model<'_>, tokenizer: &Tokenizer<'_>, pool: &mut Pool, request: &Request) -> Outcome {
-    let context = (request.prompt.len() + request.limit).min(256);
-    let mut session = run::session(model, Kernels::best(), context);
-    let Request { prompt, limit, end, sampling, stops, .. } = request;
-    let single = generate::Request { prompt, limit: *limit, end, sampling: *sampling };
-    let mut reader = TokenReader::new(tokenizer, stops);
-    let (mut tokens, mut log_probabilities, mut text) = (Vec::new(), Vec::new(), String::new());
-    let report = generate::generate(&mut session, pool, &single, &mut |made| {
-        tokens.push(made.token);
-        log_probabilities.push(made.log_probabilities().of(made.token));
-        text += reader.push(made.token);
-        if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let report = report.unwrap();
-    text += &reader.finish();
-    Outcome {
-        finish: Finish::Done(report.stop),
-        tokens,
-        log_probabilities,
-        text,
-        prompt_tokens: prompt.len(),
-        shared_tokens: 0,
-        logits_hash: report.logits_hash,
-        times: Default::default(),
-    }
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
-}
-
-/// Whether `batched` is what the request comes to alone, or the beginning of it where it was cancelled.
-fn assert_same(batched: &Outcome, alone: &Outcome, context: &str) {
-    let made = batched.tokens.len();
-    if batched.finish == Finish::Cancelled {
-        assert!(made <= alone.tokens.len(), "{context}");
-    } else {
-        assert_eq!(batched.finish, alone.finish, "{context}");
-        assert_eq!(batched.logits_hash, alone.logits_hash, "{context}");
-        assert_eq!(batched.text, alone.text, "{context}");
-        assert_eq!(made, alone.tokens.len(), "{context}");
-    }
-    assert_eq!(batched.tokens, alone.tokens[..made], "{context}");
-    assert_eq!(bits(&batched.log_probabilities), bits(&alone.log_probabilities[..made]), "{context}");
-    assert!(alone.text.starts_with(&batched.text) || batched.finish == Finish::Cancelled, "{context}");
+/// Asserts that the same came of a request in a batch as alone on `pool`.
+fn assert_same(
+    model: &Model<'_>,
+    tokenizer: &Tokenizer<'_>,
+    pool: &mut Pool,
+    request: &Request,
+    outcome: &Outcome,
+) {
+    let alone = Alone::of(model, tokenizer, Kernels::best(), pool, request).unwrap();
+    assert!(alone.is_same(outcome), "{request:?}: {outcome:?}, alone {alone:?}");
 }
 
 /// Random batches on each number of workers; `EMBODIOS_BATCHES` for more.
@@ -124,69 +39,17 @@ fn batches() -> usize {
 fn company_leaves_no_trace() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
-    let mut random = Random(Xoshiro256PlusPlus::seed_from_u64(5));
-    let (mut finished, mut cancelled, mut shared) = (0, 0, 0);
+    let mut company = Company::new(&model, &tokenizer, Kernels::best(), Sizes::FULL, 5);
     let mut single = run::pool(1);
     for workers in [1, 2, 4, 8] {
+        company.meet(&mut single, 8 * batches()).unwrap();
         let mut pool = run::pool(workers);
-        for number in 0..batches() {
-            // Sometimes too few pages for all at once.
-            let pages = 8 + random.below(40);
-            let way = match random.below(3) {
-                0 => None,
-                1 => Some(Way::Together),
-                _ => Some(Way::Apart { groups: 1 + random.below(workers) }),
-            };
-            let settings =
-                Settings { active: 1 + random.below(32), way, ..Settings::new(pages * PAGE_BYTES) };
-            let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
-            let mut left = 1 + random.below(32);
-            let mut requests = HashMap::new();
-            let mut outcomes: HashMap<RequestId, Outcome> = HashMap::new();
-            loop {
-                while left > 0 && (outcomes.len() == requests.len() || random.one_in(2)) {
-                    let request = request(&mut random);
-                    let id = batch.submit(&pool, request.clone()).unwrap();
-                    assert_eq!(batch.status(id), Some(Status::Queued));
-                    requests.insert(id, request);
-                    left -= 1;
-                }
-                if random.one_in(12) {
-                    let id = RequestId(random.below(requests.len()) as u64);
-                    let outcome = batch.cancel(&pool, id);
-                    assert_eq!(outcome.is_none(), outcomes.contains_key(&id));
-                    outcomes.extend(outcome.map(|outcome| (id, outcome)));
-                }
-                let mut told: HashMap<RequestId, Vec<u32>> = HashMap::new();
-                let more = batch.step(&mut pool, &mut |event| match event {
-                    Event::Token { id, token, .. } => told.entry(id).or_default().push(token),
-                    Event::Finished { id, outcome } => assert!(outcomes.insert(id, outcome).is_none()),
-                });
-                assert!(told.keys().all(|id| outcomes.get(id).is_none_or(|o| o.finish != Finish::Cancelled)));
-                assert!(
-                    batch.pages().used() <= batch.pages().bytes()
-                        && batch.pages().bytes() <= pages * PAGE_BYTES
-                );
-                if !more && left == 0 {
-                    break;
-                }
-            }
-            assert_eq!((batch.pages().used(), batch.lengths()), (0, (0, 0)));
-            assert_eq!(outcomes.len(), requests.len());
-            for (id, outcome) in &outcomes {
-                let alone = alone(&model, &tokenizer, &mut single, &requests[id]);
-                assert_same(
-                    outcome,
-                    &alone,
-                    &format!("batch {number} on {workers}, {id:?}: {:?}", requests[id]),
-                );
-                finished += usize::from(outcome.finish != Finish::Cancelled);
-                cancelled += usize::from(outcome.finish == Finish::Cancelled);
-                shared += outcome.shared_tokens;
-            }
-        }
+        (0..batches()).for_each(|_| company.batch(&mut pool).unwrap());
     }
-    assert!(finished > 100 && cancelled > 5 && shared > 100, "{finished} {cancelled} {shared}");
+    let tally = company.tally();
+    println!("{tally}");
+    assert!(tally.finished > 100 && tally.cancelled > 5 && tally.shared > 100, "{tally}");
+    assert!(tally.together > 100 && tally.apart > 100, "{tally}");
 }
 
 #[test]
@@ -281,7 +144,7 @@ fn prompts_that_begin_alike_are_computed_once() {
     // Three full pages once, and a page and a bit of each.
     assert_eq!(batch.pages().bytes(), (3 + 8) * PAGE_BYTES);
     for (outcome, request) in outcomes.iter().zip(&requests) {
-        assert_same(outcome, &alone(&model, &tokenizer, &mut pool, request), "prompts that begin alike");
+        assert_same(&model, &tokenizer, &mut pool, request, outcome);
     }
     assert_eq!(outcomes[0].finish, Finish::Done(Stop::Limit));
 }
@@ -324,9 +187,9 @@ fn groups_of_cores_run_batches_of_their_own() {
     let files = [Gguf::parse(STORY).unwrap(), Gguf::parse(&other_file).unwrap()];
     let models = files.each_ref().map(|file| Model::load(file).unwrap());
     let tokenizers = files.each_ref().map(|file| Tokenizer::new(file).unwrap());
-    let mut random = Random(Xoshiro256PlusPlus::seed_from_u64(11));
+    let mut random = Random::new(11);
     let requests: Vec<Vec<Request>> =
-        (0..2).map(|_| (0..6).map(|_| request(&mut random)).collect()).collect();
+        (0..2).map(|_| (0..6).map(|_| random.request(Sizes::FULL, 1024)).collect()).collect();
     let mut pool = run::pool(4);
     for sizes in [[2, 2], [1, 3], [1, 1]] {
         let mut batches: Vec<_> = models
@@ -348,11 +211,10 @@ fn groups_of_cores_run_batches_of_their_own() {
         })
         .unwrap();
         let mut single = run::pool(1);
-        for (group, ((_, outcomes), requests)) in batches.iter().zip(&requests).enumerate() {
+        for ((_, outcomes), requests) in batches.iter().zip(&requests) {
             assert_eq!(outcomes.len(), requests.len());
             for (outcome, request) in outcomes.iter().zip(requests) {
-                let alone = alone(&models[0], &tokenizers[0], &mut single, request);
-                assert_same(outcome, &alone, &format!("group {group} of {sizes:?}: {request:?}"));
+                assert_same(&models[0], &tokenizers[0], &mut single, request, outcome);
             }
         }
     }
@@ -363,7 +225,7 @@ fn pages_are_counted_to_the_byte() {
     let model = run::load(STORY);
     let budget = 40 * PAGE_BYTES + 77;
     let mut pages = Pages::new(&model, budget).unwrap();
-    let mut random = Random(Xoshiro256PlusPlus::seed_from_u64(9));
+    let mut random = Random::new(9);
     let mut sequences = Vec::new();
     let mut expected = 0;
     for _ in 0..10_000 {

@@ -57,6 +57,22 @@ impl PerCpu {
         }
     }
 
+    /// The block of a core that a host thread stands for. Its hardware id is another number than its index.
+    #[cfg(test)]
+    pub(crate) fn on_host(index: usize) -> Self {
+        let nowhere = embodios_arch::VirtAddr(0);
+        let local: &CoreLocal = Box::leak(Box::new(CoreLocal {
+            self_address: nowhere,
+            stack_top: nowhere,
+            stack_bottom: nowhere,
+            cpu: CpuId(index as u32),
+            emergency_top: nowhere,
+            hardware: HwCpuId(index as u64 * 7),
+            arch: (),
+        }));
+        Self::new(local, Box::leak(Box::default()))
+    }
+
     /// Whether the core takes work.
     #[must_use]
     pub fn is_online(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::cli::BitsOptions;
 use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::test::FAILED;
 use crate::topology::Topology;
@@ -102,14 +102,7 @@ impl Place<'_> {
             Self::Host { program } => {
                 let mut command = Command::new(program);
                 command.arg(smp.cores().to_string()).arg(file).arg(format!("exec={script}"));
-                let mut output = Vec::new();
-                let end = process::stream(&mut command, None, &mut |bytes| {
-                    output.extend_from_slice(bytes);
-                    Ok(())
-                })?;
-                let output = String::from_utf8_lossy(&output).into_owned();
-                ensure!(matches!(end, End::Exited(status) if status.success()), "host: {end:?}\n{output}");
-                Ok(output)
+                process::said(&mut command, None)
             }
             Self::Guest { workspace, built, arch, model, options } => {
                 let kind = MachineKind::default_of(*arch);
@@ -123,6 +116,7 @@ impl Place<'_> {
                     words: &[],
                     script,
                     timeout: options.timeout,
+                    pinned: false,
                 };
                 let (output, ending) = boot::run(workspace, built, &plan)?;
                 ensure!(ending == Ending::Success, "{setup}: {ending:?}\n{output}");

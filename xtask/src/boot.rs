@@ -12,6 +12,7 @@ use crate::build::Built;
 use crate::command_line;
 use crate::counting::Counting;
 use crate::guest::{self, Ending};
+use crate::host_cores;
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -66,6 +67,8 @@ pub struct Plan<'a> {
     pub script: &'a str,
     /// When it is ended.
     pub timeout: Duration,
+    /// Whether its cores keep to cores of the host, as far as each has one to itself: for what is measured.
+    pub pinned: bool,
 }
 
 /// Boots and waits for the end. The console's text and how it ended; the text is also kept in a log file.
@@ -119,15 +122,12 @@ fn boot(
     input: Option<PipeReader>,
     sink: Sink,
 ) -> Result<Ending> {
-    let Plan { setup, accel, memory, model, words, script, timeout, .. } = plan;
+    let Plan { setup, accel, memory, model, words, script, timeout, pinned, .. } = plan;
     let console = if input.is_some() { Console::Program } else { Console::Script };
     let modules = Modules::of(model)?;
-    let command_line = command_line::build(
-        &modules,
-        command_line::has_own_cores(*accel, setup.smp.cores()),
-        words,
-        Some(script),
-    )?;
+    let cores = setup.smp.cores();
+    let own_cores = command_line::has_own_cores(*accel, cores);
+    let command_line = command_line::build(&modules, own_cores, words, Some(script))?;
     let machine = Machine {
         kind: setup.kind,
         gic: setup.gic,
@@ -150,5 +150,10 @@ fn boot(
         qemu.stdin(input);
     }
     let mut symbols = Symbols::new(built, &workspace.root);
-    guest::run(&mut qemu, console, Some(*timeout), &mut symbols, sink)
+    let started = |process| {
+        if *pinned && own_cores {
+            host_cores::pin(process, cores);
+        }
+    };
+    guest::run(&mut qemu, console, Some(*timeout), &mut symbols, sink, started)
 }

@@ -9,9 +9,9 @@
 //!   and powers off with an exit status.
 
 use anyhow::{Result, ensure};
-use std::thread;
 
 use crate::accel::Accelerator;
+use crate::host_cores;
 use crate::modules::Modules;
 
 /// How long workers look for work under KVM: to wake a core costs there what many looks do, and looking takes nothing
@@ -20,8 +20,7 @@ const PATIENT: &str = "spin=5000";
 
 /// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
-    matches!(accel, Accelerator::Kvm { .. })
-        && thread::available_parallelism().is_ok_and(|host| host.get() >= cores as usize)
+    matches!(accel, Accelerator::Kvm { .. }) && host_cores::count() >= cores as usize
 }
 
 /// Builds the command line.

@@ -62,10 +62,12 @@ impl Counting {
     /// When that QEMU takes no plugin that there is, named with what it offers.
     pub fn prepare(workspace: &Workspace, arch: Arch) -> Result<Self> {
         let qemu = arch.qemu();
-        let version = process::said(Command::new(qemu).arg("--version"))?;
+        let version = process::said(Command::new(qemu).arg("--version"), None)?;
         let api = Api::of(&version).with_context(|| qemu.to_string())?;
         ensure!(
-            process::said(Command::new(qemu).arg("-help"))?.lines().any(|line| line.starts_with("-plugin ")),
+            process::said(Command::new(qemu).arg("-help"), None)?
+                .lines()
+                .any(|line| line.starts_with("-plugin ")),
             "{qemu} was built without plugins"
         );
         let plugin = build::plugin(workspace, api == Api::Later)?;

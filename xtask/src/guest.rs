@@ -67,7 +67,8 @@ impl Ending {
     }
 }
 
-/// Runs QEMU to its end and hands the guest's output, with readable backtraces, to `sink`.
+/// Runs QEMU to its end and hands the guest's output, with readable backtraces, to `sink`, and the process's number to
+/// `started`.
 ///
 /// # Errors
 /// When QEMU cannot be started, the sink fails, or the user interrupts.
@@ -77,12 +78,13 @@ pub fn run(
     timeout: Option<Duration>,
     symbols: &mut Symbols,
     sink: Sink,
+    started: impl FnOnce(u32) + Send,
 ) -> Result<Ending> {
     if console == Console::Script {
         qemu.stdin(Stdio::null());
     }
     let mut annotator = Annotator::new(|address| symbols.describe(address));
-    let end = process::stream(qemu, timeout, &mut |bytes| annotator.pass(bytes, sink))?;
+    let end = process::stream_with(qemu, timeout, &mut |bytes| annotator.pass(bytes, sink), started)?;
     Ok(Ending::of(&end, timeout, console))
 }
 

@@ -133,6 +133,8 @@ impl Machine<'_> {
         list.pair("-accel", self.accelerator()?);
         list.pair("-smp", self.smp.to_string());
         list.pair("-m", self.memory.to_string());
+        // Threads with names, by which `host_cores` finds the virtual cores'.
+        list.words(&["-name", "embodios,debug-threads=on"]);
         list.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
         match self.console {
             Console::Terminal => list.pair("-serial", "mon:stdio"),
@@ -257,8 +259,8 @@ mod tests {
     fn a_pc_exits_through_its_debug_port() {
         assert_eq!(
             line(|_| {}).expect("valid"),
-            "-machine q35 -cpu max -accel tcg,thread=multi -smp 4 -m 512M -nodefaults -no-user-config \
-             -display none -monitor none -serial stdio -no-reboot \
+            "-machine q35 -cpu max -accel tcg,thread=multi -smp 4 -m 512M -name embodios,debug-threads=on \
+             -nodefaults -no-user-config -display none -monitor none -serial stdio -no-reboot \
              -device isa-debug-exit,iobase=0xf4,iosize=4 -kernel kernel"
         );
     }
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(
             line.expect("valid"),
             "-machine virt,gic-version=2,virtualization=on -cpu max -accel tcg,thread=multi -smp 4 -m 512M \
-             -nodefaults -no-user-config -display none -serial mon:stdio \
+             -name embodios,debug-threads=on -nodefaults -no-user-config -display none -serial mon:stdio \
              -semihosting-config enable=on,target=native -gdb tcp:127.0.0.1:1234 -S \
              -kernel kernel -initrd Cargo.toml -append module=Cargo.toml"
         );

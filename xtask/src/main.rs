@@ -17,6 +17,7 @@ mod command_line;
 mod counting;
 mod engine;
 mod guest;
+mod host_cores;
 mod image;
 mod machine;
 mod memory;

@@ -122,10 +122,25 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 /// # Errors
 /// When it cannot be started, when the sink fails, and [`Interrupted`].
 pub fn stream(command: &mut Command, timeout: Option<Duration>, sink: Sink) -> Result<End> {
+    stream_with(command, timeout, sink, |_| {})
+}
+
+/// As [`stream`], and tells `started` the child's number, in a thread of its own, as soon as there is one.
+///
+/// # Errors
+/// As [`stream`].
+pub fn stream_with(
+    command: &mut Command,
+    timeout: Option<Duration>,
+    sink: Sink,
+    started: impl FnOnce(u32) + Send,
+) -> Result<End> {
     let mut running = Running::spawn(command.stdout(Stdio::piped()))?;
     let mut output = running.child.stdout.take().context("a child's output is missing")?;
     let failed = AtomicBool::new(false);
+    let child = running.child.id();
     thread::scope(|scope| {
+        scope.spawn(move || started(child));
         scope.spawn(|| {
             if copy(&mut output, sink).is_err() {
                 failed.store(true, Ordering::Relaxed);
@@ -165,16 +180,23 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// What a program says, as it ends well.
 ///
 /// # Errors
-/// When it cannot be started or ends without success, and [`Interrupted`].
-pub fn said(command: &mut Command) -> Result<String> {
+/// When it cannot be started, ends without success or not within `timeout`, and [`Interrupted`].
+pub fn said(command: &mut Command, timeout: Option<Duration>) -> Result<String> {
     let mut output = Vec::new();
-    let end = stream(command, None, &mut |bytes| {
+    let end = stream(command, timeout, &mut |bytes| {
         output.extend_from_slice(bytes);
         Ok(())
     })?;
-    let ended_well = matches!(end, End::Exited(status) if status.success());
-    ensure!(ended_well, "`{}` failed", shown(command));
-    Ok(String::from_utf8_lossy(&output).into_owned())
+    let output = String::from_utf8_lossy(&output).into_owned();
+    let command = shown(command);
+    match end {
+        End::Exited(status) if status.success() => Ok(output),
+        End::Exited(status) => bail!("`{command}` failed: {status}, after saying\n{output}"),
+        End::TimedOut => {
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            bail!("`{command}` still ran after {seconds} s and was ended, after saying\n{output}")
+        }
+    }
 }
 
 /// The command as one would type it.
@@ -241,6 +263,12 @@ mod tests {
 
     #[test]
     fn failures_name_the_command() {
+        assert_eq!(said(&mut shell("echo a"), None).expect("it works"), "a\n");
+        let error = said(&mut shell("echo a; exit 4"), None).expect_err("it fails").to_string();
+        assert!(error.contains("'echo a; exit 4'` failed: exit status: 4, after saying\na\n"), "{error}");
+        let short = Some(Duration::from_millis(10));
+        let error = said(&mut shell("exec sleep 1000"), short).expect_err("it hangs").to_string();
+        assert!(error.contains("still ran after 0.01 s"), "{error}");
         let error = run(&mut shell("exit 4")).expect_err("it fails");
         assert!(error.to_string().contains("`sh -c 'exit 4'` failed"), "{error}");
         let error = run(&mut Command::new("no-such-program")).expect_err("it does not exist");

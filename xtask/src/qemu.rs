@@ -67,7 +67,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     }
     let saved = terminal::Saved::now();
     let mut symbols = Symbols::new(&built, &workspace.root);
-    let ending = guest::run(&mut qemu, console, options.timeout, &mut symbols, &mut terminal::write);
+    let ending = guest::run(&mut qemu, console, options.timeout, &mut symbols, &mut terminal::write, |_| {});
     drop(saved);
     let ending = ending?;
     if let Some(reason) = ending.reason() {

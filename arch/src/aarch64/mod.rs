@@ -22,15 +22,13 @@ mod vector;
 mod vectors;
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
-use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+use crate::{Conduit, CoreTopology, GicDescription, HwCpuId, PhysAddr, PhysRange, VirtAddr};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
 use core::sync::atomic::{AtomicPtr, AtomicU8};
 
 pub use descriptor::Descriptor;
-pub use gic::GicDescription;
-pub use psci::Conduit;
 pub use timer::RateUnknown;
 pub use vectors::Frame;
 

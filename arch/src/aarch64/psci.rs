@@ -1,18 +1,10 @@
 //! The Power State Coordination Interface of firmware (Arm DEN0022), over the conduit the board found.
 
 use super::AArch64;
+use crate::Conduit;
 use crate::contract::Architecture;
 use smccc::psci::{self, Error};
 use smccc::{Hvc, Smc};
-
-/// The instruction that reaches firmware.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduit {
-    /// A hypervisor answers.
-    Hvc,
-    /// The secure monitor answers.
-    Smc,
-}
 
 static CONDUIT: spin::Once<Option<Conduit>> = spin::Once::new();
 

@@ -11,4 +11,4 @@ mod places;
 mod tests;
 
 pub use cores::{Cores, MAX_CORES, Refusal};
-pub use machine::{Conduit, Gic, MAX_REDISTRIBUTORS, Machine, Serial, TreeError};
+pub use machine::{Machine, Serial, TreeError};

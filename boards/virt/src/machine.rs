@@ -8,40 +8,10 @@ use dtoolkit::error::FdtParseError;
 use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
+use embodios_arch::{Conduit, GicDescription, MAX_REDISTRIBUTORS};
 use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
 use embodios_kernel::{HwCpuId, PhysRange};
 use heapless::Vec;
-
-/// Runs of redistributor frames of one GICv3.
-pub const MAX_REDISTRIBUTORS: usize = 4;
-
-/// How firmware is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduit {
-    /// `hvc`
-    Hvc,
-    /// `smc`
-    Smc,
-}
-
-/// The interrupt controller's registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gic {
-    /// GICv2.
-    V2 {
-        /// GICD.
-        distributor: PhysRange,
-        /// GICC.
-        cpu_interface: PhysRange,
-    },
-    /// GICv3 or GICv4.
-    V3 {
-        /// GICD.
-        distributor: PhysRange,
-        /// GICR.
-        redistributors: [Option<PhysRange>; MAX_REDISTRIBUTORS],
-    },
-}
 
 /// A PL011 serial port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +38,7 @@ pub struct Machine<'a> {
     /// `/psci/method`.
     pub conduit: Option<Conduit>,
     /// The interrupt controller.
-    pub gic: Gic,
+    pub gic: GicDescription,
     /// The serial port of `/chosen/stdout-path`, else the first.
     pub serial: Serial,
 }
@@ -264,7 +234,7 @@ fn conduit(nodes: &Nodes<'_>) -> Result<Option<Conduit>, TreeError> {
     }
 }
 
-fn gic(nodes: &Nodes<'_>) -> Result<Gic, TreeError> {
+fn gic(nodes: &Nodes<'_>) -> Result<GicDescription, TreeError> {
     const KIND: &str = "interrupt controller";
     let short = || TreeError::Property { node: KIND, property: "reg" };
     if let Some(node) = nodes.gic_v3 {
@@ -282,12 +252,12 @@ fn gic(nodes: &Nodes<'_>) -> Result<Gic, TreeError> {
         for region in &mut redistributors[..regions] {
             *region = Some(ranges.next().ok_or_else(short)?);
         }
-        return Ok(Gic::V3 { distributor, redistributors });
+        return Ok(GicDescription::V3 { distributor, redistributors });
     }
     let node = nodes.gic_v2.ok_or(TreeError::Missing("GICv2 or GICv3"))?;
     let mut ranges = registers(&node, KIND)?;
     let (distributor, cpu_interface) = ranges.next().zip(ranges.next()).ok_or_else(short)?;
-    Ok(Gic::V2 { distributor, cpu_interface })
+    Ok(GicDescription::V2 { distributor, cpu_interface })
 }
 
 fn serial(tree: Fdt<'_>, nodes: &Nodes<'_>) -> Result<Serial, TreeError> {

@@ -2,11 +2,11 @@
 
 use crate::image;
 use crate::pl011::{Lines, Pl011};
-use board_virt::{Conduit, Cores, Gic, Machine};
+use board_virt::{Cores, Machine};
 use core::fmt::{self, Write};
 use embodios_abi::ExitStatus;
-use embodios_arch::aarch64::{self, GicDescription, psci, semihosting};
-use embodios_arch::{Arch, Architecture};
+use embodios_arch::aarch64::{self, psci, semihosting};
+use embodios_arch::{Arch, Architecture, GicDescription};
 use embodios_kernel::board::MAX_RESERVED;
 use embodios_kernel::modules::Files;
 use embodios_kernel::{Board, BootInfo, Console, PhysRange};
@@ -62,16 +62,8 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     // SAFETY: the tree says that the port is there.
     let console = unsafe { Pl011::new(machine.serial.registers, machine.serial.interrupt) };
     let board = BOARD.call_once(|| Virt { console });
-    let conduit = machine.conduit.map(|conduit| match conduit {
-        Conduit::Hvc => aarch64::Conduit::Hvc,
-        Conduit::Smc => aarch64::Conduit::Smc,
-    });
-    let gic = match machine.gic {
-        Gic::V2 { distributor, cpu_interface } => GicDescription::V2 { distributor, cpu_interface },
-        Gic::V3 { distributor, redistributors } => GicDescription::V3 { distributor, redistributors },
-    };
     // SAFETY: the tree says so, and nothing ran before.
-    if let Err(error) = unsafe { aarch64::initialise(gic, conduit) } {
+    if let Err(error) = unsafe { aarch64::initialise(machine.gic, machine.conduit) } {
         refuse(format_args!("{error}"));
     }
     for (core, why) in &cores.refused {
@@ -132,10 +124,10 @@ fn describe(
     let mut add = |range: PhysRange| devices.push(range.widen(embodios_arch::paging::PAGE));
     add(machine.serial.registers).map_err(|_| DEVICES)?;
     match machine.gic {
-        Gic::V2 { distributor, cpu_interface } => {
+        GicDescription::V2 { distributor, cpu_interface } => {
             add(distributor).and_then(|()| add(cpu_interface)).map_err(|_| DEVICES)?;
         }
-        Gic::V3 { distributor, redistributors } => {
+        GicDescription::V3 { distributor, redistributors } => {
             add(distributor).map_err(|_| DEVICES)?;
             redistributors.into_iter().flatten().try_for_each(add).map_err(|_| DEVICES)?;
         }

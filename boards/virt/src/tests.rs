@@ -2,9 +2,10 @@
 
 extern crate std;
 
-use crate::{Conduit, Cores, Gic, Machine, Refusal, Serial, TreeError};
+use crate::{Cores, Machine, Refusal, Serial, TreeError};
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use embodios_arch::{Conduit, GicDescription};
 use embodios_kernel::{HwCpuId, PhysRange};
 use proptest::prelude::*;
 use std::format;
@@ -105,7 +106,7 @@ fn the_usual_machine_is_understood() {
     assert_eq!(machine.serial, Serial { registers: PhysRange::new(0x900_0000, 0x1000), interrupt: 33 });
     let redistributors = [Some(PhysRange::new(0x80a_0000, 0xf6_0000)), None, None, None];
     let distributor = PhysRange::new(0x800_0000, 0x1_0000);
-    assert_eq!(machine.gic, Gic::V3 { distributor, redistributors });
+    assert_eq!(machine.gic, GicDescription::V3 { distributor, redistributors });
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn gicv2_and_smc_are_understood() {
     assert_eq!(machine.conduit, Some(Conduit::Smc));
     let distributor = PhysRange::new(0x800_0000, 0x1_0000);
     let cpu_interface = PhysRange::new(0x801_0000, 0x1_0000);
-    assert_eq!(machine.gic, Gic::V2 { distributor, cpu_interface });
+    assert_eq!(machine.gic, GicDescription::V2 { distributor, cpu_interface });
 }
 
 #[test]

@@ -156,6 +156,12 @@ impl Pages {
         }
     }
 
+    /// Bytes of a page.
+    #[must_use]
+    pub const fn page_bytes(&self) -> usize {
+        self.page
+    }
+
     /// Bytes of the pages that sequences have.
     #[must_use]
     pub const fn used(&self) -> usize {

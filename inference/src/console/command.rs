@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::num::NonZero;
 
 use super::batch::{Source, groups};
 use super::bench::Bench;
@@ -54,8 +55,10 @@ pin THREAD CORES    confine a thread to these cores
 stats [--json | reset]
                     what was done, by the engine, by each worker and core;
                     reset: count from now on
-test [WAKES]        test the kernel and the engine; WAKES: how often two threads
-                    wake each other (3000)
+test [WAKES] [batches=N]
+                    test the kernel and the engine; WAKES: how often two threads
+                    wake each other (3000); N batches of up to 32 requests
+                    against each alone, instead of 3 small ones
 crash null | kernel | panic | stack [CORE]
                     fault on purpose, on core 0 unless another is given: the
                     kernel starts a fresh engine
@@ -101,7 +104,7 @@ pub enum Command<'l> {
     Affinity,
     Workers(CoreSet),
     Pin { thread: ThreadId, cores: CoreSet },
-    Test { wakes: u32 },
+    Test { wakes: u32, batches: Option<NonZero<u32>> },
     Crash { fault: Fault, core: usize },
     Reboot,
     PowerOff,
@@ -147,7 +150,7 @@ pub enum ParseError {
     /// `pin` with something else than a thread's number.
     Thread(String),
     /// `test` with something else than a number.
-    Wakes(String),
+    Test(String),
     /// No set of cores.
     Cores(ParseCoreSetError),
     /// `crash` with something else than a fault.
@@ -167,7 +170,9 @@ impl fmt::Display for ParseError {
             Self::Stats(word) => write!(f, "stats takes --json, reset or nothing, found {word:?}"),
             Self::Affinity(word) => write!(f, "affinity takes workers=CORES or nothing, found {word:?}"),
             Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),
-            Self::Wakes(word) => write!(f, "test takes a number of wakes or nothing, found {word:?}"),
+            Self::Test(word) => {
+                write!(f, "test takes a number of wakes, batches=N or nothing, found {word:?}")
+            }
             Self::Cores(error) => error.fmt(f),
             Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
             Self::Requests(word) => {
@@ -287,13 +292,17 @@ fn affinity(rest: &str) -> Result<Command<'_>, ParseError> {
     }
 }
 
-/// Nothing, or how often threads wake each other.
+/// How often threads wake each other, `batches=N`, both or nothing.
 fn test(rest: &str) -> Result<Command<'_>, ParseError> {
-    let wakes = match rest.trim_end() {
-        "" => DEFAULT_WAKES,
-        number => number.parse().map_err(|_| ParseError::Wakes(number.into()))?,
-    };
-    Ok(Command::Test { wakes })
+    let (mut wakes, mut batches) = (DEFAULT_WAKES, None);
+    for word in rest.split_whitespace() {
+        let wrong = |_| ParseError::Test(word.into());
+        match word.strip_prefix("batches=") {
+            Some(number) => batches = Some(number.parse().map_err(wrong)?),
+            None => wakes = word.parse().map_err(wrong)?,
+        }
+    }
+    Ok(Command::Test { wakes, batches })
 }
 
 /// A thread's number and a set of cores.
@@ -344,8 +353,11 @@ mod tests {
         assert_eq!(Command::parse("affinity workers=1-3 "), Ok(Command::Workers("1-3".parse().unwrap())));
         let pin = Command::Pin { thread: ThreadId(7), cores: "0,2".parse().unwrap() };
         assert_eq!(Command::parse("pin 7  0,2"), Ok(pin));
-        assert_eq!(Command::parse("test"), Ok(Command::Test { wakes: DEFAULT_WAKES }));
-        assert_eq!(Command::parse("test 1000000 "), Ok(Command::Test { wakes: 1_000_000 }));
+        let test = |wakes, batches| Ok(Command::Test { wakes, batches: NonZero::new(batches) });
+        assert_eq!(Command::parse("test"), test(DEFAULT_WAKES, 0));
+        assert_eq!(Command::parse("test 1000000 "), test(1_000_000, 0));
+        assert_eq!(Command::parse("test batches=50"), test(DEFAULT_WAKES, 50));
+        assert_eq!(Command::parse("test 5 batches=50"), test(5, 50));
     }
 
     #[test]
@@ -366,7 +378,8 @@ mod tests {
             ("stats all", "stats takes --json, reset or nothing, found \"all\""),
             ("affinity 1", "affinity takes workers=CORES or nothing, found \"1\""),
             ("affinity workers=1-x", "\"1-x\" is no core or range of cores (as in 0,2-3; below 65536)"),
-            ("test all", "test takes a number of wakes or nothing, found \"all\""),
+            ("test all", "test takes a number of wakes, batches=N or nothing, found \"all\""),
+            ("test 1 batches=0", "test takes a number of wakes, batches=N or nothing, found \"batches=0\""),
             ("pin", "pin wants a thread's number, found \"\""),
             ("pin 3 2-1", "\"2-1\" is no core or range of cores (as in 0,2-3; below 65536)"),
             ("crash", "crash wants null, kernel, panic or stack, found \"\""),

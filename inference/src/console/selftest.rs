@@ -1,11 +1,11 @@
 //! The `test` command: the platform's tests, then the engine's own, on the machine as it runs.
 
-mod batch;
 mod pool;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZero;
 use core::ops::ControlFlow;
 
 use super::Console;
@@ -13,6 +13,7 @@ use super::answer::Run;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
+use crate::company::{Company, Sizes, Tally};
 use crate::gguf::Gguf;
 use crate::kernels::Kernels;
 use crate::platform::{CoreSet, Platform};
@@ -21,6 +22,8 @@ use crate::tokenizer::ParseSpecial;
 
 /// Tokens generated each time that bits are compared.
 const TOKENS: usize = 8;
+/// Small batches, when no other number is asked for.
+const BATCHES: u32 = 3;
 const PROMPT: &str = "Once upon a time";
 /// Letters of several scripts, digits, white space, a character of several code points.
 const TEXT: &str = "The café costs €3.50,\n\tnicht 42! 你好 привет 👩‍👧 <|endoftext|>";
@@ -49,8 +52,9 @@ impl Tests {
 }
 
 impl Console<'_> {
-    /// Runs all tests, with so many wakes of threads by each other. Fails when one does.
-    pub(super) fn test(&mut self, wakes: u32) -> Result<(), CommandError> {
+    /// Runs all tests, with so many wakes of threads by each other, and so many batches instead of a few small ones. Fails
+    /// when one does.
+    pub(super) fn test(&mut self, wakes: u32, batches: Option<NonZero<u32>>) -> Result<(), CommandError> {
         let (passed, failed) = self.platform.self_test(wakes);
         let mut tests = Tests { platform: self.platform, passed, failed };
         let available = self.workers.cores().len();
@@ -93,10 +97,13 @@ impl Console<'_> {
                 tests.report(&format!("same tokens and logits on {count} of {available} cores"), result);
             }
             let pool = self.workers.pool(None)?;
-            tests.report(
-                "requests of a batch get what they get alone",
-                batch::company_leaves_no_trace(loaded, pool),
-            );
+            let (count, sizes) = match batches {
+                None => (BATCHES, Sizes::SMALL),
+                Some(count) => (count.get(), Sizes::FULL),
+            };
+            let result = company(loaded, pool, count, sizes);
+            let result = result.map(|tally| tests.platform.write(format!("{tally}\n").as_bytes()));
+            tests.report("requests of a batch get what they get alone", result);
             for kernels in Kernels::available() {
                 let result = same_bits(loaded, pool, kernels, &mut first);
                 tests.report(&format!("same tokens and logits with {kernels} kernels"), result);
@@ -105,6 +112,15 @@ impl Console<'_> {
         self.say(format_args!("{} passed, {} failed\n", tests.passed, tests.failed));
         if tests.failed > 0 { Err(CommandError::Tests(tests.failed)) } else { Ok(()) }
     }
+}
+
+/// Compares requests of so many random batches, other ones on each number of workers, with themselves alone.
+fn company(loaded: &Loaded, pool: &mut Pool, batches: u32, sizes: Sizes) -> Result<Tally, String> {
+    let Loaded { model, tokenizer, kernels, .. } = loaded;
+    let mut company = Company::new(model, tokenizer, *kernels, sizes, pool.workers() as u64);
+    company.meet(pool, sizes.requests + 4 * batches as usize)?;
+    (0..batches).try_for_each(|_| company.batch(pool))?;
+    Ok(company.tally())
 }
 
 fn cut_short(loaded: &Loaded) -> Result<(), String> {

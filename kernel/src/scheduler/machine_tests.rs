@@ -9,9 +9,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
-use embodios_abi::{Call, CoreStatistics};
+use embodios_abi::Call;
 use embodios_arch::host::{Program, run_core, switch_off};
-use embodios_arch::{CoreLocal, CpuId, HwCpuId, UserContext, UserStart, VirtAddr, register_handlers};
+use embodios_arch::{CpuId, UserContext, UserStart, VirtAddr, register_handlers};
 use embodios_core_set::CoreSet;
 
 const CORES: usize = 4;
@@ -53,19 +53,6 @@ impl Player {
 fn play(player: u64) -> (u64, [u64; 3]) {
     // SAFETY: the test passes a leaked player.
     unsafe { &*core::ptr::with_exposed_provenance::<Player>(player as usize) }.step()
-}
-
-fn block(index: usize) -> PerCpu {
-    let local: &CoreLocal = Box::leak(Box::new(CoreLocal {
-        self_address: VirtAddr(0),
-        stack_top: VirtAddr(0),
-        stack_bottom: VirtAddr(0),
-        cpu: CpuId(index as u32),
-        emergency_top: VirtAddr(0),
-        hardware: HwCpuId(index as u64 * 7),
-        arch: (),
-    }));
-    PerCpu::new(local, Box::leak(Box::new(CoreStatistics::default())))
 }
 
 /// First function of every core. Core 0 makes the players.
@@ -115,7 +102,7 @@ fn make_players() {
 #[test]
 fn a_million_waits_lose_no_wake_up() {
     register_handlers(&Kernel);
-    per_cpu::install((0..CORES).map(block).collect());
+    per_cpu::install((0..CORES).map(PerCpu::on_host).collect());
     prepare(CORES);
     let cores: Vec<_> =
         per_cpu::all().iter().map(|core| std::thread::spawn(|| run_core(core.local, begin))).collect();

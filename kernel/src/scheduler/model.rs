@@ -15,9 +15,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
-use embodios_abi::{Call, CoreStatistics};
+use embodios_abi::Call;
 use embodios_arch::host::{Program, run_core, switch_off};
-use embodios_arch::{CoreLocal, CpuId, HwCpuId, UserContext, UserStart, VirtAddr, register_handlers};
+use embodios_arch::{CpuId, UserContext, UserStart, VirtAddr, register_handlers};
 use embodios_core_set::CoreSet;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::{Condvar, Mutex};
@@ -98,22 +98,9 @@ fn act(actor: u64) -> SystemCall {
     })
 }
 
-fn block(index: usize) -> PerCpu {
-    let local: &CoreLocal = Box::leak(Box::new(CoreLocal {
-        self_address: VirtAddr(0),
-        stack_top: VirtAddr(0),
-        stack_bottom: VirtAddr(0),
-        cpu: CpuId(index as u32),
-        emergency_top: VirtAddr(0),
-        hardware: HwCpuId(index as u64),
-        arch: (),
-    }));
-    PerCpu::new(local, Box::leak(Box::new(CoreStatistics::default())))
-}
-
 /// Runs threads, each on its core, on a machine of `cores` cores until all have come to their end.
 fn machine(cores: usize, memory: &'static Memory, threads: Vec<(usize, Step)>) {
-    per_cpu::install((0..cores).map(block).collect());
+    per_cpu::install((0..cores).map(PerCpu::on_host).collect());
     prepare(cores);
     for core in per_cpu::all() {
         super::SCHEDULER.lock().set_online(core.cpu.index());

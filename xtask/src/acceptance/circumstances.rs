@@ -3,11 +3,11 @@
 use serde::Serialize;
 use std::fs;
 use std::process::Command;
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::accel::{AccelChoice, Host};
 use crate::arch::Arch;
+use crate::host_cores;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -75,13 +75,13 @@ impl Circumstances {
 
 /// The first line that a program says.
 fn first_line(command: &mut Command) -> String {
-    let said = process::said(command).unwrap_or_default();
+    let said = process::said(command, None).unwrap_or_default();
     said.lines().next().unwrap_or("unknown").to_owned()
 }
 
 /// The host's processor by its own name, its cores and its load.
 fn machine() -> String {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = host_cores::count();
     let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())

@@ -69,6 +69,7 @@ pub fn measure(
         words: &words,
         script: SCRIPT,
         timeout,
+        pinned: false,
     };
     let (output, ending) = boot::run(workspace, built, &plan)?;
     ensure!(ending == Ending::Success, "{machine}: {ending:?} after saying\n{output}");

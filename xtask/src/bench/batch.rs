@@ -4,7 +4,7 @@
 mod figures;
 mod table;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use super::engine;
 use crate::accel::Accelerator;
 use crate::cli::{BatchBenchOptions, Contender};
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::setup::Consent;
 use crate::workspace::{self, Workspace};
 pub use figures::{Other, Row, Side, Times};
@@ -140,13 +140,7 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result
     let sizes = side.rows.iter().map(|row| row.batch);
     let numbers = [threads, side.prompt, side.generated].into_iter().chain(sizes);
     command.args(numbers.map(|number| number.to_string()));
-    let mut output = Vec::new();
-    let end = process::stream(&mut command, None, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    ensure!(matches!(end, End::Exited(status) if status.success()), "llama.cpp failed: {end:?}");
-    console::figures(&String::from_utf8_lossy(&output)).context("llama.cpp")
+    console::figures(&process::said(&mut command, None)?).context("llama.cpp")
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.

@@ -15,7 +15,7 @@ use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
@@ -44,21 +44,7 @@ impl OnHost {
     pub fn run(&self, script: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.arg(self.threads.to_string()).arg(&self.model).arg(format!("exec={script}"));
-        let mut output = Vec::new();
-        let end = process::stream(&mut command, Some(self.timeout), &mut |bytes| {
-            output.extend_from_slice(bytes);
-            Ok(())
-        });
-        let output = String::from_utf8_lossy(&output);
-        match end.context("on the host")? {
-            End::Exited(status) if status.success() => Ok(output.into_owned()),
-            End::Exited(status) => {
-                bail!("on the host: the engine ended with {status} after saying\n{output}")
-            }
-            End::TimedOut => {
-                bail!("on the host: the engine still ran after {} s", self.timeout.as_secs_f64())
-            }
-        }
+        process::said(&mut command, Some(self.timeout)).context("on the host")
     }
 }
 
@@ -138,6 +124,7 @@ impl<'w> InGuest<'w> {
             words,
             script,
             timeout: self.timeout,
+            pinned: true,
         };
         let (output, ending) =
             boot::run_counted(self.workspace, &self.built, &plan, counting).context("in the guest")?;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench engine`: the engine's speed on this host, and llama.cpp's beside it in the same run.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::median;
 use crate::build;
 use crate::cli::{Contender, EngineBenchOptions};
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::setup::Consent;
 use crate::workspace::Workspace;
 
@@ -142,9 +142,7 @@ pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
     let environment = workspace.llama_cpp();
     let own = environment.join("bin/python");
     for python in [own.as_path(), Path::new("python3")] {
-        let mut command = Command::new(python);
-        let end = process::stream(command.args(["-c", LLAMA_CPP_IS_THERE]), None, &mut |_| Ok(()));
-        if matches!(end, Ok(End::Exited(status)) if status.success()) {
+        if process::said(Command::new(python).args(["-c", LLAMA_CPP_IS_THERE]), None).is_ok() {
             return Ok(python.to_owned());
         }
     }
@@ -157,15 +155,8 @@ pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs a program whose output is one line of figures.
 fn measure(command: &mut Command) -> Result<Figures> {
-    let mut output = Vec::new();
-    let end = process::stream(command, None, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let program = Path::new(command.get_program()).display();
-    ensure!(matches!(end, End::Exited(status) if status.success()), "{program} failed: {end:?}");
-    serde_json::from_slice(&output)
-        .with_context(|| format!("{program} said {:?}", String::from_utf8_lossy(&output)))
+    let output = process::said(command, None)?;
+    serde_json::from_str(&output).with_context(|| format!("`{}` said {output:?}", process::shown(command)))
 }
 
 /// The median of each figure; nothing of nothing.

@@ -11,11 +11,11 @@ mod table;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::thread::available_parallelism;
 
 use super::console::{self, InGuest, OnHost};
 use crate::accel::Accelerator;
 use crate::cli::JitterBenchOptions;
+use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::test::FAILED;
@@ -35,6 +35,13 @@ pub const INSTRUCTIONS_BAR: f64 = 0.001;
 
 /// What sleep and waking take.
 const OF_SLEEP: [&str; 2] = ["ipi_interrupts", "switches"];
+
+/// Whose turn it is.
+#[derive(Clone, Copy)]
+enum Turn {
+    Guest,
+    Host,
+}
 
 /// All that was measured.
 #[derive(Debug, Deserialize, Serialize)]
@@ -95,19 +102,24 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     };
     let script = format!("bench jitter --json -n {}", options.steps);
     // Emulated cores that spin wait for each other's turns where the host has fewer.
-    let too_many = emulated && machine.smp.cores() as usize > available_parallelism()?.get();
+    let too_many = emulated && machine.smp.cores() as usize > host_cores::count();
     let rounds = if too_many { 0 } else { options.rounds };
     let (mut in_guest, mut on_host, mut asleep) = (Vec::new(), Vec::new(), None);
     for round in 1..=rounds {
-        let side: Side = console::figures(&guest.run(&script)?)?;
-        let mut line = format!("guest {}", percent(side.worst()));
-        in_guest.push(side);
-        if let Some(host) = &host {
-            let side: Side = console::figures(&host.run(&script)?)?;
-            line += &format!(", host {}", percent(side.worst()));
-            on_host.push(side);
+        let mut line = Vec::new();
+        // Who is first in one round is last in the next, so that what becomes of the host meets both alike.
+        let turns = if round % 2 == 1 { [Turn::Guest, Turn::Host] } else { [Turn::Host, Turn::Guest] };
+        for turn in turns {
+            let (name, output, sides) = match (turn, &host) {
+                (Turn::Guest, _) => ("guest", guest.run(&script)?, &mut in_guest),
+                (Turn::Host, Some(host)) => ("host", host.run(&script)?, &mut on_host),
+                (Turn::Host, None) => continue,
+            };
+            let side: Side = console::figures(&output)?;
+            line.push(format!("{name} {}", percent(side.worst())));
+            sides.push(side);
         }
-        eprintln!("xtask: {round} of {rounds}: worst core's deviation / mean: {line}");
+        eprintln!("xtask: {round} of {rounds}: worst core's deviation / mean: {}", line.join(", "));
     }
     let (mut instructions, mut not_measured) = (None, Vec::new());
     if emulated {

@@ -1,13 +1,13 @@
 //! `cargo xtask bench pool`: what it costs two threads on this host to meet.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::process::Command;
 
 use super::median;
 use crate::build;
 use crate::cli::PoolBenchOptions;
-use crate::process::{self, End};
+use crate::process;
 use crate::workspace::Workspace;
 
 /// One run's medians, in nanoseconds.
@@ -37,14 +37,7 @@ pub fn run(workspace: &Workspace, options: &PoolBenchOptions) -> Result<u8> {
 }
 
 fn measure(command: &mut Command) -> Result<Figures> {
-    let mut output = Vec::new();
-    let end = process::stream(command, None, &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let ended_well = matches!(end, End::Exited(status) if status.success());
-    ensure!(ended_well, "`{}` failed", process::shown(command));
-    serde_json::from_slice(&output)
+    serde_json::from_str(&process::said(command, None)?)
         .with_context(|| format!("`{}` printed no figures", process::shown(command)))
 }
 

@@ -10,11 +10,11 @@ mod report;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
-use std::thread;
 
 use super::median;
 use crate::arch::Arch;
 use crate::cli::ScalingBenchOptions;
+use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::workspace::{self, Workspace};
@@ -58,7 +58,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
     let mut report = Report {
         model: options.model.clone(),
         tokens: options.generate,
-        host_cores: thread::available_parallelism().map_or(1, |count| count.get() as u32),
+        host_cores: host_cores::count() as u32,
         host_load: load(),
         curves: Vec::new(),
     };

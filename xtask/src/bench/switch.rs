@@ -66,6 +66,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOpt
             words: &[],
             script: &format!("bench switch --json -n {}", options.rounds),
             timeout: options.timeout,
+            pinned: false,
         };
         let (output, ending) = boot::run_counted(workspace, &built, &plan, Some(&counting))?;
         if ending != Ending::Success {

@@ -200,8 +200,8 @@ pub struct JitterBenchOptions {
     /// Steps of a run; each boot or process makes two runs
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
     pub steps: u32,
-    /// Guests and processes, by turns
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    /// Guests and processes, by turns, which change places from round to round; their medians count
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
     /// Write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]

@@ -55,7 +55,17 @@ impl Guest<'_> {
     ) -> Result<Ending> {
         let &Self { workspace, built, setup, accel, memory, model, timeout } = self;
         let script = format!("json {}", task.name());
-        let plan = Plan { name: &script, setup, accel, memory, model, words: &[], script: &script, timeout };
+        let plan = Plan {
+            name: &script,
+            setup,
+            accel,
+            memory,
+            model,
+            words: &[],
+            script: &script,
+            timeout,
+            pinned: false,
+        };
         let (reader, writer) = io::pipe().context("cannot make a pipe")?;
         let (signals, received) = mpsc::channel();
         // Not waited for: it may be reading from someone who never ends a line.

@@ -43,6 +43,7 @@ pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duratio
         words: &[],
         script: SCRIPT,
         timeout,
+        pinned: false,
     };
     let (output, ending) = boot::run(workspace, built, &plan)?;
     let Verdict { passed, failed, notes, bits, online, tests } = judge(&output, setup.smp.cores(), &ending);

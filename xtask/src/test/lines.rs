@@ -1,6 +1,6 @@
 //! The JSON lines of a booted guest, compared with those of the same engine on the host.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::io::{self, Cursor};
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::engine::guest::Guest;
 use crate::guest::Ending;
 use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::workspace::Workspace;
 
 /// Requests for each task: answers of every form, errors, blank lines, and a line longer than what the kernel keeps
@@ -96,7 +96,7 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
             },
             &mut |line| notes.push(line.to_owned()),
         )?;
-        let wrong = match difference(&String::from_utf8_lossy(&host), &String::from_utf8_lossy(&answers)) {
+        let wrong = match difference(&host, &String::from_utf8_lossy(&answers)) {
             None if ending == Ending::Success => None,
             None => ending.reason(),
             found => found,
@@ -113,19 +113,13 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
     Ok(row)
 }
 
-fn on_host(workspace: &Workspace, program: &Path, task: EngineTask, requests: &str) -> Result<Vec<u8>> {
+fn on_host(workspace: &Workspace, program: &Path, task: EngineTask, requests: &str) -> Result<String> {
     let mut file = tempfile::tempfile_in(workspace.root.join("target")).context("cannot make a file")?;
     io::Write::write_all(&mut file, requests.as_bytes())?;
     io::Seek::rewind(&mut file)?;
     let mut command = Command::new(program);
     command.arg("1").arg(workspace.story_model()).arg(task.name()).stdin(file);
-    let mut answers = Vec::new();
-    let end = process::stream(&mut command, None, &mut |bytes| {
-        answers.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    ensure!(matches!(end, End::Exited(status) if status.success()), "the engine on the host: {end:?}");
-    Ok(answers)
+    process::said(&mut command, None)
 }
 
 /// The first line in which two answers differ.

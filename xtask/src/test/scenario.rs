@@ -78,6 +78,7 @@ pub fn run(
             words: &words,
             script,
             timeout,
+            pinned: false,
         };
         let (output, ended) = boot::run(workspace, built, &plan)?;
         match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))

@@ -7,35 +7,13 @@ mod v2;
 mod v3;
 
 use super::timer;
-use crate::{HwCpuId, PhysRange};
+use crate::{GicDescription, HwCpuId};
 use aarch64_cpu::asm::barrier;
 
 /// Software-generated interrupt 0: another core calls.
 pub(super) const IPI: u32 = 0;
 /// The first of the ids reserved for "no interrupt" and such (GIC architecture, INTIDs 1020 to 1023).
 const FIRST_SPECIAL: u32 = 1020;
-/// Regions of redistributors a GICv3 description can hold.
-pub const MAX_REDISTRIBUTORS: usize = 4;
-
-/// Where the board found the controller's registers.
-#[derive(Clone, Copy, Debug)]
-pub enum GicDescription {
-    /// GICv2: at most eight cores.
-    V2 {
-        /// GICD.
-        distributor: PhysRange,
-        /// GICC.
-        cpu_interface: PhysRange,
-    },
-    /// GICv3 or GICv4.
-    V3 {
-        /// GICD.
-        distributor: PhysRange,
-        /// GICR, one or more runs of frames.
-        redistributors: [Option<PhysRange>; MAX_REDISTRIBUTORS],
-    },
-}
-
 enum Gic {
     V2(v2::GicV2),
     V3(v3::GicV3),

@@ -1,8 +1,7 @@
 //! GICv3 and GICv4 in their GICv3 ways (Arm IHI 0069), on the arm-gic crate. All interrupts are in
 //! group 1 of the kernel's security state.
 
-use super::MAX_REDISTRIBUTORS;
-use crate::{HwCpuId, PhysRange};
+use crate::{HwCpuId, MAX_REDISTRIBUTORS, PhysRange};
 use aarch64_cpu::asm::barrier;
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, GicRedistributorIterator};

@@ -18,7 +18,7 @@ use crate::counting::{Counting, Part};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::model::Model;
-use crate::process::{self, End};
+use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
@@ -152,7 +152,7 @@ impl Place<'_> {
             System::Host { program, model } => {
                 let mut command = Command::new(program);
                 command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
-                (said(&mut command, options)?, None)
+                (process::said(&mut command, Some(options.timeout))?, None)
             }
             System::Guest { arch, built, accel, counting } => {
                 let smp = cores.to_string().parse().map_err(anyhow::Error::msg)?;
@@ -168,6 +168,7 @@ impl Place<'_> {
                     words: &words,
                     script: &script,
                     timeout: options.timeout,
+                    pinned: true,
                 };
                 let (output, ending) = boot::run_counted(workspace, built, &plan, counting.as_ref())?;
                 if ending != Ending::Success {
@@ -181,20 +182,6 @@ impl Place<'_> {
         kernels.get_or_init(|| kernels_in(&output).unwrap_or_default().to_owned());
         samples(&output, parts)
     }
-}
-
-fn said(command: &mut Command, options: &ScalingBenchOptions) -> Result<String> {
-    let mut output = Vec::new();
-    let end = process::stream(command, Some(options.timeout), &mut |bytes| {
-        output.extend_from_slice(bytes);
-        Ok(())
-    })?;
-    let output = String::from_utf8_lossy(&output).into_owned();
-    ensure!(
-        matches!(end, End::Exited(status) if status.success()),
-        "host threads: {end:?} after saying\n{output}"
-    );
-    Ok(output)
 }
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
