@@ -114,7 +114,9 @@ impl fmt::Display for Plan {
             Why::Asked => write!(f, "as asked"),
             Why::OneCore => write!(f, "there is one core"),
             Why::TooFew => write!(f, "there are more cores than sequences"),
-            Why::Meetings(products) => write!(f, "a core would do only {products} products between two meetings"),
+            Why::Meetings(products) => {
+                write!(f, "a core would do only {products} products between two meetings")
+            }
             Why::Weights(products) => {
                 write!(f, "a core does {products} products between two meetings, and weights are read once")
             }

@@ -1,17 +1,23 @@
 //! A model's file in memory that suits streaming: large pages, where the system has them, as the kernel gives models.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::thread;
 
 use memmap2::{Advice, MmapMut};
 
-/// Reads a whole file.
+/// A large page, in bytes.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// Reads a whole file, on all cores that this process may use: fresh large pages take longer than their bytes.
 ///
 /// # Errors
 /// When it cannot be read, is empty, or becomes shorter meanwhile.
 pub fn read(path: &Path) -> io::Result<MmapMut> {
-    let mut file = File::open(path)?;
+    let file = &File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     if length == 0 {
         return Err(io::Error::other("the file is empty"));
@@ -19,6 +25,15 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
     let mut bytes = MmapMut::map_anon(length)?;
     // A system without large pages refuses; small ones serve too.
     let _ = bytes.advise(Advice::HugePage);
-    file.read_exact(&mut bytes)?;
+    let readers = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = length.div_ceil(readers).next_multiple_of(LARGE_PAGE);
+    thread::scope(|scope| {
+        let shares = bytes.chunks_mut(share).zip((0..).step_by(share));
+        let reads = shares.map(|(bytes, start)| scope.spawn(move || file.read_exact_at(bytes, start as u64)));
+        let reads: Vec<_> = reads.collect();
+        reads
+            .into_iter()
+            .try_for_each(|read| read.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))))
+    })?;
     Ok(bytes)
 }
