@@ -63,7 +63,7 @@ pub(super) fn fetch(bytes: &[u8]) {
     for line in bytes.chunks(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
         unsafe {
-            asm!("prfm pldl1keep, [{}]", in(reg) line.as_ptr(), options(nomem, nostack, preserves_flags));
+            asm!("prfm pldl1keep, [{}]", in(reg) line.as_ptr(), options(readonly, nostack, preserves_flags));
         }
     }
 }
