@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,8 +15,9 @@ use std::{error, fmt, io};
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// How long a wait sleeps between two looks.
-const POLL: Duration = Duration::from_millis(5);
+/// How long a wait sleeps between two looks: a twentieth of what it has lasted, so that a short one ends soon and a long
+/// one, in which something is measured, disturbs nobody.
+const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
 /// The user ended xtask by a signal.
 #[derive(Debug)]
@@ -70,7 +72,8 @@ impl Running {
 
     /// Waits for the end, at most `timeout`, and no longer than `sink_failed` stays unset.
     fn wait(&mut self, timeout: Option<Duration>, sink_failed: &AtomicBool) -> Result<End> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let begun = Instant::now();
+        let deadline = timeout.and_then(|timeout| begun.checked_add(timeout));
         loop {
             if let Some(status) = self.child.try_wait().context("cannot wait for a child process")? {
                 return Ok(End::Exited(status));
@@ -80,7 +83,9 @@ impl Running {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(End::TimedOut);
             }
-            thread::sleep(POLL);
+            let left =
+                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            thread::sleep((begun.elapsed() / 20).clamp(*POLL.start(), *POLL.end()).min(left));
         }
     }
 }
