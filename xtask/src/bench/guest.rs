@@ -8,9 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::console::{InGuest, OnHost};
 use super::median;
-use crate::accel::Host;
 use crate::cli::GuestBenchOptions;
-use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::workspace::Workspace;
@@ -42,8 +40,7 @@ struct Run {
 /// When a run cannot be started, does not end well, or the two compute different bits.
 pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions) -> Result<u8> {
     let machine = &options.machine;
-    let kind = MachineKind::choose(machine.arch, machine.machine)?;
-    let accel = Host::detect().choose(machine.accel, kind.arch())?;
+    let (kind, accel) = machine.native_if_possible()?;
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let guest = InGuest::new(workspace, consent, machine, kind, accel, &model)?;
     let host = OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?;
