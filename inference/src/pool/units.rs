@@ -52,6 +52,7 @@ impl<'a, T> Units<'a, T> {
         // SAFETY: inside the borrowed slice, and nobody else has this part.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(start), end - start) }
     }
+
     /// All elements.
     ///
     /// # Safety
