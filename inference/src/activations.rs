@@ -8,6 +8,7 @@
 
 use alloc::vec::Vec;
 
+use crate::kernels::Kernels;
 use crate::matrix::BLOCK;
 use crate::memory::{OutOfMemory, filled};
 
@@ -91,6 +92,16 @@ impl Group {
     }
 }
 
+/// Quantises whole groups of blocks.
+#[inline(always)]
+pub(crate) fn quantize(values: &[f32], groups: &mut [Group]) {
+    for (values, group) in values.as_chunks::<{ GROUP * BLOCK }>().0.iter().zip(groups) {
+        for (block, values) in values.as_chunks().0.iter().enumerate() {
+            group.set(block, values);
+        }
+    }
+}
+
 /// A vector of up to a fixed length, and its blocks. Each in cache lines of its own: workers set neighbours at once.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -115,20 +126,16 @@ impl Activations {
         })
     }
 
-    /// Takes a vector of `length` elements, which `write` writes, and quantises it. Best called inside
-    /// [`crate::kernels::Kernels::widest`].
+    /// Takes a vector of `length` elements, which `write` writes, and quantises it.
     ///
     /// # Panics
     /// When `length` exceeds the capacity.
-    #[inline(always)]
-    pub fn set(&mut self, length: usize, write: impl FnOnce(&mut [f32])) {
+    pub fn set(&mut self, kernels: Kernels, length: usize, write: impl FnOnce(&mut [f32])) {
         write(&mut self.values[..length]);
         let groups = length.div_ceil(BLOCK * GROUP);
         self.values[length..groups * GROUP * BLOCK].fill(0.0);
         self.length = length;
-        for (index, values) in self.values[..groups * GROUP * BLOCK].as_chunks().0.iter().enumerate() {
-            self.groups[index / GROUP].set(index % GROUP, values);
-        }
+        kernels.quantize(&self.values[..groups * GROUP * BLOCK], &mut self.groups[..groups]);
     }
 
     /// The vector.
@@ -157,7 +164,7 @@ mod tests {
     #[test]
     fn levels_are_the_nearest() {
         let mut vector = Activations::new(64).unwrap();
-        vector.set(40, |values| {
+        vector.set(Kernels::PORTABLE, 40, |values| {
             for (i, value) in values.iter_mut().enumerate() {
                 *value = (i as f32 - 17.3) * 0.37;
             }

@@ -4,11 +4,13 @@
 
 mod pages;
 
-use core::fmt;
+use core::{fmt, slice};
 
+use crate::kernels::KEYS;
 use crate::matrix::{F16, F32, FloatFormat, f32_to_f16};
 use crate::memory::OutOfMemory;
 use crate::model::Model;
+pub(crate) use pages::by_page;
 pub use pages::{PAGE, Pages, Sequence};
 
 /// How much a session may remember.
@@ -86,6 +88,15 @@ impl Precision {
         match self {
             Self::Half => F16::BYTES,
             Self::Single => F32::BYTES,
+        }
+    }
+
+    /// Writes a vector as number `index` of the [`KEYS`] of a run.
+    #[inline(always)]
+    pub fn encode_in_run(self, key: &[f32], index: usize, run: &mut [u8]) {
+        let bytes = self.bytes();
+        for (number, keys) in key.iter().zip(run.chunks_exact_mut(KEYS * bytes)) {
+            self.encode(slice::from_ref(number), &mut keys[index * bytes..][..bytes]);
         }
     }
 

@@ -7,12 +7,14 @@
 //! when there is a single row, whose steps between the products are the caller's alone or every worker's for itself.
 
 mod attention;
+mod look;
 mod rows;
 
 use alloc::vec::Vec;
 
 use crate::activations::Activations;
-use crate::cache::Sequence;
+use crate::cache::{PAGE, Sequence};
+use crate::found::BESIDE;
 use crate::kernels::Kernels;
 use crate::matrix::Matrix;
 use crate::memory::{OutOfMemory, filled, reserved};
@@ -20,7 +22,7 @@ use crate::model::{Config, Layer, Model};
 use crate::pool::Pool;
 use crate::rope::{Rope, set_position};
 use crate::tiles::{TILE, Tiles};
-use crate::vector::{gated, rms_norm, rms_norm_each, scale};
+use crate::vector::scale;
 use rows::Rows;
 
 /// What a sequence takes part with in a step.
@@ -81,15 +83,15 @@ pub struct Forward<'m> {
     value: Tiles,
     /// Rotated queries, in the order of [`Rows::vectors`].
     queries: Vec<f32>,
-    /// What each of them found.
+    /// What each of them has [`crate::found`].
     attended: Vec<f32>,
+    /// What the queries of a single row have found on each page.
+    pages: Vec<f32>,
     /// Rotated keys, and values: for each row those of all heads.
     keys: Vec<f32>,
     values: Vec<f32>,
-    /// For each worker scores of some queries.
-    scores: Vec<f32>,
-    /// Scores of a query.
-    stride: usize,
+    /// What each worker needs to look at keys and values.
+    scratch: Vec<f32>,
     gate: Tiles,
     up: Tiles,
     /// What a part of a layer adds.
@@ -113,6 +115,7 @@ impl<'m> Forward<'m> {
         let config = &model.config;
         let queries = config.heads * config.head_length;
         let keys = config.kv_heads * config.head_length;
+        let found = config.heads * (config.head_length + BESIDE);
         let what = "activations";
         let ropes = model.rotations.iter().map(|rotation| Rope::new(config, rotation, capacity));
         Ok(Self {
@@ -128,11 +131,11 @@ impl<'m> Forward<'m> {
             key: Tiles::new(keys, capacity)?,
             value: Tiles::new(keys, capacity)?,
             queries: filled(capacity * queries, 0.0, what)?,
-            attended: filled(capacity * queries, 0.0, what)?,
+            attended: filled(capacity * found, 0.0, what)?,
+            pages: filled(context.div_ceil(PAGE) * found, 0.0, what)?,
             keys: filled(capacity * keys, 0.0, what)?,
             values: filled(capacity * keys, 0.0, what)?,
-            scores: Vec::new(),
-            stride: context,
+            scratch: Vec::new(),
             gate: Tiles::new(config.feed_forward, capacity)?,
             up: Tiles::new(config.feed_forward, capacity)?,
             delta: Tiles::new(config.embedding, capacity)?,
@@ -164,9 +167,9 @@ impl<'m> Forward<'m> {
         if self.inner.len() < inner {
             self.inner = vectors(inner, feed_forward.max(heads * head_length))?;
         }
-        let scores = workers * attention::SCORES * self.stride;
-        if self.scores.len() < scores {
-            self.scores = filled(scores, 0.0, "attention scores")?;
+        let scratch = workers * look::scratch_length(head_length);
+        if self.scratch.len() < scratch {
+            self.scratch = filled(scratch, 0.0, "attention scores")?;
         }
         Ok(())
     }
@@ -220,7 +223,7 @@ impl<'m> Forward<'m> {
                 if config.architecture.scaled_embedding {
                     scale(x, libm::sqrtf(width as f32));
                 }
-                kernels.widest(|| input.set(width, |out| rms_norm(x, norm, config.epsilon, out)));
+                input.set(*kernels, width, |out| kernels.rms_norm(x, norm, config.epsilon, out));
             }
         });
     }
@@ -234,15 +237,13 @@ impl<'m> Forward<'m> {
             for (row, (x, input)) in (first..).zip(x.chunks_exact_mut(2 * width).zip(inputs)) {
                 let (x, added) = x.split_at_mut(width);
                 delta.copy_rows(row, 0, added);
-                kernels.widest(|| {
-                    if let Some(norm) = norm {
-                        rms_norm_each(added, norm, epsilon);
-                    }
-                    crate::vector::add(x, added);
-                    if let Some(next) = next {
-                        input.set(width, |out| rms_norm(x, next, epsilon, out));
-                    }
-                });
+                if let Some(norm) = norm {
+                    kernels.rms_norm_each(added, norm, epsilon);
+                }
+                kernels.add(x, added);
+                if let Some(next) = next {
+                    input.set(*kernels, width, |out| kernels.rms_norm(x, next, epsilon, out));
+                }
             }
         });
     }
@@ -257,11 +258,10 @@ impl<'m> Forward<'m> {
         pool.stage_both((gate.begin(count), cell), (up.begin(count), cell), |first, gate, up| {
             multiply(*kernels, &layer.gate, first * cell, inputs, gate);
             multiply(*kernels, &layer.up, first * cell, inputs, up);
-            kernels.widest(|| gated(config.architecture.activation, gate, up));
+            kernels.gated(config.architecture.activation, gate, up);
         })
         .then_each(inner, count, |gate, row, input| {
-            let gather = |out: &mut [f32]| layout.copy_rows(gate, row, 0, out);
-            kernels.widest(|| input.set(config.feed_forward, gather));
+            input.set(*kernels, config.feed_forward, |out| layout.copy_rows(gate, row, 0, out));
         })
         .then(out, out_cell, |inner, first, out| multiply(*kernels, &layer.down, first, inner, out))
         .run();
@@ -275,8 +275,8 @@ impl<'m> Forward<'m> {
         pool.split(inputs, 1, |first, inputs| {
             for (input, wanted) in inputs.iter_mut().zip(&wanted[first..]) {
                 let x = &x[wanted.row * 2 * width..][..width];
-                let norm = |out: &mut [f32]| rms_norm(x, &model.output_norm, config.epsilon, out);
-                kernels.widest(|| input.set(width, norm));
+                let norm = |out: &mut [f32]| kernels.rms_norm(x, &model.output_norm, config.epsilon, out);
+                input.set(*kernels, width, norm);
             }
         });
         if let [only] = wanted {

@@ -7,13 +7,16 @@
 //!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; where halves
 //!   have scales of their own, `t` is the first half's such term plus the second's; `t` is added to lane
 //!   `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
-//! - float row times vector, and query times key: the product of element `i` is added to lane `i mod 8`; the
-//!   result is `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
-//! - weighted sum of values: every element by itself, positions in order.
+//! - float row times vector: the product of element `i` is added to lane `i mod 8`; the result is
+//!   `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
+//! - query times key: products are added in the order of elements, to the first;
+//! - weighted sum of values: every element by itself, positions of a page in order; pages are added as
+//!   `found` says.
 //!
 //! Lanes begin at +0 and so never become -0, which makes adding a padding of zeros void.
 
 mod choose;
+mod loops;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -47,15 +50,16 @@ enum Variant {
 /// Queries that share what is loaded of keys and values.
 pub const SHARING: usize = 4;
 
-/// A run of a head's keys or values as the cache holds them.
+/// Keys of a run: they stand side by side, element by element, so that scores are made side by side too.
+pub const KEYS: usize = 16;
+
+/// Some of a head's keys or values as the cache holds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Vectors<'a> {
     /// How numbers are held.
     pub precision: Precision,
-    /// The vectors, one a position.
+    /// Keys in whole runs of [`KEYS`], for each element that of all of them; values one after the other.
     pub bytes: &'a [u8],
-    /// The run that will be asked for next, which lies elsewhere, to be fetched meanwhile; empty where there is none.
-    pub next: &'a [u8],
 }
 
 impl Kernels {
@@ -107,23 +111,11 @@ impl Kernels {
         with_format!(matrix.kind(), Format => dispatch!(portable, float_rows, Format), dispatch!(words, quant_rows, Format));
     }
 
-    /// Calls `work`, which the compiler may turn into this variant's vector instructions where it is inlined: plain
-    /// loops over floats, each operation by itself, have the same bits at every width.
-    #[inline]
-    pub fn widest<R>(self, work: impl FnOnce() -> R) -> R {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Variant::X86(isa) => x86::widest(isa, work),
-            // Vectors are in the baseline elsewhere.
-            _ => work(),
-        }
-    }
-
-    /// Scores of `positions` keys for each of a run of queries `length` long: `scores[q * stride + p] =
-    /// (query q * key p) * scale`. A run of keys, one a position, as the cache holds them.
+    /// Scores of keys, whole runs of them, for each of a run of queries `length` long: `scores[q * stride + p] =
+    /// (query q * key p) * scale`.
     ///
     /// # Panics
-    /// When `keys` or `scores` are shorter than that.
+    /// When there are fewer scores than keys.
     pub fn score(
         self,
         queries: &[f32],
@@ -133,7 +125,7 @@ impl Kernels {
         scores: &mut [f32],
         stride: usize,
     ) {
-        self.fetch(keys.next);
+        assert!(keys.bytes.len() <= stride * length * keys.precision.bytes(), "scores for all keys");
         for (queries, scores) in queries.chunks(SHARING * length).zip(scores.chunks_mut(SHARING * stride)) {
             macro_rules! dispatch {
                 ($format:ty) => {
@@ -165,7 +157,6 @@ impl Kernels {
     /// # Panics
     /// When `weights` are shorter than that.
     pub fn mix(self, weights: &[f32], stride: usize, values: &Vectors<'_>, length: usize, out: &mut [f32]) {
-        self.fetch(values.next);
         for (weights, out) in weights.chunks(SHARING * stride).zip(out.chunks_mut(SHARING * length)) {
             macro_rules! dispatch {
                 ($format:ty) => {
@@ -183,18 +174,6 @@ impl Kernels {
                 Precision::Half => dispatch!(F16),
                 Precision::Single => dispatch!(F32),
             }
-        }
-    }
-
-    /// Asks for bytes that are wanted soon.
-    fn fetch(self, bytes: &[u8]) {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Variant::X86(_) => x86::fetch(bytes),
-            #[cfg(target_arch = "aarch64")]
-            Variant::Neon(_) => neon::fetch(bytes),
-            // An emulator has no use for it.
-            Variant::Portable | Variant::Words => {}
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod chat;
 pub mod company;
 pub mod console;
 pub mod forward;
+mod found;
 pub mod generate;
 pub mod gguf;
 pub mod golden;

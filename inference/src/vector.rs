@@ -1,6 +1,9 @@
 //! The small operations on vectors between the matrix products. Orders of additions are fixed and nothing is
-//! fused, so that the bits are the same everywhere; [`crate::kernels::Kernels::widest`] makes them fast.
+//! fused, so that the bits are the same everywhere; `crate::kernels` compiles them for every instruction set.
 
+use core::ops::Range;
+
+use crate::cache::PAGE;
 use crate::kernels::{LANES, reduce};
 use crate::model::Activation;
 
@@ -39,9 +42,24 @@ fn norm_scale(x: &[f32], epsilon: f32) -> f32 {
     1.0 / libm::sqrtf(reduce(lanes) / x.len() as f32 + epsilon)
 }
 
-/// Turns scores into weights that add up to 1.
+/// [`weigh`] of what is seen of each page's scores; the other scores become 0.
 #[inline(always)]
-pub fn softmax(scores: &mut [f32]) {
+pub fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) {
+    for ((scores, seen), weighed) in scores.iter_mut().zip(seen).zip(weighed) {
+        *weighed = if seen.len() == PAGE {
+            // Loops of a known length.
+            weigh(scores)
+        } else {
+            scores[..seen.start].fill(0.0);
+            scores[seen.end..].fill(0.0);
+            weigh(&mut scores[seen.clone()])
+        };
+    }
+}
+
+/// Turns scores into weights `e^(score - largest)`. Result: the largest score and the sum of the weights.
+#[inline(always)]
+pub fn weigh(scores: &mut [f32]) -> (f32, f32) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let mut lanes = [0.0; LANES];
     let keep_larger = |largest: &mut f32, score: &f32| {
@@ -52,13 +70,16 @@ pub fn softmax(scores: &mut [f32]) {
     let (whole, rest) = scores.as_chunks::<LANES>();
     whole.iter().for_each(|chunk| largest.iter_mut().zip(chunk).for_each(|(l, s)| keep_larger(l, s)));
     largest.iter_mut().zip(rest).for_each(|(l, s)| keep_larger(l, s));
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    for half in [4, 2, 1] {
+        let (first, second) = largest.split_at_mut(half);
+        first.iter_mut().zip(second).for_each(|(l, s)| keep_larger(l, s));
+    }
+    let [largest, ..] = largest;
     scores.iter_mut().for_each(|score| *score = exp(*score - largest));
     let (whole, rest) = scores.as_chunks::<LANES>();
     whole.iter().for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, score)| *lane += score));
     lanes.iter_mut().zip(rest).for_each(|(lane, score)| *lane += score);
-    let scale = 1.0 / reduce(lanes);
-    scores.iter_mut().for_each(|score| *score *= scale);
+    (largest, reduce(lanes))
 }
 
 /// `gate = activation(gate) * up`, the gated half of a feed-forward part.
@@ -88,7 +109,7 @@ pub fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
 /// As `2^n * e^r` with `|r| <= ln(2) / 2` and Cephes' polynomial for `e^r` (S. Moshier, `expf.c`): multiplications
 /// and additions only, so that a loop over it becomes vector code and the bits are the same everywhere.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     const LOWEST: f32 = -87.336_54;
     const HIGHEST: f32 = 88.029_69;
     /// Adding this leaves the nearest integer in the low mantissa bits.

@@ -73,7 +73,7 @@ pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -
         let generation = self::generation(host, &mut pool, &mut session, &ids[context..][..generated])?;
         behind.push(json!({ "context": context, "generation": generation }));
     }
-    let (weights, bandwidth) = (weights(&model), bandwidth(host, &mut pool, kernels, &file));
+    let (weights, bandwidth) = (weights(&model), bandwidth(host, &mut pool, &file));
     let measured = json!({
         "prompt": prompted,
         "generation": generation,
@@ -116,14 +116,14 @@ fn weights(model: &Model<'_>) -> usize {
 }
 
 /// Bytes a second that the threads of `pool` read of `file`.
-fn bandwidth(host: &Host, pool: &mut Pool, kernels: Kernels, file: &[u8]) -> f64 {
+fn bandwidth(host: &Host, pool: &mut Pool, file: &[u8]) -> f64 {
     let mut sums = vec![0u64; file.len().div_ceil(PIECE)];
     let mut fastest: f64 = 0.0;
     for _ in 0..READS {
         let mark = host.now_ns();
         pool.split(&mut sums, 1, |first, sums| {
             for (sum, piece) in sums.iter_mut().zip(file.chunks(PIECE).skip(first)) {
-                *sum = kernels.widest(|| sum_of_words(piece));
+                *sum = sum_of_words(piece);
             }
         });
         std::hint::black_box(&sums);
@@ -132,7 +132,6 @@ fn bandwidth(host: &Host, pool: &mut Pool, kernels: Kernels, file: &[u8]) -> f64
     fastest
 }
 
-#[inline(always)]
 fn sum_of_words(bytes: &[u8]) -> u64 {
     let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     words.fold(0, u64::wrapping_add)

@@ -9,13 +9,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{CacheError, Limits, Precision};
+use crate::kernels::KEYS;
 use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::Model;
 
 /// Positions of a page.
 pub const PAGE: usize = 32;
 
-/// Bytes of a page: for each layer and head first [`PAGE`] keys, then as many values.
+/// Bytes of a page: for each layer and head first [`PAGE`] keys, in runs of [`KEYS`], then as many values.
 type Page = Arc<Vec<u8>>;
 
 /// Where things lie in a page.
@@ -243,35 +244,30 @@ impl Sequence {
         let (length, offset) = (vector / precision.bytes(), position % PAGE * vector);
         for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
             let start = self.layout.start(layer, head);
-            precision.encode(key, &mut page[start + offset..][..vector]);
+            let run = &mut page[start + position % PAGE / KEYS * KEYS * vector..][..KEYS * vector];
+            precision.encode_in_run(key, position % KEYS, run);
             precision.encode(value, &mut page[start + self.layout.run() + offset..][..vector]);
         }
     }
 
-    /// Calls `piece(positions, [keys, values], next)` for each page's part of `positions` in order; a head's vectors, one
-    /// a position, and those of the piece after it.
+    /// A head's keys on a page, in whole runs from the page's first to the last of these positions, and its values at these
+    /// positions.
+    ///
+    /// # Panics
+    /// When the positions are not of one page, or not all the sequence's.
     #[inline(always)]
-    pub(crate) fn pieces(
-        &self,
-        layer: usize,
-        head: usize,
-        positions: Range<usize>,
-        mut piece: impl FnMut(Range<usize>, [&[u8]; 2], [&[u8]; 2]),
-    ) {
+    pub(crate) fn vectors(&self, layer: usize, head: usize, positions: Range<usize>) -> [&[u8]; 2] {
         let Layout { vector, .. } = self.layout;
         let (start, run) = (self.layout.start(layer, head), self.layout.run());
-        let part = |first: usize| {
-            let end = positions.end.min((first / PAGE + 1) * PAGE);
-            let within = first % PAGE * vector..(first % PAGE + end - first) * vector;
-            let (keys, values) = self.pages[first / PAGE][start..][..2 * run].split_at(run);
-            (end, [&keys[within.clone()], &values[within]])
-        };
-        let mut first = positions.start;
-        while first < positions.end {
-            let (end, vectors) = part(first);
-            let next = if end < positions.end { part(end).1 } else { [&[][..]; 2] };
-            piece(first..end, vectors, next);
-            first = end;
-        }
+        let first = positions.start % PAGE;
+        let end = first + positions.len();
+        let (keys, values) = self.pages[positions.start / PAGE][start..][..2 * run].split_at(run);
+        [&keys[..end.next_multiple_of(KEYS) * vector], &values[first * vector..end * vector]]
     }
+}
+
+/// Positions, page by page.
+pub(crate) fn by_page(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let pages = positions.start / PAGE..positions.end.div_ceil(PAGE);
+    pages.map(move |page| positions.start.max(page * PAGE)..positions.end.min((page + 1) * PAGE))
 }

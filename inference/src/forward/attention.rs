@@ -1,15 +1,13 @@
 //! Attention: queries, keys and values of every row, the latter two stored, and what each query finds.
 
+use super::look::{Look, scratch_length, seen};
 use super::rows::Vector;
 use super::{Forward, Part, multiply};
-use crate::cache::Sequence;
-use crate::kernels::{SHARING, Vectors};
+use crate::activations::Activations;
+use crate::cache::by_page;
+use crate::found::{self, BESIDE};
 use crate::model::Layer;
 use crate::pool::Pool;
-use crate::vector::{add, rms_norm_each, softmax};
-
-/// Runs of scores that a worker needs room for: queries that share keys are taken so many at a time.
-pub(super) const SCORES: usize = SHARING;
 
 impl Forward<'_> {
     /// Sets `delta` to what attention finds.
@@ -58,10 +56,10 @@ impl Forward<'_> {
                 };
                 source.copy_rows(row, head * length, out);
                 if let Some(bias) = &layer.qkv_bias {
-                    add(out, &bias[bias_start + head * length..][..length]);
+                    kernels.add(out, &bias[bias_start + head * length..][..length]);
                 }
                 if let Some(norm) = norm {
-                    rms_norm_each(out, norm, config.epsilon);
+                    kernels.rms_norm_each(out, norm, config.epsilon);
                 }
                 if part < 2 {
                     rope.rotate(row, out);
@@ -72,27 +70,30 @@ impl Forward<'_> {
             [&mut queries[..count * of_query], &mut keys[..count * of_key], &mut values[..count * of_key]];
         // All heads of one row take less time than a dispatch.
         if count == 1 {
-            kernels.widest(|| slices.into_iter().enumerate().for_each(|(part, run)| finish(part, 0, run)));
+            slices.into_iter().enumerate().for_each(|(part, run)| finish(part, 0, run));
         } else {
-            pool.split_each(slices, length, |part, first, run| kernels.widest(|| finish(part, first, run)));
+            pool.split_each(slices, length, finish);
         }
     }
 
     /// Stores keys and values. Pages are the caller's to write; it is little work.
     fn store<P: AsMut<Part>>(&self, parts: &mut [P], index: usize) {
-        let Self { config, kernels, rows, keys, values, .. } = self;
+        let Self { config, rows, keys, values, .. } = self;
         let width = config.kv_heads * config.head_length;
         for span in rows.spans() {
             let sequence = &mut parts[span.part].as_mut().sequence;
             for row in span.first..span.first + span.count {
                 let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
-                kernels.widest(|| sequence.store(index, rows.position(row), keys, values));
+                sequence.store(index, rows.position(row), keys, values);
             }
         }
     }
 
-    /// Sets `delta` to what the queries find at the positions up to their rows'. Queries that share keys are taken a few
-    /// at a time: scores past what one of them sees become weights of 0.
+    /// Sets `delta` to what the queries find at the positions up to their rows'.
+    ///
+    /// Workers pass over pages in the order in which they lie in memory, with all the queries of a sequence that are
+    /// theirs. Several rows are shared out by queries; the queries of one row are shared out by pages, since there are
+    /// few of them, and what they found there is added up afterwards.
     fn attend<P: AsRef<Part> + Sync>(
         &mut self,
         pool: &mut Pool,
@@ -100,69 +101,65 @@ impl Forward<'_> {
         index: usize,
         layer: &Layer<'_>,
     ) {
-        let Self { config, kernels, rows, inner, queries, attended, scores, stride, delta, .. } = self;
-        let (length, stride, rows, count) = (config.head_length, *stride, &*rows, rows.count());
-        let group = config.heads / config.kv_heads;
-        let scale = (config.architecture.score_scale)(config);
-        let attended = &mut attended[..rows.vectors().len() * length];
-        let shares = (attended, length, rows.bounds());
-        let (out_cell, out) = (delta.cell(count), delta.begin(count));
-        pool.stage_at(shares, (scores, SCORES * stride), |first, mut out, scores| {
-            let mut first = first;
-            while !out.is_empty() {
-                let Vector { row, head } = rows.vectors()[first];
-                let (span, kv_head) = (rows.span(row), head / group);
-                let end_of_group = span.first * config.heads + (kv_head + 1) * group * span.count;
-                let sharing = (end_of_group - first).min(SHARING).min(out.len() / length);
-                let (results, rest) = out.split_at_mut(sharing * length);
-                let seen = |index: usize| {
-                    let end = rows.position(rows.vectors()[first + index].row) + 1;
-                    end.saturating_sub(layer.window.unwrap_or(end))..end
-                };
-                let start = (0..sharing).map(|index| seen(index).start).min().unwrap_or(0);
-                let end = (0..sharing).map(|index| seen(index).end).max().unwrap_or(0);
-                let sequence: &Sequence = &parts[span.part].as_ref().sequence;
-                let precision = sequence.precision();
-                let queries = &queries[first * length..][..sharing * length];
-                // Where many queries pass over the same keys, these are near already for all but the first.
-                let fetch = span.count * group <= SHARING;
-                sequence.pieces(index, kv_head, start..end, |positions, [bytes, _], [next, _]| {
-                    let keys = Vectors { precision, bytes, next: if fetch { next } else { &[] } };
-                    kernels.score(
-                        queries,
-                        length,
-                        &keys,
-                        scale,
-                        &mut scores[positions.start - start..],
-                        stride,
-                    );
-                });
-                for (index, scores) in scores.chunks_exact_mut(stride).take(sharing).enumerate() {
-                    let seen = seen(index).start - start..seen(index).end - start;
-                    scores[..seen.start].fill(0.0);
-                    scores[seen.end..end - start].fill(0.0);
-                    kernels.widest(|| softmax(&mut scores[seen]));
-                }
-                results.fill(0.0);
-                sequence.pieces(index, kv_head, start..end, |positions, [_, bytes], [_, next]| {
-                    let values = Vectors { precision, bytes, next: if fetch { next } else { &[] } };
-                    kernels.mix(&scores[positions.start - start..], stride, &values, length, results);
-                });
-                (first, out) = (first + sharing, rest);
-            }
-        })
-        .then_each(inner, count, |attended, row, input| {
+        let Self { config, kernels, rows, inner, queries, attended, pages, scratch, delta, .. } = self;
+        let (heads, length, count) = (config.heads, config.head_length, rows.count());
+        let found = length + BESIDE;
+        let one = (count == 1).then(|| seen(layer, rows.position(0)));
+        if let Some(seen) = &one {
+            rows.share_out_pages(seen.clone(), heads, pool.workers());
+        }
+        let rows = &*rows;
+        let look = Look {
+            kernels: *kernels,
+            rows,
+            queries,
+            length,
+            group: heads / config.kv_heads,
+            layer,
+            index,
+            scale: (config.architecture.score_scale)(config),
+        };
+        let attended = &mut attended[..rows.vectors().len() * found];
+        let scratch = (&mut scratch[..], scratch_length(length));
+        let gather = |attended: &[f32], row: usize, input: &mut Activations| {
             let gather = |out: &mut [f32]| {
                 for (head, out) in out.chunks_exact_mut(length).enumerate() {
-                    let vector = rows.vector(row, head, config.heads);
-                    out.copy_from_slice(&attended[vector * length..][..length]);
+                    found::finish(&attended[rows.vector(row, head, heads) * found..][..found], out);
                 }
             };
-            kernels.widest(|| input.set(config.heads * length, gather));
-        })
-        .then(out, out_cell, |inner, first, out| {
+            input.set(*kernels, heads * length, gather);
+        };
+        let (out_cell, out) = (delta.cell(count), delta.begin(count));
+        let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
             multiply(*kernels, &layer.attention_output, first, inner, out);
-        })
-        .run();
+        };
+        match one {
+            Some(seen) => {
+                let sequence = &parts[rows.span(0).part].as_ref().sequence;
+                let pages = &mut pages[..by_page(seen.clone()).count() * attended.len()];
+                pool.stage_at((pages, found, rows.bounds()), scratch, |first, out, scratch| {
+                    look.one_row(sequence, seen.clone(), first, out, scratch);
+                })
+                .then(attended, found, |pages, first, attended| {
+                    for (head, attended) in (first / found..).zip(attended.chunks_exact_mut(found)) {
+                        found::begin(attended);
+                        for page in pages.chunks_exact(heads * found) {
+                            let (values, weighed) = found::parts(&page[head * found..][..found]);
+                            kernels.add_found(attended, values, weighed);
+                        }
+                    }
+                })
+                .then_each(inner, count, gather)
+                .then(out, out_cell, project)
+                .run();
+            }
+            None => pool
+                .stage_at((attended, found, rows.bounds()), scratch, |first, out, scratch| {
+                    look.rows(parts, first, out, scratch);
+                })
+                .then_each(inner, count, gather)
+                .then(out, out_cell, project)
+                .run(),
+        }
     }
 }

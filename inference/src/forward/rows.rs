@@ -1,8 +1,10 @@
 //! Which rows a step has, whose they are, and which worker attends for which of them.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Part;
+use crate::cache::{PAGE, by_page};
 use crate::memory::{OutOfMemory, reserved};
 use crate::model::Config;
 
@@ -137,16 +139,45 @@ impl Rows {
         first * heads + head * count + row - first
     }
 
-    /// For each worker the first query that it attends for, and at the end their number.
+    /// Shares out the pages of the positions that the only row sees, each as often as there are heads: [`Self::bounds`]
+    /// are of page after page, with all heads of each.
+    pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
+        share_out_pages(seen, heads, workers, &mut self.bounds);
+    }
+
+    /// For each worker the first query that it attends for, and at the end their number; or as
+    /// [`Self::share_out_pages`] has set them.
     pub(super) fn bounds(&self) -> &[usize] {
         &self.bounds
     }
 }
 
+/// What it costs a query to begin, in keys.
+const EACH: usize = 8;
+
+/// Shares out heads and pages so that every worker passes over about as many keys.
+fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mut Vec<usize>) {
+    let count = by_page(seen.clone()).count();
+    // What a head's pages before this one cost.
+    let before = |page: usize| {
+        let end = ((seen.start / PAGE + page) * PAGE).clamp(seen.start, seen.end);
+        end - seen.start + page * EACH
+    };
+    let total = before(count) * heads;
+    bounds.clear();
+    for worker in 0..=workers {
+        let wanted = total * worker / workers;
+        // The last page that begins no later, and what is left of it in heads.
+        let page = (wanted / heads / (PAGE + EACH)).min(count - 1);
+        let page = if before(page + 1) * heads <= wanted { (page + 1).min(count - 1) } else { page };
+        let each = before(page + 1) - before(page);
+        let head = (wanted - before(page) * heads + each / 2) / each;
+        bounds.push(page * heads + head);
+    }
+}
+
 /// Shares out queries so that every worker passes over about as many keys.
 fn share_out(rows: &[Row], vectors: &[Vector], workers: usize, bounds: &mut Vec<usize>) {
-    /// What a query costs besides, in keys.
-    const EACH: usize = 8;
     let cost = |vector: &Vector| rows[vector.row].position + 1 + EACH;
     let total: usize = vectors.iter().map(cost).sum();
     bounds.push(0);
@@ -175,6 +206,27 @@ mod tests {
         let mut bounds = Vec::new();
         share_out(&rows, &vectors, workers, &mut bounds);
         bounds
+    }
+
+    #[test]
+    fn shares_of_pages_are_even_by_cost() {
+        let bounds = |seen: Range<usize>, heads, workers| {
+            let mut bounds = Vec::new();
+            share_out_pages(seen, heads, workers, &mut bounds);
+            bounds
+        };
+        assert_eq!(bounds(0..1, 9, 1), [0, 9]);
+        assert_eq!(bounds(0..1, 9, 3), [0, 3, 6, 9]);
+        assert_eq!(bounds(0..4 * PAGE, 9, 2), [0, 18, 36]);
+        // A window that begins and ends within pages: 8 + 32 + 16 positions and 3 beginnings.
+        assert_eq!(bounds(PAGE - 8..2 * PAGE + 16, 8, 2), [0, 13, 24]);
+        for end in 1..100 {
+            for workers in 1..=8 {
+                let bounds = bounds(end / 3..end, 5, workers);
+                assert!(bounds.is_sorted() && bounds.len() == workers + 1, "{end} {workers}");
+                assert_eq!(bounds[workers], by_page(end / 3..end).count() * 5);
+            }
+        }
     }
 
     #[test]

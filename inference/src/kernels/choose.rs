@@ -40,7 +40,7 @@ impl Kernels {
         let mut inputs = Vec::new();
         for _ in 0..INPUTS {
             let mut input = Activations::new(columns)?;
-            input.set(columns, |values| {
+            input.set(Kernels::PORTABLE, columns, |values| {
                 values.iter_mut().enumerate().for_each(|(index, value)| *value = (index % 97) as f32 - 48.0);
             });
             inputs.push(input);

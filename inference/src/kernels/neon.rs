@@ -9,7 +9,6 @@ mod pairs;
 mod row;
 
 use core::arch::aarch64::*;
-use core::arch::asm;
 
 pub(super) use detect::Isa;
 pub(super) use float::{float_rows, score};
@@ -18,8 +17,6 @@ pub(super) use formats::QuantVector;
 use crate::activations::Activations;
 use crate::tiles::TILE;
 
-/// What one prefetch brings, in bytes, on most processors.
-const CACHE_LINE: usize = 64;
 /// Inputs multiplied with the same unpacked weights.
 const SHARING: usize = 4;
 
@@ -54,16 +51,6 @@ pub(super) fn quant_rows<Q: QuantVector>(
                     }),
                 }
             }
-        }
-    }
-}
-
-/// Asks for bytes that are wanted soon.
-pub(super) fn fetch(bytes: &[u8]) {
-    for line in bytes.chunks(CACHE_LINE) {
-        // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe {
-            asm!("prfm pldl1keep, [{}]", in(reg) line.as_ptr(), options(readonly, nostack, preserves_flags));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The arithmetic in plain Rust: the definition that the other variants are compared with.
 
+use super::KEYS;
 use crate::activations::{Activations, GROUP, HALF};
 use crate::matrix::{FloatFormat, QuantFormat};
 
@@ -80,14 +81,15 @@ pub(super) fn score<F: FloatFormat>(
     stride: usize,
 ) {
     for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
-            let mut lanes = [0.0; LANES];
-            for (query, key) in query.chunks(LANES).zip(key.chunks(LANES * F::BYTES)) {
-                for (lane, (query, key)) in query.iter().zip(key.chunks_exact(F::BYTES)).enumerate() {
-                    lanes[lane] += query * F::value(key);
+        let runs = keys.chunks_exact(KEYS * length * F::BYTES);
+        for (scores, run) in scores.as_chunks_mut::<KEYS>().0.iter_mut().zip(runs) {
+            *scores = [0.0; KEYS];
+            for (query, keys) in query.iter().zip(run.chunks_exact(KEYS * F::BYTES)) {
+                for (score, key) in scores.iter_mut().zip(keys.chunks_exact(F::BYTES)) {
+                    *score += query * F::value(key);
                 }
             }
-            *score = reduce(lanes) * scale;
+            scores.iter_mut().for_each(|score| *score *= scale);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The arithmetic with 256-bit vectors (AVX2 without and with AVX-VNNI). Where 512 bits are there, `quads`, `tile`
-//! and `wide` take them.
+//! and `attention` take them.
 //!
 //! Two rows are worked at once, one in each half of a vector, so that a group of four blocks of each fills the eight
 //! float lanes and the activations are loaded once for both.
@@ -12,9 +12,9 @@ mod formats;
 mod groups;
 mod heads;
 mod quads;
+mod sixteen;
 mod super_block;
 mod tile;
-mod wide;
 
 use core::arch::x86_64::*;
 
@@ -30,7 +30,7 @@ use groups::GroupVector;
 /// Rows worked at once.
 const PAIR: usize = 2;
 
-/// How far ahead of its use weight data is asked for, in bytes.
+/// How far ahead of its use data that streams through is asked for, in bytes.
 const AHEAD: usize = 4096;
 /// What one prefetch brings, in bytes.
 const CACHE_LINE: usize = 64;
@@ -64,19 +64,6 @@ pub(super) fn quant_rows<Q: GroupVector>(
         Isa::AvxVnni => each(quant_rows_avx_vnni::<Q>, out),
         Isa::Avx512Vnni => quads::quant_quads::<Q>(rows, row_bytes, inputs, out),
     }
-}
-
-/// Calls `work`, compiled for AVX2 where it is inlined.
-#[inline]
-pub(super) fn widest<R>(_: Isa, work: impl FnOnce() -> R) -> R {
-    // SAFETY: every `Isa` includes AVX2.
-    unsafe { widest_avx2(work) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-unsafe fn widest_avx2<R>(work: impl FnOnce() -> R) -> R {
-    work()
 }
 
 fn check_rows(rows: &[u8], row_bytes: usize, out: &[f32]) {
@@ -154,14 +141,6 @@ fn prefetch<Q: QuantVector>(first: *const u8, rows: usize, group: usize, count: 
     for line in (start..start + bytes(count)).step_by(CACHE_LINE) {
         // SAFETY: a prefetch reads nothing, and may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line).cast()) };
-    }
-}
-
-/// Asks for bytes that are wanted soon.
-pub(super) fn fetch(bytes: &[u8]) {
-    for line in bytes.chunks(CACHE_LINE) {
-        // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
 }
 

@@ -5,7 +5,7 @@ use core::arch::asm;
 
 use super::{Isa, load_f32, load_u8};
 use crate::activations::Activations;
-use crate::kernels::{each_tile, portable};
+use crate::kernels::{KEYS, each_tile, portable};
 use crate::matrix::{BF16, F16, F32, FloatFormat};
 
 /// As [`portable::float_rows`], for every input.
@@ -34,10 +34,26 @@ pub(in crate::kernels) fn score<F: FloatVector>(
     stride: usize,
 ) {
     for (query, scores) in queries.chunks_exact(length).zip(scores.chunks_mut(stride)) {
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(length * F::BYTES)) {
+        let runs = keys.chunks_exact(KEYS * length * F::BYTES);
+        for (scores, run) in scores.as_chunks_mut::<KEYS>().0.iter_mut().zip(runs) {
             // SAFETY: NEON is in the baseline.
-            *score = unsafe { float_product::<F>(key, query) } * scale;
+            unsafe { score_run::<F>(query, run, scale, scores) };
         }
+    }
+}
+
+/// Safety: NEON.
+#[target_feature(enable = "neon")]
+unsafe fn score_run<F: FloatVector>(query: &[f32], run: &[u8], scale: f32, scores: &mut [f32; KEYS]) {
+    let mut sums = [vdupq_n_f32(0.0); KEYS / 4];
+    for (query, keys) in query.iter().zip(run.chunks_exact(KEYS * F::BYTES)) {
+        for (sum, keys) in sums.iter_mut().zip(keys.chunks_exact(4 * F::BYTES)) {
+            *sum = vaddq_f32(*sum, vmulq_n_f32(F::load(keys), *query));
+        }
+    }
+    for (scores, sum) in scores.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+        // SAFETY: four scores are written.
+        unsafe { vst1q_f32(scores.as_mut_ptr(), vmulq_n_f32(sum, scale)) };
     }
 }
 

@@ -1,11 +1,17 @@
-//! The two sums of attention, with 256-bit vectors, or 512-bit ones where they are there.
+//! The two sums of attention. Keys stand side by side in runs, so that a score is a lane of a vector from the first
+//! element to the last; values one after the other, so that an element is.
+//!
+//! Every `unsafe fn` needs the instructions of `V` and F16C, and what its caller checked.
 
-use core::arch::x86_64::*;
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use super::float::{reduce, to_array};
-use super::formats::FloatVector;
-use super::{Isa, wide};
-use crate::kernels::{SHARING, portable};
+use super::formats::{Avx2, FloatVector};
+use super::sixteen::{Halves, Sixteen, Whole};
+use super::{AHEAD, CACHE_LINE, Isa};
+use crate::kernels::{KEYS, SHARING, portable};
+
+/// Elements of a value in a vector.
+const ELEMENTS: usize = 16;
 
 /// As [`portable::score`], for up to [`SHARING`] queries `length` long.
 pub(in crate::kernels) fn score<F: FloatVector>(
@@ -17,22 +23,14 @@ pub(in crate::kernels) fn score<F: FloatVector>(
     scores: &mut [f32],
     stride: usize,
 ) {
-    let (mut keys, mut scores) = (keys, scores);
-    if isa == Isa::Avx512Vnni && length.is_multiple_of(8) {
-        // SAFETY: this `Isa` includes AVX-512 F; keys have whole vectors of 8.
-        let done = unsafe { wide::score::<F>(queries, length, keys, scale, scores, stride) };
-        (keys, scores) = (&keys[done * length * F::BYTES..], &mut scores[done..]);
-    }
-    if keys.is_empty() {
-        return;
-    }
-    // SAFETY: every `Isa` includes AVX2 and F16C; each call has as many queries as it names.
+    let runs = keys.len() / (KEYS * length * F::BYTES);
+    let last = queries.len() / length - 1;
+    assert!(last < SHARING && last * stride + runs * KEYS <= scores.len(), "scores of all queries");
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; scores were counted.
     unsafe {
-        match queries.len() / length {
-            1 => score_avx2::<F, 1>(queries, length, keys, scale, scores, stride),
-            2 => score_avx2::<F, 2>(queries, length, keys, scale, scores, stride),
-            3 => score_avx2::<F, 3>(queries, length, keys, scale, scores, stride),
-            _ => score_avx2::<F, SHARING>(queries, length, keys, scale, scores, stride),
+        match isa {
+            Isa::Avx2 | Isa::AvxVnni => score_avx2::<F>(queries, length, keys, scale, scores, stride),
+            Isa::Avx512Vnni => score_avx512::<F>(queries, length, keys, scale, scores, stride),
         }
     }
 }
@@ -46,24 +44,33 @@ pub(in crate::kernels) fn mix<F: FloatVector>(
     length: usize,
     out: &mut [f32],
 ) {
-    if isa == Isa::Avx512Vnni && length.is_multiple_of(wide::ELEMENTS) {
-        // SAFETY: this `Isa` includes AVX-512 F; results have whole runs of elements.
-        return unsafe { wide::mix::<F>(weights, stride, values, length, out) };
+    if !length.is_multiple_of(ELEMENTS) {
+        return portable::mix::<F>(weights, stride, values, length, out);
     }
-    // SAFETY: every `Isa` includes AVX2 and F16C; each call has as many results as it names.
+    assert!(out.len() / length <= SHARING, "results");
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; results have whole vectors.
     unsafe {
-        match out.len() / length {
-            1 => mix_avx2::<F, 1>(weights, stride, values, length, out),
-            2 => mix_avx2::<F, 2>(weights, stride, values, length, out),
-            3 => mix_avx2::<F, 3>(weights, stride, values, length, out),
-            _ => mix_avx2::<F, SHARING>(weights, stride, values, length, out),
+        match isa {
+            Isa::Avx2 | Isa::AvxVnni => mix_avx2::<F>(weights, stride, values, length, out),
+            Isa::Avx512Vnni => mix_avx512::<F>(weights, stride, values, length, out),
         }
     }
 }
 
-/// Safety: AVX2 and F16C.
+/// Calls one of the instances of a function for 1 to [`SHARING`] queries.
+macro_rules! for_queries {
+    ($count:expr, $function:ident::<$V:ty, $F:ty, _, $more:literal>$arguments:tt) => {
+        match $count {
+            1 => $function::<$V, $F, 1, $more> $arguments,
+            2 => $function::<$V, $F, 2, $more> $arguments,
+            3 => $function::<$V, $F, 3, $more> $arguments,
+            _ => $function::<$V, $F, SHARING, $more> $arguments,
+        }
+    };
+}
+
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn score_avx2<F: FloatVector, const N: usize>(
+unsafe fn score_avx2<F: FloatVector>(
     queries: &[f32],
     length: usize,
     keys: &[u8],
@@ -71,91 +78,163 @@ unsafe fn score_avx2<F: FloatVector, const N: usize>(
     scores: &mut [f32],
     stride: usize,
 ) {
-    assert!(queries.len() == N * length, "queries");
-    let whole = length / 8 * 8;
-    for (position, key) in keys.chunks_exact(length * F::BYTES).enumerate() {
-        let mut lanes = [_mm256_setzero_ps(); N];
-        for start in (0..whole).step_by(8) {
-            // SAFETY: a key and each query have `length` numbers, of which 8 are read from `start`.
-            unsafe {
-                let key = F::load(key.as_ptr().add(start * F::BYTES));
-                for (query, lanes) in lanes.iter_mut().enumerate() {
-                    let query = _mm256_loadu_ps(queries.as_ptr().add(query * length + start));
-                    *lanes = _mm256_add_ps(*lanes, _mm256_mul_ps(query, key));
-                }
-            }
-        }
-        for (query, lanes) in lanes.iter().enumerate() {
-            let product = if whole == length {
-                reduce(*lanes)
-            } else {
-                let mut lanes = to_array(*lanes);
-                let rest = key[whole * F::BYTES..].chunks_exact(F::BYTES);
-                for (lane, (query, key)) in queries[query * length + whole..].iter().zip(rest).enumerate() {
-                    lanes[lane] += query * F::value(key);
-                }
-                portable::reduce(lanes)
-            };
-            scores[query * stride + position] = product * scale;
+    // SAFETY: see the file's head.
+    unsafe {
+        let count = queries.len() / length;
+        for_queries!(
+            count,
+            score_some::<Halves<Avx2>, F, _, 1>(queries, length, keys, scale, scores, stride)
+        );
+    }
+}
+
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl")]
+unsafe fn score_avx512<F: FloatVector>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    // SAFETY: see the file's head.
+    unsafe {
+        let count = queries.len() / length;
+        let pairs = keys.len() / (2 * KEYS * length * F::BYTES);
+        let (keys, last) = keys.split_at(pairs * 2 * KEYS * length * F::BYTES);
+        for_queries!(count, score_some::<Whole, F, _, 2>(queries, length, keys, scale, scores, stride));
+        if !last.is_empty() {
+            let scores = &mut scores[pairs * 2 * KEYS..];
+            for_queries!(count, score_some::<Whole, F, _, 1>(queries, length, last, scale, scores, stride));
         }
     }
 }
 
-/// Safety: AVX2 and F16C.
+/// Scores of `N` queries, with `RUNS` runs of keys at once.
+#[inline(always)]
+unsafe fn score_some<V: Sixteen, F: FloatVector, const N: usize, const RUNS: usize>(
+    queries: &[f32],
+    length: usize,
+    keys: &[u8],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
+) {
+    let run = KEYS * length * F::BYTES;
+    // SAFETY: see the file's head; each of the runs has `length` elements of all keys, and so many queries are there.
+    unsafe {
+        for (first, keys) in keys.chunks_exact(RUNS * run).enumerate() {
+            let mut sums = [[V::splat(0.0); N]; RUNS];
+            for element in 0..length {
+                fetch::<{ KEYS }, F>(keys, RUNS * element);
+                for (index, sums) in sums.iter_mut().enumerate() {
+                    let keys = V::widen::<F>(keys.as_ptr().add(index * run + element * KEYS * F::BYTES));
+                    for (query, sum) in sums.iter_mut().enumerate() {
+                        let query = V::splat(*queries.get_unchecked(query * length + element));
+                        *sum = V::add(*sum, V::multiply(keys, query));
+                    }
+                }
+            }
+            for (index, sums) in sums.into_iter().enumerate() {
+                for (query, sum) in sums.into_iter().enumerate() {
+                    let scores = scores[query * stride + (first * RUNS + index) * KEYS..].first_chunk_mut();
+                    V::store(scores.expect("counted"), V::multiply(sum, V::splat(scale)));
+                }
+            }
+        }
+    }
+}
+
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn mix_avx2<F: FloatVector, const N: usize>(
+unsafe fn mix_avx2<F: FloatVector>(
     weights: &[f32],
     stride: usize,
     values: &[u8],
     length: usize,
     out: &mut [f32],
 ) {
-    /// Elements of each result kept in registers over a block of positions.
-    const TILE: usize = 16;
-    /// Positions whose values stay in the nearest cache until every tile has passed over them.
-    const POSITIONS: usize = 64;
-    assert!(out.len() == N * length, "results");
-    let tiled = length / TILE * TILE;
-    for (block, values) in values.chunks(POSITIONS * length * F::BYTES).enumerate() {
-        let positions = values.len() / (length * F::BYTES);
-        let mut rows = [&[0.0][..]; N];
-        for (result, row) in rows.iter_mut().enumerate() {
-            *row = &weights[result * stride + block * POSITIONS..][..positions];
+    // SAFETY: see the file's head.
+    unsafe {
+        for_queries!(
+            out.len() / length,
+            mix_some::<Halves<Avx2>, F, _, 1>(weights, stride, values, length, out)
+        );
+    }
+}
+
+#[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl")]
+unsafe fn mix_avx512<F: FloatVector>(
+    weights: &[f32],
+    stride: usize,
+    values: &[u8],
+    length: usize,
+    out: &mut [f32],
+) {
+    // SAFETY: see the file's head.
+    unsafe {
+        let count = out.len() / length;
+        if length.is_multiple_of(4 * ELEMENTS) {
+            for_queries!(count, mix_some::<Whole, F, _, 4>(weights, stride, values, length, out));
+        } else {
+            for_queries!(count, mix_some::<Whole, F, _, 1>(weights, stride, values, length, out));
         }
-        for start in (0..tiled).step_by(TILE) {
-            let mut sums = [[_mm256_setzero_ps(); TILE / 8]; N];
-            // SAFETY: results and values have `length` numbers each, of which 16 are used from `start`;
-            // every row has `positions` weights.
-            unsafe {
-                for (result, sums) in sums.iter_mut().enumerate() {
-                    for (eight, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_loadu_ps(out.as_ptr().add(result * length + start + eight * 8));
-                    }
+    }
+}
+
+/// Adds to `N` results, `VECTORS` vectors of each at once.
+#[inline(always)]
+unsafe fn mix_some<V: Sixteen, F: FloatVector, const N: usize, const VECTORS: usize>(
+    weights: &[f32],
+    stride: usize,
+    values: &[u8],
+    length: usize,
+    out: &mut [f32],
+) {
+    let positions = values.len() / (length * F::BYTES);
+    let mut rows = [&[0.0][..]; N];
+    for (result, row) in rows.iter_mut().enumerate() {
+        *row = &weights[result * stride..][..positions];
+    }
+    for start in (0..length).step_by(VECTORS * ELEMENTS) {
+        // SAFETY: see the file's head; so many vectors of each result and value are there from `start`, and each row has
+        // `positions` weights.
+        unsafe {
+            let mut sums = [[V::splat(0.0); VECTORS]; N];
+            let at = |result: usize, vector: usize| result * length + start + vector * ELEMENTS;
+            for (result, sums) in sums.iter_mut().enumerate() {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(out[at(result, vector)..].first_chunk().expect("whole vectors"));
                 }
-                for position in 0..positions {
-                    let value = values.as_ptr().add((position * length + start) * F::BYTES);
-                    let value = [F::load(value), F::load(value.add(8 * F::BYTES))];
-                    for (row, sums) in rows.iter().zip(&mut sums) {
-                        let weight = _mm256_set1_ps(*row.get_unchecked(position));
-                        for (sum, value) in sums.iter_mut().zip(value) {
-                            *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weight, value));
-                        }
-                    }
+            }
+            for position in 0..positions {
+                let first = position * length + start;
+                let mut loaded = [V::splat(0.0); VECTORS];
+                for (vector, loaded) in loaded.iter_mut().enumerate() {
+                    fetch::<{ ELEMENTS }, F>(values, first / ELEMENTS + vector);
+                    *loaded = V::widen::<F>(values.as_ptr().add((first + vector * ELEMENTS) * F::BYTES));
                 }
-                for (result, sums) in sums.iter().enumerate() {
-                    for (eight, sum) in sums.iter().enumerate() {
-                        _mm256_storeu_ps(out.as_mut_ptr().add(result * length + start + eight * 8), *sum);
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let weight = V::splat(*row.get_unchecked(position));
+                    for (sum, value) in sums.iter_mut().zip(loaded) {
+                        *sum = V::add(*sum, V::multiply(weight, value));
                     }
                 }
             }
-        }
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(length)) {
-            for (weight, value) in row.iter().zip(values.chunks_exact(length * F::BYTES)) {
-                let rest = value[tiled * F::BYTES..].chunks_exact(F::BYTES);
-                for (result, value) in out[tiled..].iter_mut().zip(rest) {
-                    *result += weight * F::value(value);
+            for (result, sums) in sums.into_iter().enumerate() {
+                for (vector, sum) in sums.into_iter().enumerate() {
+                    V::store(out[at(result, vector)..].first_chunk_mut().expect("whole vectors"), sum);
                 }
             }
         }
+    }
+}
+
+/// Asks for what comes after vector `index` of `N` numbers, where that begins a cache line.
+#[inline(always)]
+fn fetch<const N: usize, F: FloatVector>(numbers: &[u8], index: usize) {
+    if (index * N * F::BYTES).is_multiple_of(CACHE_LINE) {
+        let line = numbers.as_ptr().wrapping_add(index * N * F::BYTES + AHEAD);
+        // SAFETY: a prefetch reads nothing, and may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
 }

@@ -52,18 +52,8 @@ unsafe fn float_rows_avx2<F: FloatVector>(rows: &[u8], row_bytes: usize, values:
     }
 }
 
-/// As [`portable::reduce`].
-#[inline]
 #[target_feature(enable = "avx")]
-pub(super) fn reduce(lanes: __m256) -> f32 {
-    // [l0 + l4, l1 + l5, l2 + l6, l3 + l7]
-    let fours = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-    let pairs = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
-    _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)))
-}
-
-#[target_feature(enable = "avx")]
-pub(super) fn to_array(lanes: __m256) -> [f32; 8] {
+fn to_array(lanes: __m256) -> [f32; 8] {
     let mut array = [0.0; 8];
     // SAFETY: the array holds the 8 floats written.
     unsafe { _mm256_storeu_ps(array.as_mut_ptr(), lanes) };

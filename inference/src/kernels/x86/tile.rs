@@ -3,7 +3,6 @@
 //!
 //! The sums of all four lanes of a few inputs stay in registers over the parts that are unpacked.
 
-mod sixteen;
 mod unpack;
 
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -11,11 +10,11 @@ use core::hint::black_box;
 use core::ops::Range;
 
 use super::formats::{Avx2, AvxVnni, QuantVector};
+use super::sixteen::{Halves, Sixteen, Whole};
 use super::{CACHE_LINE, Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::matrix::BLOCK;
 use crate::tiles::TILE;
-use sixteen::{Halves, Sixteen, Whole};
 use unpack::{Unpacked, unpack};
 
 /// With fewer inputs unpacking does not pay.
@@ -28,7 +27,7 @@ const INPUTS: usize = 64;
 /// Inputs multiplied with the same registers of weights.
 const STEP: usize = 4;
 /// Levels of a row that stand together.
-const RUN: usize = 4;
+pub(super) const RUN: usize = 4;
 
 /// The sums of a row's parts, for each input and each remainder of the part's number.
 type Lanes = [[[f32; TILE]; GROUP]; INPUTS];

@@ -2,10 +2,10 @@
 
 use core::arch::x86_64::*;
 
-use super::sixteen::Sixteen;
 use super::{PARTS, RUN};
 use crate::activations::GROUP;
 use crate::kernels::x86::formats::{DotProduct, QuantVector};
+use crate::kernels::x86::sixteen::Sixteen;
 use crate::matrix::BLOCK;
 use crate::tiles::TILE;
 

@@ -1,12 +1,13 @@
-//! One number for each of sixteen rows, as one vector of 512 bits or two of 256.
+//! Sixteen numbers side by side, as one vector of 512 bits or two of 256: one for each row of a tile, for each of as many
+//! keys, or elements of a value.
 
 use core::arch::x86_64::*;
 
-use super::RUN;
-use crate::kernels::x86::formats::{Avx512Vnni, DotProduct, QuantVector};
+use super::formats::{Avx512Vnni, DotProduct, FloatVector, QuantVector};
+use super::tile::RUN;
 use crate::tiles::TILE;
 
-/// One number for each of sixteen rows. All functions need the instructions.
+/// Sixteen numbers. All functions need the instructions.
 pub(super) trait Sixteen {
     /// The dot product it is made of.
     type Dot: DotProduct;
@@ -24,6 +25,8 @@ pub(super) trait Sixteen {
     /// `sum - offset`, as floats.
     unsafe fn floats(sum: Self::Integers, offset: i32) -> Self::Floats;
     unsafe fn splat(value: f32) -> Self::Floats;
+    /// Sixteen numbers of a format at `values`.
+    unsafe fn widen<F: FloatVector>(values: *const u8) -> Self::Floats;
     unsafe fn load(values: &[f32; TILE]) -> Self::Floats;
     unsafe fn store(values: &mut [f32; TILE], floats: Self::Floats);
     unsafe fn multiply(a: Self::Floats, b: Self::Floats) -> Self::Floats;
@@ -71,6 +74,16 @@ impl Sixteen for Whole {
     unsafe fn splat(value: f32) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen<F: FloatVector>(values: *const u8) -> __m512 {
+        // SAFETY: passed on.
+        unsafe {
+            let low = _mm512_castpd256_pd512(_mm256_castps_pd(F::load(values)));
+            let high = _mm256_castps_pd(F::load(values.add(8 * F::BYTES)));
+            _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, high))
+        }
     }
 
     #[inline(always)]
@@ -142,6 +155,12 @@ impl<D: DotProduct> Sixteen for Halves<D> {
     unsafe fn splat(value: f32) -> [__m256; 2] {
         // SAFETY: see above.
         unsafe { [_mm256_set1_ps(value); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn widen<F: FloatVector>(values: *const u8) -> [__m256; 2] {
+        // SAFETY: passed on.
+        unsafe { [F::load(values), F::load(values.add(8 * F::BYTES))] }
     }
 
     #[inline(always)]

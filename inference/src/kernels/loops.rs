@@ -1,0 +1,55 @@
+//! Small operations on floats, compiled for the widest vectors of every instruction set: each operation by itself has
+//! the same bits at every width.
+//!
+//! They are functions, not closures, which a compiler may leave outside of what is compiled for an instruction set.
+
+use core::ops::Range;
+
+use super::Kernels;
+#[cfg(target_arch = "x86_64")]
+use super::Variant;
+use crate::activations::Group;
+use crate::cache::PAGE;
+use crate::model::Activation;
+use crate::{activations, found, vector};
+
+macro_rules! loops {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) = $function:path;)*) => {
+        impl Kernels {
+            $(
+                #[doc = concat!("[`", stringify!($function), "`].")]
+                pub(crate) fn $name(self, $($argument: $type),*) {
+                    #[cfg(target_arch = "x86_64")]
+                    if let Variant::X86(isa) = self.0 {
+                        #[target_feature(enable = "avx2,f16c")]
+                        fn avx2($($argument: $type),*) {
+                            $function($($argument),*);
+                        }
+                        #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl")]
+                        fn avx512($($argument: $type),*) {
+                            $function($($argument),*);
+                        }
+                        // SAFETY: an `Isa` exists only where the processor and the system have its instructions.
+                        return unsafe {
+                            match isa {
+                                super::x86::Isa::Avx2 | super::x86::Isa::AvxVnni => avx2($($argument),*),
+                                super::x86::Isa::Avx512Vnni => avx512($($argument),*),
+                            }
+                        };
+                    }
+                    $function($($argument),*);
+                }
+            )*
+        }
+    };
+}
+
+loops! {
+    fn rms_norm(x: &[f32], weights: &[f32], epsilon: f32, out: &mut [f32]) = vector::rms_norm;
+    fn rms_norm_each(runs: &mut [f32], weights: &[f32], epsilon: f32) = vector::rms_norm_each;
+    fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) = vector::gated;
+    fn add(x: &mut [f32], y: &[f32]) = vector::add;
+    fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
+    fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
+    fn quantize(values: &[f32], groups: &mut [Group]) = activations::quantize;
+}
