@@ -82,7 +82,7 @@ impl Group {
                 *high = ((level + 64) >> 7) as i8;
                 *low = (level - 128 * i32::from(*high)) as i8;
             }
-            let half_sum = levels.iter().sum();
+            let half_sum = sum_of(*levels);
             self.half_sums[half][block] = half_sum;
             self.scaled_half_sums[half][block] = scale * half_sum as f32;
             sum += half_sum;
@@ -90,6 +90,16 @@ impl Group {
         self.sums[block] = sum;
         self.scaled_sums[block] = scale * sum as f32;
     }
+}
+
+/// By halves, which vector units do best.
+#[inline(always)]
+fn sum_of(mut levels: [i32; HALF]) -> i32 {
+    for half in [8, 4, 2, 1] {
+        let (first, second) = levels.split_at_mut(half);
+        first.iter_mut().zip(second).for_each(|(first, second)| *first += *second);
+    }
+    levels[0]
 }
 
 /// Quantises whole groups of blocks.

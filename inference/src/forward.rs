@@ -187,7 +187,14 @@ impl<'m> Forward<'m> {
         self.begin(pool, parts);
         let layers = &self.model.layers;
         for (index, layer) in layers.iter().enumerate() {
-            self.attention(pool, parts, index, layer);
+            self.project(pool, parts, index, layer);
+            if index + 1 == layers.len() && self.rows.wanted().len() < self.rows.count() {
+                self.keep_wanted(pool.workers());
+            }
+            if self.rows.count() == 0 {
+                break;
+            }
+            self.attend(pool, parts, index, layer);
             self.add(pool, layer.post_attention_norm.as_deref(), Some(&layer.feed_forward_norm));
             self.feed_forward(pool, layer);
             let next = layers.get(index + 1).map(|next| &*next.attention_norm);
@@ -265,6 +272,22 @@ impl<'m> Forward<'m> {
         })
         .then(out, out_cell, |inner, first, out| multiply(*kernels, &layer.down, first, inner, out))
         .run();
+    }
+
+    /// Leaves rows that no logits come from. Of the others `queries` and `x` are kept, for all that is left to do when the
+    /// keys and values of the last layer are stored.
+    fn keep_wanted(&mut self, workers: usize) {
+        let Self { config, rows, queries, x, .. } = self;
+        let (heads, length, width) = (config.heads, config.head_length, config.embedding);
+        // To where others stood that are kept already, or left.
+        for (kept, wanted) in rows.wanted().iter().enumerate() {
+            x.copy_within(wanted.row * 2 * width..(wanted.row * 2 + 1) * width, kept * 2 * width);
+            for head in 0..heads {
+                let query = rows.vector(wanted.row, head, heads) * length;
+                queries.copy_within(query..query + length, (kept * heads + head) * length);
+            }
+        }
+        rows.keep_wanted(heads, workers);
     }
 
     /// Computes the logits that parts want.

@@ -70,7 +70,12 @@ impl Layout {
             let start = tile * TILE * self.tokens + token * width;
             let count = (width - row % TILE).min(rest.len());
             let (part, next) = rest.split_at_mut(count);
-            part.copy_from_slice(&values[start + row % TILE..][..count]);
+            let values = &values[start + row % TILE..][..count];
+            match (part.as_chunks_mut::<TILE>(), values.as_chunks::<TILE>()) {
+                // A few moves, for which a call costs more.
+                (([part], []), ([values], [])) => *part = *values,
+                ((_, part), (_, values)) => part.copy_from_slice(values),
+            }
             row += count;
             rest = next;
         }

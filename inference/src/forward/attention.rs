@@ -10,8 +10,8 @@ use crate::model::Layer;
 use crate::pool::Pool;
 
 impl Forward<'_> {
-    /// Sets `delta` to what attention finds.
-    pub(super) fn attention<P: AsRef<Part> + AsMut<Part> + Sync>(
+    /// Sets `queries`, and stores keys and values.
+    pub(super) fn project<P: AsMut<Part>>(
         &mut self,
         pool: &mut Pool,
         parts: &mut [P],
@@ -31,7 +31,6 @@ impl Forward<'_> {
         });
         self.finish(pool, layer);
         self.store(parts, index);
-        self.attend(pool, parts, index, layer);
     }
 
     /// Finishes queries, keys and values: bias, norm, rotation.
@@ -94,7 +93,7 @@ impl Forward<'_> {
     /// Workers pass over pages in the order in which they lie in memory, with all the queries of a sequence that are
     /// theirs. Several rows are shared out by queries; the queries of one row are shared out by pages, since there are
     /// few of them, and what they found there is added up afterwards.
-    fn attend<P: AsRef<Part> + Sync>(
+    pub(super) fn attend<P: AsRef<Part> + Sync>(
         &mut self,
         pool: &mut Pool,
         parts: &[P],

@@ -97,6 +97,22 @@ impl Rows {
         share_out(rows, vectors, workers, bounds);
     }
 
+    /// Leaves all rows but the wanted, which are a span each from then on.
+    pub(super) fn keep_wanted(&mut self, heads: usize, workers: usize) {
+        let Self { rows, spans, wanted, vectors, bounds } = self;
+        spans.clear();
+        vectors.clear();
+        bounds.clear();
+        for (kept, wanted) in wanted.iter_mut().enumerate() {
+            rows[kept] = Row { span: kept, position: rows[wanted.row].position };
+            spans.push(Span { part: wanted.part, first: kept, count: 1 });
+            vectors.extend((0..heads).map(|head| Vector { row: kept, head }));
+            wanted.row = kept;
+        }
+        rows.truncate(wanted.len());
+        share_out(rows, vectors, workers, bounds);
+    }
+
     /// Number of rows.
     pub(super) const fn count(&self) -> usize {
         self.rows.len()
