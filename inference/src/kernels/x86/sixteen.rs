@@ -21,7 +21,8 @@ pub(super) trait Sixteen {
         weights: &[[u8; RUN]; TILE],
         x: *const i8,
     ) -> Self::Integers;
-    unsafe fn times_128(sum: Self::Integers) -> Self::Integers;
+    /// `128 * high + low`.
+    unsafe fn sum_128(high: Self::Integers, low: Self::Integers) -> Self::Integers;
     /// `sum - offset`, as floats.
     unsafe fn floats(sum: Self::Integers, offset: i32) -> Self::Floats;
     unsafe fn splat(value: f32) -> Self::Floats;
@@ -59,9 +60,9 @@ impl Sixteen for Whole {
     }
 
     #[inline(always)]
-    unsafe fn times_128(sum: __m512i) -> __m512i {
+    unsafe fn sum_128(high: __m512i, low: __m512i) -> __m512i {
         // SAFETY: see above.
-        unsafe { _mm512_slli_epi32(sum, 7) }
+        unsafe { _mm512_add_epi32(_mm512_slli_epi32(high, 7), low) }
     }
 
     #[inline(always)]
@@ -140,9 +141,9 @@ impl<D: DotProduct> Sixteen for Halves<D> {
     }
 
     #[inline(always)]
-    unsafe fn times_128(sum: [__m256i; 2]) -> [__m256i; 2] {
+    unsafe fn sum_128(high: [__m256i; 2], low: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: see above.
-        sum.map(|sum| unsafe { _mm256_slli_epi32(sum, 7) })
+        core::array::from_fn(|i| unsafe { _mm256_add_epi32(_mm256_slli_epi32(high[i], 7), low[i]) })
     }
 
     #[inline(always)]

@@ -261,35 +261,23 @@ unsafe fn products<V: Sixteen, Q: QuantVector, const N: usize>(
     block: usize,
     halves: Range<usize>,
 ) -> [V::Integers; N] {
-    // SAFETY: see above.
+    const RUNS: usize = HALF / RUN;
+    // SAFETY: see above; half a block has as many runs.
     unsafe {
         let weights = &(*unpacked).levels[index];
-        let high = inputs.map(|x| &x.high);
-        let mut sums = add_products::<V, Q, N>([V::zero(); N], weights, high, block, halves.clone());
-        for sum in &mut sums {
-            *sum = V::times_128(*sum);
-        }
-        add_products::<V, Q, N>(sums, weights, inputs.map(|x| &x.low), block, halves)
-    }
-}
-
-/// Adds the products with some halves of block `block` of a byte of the inputs' levels. Safety: `V`'s instructions.
-#[inline(always)]
-unsafe fn add_products<V: Sixteen, Q: QuantVector, const N: usize>(
-    mut sums: [V::Integers; N],
-    weights: &[[[u8; RUN]; TILE]; BLOCK / RUN],
-    inputs: [&[[[i8; HALF]; GROUP]; 2]; N],
-    block: usize,
-    halves: Range<usize>,
-) -> [V::Integers; N] {
-    const RUNS: usize = HALF / RUN;
-    for half in halves {
-        for (run, weights) in weights[half * RUNS..][..RUNS].iter().enumerate() {
-            for (sum, x) in sums.iter_mut().zip(inputs) {
-                // SAFETY: see above; half a block has as many runs.
-                *sum = unsafe { V::dot::<Q>(*sum, weights, x[half][block].as_ptr().add(run * RUN)) };
+        let (mut high, mut low) = ([V::zero(); N], [V::zero(); N]);
+        for half in halves {
+            for (run, weights) in weights[half * RUNS..][..RUNS].iter().enumerate() {
+                for input in 0..N {
+                    let x = inputs[input].high[half][block].as_ptr().add(run * RUN);
+                    high[input] = V::dot::<Q>(high[input], weights, x);
+                }
+                for input in 0..N {
+                    let x = inputs[input].low[half][block].as_ptr().add(run * RUN);
+                    low[input] = V::dot::<Q>(low[input], weights, x);
+                }
             }
         }
+        core::array::from_fn(|input| V::sum_128(high[input], low[input]))
     }
-    sums
 }

@@ -58,10 +58,7 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
             }
             let (scales, minima) = (&raw mut (*unpacked).scales[index], &raw mut (*unpacked).minima[index]);
             if Q::PARTS == 1 {
-                store_halves(scales.cast(), &blocks, 0);
-                if Q::HAS_MINIMUM {
-                    store_halves(minima.cast(), &blocks, 2);
-                }
+                store_heads::<Q>(&blocks, scales.cast(), minima.cast());
             } else if part.is_multiple_of(GROUP) {
                 for (quad, blocks) in blocks.as_chunks().0.iter().enumerate() {
                     let factors = Q::factors(*blocks, part);
@@ -74,22 +71,31 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
     }
 }
 
-/// Stores the binary16 at byte `offset` of each block as f32. Safety: AVX and F16C; a block at each pointer, room
-/// for 16 floats.
+/// Stores the binary16 of each block's first word as f32, and that of the second where there is a minimum. Safety: AVX2
+/// and F16C; a block at each pointer.
 #[inline(always)]
-unsafe fn store_halves(to: *mut f32, blocks: &[*const u8; TILE], offset: usize) {
-    // SAFETY: see above.
+unsafe fn store_heads<Q: QuantVector>(
+    blocks: &[*const u8; TILE],
+    scales: *mut [f32; TILE],
+    minima: *mut [f32; TILE],
+) {
+    // SAFETY: see above; a block has more than four bytes.
     unsafe {
-        let mut halves = [0u16; TILE];
-        for (half, block) in halves.iter_mut().zip(blocks) {
-            *half = block.add(offset).cast::<u16>().read_unaligned();
-        }
-        for eight in 0..2 {
-            let eight = eight * 8;
-            _mm256_storeu_ps(
-                to.add(eight),
-                _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().add(eight).cast())),
-            );
+        for (eight, blocks) in blocks.as_chunks::<8>().0.iter().enumerate() {
+            let heads = |four: &[*const u8]| {
+                let pair = |first: *const u8, second: *const u8| {
+                    _mm_unpacklo_epi32(_mm_loadu_si32(first), _mm_loadu_si32(second))
+                };
+                _mm_unpacklo_epi64(pair(four[0], four[1]), pair(four[2], four[3]))
+            };
+            let (first, second) = (heads(&blocks[..4]), heads(&blocks[4..]));
+            let low = _mm_set1_epi32(0xffff);
+            let words = _mm_packus_epi32(_mm_and_si128(first, low), _mm_and_si128(second, low));
+            _mm256_storeu_ps((*scales).as_mut_ptr().add(8 * eight), _mm256_cvtph_ps(words));
+            if Q::HAS_MINIMUM {
+                let words = _mm_packus_epi32(_mm_srli_epi32(first, 16), _mm_srli_epi32(second, 16));
+                _mm256_storeu_ps((*minima).as_mut_ptr().add(8 * eight), _mm256_cvtph_ps(words));
+            }
         }
     }
 }
