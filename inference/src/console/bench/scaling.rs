@@ -1,16 +1,18 @@
 //! `bench scaling`: the same batch on one worker, on two, on four and so on up to all of them. Equal bits are part of
-//! the measurement.
+//! the measurement. With `--bound`, beside each what the cores make of as many batches that share nothing: no batch
+//! that is shared among them can be expected to do better.
 //!
 //! Each run stands between two marks, for who counts instructions; its time is from the first submission to the
 //! last token.
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde_json::json;
 
-use crate::batch::{Batch, Finish, Request, Settings};
+use crate::batch::{Batch, Finish, Outcome, Request, Settings};
 use crate::console::Console;
 use crate::console::batch::budget;
 use crate::console::command::{ParseError, split_word};
@@ -19,6 +21,7 @@ use crate::console::loaded::Loaded;
 use crate::console::options::number;
 use crate::generate::Stop;
 use crate::platform::Mark;
+use crate::pool::Pool;
 use crate::sample::Sampling;
 use crate::tokenizer::ParseSpecial;
 
@@ -34,6 +37,8 @@ const SIZES: [usize; 2] = [1, 8];
 pub struct Scaling<'l> {
     /// Print JSON.
     json: bool,
+    /// Run also as many batches at once as there are workers, on one each.
+    bound: bool,
     /// Tokens of each request.
     tokens: usize,
     /// Numbers of workers; `None` for 1, 2, 4 and so on, and all.
@@ -44,31 +49,53 @@ pub struct Scaling<'l> {
     text: &'l str,
 }
 
-/// One batch on some workers.
+/// A batch on some workers, or a copy of it on each.
 #[derive(Clone, Debug)]
 struct Run {
     prompts: usize,
     workers: usize,
-    /// Tokens that passed through the model.
+    /// Batches at once: 1, or one for each worker.
+    batches: usize,
+    /// Tokens that passed through the model, of all batches.
     tokens: usize,
     seconds: f64,
     /// How the last step used the cores.
     plan: String,
-    /// Of all requests' logits.
-    hash: String,
+    /// For each batch, of all its requests' logits.
+    hashes: Vec<String>,
+}
+
+/// A batch with what it is for and what it came to.
+struct Task<'m> {
+    batch: Batch<'m>,
+    requests: Vec<Request>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Task<'_> {
+    fn run(&mut self, pool: &mut Pool) {
+        self.outcomes = self.batch.run(pool, self.requests.drain(..));
+    }
 }
 
 impl<'l> Scaling<'l> {
-    /// Understands `[--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
+    /// Understands `[--json] [--bound] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
     pub fn parse(mut rest: &'l str) -> Result<Self, ParseError> {
-        let mut parsed =
-            Self { json: false, tokens: TOKENS, workers: None, sizes: SIZES.into(), text: OPENING };
+        let mut parsed = Self {
+            json: false,
+            bound: false,
+            tokens: TOKENS,
+            workers: None,
+            sizes: SIZES.into(),
+            text: OPENING,
+        };
         while rest.starts_with('-') {
             let (word, after) = split_word(rest);
             let (value, behind) = split_word(after);
             rest = behind;
             match word {
                 "--json" => (parsed.json, rest) = (true, after),
+                "--bound" => (parsed.bound, rest) = (true, after),
                 "-n" => parsed.tokens = number('n', value, "a number of at least 1", |&n| n > 0)?,
                 "-c" => parsed.workers = Some(numbers('c', value)?),
                 option => {
@@ -120,15 +147,18 @@ impl Console<'_> {
         let measured = scaling.sizes.iter().try_for_each(|&prompts| {
             let mut first: Option<Run> = None;
             counts.iter().try_for_each(|&workers| {
-                let run = self.run_batch(scaling, prompts, workers)?;
-                self.show(scaling.json, &run, first.as_ref());
-                let first = first.get_or_insert_with(|| run.clone());
-                if run.hash == first.hash {
-                    return Ok(());
-                }
-                Err(CommandError::OtherBits {
-                    what: format!("{prompts} prompts on {workers} workers"),
-                    hashes: [run.hash, first.hash.clone()],
+                let beside = (scaling.bound && workers > 1).then_some(workers);
+                core::iter::once(1).chain(beside).try_for_each(|batches| {
+                    let run = self.run_batches(scaling, prompts, workers, batches)?;
+                    self.show(scaling.json, &run, first.as_ref());
+                    let expected = &first.get_or_insert_with(|| run.clone()).hashes[0];
+                    match run.hashes.into_iter().find(|hash| hash != expected) {
+                        None => Ok(()),
+                        Some(hash) => Err(CommandError::OtherBits {
+                            what: format!("{prompts} prompts on {workers} workers"),
+                            hashes: [hash, expected.clone()],
+                        }),
+                    }
                 })
             })
         });
@@ -136,11 +166,13 @@ impl Console<'_> {
         measured
     }
 
-    fn run_batch(
+    /// Runs a batch on all of so many workers, or as many `batches` at once on one each.
+    fn run_batches(
         &mut self,
         &Scaling { tokens, text, .. }: &Scaling<'_>,
         prompts: usize,
         workers: usize,
+        batches: usize,
     ) -> Result<Run, CommandError> {
         let platform = self.platform;
         let (Loaded { model, tokenizer, kernels, .. }, pool) = self.loaded_and_pool(Some(workers))?;
@@ -152,51 +184,69 @@ impl Console<'_> {
             stops: Vec::new(),
             log_probabilities: false,
         };
-        let requests: Vec<Request> = (0..prompts).map(request).collect();
-        let mut batch = Batch::new(model, tokenizer, *kernels, Settings::new(budget(platform)))?;
+        let settings = Settings::new(budget(platform) / batches);
+        let task = |_| {
+            let batch = Batch::new(model, tokenizer, *kernels, settings)?;
+            Ok(Task { batch, requests: (0..prompts).map(request).collect(), outcomes: Vec::new() })
+        };
+        let mut tasks = (0..batches).map(task).collect::<Result<Vec<_>, CommandError>>()?;
         let begun = platform.now_ns();
         platform.mark(Mark::Begin);
-        let outcomes = batch.run(pool, requests);
+        match &mut *tasks {
+            [only] => only.run(pool),
+            all => {
+                let nothing = (&mut [(); 0][..], &*vec![0; batches + 1]);
+                pool.groups_at(&vec![1; batches], all, nothing, |task, _, pool| task.run(pool))?;
+            }
+        }
         platform.mark(Mark::End);
         let nanoseconds = platform.now_ns() - begun;
-        let mut hash = crate::generate::LogitsHash::new();
         let mut passed = 0;
-        for (index, outcome) in outcomes.iter().enumerate() {
-            if outcome.finish != Finish::Done(Stop::Limit) {
-                return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
+        let mut hashes = Vec::new();
+        for Task { outcomes, .. } in &tasks {
+            let mut hash = crate::generate::LogitsHash::new();
+            for (index, outcome) in outcomes.iter().enumerate() {
+                if outcome.finish != Finish::Done(Stop::Limit) {
+                    return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
+                }
+                hash.combine(outcome.logits_hash);
+                // The last token made is not taken any more.
+                passed += outcome.prompt_tokens - outcome.shared_tokens + tokens - 1;
             }
-            hash.combine(outcome.logits_hash);
-            // The last token made is not taken any more.
-            passed += outcome.prompt_tokens - outcome.shared_tokens + tokens - 1;
+            hashes.push(format!("{:016x}", hash.value()));
         }
+        let plan = tasks[0].batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default();
         Ok(Run {
             prompts,
             workers,
+            batches,
             tokens: passed,
             seconds: nanoseconds as f64 / 1e9,
-            plan: batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default(),
-            hash: format!("{:016x}", hash.value()),
+            plan: if batches == 1 { plan } else { format!("{batches} batches, each on a worker of its own") },
+            hashes,
         })
     }
 
     /// Prints a run; as text, beside the `first` one of its batch.
     fn show(&self, json: bool, run: &Run, first: Option<&Run>) {
-        let Run { prompts, workers, tokens, seconds, plan, hash } = run;
+        let Run { prompts, workers, batches, tokens, seconds, plan, hashes } = run;
         if json {
             let line = json!({
                 "prompts": prompts,
                 "workers": workers,
+                "batches": batches,
                 "tokens": tokens,
                 "seconds": seconds,
                 "plan": plan,
-                "hash": hash,
+                "hash": hashes[0],
             });
             return self.say(format_args!("{line}\n"));
         }
-        let faster = first.map_or(1.0, |first| first.seconds / seconds);
+        let rate = *tokens as f64 / seconds;
+        let faster = first.map_or(1.0, |first| rate / (first.tokens as f64 / first.seconds));
         self.say(format_args!(
-            "{prompts} prompts, {workers} workers: {:.1} tokens/s, {faster:.2} times; {plan}; logits hash {hash}\n",
-            *tokens as f64 / seconds,
+            "{prompts} prompts, {workers} workers: {rate:.1} tokens/s, {faster:.2} times; {plan}; logits hash {}\n",
+            hashes[0],
         ));
     }
 }
@@ -205,13 +255,13 @@ impl Console<'_> {
 mod tests {
     use super::*;
     use alloc::string::ToString;
-    use alloc::vec;
 
     #[test]
     fn options_stand_in_front_of_sizes_and_text() {
-        let parsed = Scaling::parse("--json -n 4 -c 1,8 8,16 a b").unwrap();
+        let parsed = Scaling::parse("--json --bound -n 4 -c 1,8 8,16 a b").unwrap();
         let expected = Scaling {
             json: true,
+            bound: true,
             tokens: 4,
             workers: Some([1, 8].into()),
             sizes: [8, 16].into(),
