@@ -104,6 +104,20 @@ impl<'m> Batch<'m> {
         })
     }
 
+    /// Makes room for steps on the pool's workers ahead of the first request, which else waits for that when it joins.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn prepare(&mut self, pool: &Pool) -> Result<(), OutOfMemory> {
+        let Self { model, settings, kernels, context, forward, groups, .. } = self;
+        let workers = pool.workers();
+        forward.prepare(workers)?;
+        match Plan::groups(model, settings.active, workers, settings.way) {
+            Some(counts) => groups.prepare(model, *kernels, *context, counts, workers, settings.active),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a request; it joins at one of the next steps.
     ///
     /// # Errors
@@ -294,12 +308,8 @@ impl<'m> Batch<'m> {
         other: usize,
         now: u64,
     ) -> Result<(), OutOfMemory> {
-        let Self { model, tokenizer, settings, kernels, context, pages, active, forward, groups, .. } = self;
-        let workers = pool.workers();
-        forward.prepare(workers)?;
-        if let Way::Apart { groups: count } = Plan::new(model, active.len() + 1, workers, settings.way).way {
-            groups.prepare(model, *kernels, *context, (count, workers), settings.active)?;
-        }
+        self.prepare(pool)?;
+        let Self { model, tokenizer, pages, active, .. } = self;
         let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));
         match pages.begin(positions, begins_as) {

@@ -1,6 +1,7 @@
 //! How a step uses the cores.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::model::Model;
 
@@ -71,19 +72,44 @@ impl Plan {
                 (Way::Apart { groups: groups.min(workers).min(sequences) }, Why::Asked)
             }
             Some(_) => (Way::Together, Why::Asked),
-            None => {
-                let config = &model.config;
-                let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
-                choose(config.embedding * (head + 3 * config.feed_forward), sequences, workers)
-            }
+            None => choose(weights(model), sequences, workers),
         };
         Self { way, why, sequences, workers }
+    }
+
+    /// The fewest and the most groups that a plan may say for up to so many sequences; `None` where none says groups.
+    pub(super) fn groups(
+        model: &Model<'_>,
+        sequences: usize,
+        workers: usize,
+        asked: Option<Way>,
+    ) -> Option<RangeInclusive<usize>> {
+        match asked {
+            Some(Way::Apart { groups }) => Some(2..=groups.min(workers).min(sequences)),
+            Some(Way::Together) => None,
+            None => may_part(weights(model), sequences, workers).then_some(workers..=workers),
+        }
+        .filter(|groups| !groups.is_empty())
     }
 
     /// The same where groups could not take the step.
     pub(super) const fn uneven(self) -> Self {
         Self { way: Way::Together, why: Why::Uneven, ..self }
     }
+}
+
+/// Weights of a layer.
+fn weights(model: &Model<'_>) -> usize {
+    let config = &model.config;
+    let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
+    config.embedding * (head + 3 * config.feed_forward)
+}
+
+/// Whether [`choose`] lets cores go apart for some number of sequences, up to `most`: if it does, then for as few as
+/// can be, or as few as are enough.
+fn may_part(weights: usize, most: usize, workers: usize) -> bool {
+    let mut fewest = [workers, ENOUGH * workers].into_iter().filter(|&sequences| sequences <= most);
+    fewest.any(|sequences| choose(weights, sequences, workers).0 != Way::Together)
 }
 
 /// The way for a model of so many weights a layer.
@@ -150,6 +176,13 @@ mod tests {
             (LARGE, 16, 4, apart(4)),
         ] {
             assert_eq!(way(weights, sequences, workers), expected, "{weights} {sequences} {workers}");
+        }
+        for (weights, workers) in [(SMALL, 1), (SMALL, 2), (SMALL, 8), (LARGE, 2), (LARGE, 8)] {
+            let parts = |sequences| way(weights, sequences, workers) != Way::Together;
+            for most in 1..=64 {
+                let expected = (1..=most).any(parts);
+                assert_eq!(may_part(weights, most, workers), expected, "{weights} {most} {workers}");
+            }
         }
     }
 }

@@ -1,29 +1,23 @@
 //! `bench scaling`: the same batch on one worker, on two, on four and so on up to all of them. Equal bits are part of
 //! the measurement. With `--bound`, beside each what the cores make of as many batches that share nothing: no batch
 //! that is shared among them can be expected to do better.
-//!
-//! Each run stands between two marks, for who counts instructions; its time is from the first submission to the
-//! last token.
+
+mod run;
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use serde_json::json;
 
-use crate::batch::{Batch, Finish, Outcome, Request, Settings};
+use crate::batch::Request;
 use crate::console::Console;
-use crate::console::batch::budget;
 use crate::console::command::{ParseError, split_word};
 use crate::console::error::CommandError;
-use crate::console::loaded::Loaded;
 use crate::console::options::number;
-use crate::generate::Stop;
-use crate::platform::Mark;
-use crate::pool::Pool;
 use crate::sample::Sampling;
 use crate::tokenizer::ParseSpecial;
+use run::{Run, run};
 
 /// What the prompts are made of when nothing else is said: an opening that a story model knows how to go on from.
 const OPENING: &str = "Once upon a time there was a little girl named Lily who loved to play";
@@ -47,35 +41,6 @@ pub struct Scaling<'l> {
     sizes: Vec<usize>,
     /// Whose words the prompts are.
     text: &'l str,
-}
-
-/// A batch on some workers, or a copy of it on each.
-#[derive(Clone, Debug)]
-struct Run {
-    prompts: usize,
-    workers: usize,
-    /// Batches at once: 1, or one for each worker.
-    batches: usize,
-    /// Tokens that passed through the model, of all batches.
-    tokens: usize,
-    seconds: f64,
-    /// How the last step used the cores.
-    plan: String,
-    /// For each batch, of all its requests' logits.
-    hashes: Vec<String>,
-}
-
-/// A batch with what it is for and what it came to.
-struct Task<'m> {
-    batch: Batch<'m>,
-    requests: Vec<Request>,
-    outcomes: Vec<Outcome>,
-}
-
-impl Task<'_> {
-    fn run(&mut self, pool: &mut Pool) {
-        self.outcomes = self.batch.run(pool, self.requests.drain(..));
-    }
 }
 
 impl<'l> Scaling<'l> {
@@ -166,7 +131,6 @@ impl Console<'_> {
         measured
     }
 
-    /// Runs a batch on all of so many workers, or as many `batches` at once on one each.
     fn run_batches(
         &mut self,
         &Scaling { tokens, text, .. }: &Scaling<'_>,
@@ -174,57 +138,17 @@ impl Console<'_> {
         workers: usize,
         batches: usize,
     ) -> Result<Run, CommandError> {
-        let platform = self.platform;
-        let (Loaded { model, tokenizer, kernels, .. }, pool) = self.loaded_and_pool(Some(workers))?;
+        let (loaded, pool) = self.loaded_and_pool(Some(workers))?;
         let request = |index: usize| Request {
-            prompt: tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
+            prompt: loaded.tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
             limit: tokens,
             end: Vec::new(),
             sampling: Sampling::GREEDY,
             stops: Vec::new(),
             log_probabilities: false,
         };
-        let settings = Settings::new(budget(platform) / batches);
-        let task = |_| {
-            let batch = Batch::new(model, tokenizer, *kernels, settings)?;
-            Ok(Task { batch, requests: (0..prompts).map(request).collect(), outcomes: Vec::new() })
-        };
-        let mut tasks = (0..batches).map(task).collect::<Result<Vec<_>, CommandError>>()?;
-        let begun = platform.now_ns();
-        platform.mark(Mark::Begin);
-        match &mut *tasks {
-            [only] => only.run(pool),
-            all => {
-                let nothing = (&mut [(); 0][..], &*vec![0; batches + 1]);
-                pool.groups_at(&vec![1; batches], all, nothing, |task, _, pool| task.run(pool))?;
-            }
-        }
-        platform.mark(Mark::End);
-        let nanoseconds = platform.now_ns() - begun;
-        let mut passed = 0;
-        let mut hashes = Vec::new();
-        for Task { outcomes, .. } in &tasks {
-            let mut hash = crate::generate::LogitsHash::new();
-            for (index, outcome) in outcomes.iter().enumerate() {
-                if outcome.finish != Finish::Done(Stop::Limit) {
-                    return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
-                }
-                hash.combine(outcome.logits_hash);
-                // The last token made is not taken any more.
-                passed += outcome.prompt_tokens - outcome.shared_tokens + tokens - 1;
-            }
-            hashes.push(format!("{:016x}", hash.value()));
-        }
-        let plan = tasks[0].batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default();
-        Ok(Run {
-            prompts,
-            workers,
-            batches,
-            tokens: passed,
-            seconds: nanoseconds as f64 / 1e9,
-            plan: if batches == 1 { plan } else { format!("{batches} batches, each on a worker of its own") },
-            hashes,
-        })
+        let requests: Vec<Request> = (0..prompts).map(request).collect();
+        run(loaded, pool, &requests, batches)
     }
 
     /// Prints a run; as text, beside the `first` one of its batch.
@@ -255,6 +179,7 @@ impl Console<'_> {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use alloc::vec;
 
     #[test]
     fn options_stand_in_front_of_sizes_and_text() {
