@@ -359,8 +359,13 @@ impl<'m> Batch<'m> {
             let all = self.active.len();
             prompts = room.min(all + (all / 4).max(1) - taken);
         }
+        // While nobody generates, nobody does before all prompts have passed: all take alike, so that groups can share
+        // them evenly. Else the first is to be ready first.
+        let mut left =
+            if generating { 1 } else { self.active.iter().filter(|active| active.unfed() > 0).count() };
         for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
-            prompts -= active.take_prompt(prompts);
+            prompts -= active.take_prompt(prompts.div_ceil(left));
+            left = (left - 1).max(1);
         }
     }
 
