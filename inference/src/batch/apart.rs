@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use super::plan::largest;
 use crate::forward::{Forward, Part};
 use crate::kernels::Kernels;
 use crate::memory::{OutOfMemory, reserved};
@@ -39,7 +40,7 @@ impl<'m> Groups<'m> {
     ) -> Result<(), OutOfMemory> {
         // The fewer groups, the more rows, sequences and workers each.
         let (fewest, groups) = counts.into_inner();
-        let (rows, sequences) = (most(CHUNK, fewest), most(sequences, fewest));
+        let (rows, sequences) = (largest(CHUNK, fewest), largest(sequences, fewest));
         if self.sizes.capacity() < groups {
             self.sizes = reserved(groups, "groups")?;
             self.bounds = reserved(groups + 1, "groups")?;
@@ -84,7 +85,7 @@ impl<'m> Groups<'m> {
         let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
         let fits = |parts: &[P], forward: &Forward<'m>| {
             let count = parts.iter().filter(|part| !part.as_ref().tokens.is_empty()).count();
-            count <= *sequences && rows(parts) <= most(total, groups).min(forward.capacity())
+            count <= *sequences && rows(parts) <= largest(total, groups).min(forward.capacity())
         };
         let shares = bounds.array_windows().map(|&[start, end]| &parts[start..end]);
         if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
@@ -97,9 +98,4 @@ impl<'m> Groups<'m> {
             Err(error) => panic!("a step in groups: {error}"),
         }
     }
-}
-
-/// The most that one of `groups` groups may have of `total`: a sixteenth more than its share.
-const fn most(total: usize, groups: usize) -> usize {
-    total.div_ceil(groups) + total / groups / 16
 }

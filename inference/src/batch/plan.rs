@@ -98,6 +98,18 @@ impl Plan {
     }
 }
 
+/// What one of `groups` groups, which the others wait for, may well have of `total`: a sixteenth more than its share.
+const fn allowed(total: usize, groups: usize) -> usize {
+    total * 17 / (16 * groups)
+}
+
+/// The most that one of `groups` groups may have of `total` where they go apart: as [`allowed`], or what the largest has
+/// when nobody can have less.
+pub(super) const fn largest(total: usize, groups: usize) -> usize {
+    let (allowed, least) = (allowed(total, groups), total.div_ceil(groups));
+    if allowed > least { allowed } else { least }
+}
+
 /// Weights of a layer.
 fn weights(model: &Model<'_>) -> usize {
     let config = &model.config;
@@ -117,8 +129,7 @@ fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
     // Ten times a layer workers meet: at six joins and four barriers.
     let between_meetings = weights * sequences / workers / 10;
     let (apart, each) = (Way::Apart { groups: workers }, sequences / workers);
-    // The largest group, which the others wait for, has at most a sixteenth more than its share.
-    let even = sequences.div_ceil(workers) * workers * 16 <= sequences * 17;
+    let even = largest(sequences, workers) <= allowed(sequences, workers);
     if workers == 1 {
         (Way::Together, Why::OneCore)
     } else if sequences < workers {
@@ -155,6 +166,21 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_has_a_sixteenth_more_than_its_share_or_the_least_that_can_be() {
+        for (total, groups, expected) in
+            [(64, 2, 34), (33, 2, 17), (32, 2, 17), (9, 2, 5), (8, 8, 1), (9, 8, 2)]
+        {
+            assert_eq!(largest(total, groups), expected, "{total} {groups}");
+        }
+        for (total, groups) in (1..=200).flat_map(|total| (1..=16).map(move |groups| (total, groups))) {
+            let largest = largest(total, groups);
+            assert!(largest * groups >= total, "everything goes somewhere: {total} {groups}");
+            let within = largest * groups * 16 <= total * 17;
+            assert!(within || (largest - 1) * groups < total, "one less does not do: {total} {groups}");
+        }
+    }
 
     #[test]
     fn cores_go_apart_where_each_has_enough_or_little_to_do() {
