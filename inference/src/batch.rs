@@ -104,6 +104,20 @@ impl<'m> Batch<'m> {
         })
     }
 
+    /// Makes room for steps on the pool's workers ahead of the first request, which else waits for that when it joins.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn prepare(&mut self, pool: &Pool) -> Result<(), OutOfMemory> {
+        let Self { model, settings, kernels, context, forward, groups, .. } = self;
+        let workers = pool.workers();
+        forward.prepare(workers)?;
+        match Plan::groups(model, settings.active, workers, settings.way) {
+            Some(counts) => groups.prepare(model, *kernels, *context, counts, workers, settings.active),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a request; it joins at one of the next steps.
     ///
     /// # Errors
@@ -294,12 +308,8 @@ impl<'m> Batch<'m> {
         other: usize,
         now: u64,
     ) -> Result<(), OutOfMemory> {
-        let Self { model, tokenizer, settings, kernels, context, pages, active, forward, groups, .. } = self;
-        let workers = pool.workers();
-        forward.prepare(workers)?;
-        if let Way::Apart { groups: count } = Plan::new(model, active.len() + 1, workers, settings.way).way {
-            groups.prepare(model, *kernels, *context, (count, workers), settings.active)?;
-        }
+        self.prepare(pool)?;
+        let Self { model, tokenizer, pages, active, .. } = self;
         let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));
         match pages.begin(positions, begins_as) {
@@ -349,8 +359,13 @@ impl<'m> Batch<'m> {
             let all = self.active.len();
             prompts = room.min(all + (all / 4).max(1) - taken);
         }
+        // While nobody generates, nobody does before all prompts have passed: all take alike, so that groups can share
+        // them evenly. Else the first is to be ready first.
+        let mut left =
+            if generating { 1 } else { self.active.iter().filter(|active| active.unfed() > 0).count() };
         for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
-            prompts -= active.take_prompt(prompts);
+            prompts -= active.take_prompt(prompts.div_ceil(left));
+            left = (left - 1).max(1);
         }
     }
 

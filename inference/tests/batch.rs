@@ -4,7 +4,7 @@
 mod common;
 
 use common::{STORY, run};
-use embodios_inference::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status};
+use embodios_inference::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Way};
 use embodios_inference::cache::{Limits, PAGE, Pages};
 use embodios_inference::company::{Alone, Company, Random, Sizes};
 use embodios_inference::generate::Stop;
@@ -147,6 +147,35 @@ fn prompts_that_begin_alike_are_computed_once() {
         assert_same(&model, &tokenizer, &mut pool, request, outcome);
     }
     assert_eq!(outcomes[0].finish, Finish::Done(Stop::Limit));
+}
+
+#[test]
+fn prompts_are_cut_so_that_groups_have_even_shares() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(2);
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
+    batch.prepare(&pool).unwrap();
+    for number in 0..8 {
+        let request = Request {
+            prompt: (0..20).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(),
+            limit: 2,
+            end: Vec::new(),
+            sampling: Sampling::GREEDY,
+            stops: Vec::new(),
+            log_probabilities: false,
+        };
+        batch.submit(&pool, request).unwrap();
+    }
+    loop {
+        let more = batch.step(&mut pool, &mut |_| {});
+        assert_eq!(batch.plan().unwrap().way, Way::Apart { groups: 2 }, "step {}", batch.steps());
+        if !more {
+            break;
+        }
+    }
+    // 8 times 19 tokens by 64 a step, and two tokens made of each.
+    assert_eq!(batch.steps(), 3 + 2);
 }
 
 #[test]

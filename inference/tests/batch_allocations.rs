@@ -48,6 +48,10 @@ fn steps_allocate_nothing() {
         let mut pool = run::pool(2);
         let settings = Settings { way: Some(way), ..Settings::new(1 << 24) };
         let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
+        batch.prepare(&pool).unwrap();
+        let prepared = ALLOCATIONS.load(Ordering::Relaxed);
+        batch.prepare(&pool).unwrap();
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), prepared, "there is room already, {way}");
         for seed in 0..6 {
             let request = Request {
                 prompt: vec![0, 490, 528, 260, 410],

@@ -63,7 +63,7 @@ fn a_batch_comes_from_a_module_or_is_typed() {
 fn scaling_has_the_same_bits_and_puts_the_workers_back() {
     let (output, action) = script(
         3,
-        "bench scaling -n 4 1,2; affinity; bench scaling --json -n 4 -c 2 2 Once upon a time; \
+        "bench scaling -n 4 1,2; affinity; bench scaling --json --bound -n 4 -c 1,3 2 Once upon a time; \
          bench scaling -c 9 1; cpus",
     );
     let hash = |start: &str| line(&output, start).rsplit_once(' ').unwrap().1;
@@ -73,8 +73,15 @@ fn scaling_has_the_same_bits_and_puts_the_workers_back() {
             assert_eq!(hash(&format!("{prompts} prompts, {workers} workers: ")), one);
         }
     }
-    let run = line(&output, "{");
-    assert!(["\"prompts\":2", "\"workers\":2"].iter().all(|field| run.contains(field)), "{run}");
+    let runs: Vec<&str> = output.lines().filter(|line| line.starts_with('{')).collect();
+    let number = |run: &str, field: &str| -> usize {
+        let (_, value) = run.split_once(&format!("\"{field}\":")).unwrap();
+        value.split([',', '}']).next().unwrap().parse().unwrap()
+    };
+    let numbers = |field: &str| runs.iter().map(|run| number(run, field)).collect::<Vec<_>>();
+    assert_eq!((numbers("workers"), numbers("batches")), (vec![1, 3, 3], vec![1, 1, 3]), "{output}");
+    let tokens = numbers("tokens");
+    assert_eq!(tokens, [tokens[0], tokens[0], 3 * tokens[0]]);
     line(&output, "error: 9 workers: they may have cores 0-2 only, which are 3");
     assert_eq!(output.lines().filter(|line| line.starts_with("cpu ") && line.contains("worker")).count(), 3);
     assert!(line(&output, "workers: ").starts_with("workers: 0-2,"), "{output}");

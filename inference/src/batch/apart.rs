@@ -1,7 +1,9 @@
 //! A step in which groups of cores work on some of the sequences each.
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
+use super::plan::largest;
 use crate::forward::{Forward, Part};
 use crate::kernels::Kernels;
 use crate::memory::{OutOfMemory, reserved};
@@ -25,22 +27,24 @@ impl<'m> Groups<'m> {
         Self { forwards: Vec::new(), sequences: 0, sizes: Vec::new(), bounds: Vec::new() }
     }
 
-    /// Makes room for `groups` groups of `workers` workers that share out up to `sequences` sequences; steps of no more
-    /// allocate nothing.
+    /// Makes room for any of these numbers of groups of `workers` workers that share out up to `sequences` sequences;
+    /// steps of no more allocate nothing.
     pub(super) fn prepare(
         &mut self,
         model: &'m Model<'m>,
         kernels: Kernels,
         context: usize,
-        (groups, workers): (usize, usize),
+        counts: RangeInclusive<usize>,
+        workers: usize,
         sequences: usize,
     ) -> Result<(), OutOfMemory> {
-        let (rows, sequences) = (most(CHUNK, groups), most(sequences, groups));
+        // The fewer groups, the more rows, sequences and workers each.
+        let (fewest, groups) = counts.into_inner();
+        let (rows, sequences) = (largest(CHUNK, fewest), largest(sequences, fewest));
         if self.sizes.capacity() < groups {
             self.sizes = reserved(groups, "groups")?;
             self.bounds = reserved(groups + 1, "groups")?;
         }
-        // Fewer groups have more rows and sequences each.
         if self.sequences < sequences || self.forwards.iter().any(|forward| forward.capacity() < rows) {
             self.forwards.clear();
             self.sequences = sequences;
@@ -48,7 +52,7 @@ impl<'m> Groups<'m> {
         while self.forwards.len() < groups {
             self.forwards.push(Forward::new(model, kernels, rows, self.sequences, context)?);
         }
-        self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(groups)))
+        self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(fewest)))
     }
 
     /// Passes the tokens of all parts through the model in `groups` groups. Result: whether it did; a group may have
@@ -81,7 +85,7 @@ impl<'m> Groups<'m> {
         let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
         let fits = |parts: &[P], forward: &Forward<'m>| {
             let count = parts.iter().filter(|part| !part.as_ref().tokens.is_empty()).count();
-            count <= *sequences && rows(parts) <= most(total, groups).min(forward.capacity())
+            count <= *sequences && rows(parts) <= largest(total, groups).min(forward.capacity())
         };
         let shares = bounds.array_windows().map(|&[start, end]| &parts[start..end]);
         if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
@@ -94,9 +98,4 @@ impl<'m> Groups<'m> {
             Err(error) => panic!("a step in groups: {error}"),
         }
     }
-}
-
-/// The most that one of `groups` groups may have of `total`: a sixteenth more than its share.
-const fn most(total: usize, groups: usize) -> usize {
-    total.div_ceil(groups) + total / groups / 16
 }

@@ -1,6 +1,7 @@
 //! How a step uses the cores.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::model::Model;
 
@@ -71,13 +72,24 @@ impl Plan {
                 (Way::Apart { groups: groups.min(workers).min(sequences) }, Why::Asked)
             }
             Some(_) => (Way::Together, Why::Asked),
-            None => {
-                let config = &model.config;
-                let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
-                choose(config.embedding * (head + 3 * config.feed_forward), sequences, workers)
-            }
+            None => choose(weights(model), sequences, workers),
         };
         Self { way, why, sequences, workers }
+    }
+
+    /// The fewest and the most groups that a plan may say for up to so many sequences; `None` where none says groups.
+    pub(super) fn groups(
+        model: &Model<'_>,
+        sequences: usize,
+        workers: usize,
+        asked: Option<Way>,
+    ) -> Option<RangeInclusive<usize>> {
+        match asked {
+            Some(Way::Apart { groups }) => Some(2..=groups.min(workers).min(sequences)),
+            Some(Way::Together) => None,
+            None => may_part(weights(model), sequences, workers).then_some(workers..=workers),
+        }
+        .filter(|groups| !groups.is_empty())
     }
 
     /// The same where groups could not take the step.
@@ -86,13 +98,38 @@ impl Plan {
     }
 }
 
+/// What one of `groups` groups, which the others wait for, may well have of `total`: a sixteenth more than its share.
+const fn allowed(total: usize, groups: usize) -> usize {
+    total * 17 / (16 * groups)
+}
+
+/// The most that one of `groups` groups may have of `total` where they go apart: as [`allowed`], or what the largest has
+/// when nobody can have less.
+pub(super) const fn largest(total: usize, groups: usize) -> usize {
+    let (allowed, least) = (allowed(total, groups), total.div_ceil(groups));
+    if allowed > least { allowed } else { least }
+}
+
+/// Weights of a layer.
+fn weights(model: &Model<'_>) -> usize {
+    let config = &model.config;
+    let head = config.head_length * (2 * config.heads + 2 * config.kv_heads);
+    config.embedding * (head + 3 * config.feed_forward)
+}
+
+/// Whether [`choose`] lets cores go apart for some number of sequences, up to `most`: if it does, then for as few as
+/// can be, or as few as are enough.
+fn may_part(weights: usize, most: usize, workers: usize) -> bool {
+    let mut fewest = [workers, ENOUGH * workers].into_iter().filter(|&sequences| sequences <= most);
+    fewest.any(|sequences| choose(weights, sequences, workers).0 != Way::Together)
+}
+
 /// The way for a model of so many weights a layer.
 fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
     // Ten times a layer workers meet: at six joins and four barriers.
     let between_meetings = weights * sequences / workers / 10;
     let (apart, each) = (Way::Apart { groups: workers }, sequences / workers);
-    // The largest group, which the others wait for, has at most a sixteenth more than its share.
-    let even = sequences.div_ceil(workers) * workers * 16 <= sequences * 17;
+    let even = largest(sequences, workers) <= allowed(sequences, workers);
     if workers == 1 {
         (Way::Together, Why::OneCore)
     } else if sequences < workers {
@@ -131,6 +168,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_group_has_a_sixteenth_more_than_its_share_or_the_least_that_can_be() {
+        for (total, groups, expected) in
+            [(64, 2, 34), (33, 2, 17), (32, 2, 17), (9, 2, 5), (8, 8, 1), (9, 8, 2)]
+        {
+            assert_eq!(largest(total, groups), expected, "{total} {groups}");
+        }
+        for (total, groups) in (1..=200).flat_map(|total| (1..=16).map(move |groups| (total, groups))) {
+            let largest = largest(total, groups);
+            assert!(largest * groups >= total, "everything goes somewhere: {total} {groups}");
+            let within = largest * groups * 16 <= total * 17;
+            assert!(within || (largest - 1) * groups < total, "one less does not do: {total} {groups}");
+        }
+    }
+
+    #[test]
     fn cores_go_apart_where_each_has_enough_or_little_to_do() {
         const SMALL: usize = 200_000;
         const LARGE: usize = 3_500_000;
@@ -150,6 +202,13 @@ mod tests {
             (LARGE, 16, 4, apart(4)),
         ] {
             assert_eq!(way(weights, sequences, workers), expected, "{weights} {sequences} {workers}");
+        }
+        for (weights, workers) in [(SMALL, 1), (SMALL, 2), (SMALL, 8), (LARGE, 2), (LARGE, 8)] {
+            let parts = |sequences| way(weights, sequences, workers) != Way::Together;
+            for most in 1..=64 {
+                let expected = (1..=most).any(parts);
+                assert_eq!(may_part(weights, most, workers), expected, "{weights} {most} {workers}");
+            }
         }
     }
 }

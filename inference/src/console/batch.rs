@@ -12,6 +12,7 @@ use super::loaded::Loaded;
 use super::options::Options;
 use super::start::Module;
 use crate::batch::{Batch, Event, Outcome, Request, Settings};
+use crate::cache::CacheError;
 use crate::json::{Lines, Requests, Task};
 use crate::platform::Platform;
 use crate::tokenizer::ParseSpecial;
@@ -82,6 +83,7 @@ impl Console<'_> {
             return Ok(lines.answer(&loaded.requests(), pool, settings, &mut |bytes| platform.write(bytes))?);
         }
         let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
+        batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let start = platform.now_ns();
         let (mut tokens, mut plans) = (0, Vec::new());
         for request in requests {

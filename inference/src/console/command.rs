@@ -34,9 +34,10 @@ batch [--json] MODULE | -
 batch CORES=MODULE[@MODEL] CORES=MODULE[@MODEL]...
                     several of these at the same time, each on cores of its own,
                     with another model where one is named
-bench scaling [--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
+bench scaling [--json] [--bound] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
                     the same prompts on 1, 2, 4, ... workers; each is TEXT with
-                    other words first
+                    other words first; --bound: also as many such batches at
+                    once that share nothing, each on one of the workers
 bench switch [--json] [-n ROUNDS]
                     two threads that take turns
 bench jitter [--json] [-n STEPS] [-c WORKERS]

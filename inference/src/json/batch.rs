@@ -51,6 +51,7 @@ impl Lines {
         out: &mut dyn FnMut(&[u8]),
     ) -> Result<(), CacheError> {
         let mut batch = Batch::new(requests.model, requests.tokenizer, requests.kernels, settings)?;
+        batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let mut numbers: Vec<(RequestId, usize)> = Vec::new();
         for (number, request) in self.requests {
             match batch.submit(pool, request) {

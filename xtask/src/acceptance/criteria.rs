@@ -139,7 +139,9 @@ pub fn speedups(report: &scaling::Report) -> Vec<Line> {
             let bar = format!("at least {least}");
             lines.push(match &point.figure {
                 Figure::Measured(measured) => {
-                    let value = format!("{:.2} ({})", measured.speedup, measured.plan);
+                    let of = |bound| format!(" of {bound:.2} that batches make which share nothing");
+                    let bound = measured.bound.map(of).unwrap_or_default();
+                    let value = format!("{:.2}{bound} ({})", measured.speedup, measured.plan);
                     Line::judged(what, machine, value, bar, measured.speedup >= least)
                 }
                 Figure::NotMeasuredHere { reason } => Line::not_measured(what, machine, bar, reason),
@@ -238,7 +240,8 @@ mod tests {
     fn speedups_have_bars_by_kind_batch_and_cores() {
         let measured = |speedup| {
             let (plan, hash) = ("together".to_owned(), String::new());
-            Figure::Measured(Measured { speedup, tokens_per_second: None, instructions: None, plan, hash })
+            let (bound, tokens_per_second, instructions) = (None, None, None);
+            Figure::Measured(Measured { speedup, bound, tokens_per_second, instructions, plan, hash })
         };
         let points = vec![
             Point { cores: 1, figure: measured(1.0) },

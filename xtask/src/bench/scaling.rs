@@ -127,20 +127,24 @@ fn figure(
     workers: u32,
     alone: &mut BTreeMap<u32, f64>,
 ) -> Result<Measured> {
-    let of = |workers: u32| {
-        let fits = move |sample: &&Sample| sample.run.prompts == prompts && sample.run.workers == workers;
+    let of = |workers: u32, batches: u32| {
+        let wanted = (prompts, workers, batches);
+        let fits =
+            move |sample: &&Sample| (sample.run.prompts, sample.run.workers, sample.run.batches) == wanted;
         samples.iter().filter(fits).collect::<Vec<_>>()
     };
-    if let Some(took) = took(kind, &of(1)) {
+    if let Some(took) = took(kind, &of(1, 1)) {
         alone.insert(prompts, took);
     }
-    let (own, missing) = (of(workers), || format!("no run of {prompts} prompts on {workers} workers"));
+    let (own, missing) = (of(workers, 1), || format!("no run of {prompts} prompts on {workers} workers"));
     let (took, first) = (took(kind, &own).with_context(missing)?, own.first().with_context(missing)?);
     let one = alone.get(&prompts).with_context(missing)?;
     let parts = own.iter().filter_map(|sample| sample.part.as_ref());
     let least = parts.min_by_key(|part| part.critical.total());
+    let copies = if workers > 1 { self::took(kind, &of(workers, workers)) } else { None };
     Ok(Measured {
         speedup: one / took,
+        bound: copies.map(|took| f64::from(workers) * one / took),
         tokens_per_second: (kind != Kind::Instructions).then(|| f64::from(first.run.tokens) / took),
         instructions: least.map(|part| Instructions {
             critical: part.critical,
@@ -170,28 +174,32 @@ mod tests {
     use crate::counting::{Count, Part};
     use place::Run;
 
-    fn sample(workers: u32, seconds: f64, critical: u64) -> Sample {
+    fn sample((workers, batches): (u32, u32), seconds: f64, critical: u64) -> Sample {
         let (plan, hash) = ("together".to_owned(), "ab".to_owned());
         let critical = Count { engine: critical, kernel: 0 };
         let part = Part { cores: vec![critical; 2], critical, alone: Count::default() };
-        Sample { run: Run { prompts: 8, workers, tokens: 100, seconds, plan, hash }, part: Some(part) }
+        let run = Run { prompts: 8, workers, batches, tokens: 100 * batches, seconds, plan, hash };
+        Sample { run, part: Some(part) }
     }
 
     #[test]
     fn time_is_compared_within_a_boot_and_warm() {
         let mut alone = BTreeMap::from([(8, 1000.0)]);
-        let samples = [sample(1, 9.0, 0), sample(2, 9.0, 0), sample(1, 4.0, 0), sample(2, 2.0, 0)];
+        let runs = [(1, 1, 9.0), (2, 1, 9.0), (2, 2, 9.0), (1, 1, 4.0), (2, 1, 2.5), (2, 2, 5.0)];
+        let samples = runs.map(|(workers, batches, seconds)| sample((workers, batches), seconds, 0));
         let measured = figure(Kind::Native, &samples, 8, 2, &mut alone).expect("both ran");
-        assert_eq!((measured.speedup, measured.tokens_per_second), (2.0, Some(50.0)));
+        assert_eq!((measured.speedup, measured.bound), (1.6, Some(1.6)));
+        assert_eq!(measured.tokens_per_second, Some(40.0));
         assert!(figure(Kind::Native, &samples, 16, 2, &mut alone).is_err());
     }
 
     #[test]
     fn instructions_are_compared_with_the_boot_on_one_core() {
         let mut alone = BTreeMap::new();
-        let one = [sample(1, 1.0, 4_000), sample(1, 1.0, 4_004)];
-        assert_eq!(figure(Kind::Instructions, &one, 8, 1, &mut alone).expect("it ran").speedup, 1.0);
-        let two = [sample(2, 1.0, 9_000), sample(2, 1.0, 2_500)];
+        let one = [sample((1, 1), 1.0, 4_000), sample((1, 1), 1.0, 4_004)];
+        let first = figure(Kind::Instructions, &one, 8, 1, &mut alone).expect("it ran");
+        assert_eq!((first.speedup, first.bound), (1.0, None));
+        let two = [sample((2, 1), 1.0, 9_000), sample((2, 1), 1.0, 2_500)];
         let measured = figure(Kind::Instructions, &two, 8, 2, &mut alone).expect("both ran");
         assert_eq!((measured.speedup, measured.tokens_per_second), (1.6, None));
         assert_eq!(measured.instructions.map(|counts| counts.all), Some(5_000));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::spread::{HEADING, Spread};
 use crate::batch::{Batch, Event, Finish, Outcome, Request, Settings, Status};
+use crate::cache::CacheError;
 use crate::console::Console;
 use crate::console::batch::budget;
 use crate::console::command::ParseError;
@@ -117,7 +118,9 @@ fn request(loaded: &Loaded, number: usize, prompt: usize, tokens: usize) -> Requ
 fn batch<'l>(loaded: &'l Loaded, pool: &Pool, active: usize) -> Result<Batch<'l>, CommandError> {
     let Loaded { model, tokenizer, kernels, .. } = loaded;
     let settings = Settings { active, ..Settings::new(budget(pool.platform())) };
-    Ok(Batch::new(model, tokenizer, *kernels, settings)?)
+    let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
+    batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
+    Ok(batch)
 }
 
 /// Runs the requests, `active` of them at the same time. Each one's times and outcome, and how the cores were used.

@@ -1,8 +1,8 @@
 //! `bench scaling`: the same batch on one worker, on two, on four and so on up to all of them. Equal bits are part of
-//! the measurement.
-//!
-//! Each run stands between two marks, for who counts instructions; its time is from the first submission to the
-//! last token.
+//! the measurement. With `--bound`, beside each what the cores make of as many batches that share nothing: no batch
+//! that is shared among them can be expected to do better.
+
+mod run;
 
 use alloc::format;
 use alloc::string::String;
@@ -10,17 +10,14 @@ use alloc::vec::Vec;
 
 use serde_json::json;
 
-use crate::batch::{Batch, Finish, Request, Settings};
+use crate::batch::Request;
 use crate::console::Console;
-use crate::console::batch::budget;
 use crate::console::command::{ParseError, split_word};
 use crate::console::error::CommandError;
-use crate::console::loaded::Loaded;
 use crate::console::options::number;
-use crate::generate::Stop;
-use crate::platform::Mark;
 use crate::sample::Sampling;
 use crate::tokenizer::ParseSpecial;
+use run::{Run, run};
 
 /// What the prompts are made of when nothing else is said: an opening that a story model knows how to go on from.
 const OPENING: &str = "Once upon a time there was a little girl named Lily who loved to play";
@@ -34,6 +31,8 @@ const SIZES: [usize; 2] = [1, 8];
 pub struct Scaling<'l> {
     /// Print JSON.
     json: bool,
+    /// Run also as many batches at once as there are workers, on one each.
+    bound: bool,
     /// Tokens of each request.
     tokens: usize,
     /// Numbers of workers; `None` for 1, 2, 4 and so on, and all.
@@ -44,31 +43,24 @@ pub struct Scaling<'l> {
     text: &'l str,
 }
 
-/// One batch on some workers.
-#[derive(Clone, Debug)]
-struct Run {
-    prompts: usize,
-    workers: usize,
-    /// Tokens that passed through the model.
-    tokens: usize,
-    seconds: f64,
-    /// How the last step used the cores.
-    plan: String,
-    /// Of all requests' logits.
-    hash: String,
-}
-
 impl<'l> Scaling<'l> {
-    /// Understands `[--json] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
+    /// Understands `[--json] [--bound] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
     pub fn parse(mut rest: &'l str) -> Result<Self, ParseError> {
-        let mut parsed =
-            Self { json: false, tokens: TOKENS, workers: None, sizes: SIZES.into(), text: OPENING };
+        let mut parsed = Self {
+            json: false,
+            bound: false,
+            tokens: TOKENS,
+            workers: None,
+            sizes: SIZES.into(),
+            text: OPENING,
+        };
         while rest.starts_with('-') {
             let (word, after) = split_word(rest);
             let (value, behind) = split_word(after);
             rest = behind;
             match word {
                 "--json" => (parsed.json, rest) = (true, after),
+                "--bound" => (parsed.bound, rest) = (true, after),
                 "-n" => parsed.tokens = number('n', value, "a number of at least 1", |&n| n > 0)?,
                 "-c" => parsed.workers = Some(numbers('c', value)?),
                 option => {
@@ -120,15 +112,18 @@ impl Console<'_> {
         let measured = scaling.sizes.iter().try_for_each(|&prompts| {
             let mut first: Option<Run> = None;
             counts.iter().try_for_each(|&workers| {
-                let run = self.run_batch(scaling, prompts, workers)?;
-                self.show(scaling.json, &run, first.as_ref());
-                let first = first.get_or_insert_with(|| run.clone());
-                if run.hash == first.hash {
-                    return Ok(());
-                }
-                Err(CommandError::OtherBits {
-                    what: format!("{prompts} prompts on {workers} workers"),
-                    hashes: [run.hash, first.hash.clone()],
+                let beside = (scaling.bound && workers > 1).then_some(workers);
+                core::iter::once(1).chain(beside).try_for_each(|batches| {
+                    let run = self.run_batches(scaling, prompts, workers, batches)?;
+                    self.show(scaling.json, &run, first.as_ref());
+                    let expected = &first.get_or_insert_with(|| run.clone()).hashes[0];
+                    match run.hashes.into_iter().find(|hash| hash != expected) {
+                        None => Ok(()),
+                        Some(hash) => Err(CommandError::OtherBits {
+                            what: format!("{prompts} prompts on {workers} workers"),
+                            hashes: [hash, expected.clone()],
+                        }),
+                    }
                 })
             })
         });
@@ -136,16 +131,16 @@ impl Console<'_> {
         measured
     }
 
-    fn run_batch(
+    fn run_batches(
         &mut self,
         &Scaling { tokens, text, .. }: &Scaling<'_>,
         prompts: usize,
         workers: usize,
+        batches: usize,
     ) -> Result<Run, CommandError> {
-        let platform = self.platform;
-        let (Loaded { model, tokenizer, kernels, .. }, pool) = self.loaded_and_pool(Some(workers))?;
+        let (loaded, pool) = self.loaded_and_pool(Some(workers))?;
         let request = |index: usize| Request {
-            prompt: tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
+            prompt: loaded.tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
             limit: tokens,
             end: Vec::new(),
             sampling: Sampling::GREEDY,
@@ -153,50 +148,29 @@ impl Console<'_> {
             log_probabilities: false,
         };
         let requests: Vec<Request> = (0..prompts).map(request).collect();
-        let mut batch = Batch::new(model, tokenizer, *kernels, Settings::new(budget(platform)))?;
-        let begun = platform.now_ns();
-        platform.mark(Mark::Begin);
-        let outcomes = batch.run(pool, requests);
-        platform.mark(Mark::End);
-        let nanoseconds = platform.now_ns() - begun;
-        let mut hash = crate::generate::LogitsHash::new();
-        let mut passed = 0;
-        for (index, outcome) in outcomes.iter().enumerate() {
-            if outcome.finish != Finish::Done(Stop::Limit) {
-                return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
-            }
-            hash.combine(outcome.logits_hash);
-            // The last token made is not taken any more.
-            passed += outcome.prompt_tokens - outcome.shared_tokens + tokens - 1;
-        }
-        Ok(Run {
-            prompts,
-            workers,
-            tokens: passed,
-            seconds: nanoseconds as f64 / 1e9,
-            plan: batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default(),
-            hash: format!("{:016x}", hash.value()),
-        })
+        run(loaded, pool, &requests, batches)
     }
 
     /// Prints a run; as text, beside the `first` one of its batch.
     fn show(&self, json: bool, run: &Run, first: Option<&Run>) {
-        let Run { prompts, workers, tokens, seconds, plan, hash } = run;
+        let Run { prompts, workers, batches, tokens, seconds, plan, hashes } = run;
         if json {
             let line = json!({
                 "prompts": prompts,
                 "workers": workers,
+                "batches": batches,
                 "tokens": tokens,
                 "seconds": seconds,
                 "plan": plan,
-                "hash": hash,
+                "hash": hashes[0],
             });
             return self.say(format_args!("{line}\n"));
         }
-        let faster = first.map_or(1.0, |first| first.seconds / seconds);
+        let rate = *tokens as f64 / seconds;
+        let faster = first.map_or(1.0, |first| rate / (first.tokens as f64 / first.seconds));
         self.say(format_args!(
-            "{prompts} prompts, {workers} workers: {:.1} tokens/s, {faster:.2} times; {plan}; logits hash {hash}\n",
-            *tokens as f64 / seconds,
+            "{prompts} prompts, {workers} workers: {rate:.1} tokens/s, {faster:.2} times; {plan}; logits hash {}\n",
+            hashes[0],
         ));
     }
 }
@@ -209,9 +183,10 @@ mod tests {
 
     #[test]
     fn options_stand_in_front_of_sizes_and_text() {
-        let parsed = Scaling::parse("--json -n 4 -c 1,8 8,16 a b").unwrap();
+        let parsed = Scaling::parse("--json --bound -n 4 -c 1,8 8,16 a b").unwrap();
         let expected = Scaling {
             json: true,
+            bound: true,
             tokens: 4,
             workers: Some([1, 8].into()),
             sizes: [8, 16].into(),

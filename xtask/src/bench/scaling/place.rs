@@ -22,6 +22,11 @@ use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
+/// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
+/// fetched again, page by page, within some later runs and not within others.
+const KEEPS_MEMORY: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "4294967295"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
+
 /// A line of the console's `bench scaling --json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Run {
@@ -29,7 +34,9 @@ pub struct Run {
     pub prompts: u32,
     /// Workers that it ran on.
     pub workers: u32,
-    /// Tokens that passed through the model.
+    /// Batches at once: 1 on all workers, or a copy of it on each.
+    pub batches: u32,
+    /// Tokens that passed through the model, of all batches.
     pub tokens: u32,
     /// What it took.
     pub seconds: f64,
@@ -133,17 +140,16 @@ impl Place<'_> {
         self.kernels.get().map(String::as_str)
     }
 
-    /// Runs all batches on so many cores, and where time is measured on one of them, by turns.
+    /// Runs all batches on so many cores, and where time is measured, by turns, on one of them, and a copy on each.
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
     pub fn run(&self, workspace: &Workspace, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
         let Self { system, kernels, model, options } = self;
         let by_turns = kind != Kind::Instructions && cores > 1;
-        let workers = if by_turns { format!("1,{cores}") } else { cores.to_string() };
+        let workers = if by_turns { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
-        let command =
-            format!("bench scaling --json -n {} -c {workers} {}", options.generate, prompts.join(","));
+        let command = format!("bench scaling --json -n {} {workers} {}", options.generate, prompts.join(","));
         let warm_up = u32::from(kind != Kind::Instructions);
         let script = vec![command; (options.repetitions + warm_up) as usize].join("; ");
         let mut words = Vec::new();
@@ -152,6 +158,7 @@ impl Place<'_> {
             System::Host { program, model } => {
                 let mut command = Command::new(program);
                 command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
+                command.envs(KEEPS_MEMORY);
                 (process::said(&mut command, Some(options.timeout))?, None)
             }
             System::Guest { arch, built, accel, counting } => {
@@ -202,7 +209,7 @@ mod tests {
     use super::*;
     use crate::counting::Count;
 
-    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n> bench scaling\r\n{\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
+    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n> bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
         \"tokens\":167,\"workers\":4}\r\n";
 
     #[test]

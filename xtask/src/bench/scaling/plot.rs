@@ -68,6 +68,7 @@ fn panel<'a>(
         .draw()?;
     let ideal = [(1.0, 1.0), (f64::from(most), f64::from(most))];
     chart.draw_series(LineSeries::new(ideal, BLACK.mix(0.25)))?;
+    let mut bounded = false;
     for (index, curve) in curves.iter().enumerate() {
         let points: Vec<(f64, f64)> = measured(curve).collect();
         let color = Palette99::pick(index).to_rgba();
@@ -80,6 +81,14 @@ fn panel<'a>(
             .label(label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
         chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
+        let bounds: Vec<(f64, f64)> = bounds(curve).collect();
+        if !bounds.is_empty() {
+            let pale = chart.draw_series(DashedLineSeries::new(bounds, 5, 4, color.stroke_width(1)))?;
+            if !std::mem::replace(&mut bounded, true) {
+                let dash = |(x, y)| PathElement::new([(x, y), (x + 6, y)], BLACK);
+                pale.label("dashed: batches that share nothing").legend(dash);
+            }
+        }
     }
     chart
         .configure_series_labels()
@@ -87,6 +96,18 @@ fn panel<'a>(
         .background_style(WHITE.mix(0.8))
         .label_font(("sans-serif", 12))
         .draw()
+}
+
+/// Cores and speed-up of batches that share nothing, from one of them on.
+fn bounds(curve: &Curve) -> impl Iterator<Item = (f64, f64)> {
+    let bound = |point: &Point| match &point.figure {
+        Figure::Measured(measured) => Some((f64::from(point.cores), measured.bound?)),
+        Figure::NotMeasuredHere { .. } => None,
+    };
+    let there = curve.points.iter().filter_map(bound);
+    let mut there = there.peekable();
+    let one = there.peek().map(|_| (1.0, 1.0));
+    one.into_iter().chain(there)
 }
 
 /// The points of a curve that there are: cores and speed-up.

@@ -26,8 +26,11 @@ impl Kind {
                 "the busiest core's in each phase: how work is divided, not time. Cores run by turns and sleep at once \
                  (spin=0), so that waiting is what the kernel's wait and wake take"
             }
-            Self::Native => "by the clock, on the processor itself; medians",
-            Self::Emulated => "by the clock, in an emulator; medians",
+            Self::Native => {
+                "by the clock, on the processor itself; medians; \"of\": what as many batches at once make that share \
+                 nothing, on a core each, by turns with it"
+            }
+            Self::Emulated => "by the clock, in an emulator; medians; \"of\" as above",
         }
     }
 }
@@ -101,6 +104,9 @@ pub enum Figure {
 pub struct Measured {
     /// One core's time or instructions, divided by those taken here.
     pub speedup: f64,
+    /// The same of as many batches at once as cores, on one each, which share nothing: what the machine itself allows at
+    /// that time. Where time was measured on several cores.
+    pub bound: Option<f64>,
     /// Tokens through the model a second, where time was measured.
     pub tokens_per_second: Option<f64>,
     /// Where instructions were counted.
@@ -163,6 +169,9 @@ impl fmt::Display for Report {
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>6.3} times", self.speedup)?;
+        if let Some(bound) = self.bound {
+            write!(f, " of {bound:.3}")?;
+        }
         if let Some(rate) = self.tokens_per_second {
             write!(f, "  {rate:>10.1} tokens/s")?;
         }
@@ -191,6 +200,7 @@ mod tests {
             Instructions { critical: count(3_000_000, 1_000_000), alone: count(400_000, 0), all: 9 };
         let measured = Measured {
             speedup: 3.9,
+            bound: None,
             tokens_per_second: None,
             instructions: Some(instructions),
             plan: "together".to_owned(),
