@@ -45,7 +45,7 @@ pub(super) fn quant_rows<Q: GroupVector>(
 ) {
     let many = match isa {
         Isa::Avx2 | Isa::AvxVnni => tile::FEWEST_INPUTS,
-        Isa::Avx512Vnni => quads::TOO_MANY_INPUTS,
+        Isa::Avx512Vnni => quads::MOST_INPUTS + 1,
     };
     if inputs.len() >= many {
         return tile::quant_tiles::<Q>(isa, rows, row_bytes, inputs, out);

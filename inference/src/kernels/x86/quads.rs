@@ -13,12 +13,10 @@ use crate::tiles::TILE;
 
 /// Rows worked at once.
 const ROWS: usize = 4;
-/// With so many inputs unpacking pays, as `tile` does it.
-pub(super) const TOO_MANY_INPUTS: usize = 12;
-/// Inputs multiplied with the same registers of weights: the first of these that there are so many left of.
-const STEPS: [usize; 5] = [8, 4, 3, 2, 1];
+/// Most inputs. With more, unpacking pays, as `tile` does it.
+pub(super) const MOST_INPUTS: usize = 4;
 
-/// As [`super::quant_rows`]. The processor has the instructions of `Isa::Avx512Vnni`.
+/// As [`super::quant_rows`], for up to [`MOST_INPUTS`]. The processor has the instructions of `Isa::Avx512Vnni`.
 pub(super) fn quant_quads<Q: GroupVector>(
     rows: &[u8],
     row_bytes: usize,
@@ -28,26 +26,17 @@ pub(super) fn quant_quads<Q: GroupVector>(
     for input in inputs {
         check_input::<Q>(row_bytes, input);
     }
+    assert!(inputs.len() <= MOST_INPUTS, "inputs");
     assert!(row_bytes * (out.len() / inputs.len()) == rows.len(), "bytes of the rows");
     for (rows, out) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
-        let count = rows.len() / row_bytes;
-        let (mut inputs, mut out) = (inputs, out);
-        while !inputs.is_empty() {
-            let step =
-                STEPS.into_iter().find(|&step| step <= inputs.len()).expect("at least one input is left");
-            let (now, later) = inputs.split_at(step);
-            let (results, rest) = out.split_at_mut(step * count);
-            // SAFETY: see above; the inputs have as many parts as a row.
-            unsafe {
-                match step {
-                    8 => quads::<Q, 8>(rows, row_bytes, now, results),
-                    4 => quads::<Q, 4>(rows, row_bytes, now, results),
-                    3 => quads::<Q, 3>(rows, row_bytes, now, results),
-                    2 => quads::<Q, 2>(rows, row_bytes, now, results),
-                    _ => quads::<Q, 1>(rows, row_bytes, now, results),
-                }
+        // SAFETY: see above; the inputs have as many parts as a row.
+        unsafe {
+            match inputs.len() {
+                1 => quads::<Q, 1>(rows, row_bytes, inputs, out),
+                2 => quads::<Q, 2>(rows, row_bytes, inputs, out),
+                3 => quads::<Q, 3>(rows, row_bytes, inputs, out),
+                _ => quads::<Q, MOST_INPUTS>(rows, row_bytes, inputs, out),
             }
-            (inputs, out) = (later, rest);
         }
     }
 }
@@ -90,7 +79,11 @@ unsafe fn quads<Q: GroupVector, const N: usize>(
             let mut results = [0.0; ROWS];
             // SAFETY: four floats.
             unsafe { _mm_storeu_ps(results.as_mut_ptr(), sums) };
-            out[start..start + there].copy_from_slice(&results[..there]);
+            // A copy of a length that is known is a store, else it is a call.
+            match out[start..].first_chunk_mut() {
+                Some(out) => *out = results,
+                None => out[start..].copy_from_slice(&results[..there]),
+            }
         }
     }
 }

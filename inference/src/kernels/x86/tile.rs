@@ -7,13 +7,13 @@ mod unpack;
 
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::hint::black_box;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::formats::{Avx2, AvxVnni, QuantVector};
 use super::sixteen::{Halves, Sixteen, Whole};
 use super::{CACHE_LINE, Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
-use crate::matrix::BLOCK;
 use crate::tiles::TILE;
 use unpack::{Unpacked, unpack};
 
@@ -29,8 +29,10 @@ const STEP: usize = 4;
 /// Levels of a row that stand together.
 pub(super) const RUN: usize = 4;
 
-/// The sums of a row's parts, for each input and each remainder of the part's number.
-type Lanes = [[[f32; TILE]; GROUP]; INPUTS];
+/// The sums of rows' parts, for each remainder of the part's number.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Lanes([[f32; TILE]; GROUP]);
 
 /// Rows times inputs, by tiles.
 pub(super) fn quant_tiles<Q: QuantVector>(
@@ -92,8 +94,14 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
     out: &mut [f32],
 ) {
     let parts = row_bytes / Q::BYTES * Q::PARTS;
-    let mut unpacked = core::mem::MaybeUninit::<Unpacked>::uninit();
-    let mut lanes: Lanes = [[[0.0; TILE]; GROUP]; INPUTS];
+    let mut unpacked = MaybeUninit::<Unpacked>::uninit();
+    let mut lanes = [const { MaybeUninit::<Lanes>::uninit() }; INPUTS];
+    let lanes = &mut lanes[..inputs.len()];
+    for lanes in &mut *lanes {
+        lanes.write(Lanes([[0.0; TILE]; GROUP]));
+    }
+    // SAFETY: all of them were written.
+    let lanes = unsafe { lanes.assume_init_mut() };
     for start in (0..parts).step_by(PARTS) {
         // The compiler would unroll the loops below if it knew how few parts these are, and leave no room in the cache.
         let count = black_box(PARTS.min(parts - start));
@@ -113,7 +121,7 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
         }
     }
     for (lanes, out) in lanes.iter().zip(out.chunks_exact_mut(rows.len() / row_bytes)) {
-        let [l0, l1, l2, l3] = lanes;
+        let Lanes([l0, l1, l2, l3]) = lanes;
         for (row, out) in out.iter_mut().enumerate() {
             *out = (l0[row] + l2[row]) + (l1[row] + l3[row]);
         }
@@ -139,7 +147,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
     start: usize,
     count: usize,
     inputs: &[Activations],
-    lanes: &mut [[[f32; TILE]; GROUP]],
+    lanes: &mut [Lanes],
 ) {
     let (Some(inputs), Some(lanes)) = (inputs.first_chunk::<N>(), lanes.first_chunk_mut::<N>()) else {
         return;
@@ -149,7 +157,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
         let groups = inputs.each_ref().map(|input| input.groups().as_ptr().add(start / GROUP));
         let mut totals = [[V::splat(0.0); N]; GROUP];
         for (input, lanes) in lanes.iter().enumerate() {
-            for (totals, lane) in totals.iter_mut().zip(lanes) {
+            for (totals, lane) in totals.iter_mut().zip(&lanes.0) {
                 totals[input] = V::load(lane);
             }
         }
@@ -172,7 +180,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
             add_part::<V, Q, N>(unpacked, first + 3, x, 3, totals_3);
         }
         for (input, lanes) in lanes.iter_mut().enumerate() {
-            for (totals, lane) in totals.iter().zip(lanes) {
+            for (totals, lane) in totals.iter().zip(&mut lanes.0) {
                 V::store(lane, totals[input]);
             }
         }
