@@ -5,7 +5,7 @@
 
 mod unpack;
 
-use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -109,13 +109,13 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
         unsafe {
             unpack::<V, Q>(rows, row_bytes, start, count, unpacked.as_mut_ptr());
             let unpacked = unpacked.as_ptr();
-            prefetch_next::<Q>(rows, start, count);
+            let mut ahead = Ahead::new::<Q>(rows, start, count, inputs.len().div_ceil(STEP));
             for (inputs, lanes) in inputs.chunks(STEP).zip(lanes.chunks_mut(STEP)) {
                 match inputs.len() {
-                    1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes),
-                    2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes),
-                    3 => multiply::<V, Q, 3>(unpacked, start, count, inputs, lanes),
-                    _ => multiply::<V, Q, STEP>(unpacked, start, count, inputs, lanes),
+                    1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes, &mut ahead),
+                    2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes, &mut ahead),
+                    3 => multiply::<V, Q, 3>(unpacked, start, count, inputs, lanes, &mut ahead),
+                    _ => multiply::<V, Q, STEP>(unpacked, start, count, inputs, lanes, &mut ahead),
                 }
             }
         }
@@ -128,13 +128,39 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
     }
 }
 
-/// Asks for as many bytes of the next tile as `count` parts of this one are, so that they come meanwhile.
-#[inline(always)]
-fn prefetch_next<Q: QuantVector>(rows: &[u8], start: usize, count: usize) {
-    let bytes = |parts: usize| TILE * parts * Q::BYTES / Q::PARTS;
-    for byte in (bytes(start)..bytes(start + count)).step_by(CACHE_LINE) {
-        // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(rows.as_ptr().wrapping_add(rows.len() + byte).cast()) };
+/// What is asked for of the next tile while parts of this one are multiplied: as many bytes as these have, a few lines at a
+/// time, since the processor waits where too many are on their way.
+struct Ahead {
+    next: *const u8,
+    lines: usize,
+    /// Lines asked for with each part and step of inputs.
+    each: usize,
+}
+
+impl Ahead {
+    fn new<Q: QuantVector>(rows: &[u8], start: usize, count: usize, steps: usize) -> Self {
+        let bytes = |parts: usize| TILE * parts * Q::BYTES / Q::PARTS;
+        let lines = (bytes(start + count) - bytes(start)).div_ceil(CACHE_LINE);
+        let next = rows.as_ptr().wrapping_add(rows.len() + bytes(start));
+        Self { next, lines, each: lines.div_ceil(count * steps) }
+    }
+
+    #[inline(always)]
+    fn fetch<Q: QuantVector>(&mut self) {
+        // Into the nearest cache, if they leave room there for what is unpacked and for activations.
+        let near = const { TILE * PARTS * Q::BYTES / Q::PARTS <= 8 << 10 };
+        for _ in 0..self.each.min(self.lines) {
+            // SAFETY: a prefetch reads nothing, and may name any address.
+            unsafe {
+                if near {
+                    _mm_prefetch::<_MM_HINT_T0>(self.next.cast());
+                } else {
+                    _mm_prefetch::<_MM_HINT_T1>(self.next.cast());
+                }
+            }
+            self.next = self.next.wrapping_add(CACHE_LINE);
+            self.lines -= 1;
+        }
     }
 }
 
@@ -148,6 +174,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
     count: usize,
     inputs: &[Activations],
     lanes: &mut [Lanes],
+    ahead: &mut Ahead,
 ) {
     let (Some(inputs), Some(lanes)) = (inputs.first_chunk::<N>(), lanes.first_chunk_mut::<N>()) else {
         return;
@@ -166,18 +193,22 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
             let x = groups.map(|groups| &*groups.add(first / GROUP));
             // Not as a loop, so that all sums stay in registers.
             add_part::<V, Q, N>(unpacked, first, x, 0, totals_0);
+            ahead.fetch::<Q>();
             if first + 1 == count {
                 break;
             }
             add_part::<V, Q, N>(unpacked, first + 1, x, 1, totals_1);
+            ahead.fetch::<Q>();
             if first + 2 == count {
                 break;
             }
             add_part::<V, Q, N>(unpacked, first + 2, x, 2, totals_2);
+            ahead.fetch::<Q>();
             if first + 3 == count {
                 break;
             }
             add_part::<V, Q, N>(unpacked, first + 3, x, 3, totals_3);
+            ahead.fetch::<Q>();
         }
         for (input, lanes) in lanes.iter_mut().enumerate() {
             for (totals, lane) in totals.iter().zip(&mut lanes.0) {
