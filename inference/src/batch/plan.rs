@@ -26,14 +26,16 @@ impl fmt::Display for Way {
     }
 }
 
-/// Products of weights and activations that a core does in the time of a fork and a join, which is about half a
-/// microsecond with 8-bit dot products.
-const MEETING: usize = 1 << 15;
+/// Products of weights and activations between two meetings from which on weights that are read once for all sequences
+/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With 80,000 the story
+/// model's batch of 8 is a quarter faster apart on two cores, with 1,400,000 SmolLM2's some 5 % slower (`cargo xtask
+/// bench scaling`, Zen 4).
+const MEETING: usize = 1 << 17;
 
-/// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: four take
-/// 2 to 3 % more time each than eight do, where products of the rows of others take 5 to 10 % for fetching them from
-/// their cores' caches (`cargo xtask bench scaling`, Zen 4, both models).
-const ENOUGH: usize = 4;
+/// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: of four
+/// each takes 15 % more products' time than of eight, of eight 10 % more than of sixteen, where products of the rows of
+/// others take 5 to 10 % for fetching them from their cores' caches.
+const ENOUGH: usize = 8;
 
 /// A way, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,14 +194,16 @@ mod tests {
             (SMALL, 8, 1, Way::Together),
             (SMALL, 1, 4, Way::Together),
             (SMALL, 8, 8, apart(8)),
-            (SMALL, 16, 8, Way::Together),
+            (SMALL, 16, 8, apart(8)),
+            (SMALL, 56, 8, Way::Together),
             (LARGE, 8, 8, Way::Together),
-            (LARGE, 7, 2, Way::Together),
-            (LARGE, 8, 2, apart(2)),
-            // Nine sequences on two cores would make one wait for the other's fifth.
-            (LARGE, 9, 2, Way::Together),
+            (LARGE, 8, 2, Way::Together),
+            (LARGE, 15, 2, Way::Together),
+            (LARGE, 16, 2, apart(2)),
             (LARGE, 17, 2, apart(2)),
-            (LARGE, 16, 4, apart(4)),
+            (LARGE, 32, 4, apart(4)),
+            // Three cores would wait for the ninth sequence of the fourth.
+            (LARGE, 33, 4, Way::Together),
         ] {
             assert_eq!(way(weights, sequences, workers), expected, "{weights} {sequences} {workers}");
         }
