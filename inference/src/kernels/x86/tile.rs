@@ -3,18 +3,19 @@
 //!
 //! The sums of all four lanes of a few inputs stay in registers over the parts that are unpacked.
 
+mod ahead;
 mod unpack;
 
-use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::formats::{Avx2, AvxVnni, QuantVector};
 use super::sixteen::{Halves, Sixteen, Whole};
-use super::{CACHE_LINE, Isa, check_input};
+use super::{Isa, check_input};
 use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::tiles::TILE;
+use ahead::Ahead;
 use unpack::{Unpacked, unpack};
 
 /// With fewer inputs unpacking does not pay.
@@ -124,42 +125,6 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
         let Lanes([l0, l1, l2, l3]) = lanes;
         for (row, out) in out.iter_mut().enumerate() {
             *out = (l0[row] + l2[row]) + (l1[row] + l3[row]);
-        }
-    }
-}
-
-/// What is asked for of the next tile while parts of this one are multiplied: as many bytes as these have, a few lines at a
-/// time, since the processor waits where too many are on their way.
-struct Ahead {
-    next: *const u8,
-    lines: usize,
-    /// Lines asked for with each part and step of inputs.
-    each: usize,
-}
-
-impl Ahead {
-    fn new<Q: QuantVector>(rows: &[u8], start: usize, count: usize, steps: usize) -> Self {
-        let bytes = |parts: usize| TILE * parts * Q::BYTES / Q::PARTS;
-        let lines = (bytes(start + count) - bytes(start)).div_ceil(CACHE_LINE);
-        let next = rows.as_ptr().wrapping_add(rows.len() + bytes(start));
-        Self { next, lines, each: lines.div_ceil(count * steps) }
-    }
-
-    #[inline(always)]
-    fn fetch<Q: QuantVector>(&mut self) {
-        // Into the nearest cache, if they leave room there for what is unpacked and for activations.
-        let near = const { TILE * PARTS * Q::BYTES / Q::PARTS <= 8 << 10 };
-        for _ in 0..self.each.min(self.lines) {
-            // SAFETY: a prefetch reads nothing, and may name any address.
-            unsafe {
-                if near {
-                    _mm_prefetch::<_MM_HINT_T0>(self.next.cast());
-                } else {
-                    _mm_prefetch::<_MM_HINT_T1>(self.next.cast());
-                }
-            }
-            self.next = self.next.wrapping_add(CACHE_LINE);
-            self.lines -= 1;
         }
     }
 }
