@@ -117,12 +117,13 @@ impl Look<'_> {
     ) {
         let &Self { kernels, length, scale, .. } = self;
         let start_of_page = positions.start / PAGE * PAGE;
-        let seen = |query: usize| {
-            let Range { start, end } = self.seen(first + query);
-            let within = |position: usize| position.clamp(positions.start, positions.end) - start_of_page;
-            within(start)..within(end)
-        };
-        if (0..sharing).all(|query| seen(query).is_empty()) {
+        let within = |position: usize| position.clamp(positions.start, positions.end) - start_of_page;
+        let mut seen = [const { 0..0 }; SHARING];
+        for (query, seen) in (first..first + sharing).zip(&mut seen) {
+            let Range { start, end } = self.seen(query);
+            *seen = within(start)..within(end);
+        }
+        if seen.iter().all(Range::is_empty) {
             return;
         }
         let head = self.rows.vectors()[first].head / self.group;
@@ -133,8 +134,6 @@ impl Look<'_> {
         let queries = &self.queries[first * length..][..sharing * length];
         kernels.score(queries, length, &vectors(keys), scale, scores, PAGE);
         let mut weighed = [(0.0, 0.0); SHARING];
-        let seen =
-            core::array::from_fn::<_, SHARING, _>(|query| if query < sharing { seen(query) } else { 0..0 });
         kernels.weigh_pages(scores.as_chunks_mut().0, &seen, &mut weighed);
         sums.fill(0.0);
         kernels.mix(&scores[positions.start - start_of_page..], PAGE, &vectors(values), length, sums);
