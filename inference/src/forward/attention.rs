@@ -5,9 +5,12 @@ use super::rows::Vector;
 use super::{Forward, Part, multiply};
 use crate::activations::Activations;
 use crate::cache::by_page;
-use crate::found::{self, BESIDE};
+use crate::found::BESIDE;
 use crate::model::Layer;
-use crate::pool::Pool;
+use crate::pool::{Pool, Stages};
+
+/// Up to so many pages, what a single row finds on them is added up by each worker for itself.
+const FEW_PAGES: usize = 8;
 
 impl Forward<'_> {
     /// Sets `queries`, and stores keys and values.
@@ -92,7 +95,8 @@ impl Forward<'_> {
     ///
     /// Workers pass over pages in the order in which they lie in memory, with all the queries of a sequence that are
     /// theirs. Several rows are shared out by queries; the queries of one row are shared out by pages, since there are
-    /// few of them, and what they found there is added up afterwards.
+    /// few of them. What they found on each page is added up afterwards: of many pages by workers that share the queries,
+    /// of few by each worker for itself, which takes less time than waiting for the others.
     pub(super) fn attend<P: AsRef<Part> + Sync>(
         &mut self,
         pool: &mut Pool,
@@ -120,45 +124,51 @@ impl Forward<'_> {
         };
         let attended = &mut attended[..rows.vectors().len() * found];
         let scratch = (&mut scratch[..], scratch_length(length));
-        let gather = |attended: &[f32], row: usize, input: &mut Activations| {
-            let gather = |out: &mut [f32]| {
+        // From one page to the next of what a query has found.
+        let stride = attended.len();
+        let gather = |pages: &[f32], row: usize, input: &mut Activations| {
+            input.set(*kernels, heads * length, |out| {
                 for (head, out) in out.chunks_exact_mut(length).enumerate() {
-                    found::finish(&attended[rows.vector(row, head, heads) * found..][..found], out);
+                    kernels.mean(&pages[rows.vector(row, head, heads) * found..], stride, out);
                 }
-            };
-            input.set(*kernels, heads * length, gather);
+            });
         };
-        let (out_cell, out) = (delta.cell(count), delta.begin(count));
+        let out = (delta.cell(count), delta.begin(count));
         let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
             multiply(*kernels, &layer.attention_output, first, inner, out);
         };
-        match one {
-            Some(seen) => {
-                let sequence = &parts[rows.span(0).part].as_ref().sequence;
-                let pages = &mut pages[..by_page(seen.clone()).count() * attended.len()];
-                pool.stage_at((pages, found, rows.bounds()), scratch, |first, out, scratch| {
-                    look.one_row(sequence, seen.clone(), first, out, scratch);
-                })
-                .then(attended, found, |pages, first, attended| {
-                    for (head, attended) in (first / found..).zip(attended.chunks_exact_mut(found)) {
-                        found::begin(attended);
-                        for page in pages.chunks_exact(heads * found) {
-                            let (values, weighed) = found::parts(&page[head * found..][..found]);
-                            kernels.add_found(attended, values, weighed);
-                        }
-                    }
-                })
-                .then_each(inner, count, gather)
-                .then(out, out_cell, project)
-                .run();
-            }
-            None => pool
-                .stage_at((attended, found, rows.bounds()), scratch, |first, out, scratch| {
-                    look.rows(parts, first, out, scratch);
-                })
-                .then_each(inner, count, gather)
-                .then(out, out_cell, project)
-                .run(),
+        let inner = (count, &mut inner[..]);
+        let Some(seen) = one else {
+            let look =
+                |first: usize, out: &mut [f32], scratch: &mut [f32]| look.rows(parts, first, out, scratch);
+            let looked = pool.stage_at((attended, found, rows.bounds()), scratch, look);
+            return run_to_product(looked, inner, gather, out, project);
+        };
+        let sequence = &parts[rows.span(0).part].as_ref().sequence;
+        let page_count = by_page(seen.clone()).count();
+        let pages = &mut pages[..page_count * stride];
+        let looked = pool.stage_at((pages, found, rows.bounds()), scratch, |first, out, scratch| {
+            look.one_row(sequence, seen.clone(), first, out, scratch);
+        });
+        if page_count <= FEW_PAGES {
+            return run_to_product(looked, inner, gather, out, project);
         }
+        let added = looked.then(attended, found, |pages, first, attended| {
+            for (first, attended) in (first..).step_by(found).zip(attended.chunks_exact_mut(found)) {
+                kernels.add_up(&pages[first..], stride, attended);
+            }
+        });
+        run_to_product(added, inner, gather, out, project);
     }
+}
+
+/// Goes on from what queries have found: gathers it for each row, and multiplies a matrix with it.
+fn run_to_product<J: Fn(usize) + Sync>(
+    found: Stages<'_, f32, J>,
+    (count, inner): (usize, &mut [Activations]),
+    gather: impl Fn(&[f32], usize, &mut Activations) + Sync,
+    (cell, out): (usize, &mut [f32]),
+    project: impl Fn(&[Activations], usize, &mut [f32]) + Sync,
+) {
+    found.then_each(inner, count, gather).then(out, cell, project).run();
 }

@@ -51,5 +51,7 @@ loops! {
     fn add(x: &mut [f32], y: &[f32]) = vector::add;
     fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
+    fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
+    fn mean(pages: &[f32], stride: usize, out: &mut [f32]) = found::mean;
     fn quantize(values: &[f32], groups: &mut [Group]) = activations::quantize;
 }
