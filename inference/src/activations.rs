@@ -7,6 +7,7 @@
 //! Rounding is to nearest, ties to even, by plain additions, so that every architecture gives the same levels.
 
 use alloc::vec::Vec;
+use core::array;
 
 use crate::kernels::Kernels;
 use crate::matrix::BLOCK;
@@ -16,10 +17,10 @@ use crate::memory::{OutOfMemory, filled};
 pub const GROUP: usize = 4;
 
 /// The largest level: 127 in the high byte, 0 in the low one.
-const MAX_LEVEL: f32 = 16_256.0;
+pub(crate) const MAX_LEVEL: f32 = 16_256.0;
 
 /// Adding this to a float below 2^22 in magnitude leaves its nearest integer in the low mantissa bits.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// Elements of half a block.
 pub const HALF: usize = BLOCK / 2;
@@ -63,32 +64,29 @@ impl Group {
         [[&high_first[block], &high_second[block]], [&low_first[block], &low_second[block]]]
     }
 
-    /// Quantises block `block`.
+    /// Quantises all blocks.
     #[inline(always)]
-    fn set(&mut self, block: usize, values: &[f32; BLOCK]) {
-        // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
-        let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
-        let scale = f32::from_bits(largest) / MAX_LEVEL;
-        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        let mut levels = [0i32; BLOCK];
-        for (level, value) in levels.iter_mut().zip(values) {
-            *level = i32::from((value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16);
-        }
-        self.scales[block] = scale;
-        let mut sum = 0;
-        for (half, levels) in levels.as_chunks::<HALF>().0.iter().enumerate() {
-            let bytes = self.high[half][block].iter_mut().zip(&mut self.low[half][block]);
-            for (level, (high, low)) in levels.iter().zip(bytes) {
-                *high = ((level + 64) >> 7) as i8;
-                *low = (level - 128 * i32::from(*high)) as i8;
+    fn set(&mut self, values: &[f32; GROUP * BLOCK]) {
+        for (block, values) in values.as_chunks::<BLOCK>().0.iter().enumerate() {
+            // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
+            let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
+            let scale = f32::from_bits(largest) / MAX_LEVEL;
+            let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            self.scales[block] = scale;
+            for (half, values) in values.as_chunks::<HALF>().0.iter().enumerate() {
+                let level =
+                    |value: f32| (value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
+                let levels = values.map(|value| i32::from(level(value)));
+                self.high[half][block] = levels.map(|level| ((level + 64) >> 7) as i8);
+                self.low[half][block] = levels.map(|level| (level - ((level + 64) >> 7 << 7)) as i8);
+                self.half_sums[half][block] = sum_of(levels);
             }
-            let half_sum = sum_of(*levels);
-            self.half_sums[half][block] = half_sum;
-            self.scaled_half_sums[half][block] = scale * half_sum as f32;
-            sum += half_sum;
         }
-        self.sums[block] = sum;
-        self.scaled_sums[block] = scale * sum as f32;
+        let [first, second] = self.half_sums;
+        self.sums = array::from_fn(|block| first[block] + second[block]);
+        let scaled = |sums: [i32; GROUP]| array::from_fn(|block| self.scales[block] * sums[block] as f32);
+        self.scaled_half_sums = [scaled(first), scaled(second)];
+        self.scaled_sums = scaled(self.sums);
     }
 }
 
@@ -106,9 +104,7 @@ fn sum_of(mut levels: [i32; HALF]) -> i32 {
 #[inline(always)]
 pub(crate) fn quantize(values: &[f32], groups: &mut [Group]) {
     for (values, group) in values.as_chunks::<{ GROUP * BLOCK }>().0.iter().zip(groups) {
-        for (block, values) in values.as_chunks().0.iter().enumerate() {
-            group.set(block, values);
-        }
+        group.set(values);
     }
 }
 
@@ -195,10 +191,10 @@ mod tests {
     #[test]
     fn extremes_keep_their_meaning() {
         let quantized = |first: f32| {
-            let mut values = [0.0; BLOCK];
-            values[0] = first;
+            let mut values = [0.0; GROUP * BLOCK];
+            values[BLOCK] = first;
             let mut group = Group::ZERO;
-            group.set(1, &values);
+            group.set(&values);
             group
         };
         assert_eq!(quantized(0.0), Group::ZERO);

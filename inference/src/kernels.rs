@@ -26,7 +26,7 @@ mod x86;
 
 use core::fmt;
 
-use crate::activations::Activations;
+use crate::activations::{Activations, Group};
 use crate::cache::Precision;
 use crate::matrix::{F16, F32, Matrix, with_format};
 use crate::tiles::TILE;
@@ -81,6 +81,16 @@ impl Kernels {
     #[must_use]
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// [`crate::activations::quantize`].
+    pub(crate) fn quantize(self, values: &[f32], groups: &mut [Group]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Variant::X86(x86::Isa::Avx512Vnni) = self.0 {
+            // SAFETY: an `Isa` exists only where the processor and the system have its instructions.
+            return unsafe { x86::quantize(values, groups) };
+        }
+        self.quantize_by_loops(values, groups);
     }
 
     /// Rows `first ..` of `matrix`, as many as `out` holds, times each of `inputs`. `out` is a run of tiles, in the

@@ -113,6 +113,26 @@ fn dequantized_weights_have_the_reference_bits() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
 
+    /// Of numbers of all sizes, zeros and infinities, in blocks of one size each or of any.
+    #[test]
+    fn levels_are_the_same(length in 1usize..400, block_exponent in prop::option::of(0u8..=255), seed: u64) {
+        let values: Vec<f32> = noise(seed, 4 * length).as_chunks().0.iter().map(|&word| {
+            let float = f32::from_le_bytes(word);
+            let exponent = block_exponent.map_or(float.to_bits() >> 23 & 0xff, u32::from);
+            let value = f32::from_bits(float.to_bits() & 0x807f_ffff | exponent << 23);
+            if value.is_nan() { f32::INFINITY.copysign(value) } else { value }
+        }).collect();
+        let levels = |kernels: Kernels| {
+            let mut input = Activations::new(length).unwrap();
+            input.set(kernels, length, |out| out.copy_from_slice(&values));
+            // Words, in which a scale that is no number is equal to itself.
+            format!("{:?}", input.groups())
+        };
+        for kernels in Kernels::available() {
+            prop_assert_eq!(levels(kernels), levels(Kernels::PORTABLE), "{}", kernels);
+        }
+    }
+
     #[test]
     fn products_have_the_same_bits((kind, columns, rows, data) in matrices(), seed: u64, first in 0usize..10) {
         let matrix = Matrix::new(kind, columns, rows, &data);

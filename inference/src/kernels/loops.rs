@@ -53,5 +53,5 @@ loops! {
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
     fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
     fn mean(pages: &[f32], stride: usize, out: &mut [f32]) = found::mean;
-    fn quantize(values: &[f32], groups: &mut [Group]) = activations::quantize;
+    fn quantize_by_loops(values: &[f32], groups: &mut [Group]) = activations::quantize;
 }

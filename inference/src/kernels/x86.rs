@@ -12,6 +12,7 @@ mod formats;
 mod groups;
 mod heads;
 mod quads;
+mod quantize;
 mod sixteen;
 mod super_block;
 mod tile;
@@ -26,6 +27,7 @@ pub(super) use detect::Isa;
 pub(super) use float::float_rows;
 use formats::{Avx2, AvxVnni, DotProduct, QuantVector};
 use groups::GroupVector;
+pub(super) use quantize::quantize;
 
 /// Rows worked at once.
 const PAIR: usize = 2;
