@@ -4,7 +4,7 @@
 
 mod pages;
 
-use core::{fmt, slice};
+use core::fmt;
 
 use crate::kernels::KEYS;
 use crate::matrix::{F16, F32, FloatFormat, f32_to_f16};
@@ -94,9 +94,22 @@ impl Precision {
     /// Writes a vector as number `index` of the [`KEYS`] of a run.
     #[inline(always)]
     pub fn encode_in_run(self, key: &[f32], index: usize, run: &mut [u8]) {
-        let bytes = self.bytes();
-        for (number, keys) in key.iter().zip(run.chunks_exact_mut(KEYS * bytes)) {
-            self.encode(slice::from_ref(number), &mut keys[index * bytes..][..bytes]);
+        match self {
+            Self::Half => self.spread::<{ F16::BYTES }>(key, index, run),
+            Self::Single => self.spread::<{ F32::BYTES }>(key, index, run),
+        }
+    }
+
+    /// The same for numbers of `BYTES` bytes: encodes many at once, and spreads them out then.
+    #[inline(always)]
+    fn spread<const BYTES: usize>(self, key: &[f32], index: usize, run: &mut [u8]) {
+        const MANY: usize = 64;
+        for (numbers, run) in key.chunks(MANY).zip(run.chunks_mut(MANY * KEYS * BYTES)) {
+            let mut encoded = [[0; BYTES]; MANY];
+            self.encode(numbers, encoded[..numbers.len()].as_flattened_mut());
+            for (number, keys) in encoded.iter().zip(run.chunks_exact_mut(KEYS * BYTES)) {
+                keys.as_chunks_mut().0[index] = *number;
+            }
         }
     }
 

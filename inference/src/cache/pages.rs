@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{CacheError, Limits, Precision};
-use crate::kernels::KEYS;
+use crate::kernels::{KEYS, Kernels};
 use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::Model;
 
@@ -237,7 +237,14 @@ impl Sequence {
     /// # Panics
     /// When the position is on a page that another sequence has too.
     #[inline(always)]
-    pub(crate) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
+    pub(crate) fn store(
+        &mut self,
+        kernels: Kernels,
+        layer: usize,
+        position: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) {
         let Layout { precision, vector, .. } = self.layout;
         let page =
             Arc::get_mut(&mut self.pages[position / PAGE]).expect("a page that is written has one owner");
@@ -245,8 +252,8 @@ impl Sequence {
         for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
             let start = self.layout.start(layer, head);
             let run = &mut page[start + position % PAGE / KEYS * KEYS * vector..][..KEYS * vector];
-            precision.encode_in_run(key, position % KEYS, run);
-            precision.encode(value, &mut page[start + self.layout.run() + offset..][..vector]);
+            kernels.encode_in_run(precision, key, position % KEYS, run);
+            kernels.encode(precision, value, &mut page[start + self.layout.run() + offset..][..vector]);
         }
     }
 

@@ -80,13 +80,13 @@ impl Forward<'_> {
 
     /// Stores keys and values. Pages are the caller's to write; it is little work.
     fn store<P: AsMut<Part>>(&self, parts: &mut [P], index: usize) {
-        let Self { config, rows, keys, values, .. } = self;
+        let Self { config, kernels, rows, keys, values, .. } = self;
         let width = config.kv_heads * config.head_length;
         for span in rows.spans() {
             let sequence = &mut parts[span.part].as_mut().sequence;
             for row in span.first..span.first + span.count {
                 let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
-                sequence.store(index, rows.position(row), keys, values);
+                sequence.store(*kernels, index, rows.position(row), keys, values);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::Kernels;
 #[cfg(target_arch = "x86_64")]
 use super::Variant;
 use crate::activations::Group;
-use crate::cache::PAGE;
+use crate::cache::{PAGE, Precision};
 use crate::model::Activation;
 use crate::{activations, found, vector};
 
@@ -53,5 +53,7 @@ loops! {
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
     fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
     fn mean(pages: &[f32], stride: usize, out: &mut [f32]) = found::mean;
+    fn encode(precision: Precision, numbers: &[f32], out: &mut [u8]) = Precision::encode;
+    fn encode_in_run(precision: Precision, key: &[f32], index: usize, run: &mut [u8]) = Precision::encode_in_run;
     fn quantize_by_loops(values: &[f32], groups: &mut [Group]) = activations::quantize;
 }
