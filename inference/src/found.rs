@@ -30,9 +30,15 @@ pub(crate) fn set(found: &mut [f32], page: &[f32], (page_largest, page_sum): (f3
 
 /// Adds what is found on the next page.
 #[inline(always)]
-pub(crate) fn add(found: &mut [f32], page: &[f32], weighed: (f32, f32)) {
+pub(crate) fn add(found: &mut [f32], page: &[f32], (page_largest, page_sum): (f32, f32)) {
     let [values @ .., largest, sum] = found else { return };
-    (*largest, *sum) = join(values, (*largest, *sum), page, weighed);
+    let scale = if page_largest > *largest { page_largest } else { *largest };
+    // Side by side, in one vector.
+    let [before, now] = [*largest, page_largest].map(|largest| exp(largest - scale));
+    for (value, page) in values.iter_mut().zip(page) {
+        *value = *value * before + page * now;
+    }
+    (*largest, *sum) = (scale, *sum * before + page_sum * now);
 }
 
 /// Adds up what a query has found on each page: the first page's stands first in `pages`, and the next `stride` floats
@@ -41,45 +47,19 @@ pub(crate) fn add(found: &mut [f32], page: &[f32], weighed: (f32, f32)) {
 pub(crate) fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) {
     begin(found);
     for page in pages.chunks(stride) {
-        let (values, weighed) = parts(&page[..found.len()]);
-        add(found, values, weighed);
+        let (values, beside) = page[..found.len()].split_at(found.len() - BESIDE);
+        add(found, values, (beside[0], beside[1]));
     }
 }
 
-/// The mean of the values of pages, which stand as [`add_up`] takes them.
+/// The mean of the values.
 #[inline(always)]
-pub(crate) fn mean(pages: &[f32], stride: usize, out: &mut [f32]) {
-    out.fill(0.0);
-    let mut all = (f32::NEG_INFINITY, 0.0);
-    for page in pages.chunks(stride) {
-        let (values, weighed) = parts(&page[..out.len() + BESIDE]);
-        all = join(out, all, values, weighed);
+pub(crate) fn finish(found: &[f32], out: &mut [f32]) {
+    let [values @ .., _, sum] = found else { return };
+    let scale = 1.0 / sum;
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = value * scale;
     }
-    let scale = 1.0 / all.1;
-    for value in out {
-        *value *= scale;
-    }
-}
-
-/// Adds a page's values to those of earlier pages, given the largest score and the sum of weights of both, and gives
-/// those of all.
-#[inline(always)]
-fn join(values: &mut [f32], (largest, sum): (f32, f32), page: &[f32], weighed: (f32, f32)) -> (f32, f32) {
-    let (page_largest, page_sum) = weighed;
-    let scale = if page_largest > largest { page_largest } else { largest };
-    // Side by side, in one vector.
-    let [before, now] = [largest, page_largest].map(|largest| exp(largest - scale));
-    for (value, page) in values.iter_mut().zip(page) {
-        *value = *value * before + page * now;
-    }
-    (scale, sum * before + page_sum * now)
-}
-
-/// The values, and the largest score with the sum of the weights.
-#[inline(always)]
-fn parts(found: &[f32]) -> (&[f32], (f32, f32)) {
-    let (values, beside) = found.split_at(found.len() - BESIDE);
-    (values, (beside[0], beside[1]))
 }
 
 #[cfg(test)]
@@ -112,13 +92,10 @@ mod tests {
                 set(&mut kept, &page, weighed);
                 pages.extend(kept);
             }
-            let (mut added_up, mut mean_of_all, mut mean_of_one) = ([0.0; 1 + BESIDE], [0.0], [0.0]);
+            let (mut added_up, mut mean) = ([0.0; 1 + BESIDE], [0.0]);
             add_up(&pages, 1 + BESIDE, &mut added_up);
             assert_eq!(added_up, added, "{step}");
-            mean(&pages, 1 + BESIDE, &mut mean_of_all);
-            mean(&added, 1 + BESIDE, &mut mean_of_one);
-            assert_eq!(mean_of_all, mean_of_one, "{step}");
-            let mean = mean_of_one;
+            finish(&added, &mut mean);
             let exact = exact(&scores, &values);
             assert!(
                 (f64::from(mean[0]) - exact).abs() < 1e-5 * exact.abs().max(1.0),

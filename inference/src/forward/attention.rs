@@ -9,7 +9,7 @@ use crate::found::BESIDE;
 use crate::model::Layer;
 use crate::pool::{Pool, Stages};
 
-/// Up to so many pages, what a single row finds on them is added up by each worker for itself.
+/// Up to so many pages are not shared out: adding up would have all workers wait for each other once more.
 const FEW_PAGES: usize = 8;
 
 impl Forward<'_> {
@@ -94,9 +94,8 @@ impl Forward<'_> {
     /// Sets `delta` to what the queries find at the positions up to their rows'.
     ///
     /// Workers pass over pages in the order in which they lie in memory, with all the queries of a sequence that are
-    /// theirs. Several rows are shared out by queries; the queries of one row are shared out by pages, since there are
-    /// few of them. What they found on each page is added up afterwards: of many pages by workers that share the queries,
-    /// of few by each worker for itself, which takes less time than waiting for the others.
+    /// theirs: queries are shared out. The queries of a single row are few, and its pages may be many; then these are
+    /// shared out, and what was found on each is added up afterwards.
     pub(super) fn attend<P: AsRef<Part> + Sync>(
         &mut self,
         pool: &mut Pool,
@@ -107,8 +106,10 @@ impl Forward<'_> {
         let Self { config, kernels, rows, inner, queries, attended, pages, scratch, delta, .. } = self;
         let (heads, length, count) = (config.heads, config.head_length, rows.count());
         let found = length + BESIDE;
-        let one = (count == 1).then(|| seen(layer, rows.position(0)));
-        if let Some(seen) = &one {
+        let many_pages = (count == 1)
+            .then(|| seen(layer, rows.position(0)))
+            .filter(|seen| by_page(seen.clone()).count() > FEW_PAGES);
+        if let Some(seen) = &many_pages {
             rows.share_out_pages(seen.clone(), heads, pool.workers());
         }
         let rows = &*rows;
@@ -124,12 +125,11 @@ impl Forward<'_> {
         };
         let attended = &mut attended[..rows.vectors().len() * found];
         let scratch = (&mut scratch[..], scratch_length(length));
-        // From one page to the next of what a query has found.
-        let stride = attended.len();
-        let gather = |pages: &[f32], row: usize, input: &mut Activations| {
+        let gather = |attended: &[f32], row: usize, input: &mut Activations| {
             input.set(*kernels, heads * length, |out| {
                 for (head, out) in out.chunks_exact_mut(length).enumerate() {
-                    kernels.mean(&pages[rows.vector(row, head, heads) * found..], stride, out);
+                    let vector = rows.vector(row, head, heads);
+                    kernels.finish_found(&attended[vector * found..][..found], out);
                 }
             });
         };
@@ -138,21 +138,19 @@ impl Forward<'_> {
             multiply(*kernels, &layer.attention_output, first, inner, out);
         };
         let inner = (count, &mut inner[..]);
-        let Some(seen) = one else {
+        let Some(seen) = many_pages else {
             let look =
                 |first: usize, out: &mut [f32], scratch: &mut [f32]| look.rows(parts, first, out, scratch);
             let looked = pool.stage_at((attended, found, rows.bounds()), scratch, look);
             return run_to_product(looked, inner, gather, out, project);
         };
         let sequence = &parts[rows.span(0).part].as_ref().sequence;
-        let page_count = by_page(seen.clone()).count();
-        let pages = &mut pages[..page_count * stride];
-        let looked = pool.stage_at((pages, found, rows.bounds()), scratch, |first, out, scratch| {
+        // From one page to the next of what a query has found.
+        let stride = attended.len();
+        let pages = &mut pages[..by_page(seen.clone()).count() * stride];
+        let looked = pool.stage_at((pages, found, rows.page_bounds()), scratch, |first, out, scratch| {
             look.one_row(sequence, seen.clone(), first, out, scratch);
         });
-        if page_count <= FEW_PAGES {
-            return run_to_product(looked, inner, gather, out, project);
-        }
         let added = looked.then(attended, found, |pages, first, attended| {
             for (first, attended) in (first..).step_by(found).zip(attended.chunks_exact_mut(found)) {
                 kernels.add_up(&pages[first..], stride, attended);

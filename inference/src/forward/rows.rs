@@ -49,6 +49,7 @@ pub(super) struct Rows {
     wanted: Vec<Wanted>,
     vectors: Vec<Vector>,
     bounds: Vec<usize>,
+    page_bounds: Vec<usize>,
 }
 
 impl Rows {
@@ -60,6 +61,7 @@ impl Rows {
             wanted: reserved(parts, "rows of a step")?,
             vectors: reserved(capacity * config.heads, "rows of a step")?,
             bounds: Vec::new(),
+            page_bounds: Vec::new(),
         })
     }
 
@@ -67,13 +69,14 @@ impl Rows {
     pub(super) fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
         if self.bounds.capacity() <= workers {
             self.bounds = reserved(workers + 1, "rows of a step")?;
+            self.page_bounds = reserved(workers + 1, "rows of a step")?;
         }
         Ok(())
     }
 
     /// Takes the tokens of `parts` as rows, in order.
     pub(super) fn set<P: AsRef<Part>>(&mut self, config: &Config, workers: usize, parts: &[P]) {
-        let Self { rows, spans, wanted, vectors, bounds } = self;
+        let Self { rows, spans, wanted, vectors, bounds, .. } = self;
         rows.clear();
         spans.clear();
         wanted.clear();
@@ -99,7 +102,7 @@ impl Rows {
 
     /// Leaves all rows but the wanted, which are a span each from then on.
     pub(super) fn keep_wanted(&mut self, heads: usize, workers: usize) {
-        let Self { rows, spans, wanted, vectors, bounds } = self;
+        let Self { rows, spans, wanted, vectors, bounds, .. } = self;
         spans.clear();
         vectors.clear();
         bounds.clear();
@@ -155,16 +158,19 @@ impl Rows {
         first * heads + head * count + row - first
     }
 
-    /// Shares out the pages of the positions that the only row sees, each as often as there are heads: [`Self::bounds`]
-    /// are of page after page, with all heads of each.
-    pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
-        share_out_pages(seen, heads, workers, &mut self.bounds);
-    }
-
-    /// For each worker the first query that it attends for, and at the end their number; or as
-    /// [`Self::share_out_pages`] has set them.
+    /// For each worker the first query that it attends for, and at the end their number.
     pub(super) fn bounds(&self) -> &[usize] {
         &self.bounds
+    }
+
+    /// Shares out the pages of the positions that the only row sees, each as often as there are heads.
+    pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
+        share_out_pages(seen, heads, workers, &mut self.page_bounds);
+    }
+
+    /// For each worker the first of what was shared out last: page after page, with all heads of each.
+    pub(super) fn page_bounds(&self) -> &[usize] {
+        &self.page_bounds
     }
 }
 

@@ -52,7 +52,7 @@ loops! {
     fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
     fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
-    fn mean(pages: &[f32], stride: usize, out: &mut [f32]) = found::mean;
+    fn finish_found(found: &[f32], out: &mut [f32]) = found::finish;
     fn encode(precision: Precision, numbers: &[f32], out: &mut [u8]) = Precision::encode;
     fn encode_in_run(precision: Precision, key: &[f32], index: usize, run: &mut [u8]) = Precision::encode_in_run;
     fn quantize_by_loops(values: &[f32], groups: &mut [Group]) = activations::quantize;
