@@ -1,6 +1,7 @@
 //! From a prompt's tokens to the model's, each handed on as soon as it is made.
 
 mod choices;
+mod hash;
 
 use core::fmt;
 use core::ops::ControlFlow;
@@ -8,7 +9,8 @@ use core::ops::ControlFlow;
 use crate::pool::Pool;
 use crate::sample::{LogProbabilities, Sampling};
 use crate::session::{Session, SessionError};
-pub use choices::{Choice, Choices, LogitsHash};
+pub use choices::{Choice, Choices};
+pub use hash::LogitsHash;
 
 /// What to generate.
 #[derive(Clone, Copy, Debug)]

@@ -42,14 +42,14 @@ pub const STORY: [Run; 2] = {
             prompt,
             limit: 64,
             sampling: Sampling::GREEDY,
-            logits_hash: 0x9922_f633_ef7a_ac54,
+            logits_hash: 0x4d7e_4120_41c7_4f0c,
         },
         Run {
             name: "story, sampled",
             prompt,
             limit: 64,
             sampling: SAMPLED,
-            logits_hash: 0xb732_4ab2_db4f_f84a,
+            logits_hash: 0x7d76_6b83_510b_ced8,
         },
     ]
 };
@@ -63,14 +63,14 @@ pub const SMOLLM2: [Run; 2] = {
             prompt,
             limit: 16,
             sampling: Sampling::GREEDY,
-            logits_hash: 0x76da_2a3b_c61d_c6f5,
+            logits_hash: 0x9475_24f4_743b_a22f,
         },
         Run {
             name: "smollm2, sampled",
             prompt,
             limit: 16,
             sampling: SAMPLED,
-            logits_hash: 0xe81e_8f79_3973_7462,
+            logits_hash: 0x33eb_fff5_e7a8_bc8e,
         },
     ]
 };

@@ -153,13 +153,15 @@ fn position_of(candidates: &[Candidate], share: f32) -> usize {
 /// The token with the largest logit, the lowest among equals.
 #[must_use]
 pub fn most_likely(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = token;
+    // In vectors first, which know no places.
+    let mut largest = [f32::NEG_INFINITY; 64];
+    for row in logits.chunks(largest.len()) {
+        for (largest, &logit) in largest.iter_mut().zip(row) {
+            *largest = if logit > *largest { logit } else { *largest };
         }
     }
-    best as u32
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    logits.iter().position(|&logit| logit == largest).unwrap_or(0) as u32
 }
 
 #[cfg(test)]

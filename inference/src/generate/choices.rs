@@ -1,6 +1,6 @@
 //! The tokens that one text is continued with, chosen one after the other from logits.
 
-use super::{GenerateError, Request, Stop};
+use super::{GenerateError, LogitsHash, Request, Stop};
 use crate::memory::OutOfMemory;
 use crate::sample::Sampler;
 
@@ -63,46 +63,5 @@ impl Choices {
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash.value()
-    }
-}
-
-/// FNV's prime of 64 bits.
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-
-/// FNV-1a of 64 bits over the bits of logits, taken as 32-bit words instead of bytes: equal where all
-/// bits are equal, on every platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogitsHash(u64);
-
-impl LogitsHash {
-    /// The hash of nothing (FNV's offset basis).
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    /// Adds `logits`. Result: whether all of them are finite.
-    pub fn update(&mut self, logits: &[f32]) -> bool {
-        for logit in logits {
-            self.0 = (self.0 ^ u64::from(logit.to_bits())).wrapping_mul(PRIME);
-        }
-        logits.iter().all(|logit| logit.is_finite())
-    }
-
-    /// Adds another hash.
-    pub const fn combine(&mut self, other: u64) {
-        self.0 = (self.0 ^ other).wrapping_mul(PRIME);
-    }
-
-    /// The hash.
-    #[must_use]
-    pub const fn value(self) -> u64 {
-        self.0
-    }
-}
-
-impl Default for LogitsHash {
-    fn default() -> Self {
-        Self::new()
     }
 }
