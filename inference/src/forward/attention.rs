@@ -14,7 +14,7 @@ const FEW_PAGES: usize = 8;
 
 impl Forward<'_> {
     /// Sets `queries`, and stores keys and values.
-    pub(super) fn project<P: AsMut<Part>>(
+    pub(super) fn project<P: AsMut<Part> + Send>(
         &mut self,
         pool: &mut Pool,
         parts: &mut [P],
@@ -33,7 +33,7 @@ impl Forward<'_> {
             multiply(*kernels, matrix, first, inputs, out);
         });
         self.finish(pool, layer);
-        self.store(parts, index);
+        self.store(pool, parts, index);
     }
 
     /// Finishes queries, keys and values: bias, norm, rotation.
@@ -74,21 +74,25 @@ impl Forward<'_> {
         if count == 1 {
             slices.into_iter().enumerate().for_each(|(part, run)| finish(part, 0, run));
         } else {
-            pool.split_each(slices, length, finish);
+            pool.split_alike(slices, length, finish);
         }
     }
 
-    /// Stores keys and values. Pages are the caller's to write; it is little work.
-    fn store<P: AsMut<Part>>(&self, parts: &mut [P], index: usize) {
+    /// Stores keys and values: those of a sequence by one worker, most often the one that has finished them and will look
+    /// at them.
+    fn store<P: AsMut<Part> + Send>(&self, pool: &mut Pool, parts: &mut [P], index: usize) {
         let Self { config, kernels, rows, keys, values, .. } = self;
         let width = config.kv_heads * config.head_length;
-        for span in rows.spans() {
-            let sequence = &mut parts[span.part].as_mut().sequence;
-            for row in span.first..span.first + span.count {
-                let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
-                sequence.store(*kernels, index, rows.position(row), keys, values);
+        pool.split(parts, 1, |first, parts| {
+            let end = first + parts.len();
+            for span in rows.spans().iter().filter(|span| (first..end).contains(&span.part)) {
+                let sequence = &mut parts[span.part - first].as_mut().sequence;
+                for row in span.first..span.first + span.count {
+                    let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
+                    sequence.store(*kernels, index, rows.position(row), keys, values);
+                }
             }
-        }
+        });
     }
 
     /// Sets `delta` to what the queries find at the positions up to their rows'.

@@ -36,6 +36,28 @@ impl Pool {
         });
     }
 
+    /// As [`Self::split_each`], but each slice is shared out by itself, so that a worker has the same part of all.
+    pub fn split_alike<T: Send, const N: usize>(
+        &mut self,
+        slices: [&mut [T]; N],
+        unit: usize,
+        part: impl Fn(usize, usize, &mut [T]) + Sync,
+    ) {
+        let slices = slices.map(|slice| Units::new(slice, unit));
+        let workers = self.workers();
+        let job = |worker: usize| {
+            for (index, slice) in slices.iter().enumerate() {
+                self.take(worker, share(slice.count(), worker, workers), |share| {
+                    // SAFETY: shares of different workers do not overlap, and each is taken once.
+                    part(index, share.start * unit, unsafe { slice.slice(&share) });
+                });
+            }
+        };
+        if let Err(panic) = self.dispatch(&job) {
+            panic.resume();
+        }
+    }
+
     /// As [`Self::split`] for two slices of equally many units: calls `part(index of the first unit,
     /// run of the first, run of the second)`.
     ///
