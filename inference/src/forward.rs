@@ -3,8 +3,9 @@
 //!
 //! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
 //! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
-//! so that neither the number of workers nor the company leaves a trace in the bits. A layer takes six dispatches, and three
-//! when there is a single row, whose steps between the products are the caller's alone or every worker's for itself.
+//! so that neither the number of workers nor the company leaves a trace in the bits. A layer takes seven dispatches,
+//! six when all rows are of one sequence, and three when there is a single row, whose steps between the products are the
+//! caller's alone or every worker's for itself.
 
 mod attention;
 mod look;
