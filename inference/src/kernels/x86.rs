@@ -141,9 +141,15 @@ fn prefetch<Q: QuantVector>(first: *const u8, rows: usize, group: usize, count: 
     let bytes = |parts: usize| rows * parts * Q::BYTES / Q::PARTS;
     let start = bytes(group * GROUP) + AHEAD;
     for line in (start..start + bytes(count)).step_by(CACHE_LINE) {
-        // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line).cast()) };
+        ask_for::<_MM_HINT_T0>(first.wrapping_add(line));
     }
+}
+
+/// Asks for a cache line, into the cache that `HINT` names.
+#[inline(always)]
+fn ask_for<const HINT: i32>(line: *const u8) {
+    // SAFETY: a prefetch reads nothing, and may name any address.
+    unsafe { _mm_prefetch::<HINT>(line.cast()) };
 }
 
 /// The terms of parts `group * GROUP ..` of both rows, `N` of each, the first row's in the low half.

@@ -3,11 +3,11 @@
 //!
 //! Every `unsafe fn` needs the instructions of `V` and F16C, and what its caller checked.
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use core::arch::x86_64::_MM_HINT_T0;
 
 use super::formats::{Avx2, FloatVector};
 use super::sixteen::{Halves, Sixteen, Whole};
-use super::{AHEAD, CACHE_LINE, Isa};
+use super::{AHEAD, CACHE_LINE, Isa, ask_for};
 use crate::kernels::{KEYS, SHARING, portable};
 
 /// Elements of a value in a vector.
@@ -233,8 +233,6 @@ unsafe fn mix_some<V: Sixteen, F: FloatVector, const N: usize, const VECTORS: us
 #[inline(always)]
 fn fetch<const N: usize, F: FloatVector>(numbers: &[u8], index: usize) {
     if (index * N * F::BYTES).is_multiple_of(CACHE_LINE) {
-        let line = numbers.as_ptr().wrapping_add(index * N * F::BYTES + AHEAD);
-        // SAFETY: a prefetch reads nothing, and may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        ask_for::<_MM_HINT_T0>(numbers.as_ptr().wrapping_add(index * N * F::BYTES + AHEAD));
     }
 }

@@ -1,10 +1,10 @@
 //! Weights of the next tile, asked for before they are needed.
 
-use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1};
 
 use super::PARTS;
-use crate::kernels::x86::CACHE_LINE;
 use crate::kernels::x86::formats::QuantVector;
+use crate::kernels::x86::{CACHE_LINE, ask_for};
 use crate::tiles::TILE;
 
 /// What is asked for of the next tile while parts of this one are multiplied: as many bytes as these have, a few lines at a
@@ -31,13 +31,9 @@ impl Ahead {
         // Into the nearest cache, if they leave room there for what is unpacked and for activations.
         let near = const { TILE * PARTS * Q::BYTES / Q::PARTS <= 8 << 10 };
         for _ in 0..self.each.min(self.lines) {
-            // SAFETY: a prefetch reads nothing, and may name any address.
-            unsafe {
-                if near {
-                    _mm_prefetch::<_MM_HINT_T0>(self.next.cast());
-                } else {
-                    _mm_prefetch::<_MM_HINT_T1>(self.next.cast());
-                }
+            match near {
+                true => ask_for::<_MM_HINT_T0>(self.next),
+                false => ask_for::<_MM_HINT_T1>(self.next),
             }
             self.next = self.next.wrapping_add(CACHE_LINE);
             self.lines -= 1;
