@@ -201,7 +201,7 @@ mod tests {
             (SMALL, 1, 4, Way::Together),
             (SMALL, 8, 8, apart(8)),
             (SMALL, 16, 8, apart(8)),
-            (SMALL, 56, 8, Way::Together),
+            (SMALL, 64, 8, Way::Together),
             (LARGE, 8, 8, Way::Together),
             (LARGE, 8, 2, Way::Together),
             (LARGE, 31, 2, Way::Together),
