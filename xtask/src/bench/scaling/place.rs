@@ -153,7 +153,8 @@ impl Place<'_> {
         let warm_up = u32::from(kind != Kind::Instructions);
         let script = vec![command; (options.repetitions + warm_up) as usize].join("; ");
         let mut words = Vec::new();
-        words.extend(kernels.get().map(|name| format!("kernels={}", name.replace(' ', "-"))));
+        let named = if kind == Kind::Instructions { Some(COUNTED_KERNELS) } else { self.kernels() };
+        words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));
         let (output, parts) = match system {
             System::Host { program, model } => {
                 let mut command = Command::new(program);
@@ -190,6 +191,10 @@ impl Place<'_> {
         samples(&output, parts)
     }
 }
+
+/// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
+/// under emulation happened to choose.
+const COUNTED_KERNELS: &str = "64-bit words";
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
 fn samples(output: &str, parts: Option<Vec<Part>>) -> Result<Vec<Sample>> {
