@@ -28,9 +28,9 @@ impl fmt::Display for Way {
 
 /// Products of weights and activations between two meetings from which on weights that are read once for all sequences
 /// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With 80,000 the story
-/// model's batch of 8 is a quarter faster apart on two cores, with 1,400,000 SmolLM2's some 5 % slower (`cargo xtask
-/// bench scaling`, Zen 4).
-const MEETING: usize = 1 << 17;
+/// model's batch of 8 is a quarter faster apart on two cores, with 140,000 its batch of 16 some 5 %, with 1,400,000
+/// SmolLM2's some 5 % slower (`cargo xtask bench scaling`, Zen 4).
+const MEETING: usize = 1 << 18;
 
 /// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: of eight
 /// each takes 10 % more products' time than of sixteen, of sixteen 5 % more than of thirty-two, where products of the rows
@@ -201,7 +201,7 @@ mod tests {
             (SMALL, 1, 4, Way::Together),
             (SMALL, 8, 8, apart(8)),
             (SMALL, 16, 8, apart(8)),
-            (SMALL, 64, 8, Way::Together),
+            (SMALL, 127, 8, Way::Together),
             (LARGE, 8, 8, Way::Together),
             (LARGE, 8, 2, Way::Together),
             (LARGE, 31, 2, Way::Together),
