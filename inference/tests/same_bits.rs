@@ -71,6 +71,35 @@ fn smollm2_has_the_same_bits() {
     check(&run::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
 }
 
+/// A single row's pages are shared out where they are many; several rows' are not.
+#[test]
+fn long_texts_have_the_same_bits_by_one_token_or_many() {
+    let mut file = STORY.to_vec();
+    let key = b"llama.context_length";
+    let value = file.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
+    assert_eq!(file[value..][..4], 256u32.to_le_bytes());
+    file[value..][..4].copy_from_slice(&1024u32.to_le_bytes());
+    let model = run::load(&file);
+    let text: Vec<u32> = (0..600).map(|i| (i * 37 + 5) % 1024).collect();
+    // Of the last 64 tokens, the first of which sees 17 pages.
+    let (before, last) = text.split_at(536);
+    let logits = |kernels, workers, each: usize| {
+        let (mut session, mut pool) = (run::session(&model, kernels, text.len()), run::pool(workers));
+        session.feed(&mut pool, before).unwrap();
+        let rows = last.chunks(each).map(|tokens| session.feed(&mut pool, tokens).unwrap().to_vec());
+        rows.map(|logits| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()).last()
+    };
+    let expected = logits(Kernels::PORTABLE, 1, 64);
+    for kernels in Kernels::available() {
+        assert_eq!(logits(kernels, 1, 1), expected, "{kernels}");
+    }
+    for workers in [2, 3, 4, 5, 8] {
+        for each in [1, 7, 64] {
+            assert_eq!(logits(Kernels::best(), workers, each), expected, "{workers} workers, {each} at once");
+        }
+    }
+}
+
 #[test]
 fn dividing_the_prompt_changes_nothing() {
     let model = run::load(STORY);
