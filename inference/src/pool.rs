@@ -188,18 +188,22 @@ impl Pool {
     /// Calls `job` on every worker with its index and returns when all have returned. A panic of one goes on
     /// here, where panics unwind.
     pub fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
-        let result = self.dispatch(&|worker| {
+        self.dispatch_all(&|worker| {
             job(worker);
             self.record(worker).add(&Work { items: 1, ranges: 1, ..Work::default() });
         });
-        if let Err(panic) = result {
-            panic.resume();
-        }
     }
 
     /// The record of one of this pool's workers.
     fn record(&self, worker: usize) -> &Record {
         &self.crew.workers[self.members.start + worker].record
+    }
+
+    /// As [`Self::dispatch`], but a panic goes on here, where panics unwind.
+    fn dispatch_all(&self, job: Job<'_>) {
+        if let Err(panic) = self.dispatch(job) {
+            panic.resume();
+        }
     }
 
     /// Hands `job` to all workers, does the caller's part, waits for the others and keeps the records. Only one

@@ -45,17 +45,14 @@ impl Pool {
     ) {
         let slices = slices.map(|slice| Units::new(slice, unit));
         let workers = self.workers();
-        let job = |worker: usize| {
+        self.dispatch_all(&|worker| {
             for (index, slice) in slices.iter().enumerate() {
                 self.take(worker, share(slice.count(), worker, workers), |share| {
                     // SAFETY: shares of different workers do not overlap, and each is taken once.
                     part(index, share.start * unit, unsafe { slice.slice(&share) });
                 });
             }
-        };
-        if let Err(panic) = self.dispatch(&job) {
-            panic.resume();
-        }
+        });
     }
 
     /// As [`Self::split`] for two slices of equally many units: calls `part(index of the first unit,
@@ -84,10 +81,8 @@ impl Pool {
         let workers = self.workers();
         if count <= 1 {
             self.take(0, 0..count, job);
-        } else if let Err(panic) =
-            self.dispatch(&|worker| self.take(worker, share(count, worker, workers), job))
-        {
-            panic.resume();
+        } else {
+            self.dispatch_all(&|worker| self.take(worker, share(count, worker, workers), job));
         }
     }
 

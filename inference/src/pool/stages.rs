@@ -137,9 +137,7 @@ impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
     /// Does all stages, on all workers, and returns when all have finished. A panic of one goes on here, where panics
     /// unwind, after the other workers have gone through all stages.
     pub fn run(self) {
-        if let Err(panic) = self.pool.dispatch(&self.job) {
-            panic.resume();
-        }
+        self.pool.dispatch_all(&self.job);
     }
 
     /// Does a worker's parts of all stages so far, and gives what it may read then. A panic in them is noted, and

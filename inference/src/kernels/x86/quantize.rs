@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::activations::{GROUP, Group, MAX_LEVEL, ROUND};
+use crate::activations::{GROUP, Group, HALF, MAX_LEVEL, ROUND};
 use crate::matrix::BLOCK;
 
 /// As [`crate::activations::quantize`].
@@ -19,7 +19,7 @@ fn set(values: &[f32; GROUP * BLOCK], group: &mut Group) {
     let blocks = values.as_chunks::<BLOCK>().0;
     // SAFETY: a half has as many elements as a vector.
     let load = |block: usize, half: usize| unsafe {
-        _mm512_loadu_ps(blocks[block].as_chunks::<16>().0[half].as_ptr())
+        _mm512_loadu_ps(blocks[block].as_chunks::<HALF>().0[half].as_ptr())
     };
     let largest = largest(core::array::from_fn(|block| {
         let magnitude =

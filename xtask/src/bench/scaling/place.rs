@@ -22,6 +22,10 @@ use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
+/// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
+/// under emulation happened to choose.
+const COUNTED_KERNELS: &str = "64-bit words";
+
 /// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
 /// fetched again, page by page, within some later runs and not within others.
 const KEEPS_MEMORY: [(&str, &str); 2] =
@@ -191,10 +195,6 @@ impl Place<'_> {
         samples(&output, parts)
     }
 }
-
-/// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
-/// under emulation happened to choose.
-const COUNTED_KERNELS: &str = "64-bit words";
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
 fn samples(output: &str, parts: Option<Vec<Part>>) -> Result<Vec<Sample>> {
