@@ -5,13 +5,18 @@
 //! products in its upper half. The lower half is a signed number, so that half of its range, added beforehand,
 //! keeps it from borrowing.
 
+mod factors;
 mod formats;
+mod lanes;
 
 use super::portable::reduce_group;
 use crate::activations::{Activations, GROUP, HALF};
 use crate::matrix::BLOCK;
+use wide::f32x4;
+
+use factors::Factors;
 pub(super) use formats::WordFormat;
-use formats::halves_to_floats;
+use lanes::upper_halves;
 
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
@@ -19,6 +24,9 @@ const ROWS: usize = 4;
 const HELD: usize = 64;
 /// Parts packed at a time.
 const PACKED: usize = 32;
+
+/// What keeps the lower half of a sum from borrowing.
+const NO_BORROW: i64 = 1 << 31;
 
 /// A part's levels, two a word: for a packed word `8 * w + p` those of elements `e` (upper) and `e + 4` (lower), with
 /// `e = 8 * w + p / 2 + 16 * (p % 2)`.
@@ -29,7 +37,7 @@ pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &A
     let parts = row_bytes / Q::BYTES * Q::PARTS;
     let mut pairs = [[0; BLOCK / 2]; PACKED];
     for (rows, out) in rows.chunks(HELD * row_bytes).zip(out.chunks_mut(HELD)) {
-        let mut lanes = [[0.0; GROUP]; HELD];
+        let mut lanes = [f32x4::ZERO; HELD];
         for start in (0..parts).step_by(PACKED) {
             let count = PACKED.min(parts - start);
             for (index, pairs) in (start..).zip(&mut pairs[..count]) {
@@ -49,20 +57,20 @@ pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &A
             }
         }
         for (out, lanes) in out.iter_mut().zip(lanes) {
-            *out = reduce_group(lanes);
+            *out = reduce_group(lanes.to_array());
         }
     }
 }
 
 fn pack([high, low]: [[&[i8; HALF]; 2]; 2], pairs: &mut Pairs) {
-    let level = |index: usize| {
-        let [high, low] = [high, low].map(|halves| i64::from(halves[index / HALF][index % HALF]));
-        128 * high + low
-    };
-    for (index, pair) in pairs.iter_mut().enumerate() {
-        let (word, nibble) = (index / 8, index % 8);
-        let element = 8 * word + nibble / 2 + 16 * (nibble % 2);
-        *pair = (level(element) << 32) + level(element + 4);
+    for (word, pairs) in pairs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        for (element, pairs) in (8 * word..).zip(pairs.as_chunks_mut::<2>().0) {
+            for (half, pair) in pairs.iter_mut().enumerate() {
+                let [high, low] = [high[half], low[half]]
+                    .map(|bytes| (i64::from(bytes[element]) << 32) + i64::from(bytes[element + 4]));
+                *pair = 128 * high + low;
+            }
+        }
     }
 }
 
@@ -74,72 +82,38 @@ fn add_terms<Q: WordFormat, const N: usize>(
     start: usize,
     pairs: &[Pairs],
     input: &Activations,
-    lanes: &mut [[f32; GROUP]; N],
+    lanes: &mut [f32x4; N],
 ) {
     let rows: [&[u8]; N] = core::array::from_fn(|row| &rows[row * row_bytes..][..row_bytes]);
+    let mut added = *lanes;
     for (group, pairs) in pairs.chunks(GROUP).enumerate() {
         let first = start + group * GROUP;
-        let mut sums = [[[0; GROUP]; 2]; N];
-        let mut scales = [[[0.0; GROUP]; 2]; N];
-        let mut minima = [[[0.0; GROUP]; 2]; N];
-        let mut heads = [[0; GROUP]; N];
+        let x = &input.groups()[first / GROUP];
+        let mut sums = [[[0; GROUP]; N]; 2];
         for (lane, pairs) in pairs.iter().enumerate() {
             let (block, part) = ((first + lane) / Q::PARTS * Q::BYTES, (first + lane) % Q::PARTS);
             let blocks = rows.map(|row| &row[block..][..Q::BYTES]);
-            let found = Q::sums(blocks, part, pairs);
-            for row in 0..N {
-                sums[row][0][lane] = found[row][0];
-                if Q::PARTS == 1 {
-                    heads[row][lane] = head::<Q>(blocks[row]);
-                    continue;
+            if Q::HALVES {
+                let starts = [0, 1].map(|half| start_of::<Q>(x.half_sums[half][lane]));
+                for (row, found) in Q::half_sums(blocks, part, pairs, starts).into_iter().enumerate() {
+                    (sums[0][row][lane], sums[1][row][lane]) = (found[0], found[1]);
                 }
-                let (row_scales, row_minima) = (Q::scales(blocks[row], part), Q::minima(blocks[row], part));
-                for half in 0..if Q::HALVES { 2 } else { 1 } {
-                    sums[row][half][lane] = found[row][half];
-                    scales[row][half][lane] = row_scales[half];
-                    minima[row][half][lane] = row_minima[half];
-                }
+            } else {
+                let found = Q::sums(blocks, part, pairs, start_of::<Q>(x.sums[lane]));
+                sums[0].iter_mut().zip(found).for_each(|(sums, found)| sums[lane] = found);
             }
         }
-        let x = &input.groups()[first / GROUP];
         for row in 0..N {
-            if Q::PARTS == 1 {
-                scales[row][0] = halves_to_floats(heads[row].map(|head| head & 0xffff));
-                if Q::HAS_MINIMUM {
-                    minima[row][0] = halves_to_floats(heads[row].map(|head| head >> 16));
-                }
-            }
-            let term = |half: usize, input_sums: &[i32; GROUP], scaled_sums: &[f32; GROUP]| {
-                let mut terms = [0.0; GROUP];
-                for lane in 0..GROUP {
-                    let sum = Q::float(sums[row][half][lane] - Q::zero() * input_sums[lane]);
-                    terms[lane] = (scales[row][half][lane] * x.scales[lane]) * sum;
-                    if Q::HAS_MINIMUM {
-                        terms[lane] += minima[row][half][lane] * scaled_sums[lane];
-                    }
-                }
-                terms
-            };
-            let terms = if Q::HALVES {
-                let [first, second] =
-                    [0, 1].map(|half| term(half, &x.half_sums[half], &x.scaled_half_sums[half]));
-                core::array::from_fn(|lane| first[lane] + second[lane])
-            } else {
-                term(0, &x.sums, &x.scaled_sums)
-            };
-            for (lane, term) in lanes[row].iter_mut().zip(terms) {
-                *lane += term;
-            }
+            let factors = Factors::new::<Q>(rows[row], first, pairs.len());
+            added[row] += factors.terms::<Q>([upper_halves(sums[0][row]), upper_halves(sums[1][row])], x);
         }
     }
+    *lanes = added;
 }
 
-/// The first bytes of a block of one part: its scale in the lower half and its minimum, where it has one, in the
-/// upper.
+/// What a sum of products begins with, so that its upper half ends as the sum of (level - zero) * level for inputs
+/// whose levels have the sum `input_sum`.
 #[inline(always)]
-fn head<Q: WordFormat>(block: &[u8]) -> u32 {
-    if Q::HAS_MINIMUM {
-        return u32::from_le_bytes(*block.first_chunk().expect("scale and minimum"));
-    }
-    u16::from_le_bytes(*block.first_chunk().expect("a scale")).into()
+fn start_of<Q: WordFormat>(input_sum: i32) -> i64 {
+    NO_BORROW - (i64::from(Q::zero() * input_sum) << 32)
 }

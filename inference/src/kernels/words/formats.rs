@@ -3,13 +3,9 @@
 use core::arch::asm;
 
 use super::Pairs;
-use crate::activations::GROUP;
+use super::lanes::BOTH;
 use crate::matrix::*;
 
-/// One in each half of a word.
-const BOTH: i64 = 0x0000_0001_0000_0001;
-/// What keeps the lower half of a sum from borrowing, see the head of `words`.
-const NO_BORROW: i64 = 1 << 31;
 /// What makes signed bytes unsigned.
 const BIAS: i32 = 128;
 
@@ -23,43 +19,57 @@ pub(in crate::kernels) trait WordFormat: QuantFormat {
         if Self::SIGNED { BIAS } else { Self::ZERO }
     }
 
-    /// Sums of the products of a part of each block with `pairs`: those of the halves where halves have scales of
-    /// their own, else all in the first.
+    /// Eight of a part's levels, from number `8 * word`; signed ones with [`BIAS`].
     #[inline(always)]
-    fn sums<const N: usize>(blocks: [&[u8]; N], part: usize, pairs: &Pairs) -> [[i32; 2]; N] {
-        let words = blocks.map(|block| words::<Self>(block, part));
-        let sum = |first: usize, count: usize| {
-            let mut sums = [NO_BORROW; N];
-            for word in first..first + count {
-                for byte in 0..4 {
-                    let pair = pairs[word % 2 * 8 + 2 * byte + word / 2];
-                    for (sum, words) in sums.iter_mut().zip(&words) {
-                        *sum += ((words[word] >> (8 * byte)) & (0xff * BOTH)).wrapping_mul(pair);
-                    }
-                    keep_step(&mut sums);
-                }
-            }
-            sums.map(|sum| (sum >> 32) as i32)
-        };
-        if Self::HALVES {
-            let (first, second) = (sum(0, 2), sum(2, 2));
-            core::array::from_fn(|row| [first[row], second[row]])
-        } else {
-            sum(0, 4).map(|sum| [sum, 0])
-        }
+    fn word(block: &[u8], part: usize, word: usize) -> u64 {
+        let bytes = Self::levels(block, part).map(|level| level as u8);
+        unsigned::<Self>(u64::from_le_bytes(bytes.as_chunks().0[word]))
     }
 
-    /// A part's sum as a float.
+    /// Sums of the products of a part of each block with `pairs`, in the upper halves of words, with what they
+    /// `start` with.
     #[inline(always)]
-    fn float(sum: i32) -> f32 {
-        if !Self::SMALL {
-            return sum as f32;
+    fn sums<const N: usize>(blocks: [&[u8]; N], part: usize, pairs: &Pairs, start: i64) -> [i64; N] {
+        let mut sums = [start; N];
+        add_products::<Self, 0, N>(&mut sums, blocks, part, pairs);
+        add_products::<Self, 1, N>(&mut sums, blocks, part, pairs);
+        add_products::<Self, 2, N>(&mut sums, blocks, part, pairs);
+        add_products::<Self, 3, N>(&mut sums, blocks, part, pairs);
+        sums
+    }
+
+    /// The same by half.
+    #[inline(always)]
+    fn half_sums<const N: usize>(
+        blocks: [&[u8]; N],
+        part: usize,
+        pairs: &Pairs,
+        starts: [i64; 2],
+    ) -> [[i64; 2]; N] {
+        let mut sums = starts.map(|start| [start; N]);
+        add_products::<Self, 0, N>(&mut sums[0], blocks, part, pairs);
+        add_products::<Self, 1, N>(&mut sums[0], blocks, part, pairs);
+        add_products::<Self, 2, N>(&mut sums[1], blocks, part, pairs);
+        add_products::<Self, 3, N>(&mut sums[1], blocks, part, pairs);
+        core::array::from_fn(|row| [sums[0][row], sums[1][row]])
+    }
+}
+
+/// Adds the products of eight levels of each row, word `WORD` of their part.
+#[inline(always)]
+fn add_products<Q: WordFormat + ?Sized, const WORD: usize, const N: usize>(
+    sums: &mut [i64; N],
+    blocks: [&[u8]; N],
+    part: usize,
+    pairs: &Pairs,
+) {
+    let words = blocks.map(|block| Q::word(block, part, WORD));
+    for byte in 0..4 {
+        let pair = pairs[WORD % 2 * 8 + 2 * byte + WORD / 2];
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum += ((word >> (8 * byte)) & (0xff * BOTH)).cast_signed().wrapping_mul(pair);
         }
-        // A float of 2^23 and more has no fraction: its lowest bits are the magnitude. An emulator converts by a
-        // long function and subtracts by a short one.
-        const TWO_TO_23: f32 = 8_388_608.0;
-        let magnitude = f32::from_bits(TWO_TO_23.to_bits() | sum.unsigned_abs()) - TWO_TO_23;
-        f32::from_bits(magnitude.to_bits() | (sum as u32 & 0x8000_0000))
+        keep_step(sums);
     }
 }
 
@@ -73,48 +83,29 @@ fn keep_step(sums: &mut [i64]) {
     }
 }
 
-/// Numbers from binary16, of which each word holds one in its lower half. Normal numbers go without arithmetic on
-/// floats.
+/// Bytes of levels, with [`BIAS`] where they are signed.
 #[inline(always)]
-pub(super) fn halves_to_floats(halves: [u32; GROUP]) -> [f32; GROUP] {
-    let bits = halves.map(|half| ((half & 0x8000) << 16) | (((half & 0x7fff) << 13) + (112 << 23)));
-    let normal = |half: u32| (half & 0x7c00).wrapping_sub(1) < 0x7bff;
-    if halves.map(normal) == [true; GROUP] {
-        return bits.map(f32::from_bits);
-    }
-    halves.map(|half| f16_to_f32(half as u16))
-}
-
-/// A part's levels, eight a word; signed ones with [`BIAS`].
-#[inline(always)]
-fn words<Q: QuantFormat + ?Sized>(block: &[u8], part: usize) -> [i64; 4] {
-    let bytes = Q::levels(block, part).map(|level| level as u8);
-    let flip = if Q::SIGNED { u64::from_ne_bytes([BIAS as u8; 8]) } else { 0 };
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = (u64::from_le_bytes(*bytes) ^ flip) as i64;
-    }
-    words
+fn unsigned<Q: QuantFormat + ?Sized>(levels: u64) -> u64 {
+    if Q::SIGNED { levels ^ u64::from_ne_bytes([BIAS as u8; 8]) } else { levels }
 }
 
 /// [`WordFormat::sums`] of nibbles from byte `offset`.
 #[inline(always)]
-fn nibble_sums<const N: usize>(blocks: [&[u8]; N], offset: usize, pairs: &Pairs) -> [[i32; 2]; N] {
-    let mut sums = [NO_BORROW; N];
+fn nibble_sums<const N: usize>(blocks: [&[u8]; N], offset: usize, pairs: &Pairs, start: i64) -> [i64; N] {
+    let mut sums = [start; N];
     for word in 0..2 {
         let words = blocks.map(|block| {
-            let bytes = block[offset + 8 * word..].first_chunk().expect("16 bytes of nibbles");
-            u64::from_le_bytes(*bytes) as i64
+            u64::from_le_bytes(*block[offset + 8 * word..].first_chunk().expect("16 bytes of nibbles"))
         });
         for nibble in 0..8 {
             let pair = pairs[8 * word + nibble];
             for (sum, word) in sums.iter_mut().zip(words) {
-                *sum += ((word >> (4 * nibble)) & (0xf * BOTH)).wrapping_mul(pair);
+                *sum += ((word >> (4 * nibble)) & (0xf * BOTH)).cast_signed().wrapping_mul(pair);
             }
             keep_step(&mut sums);
         }
     }
-    sums.map(|sum| [(sum >> 32) as i32, 0])
+    sums
 }
 
 macro_rules! nibble_formats {
@@ -122,8 +113,13 @@ macro_rules! nibble_formats {
         impl WordFormat for $format {
             const SMALL: bool = true;
             #[inline(always)]
-            fn sums<const N: usize>(blocks: [&[u8]; N], _part: usize, pairs: &Pairs) -> [[i32; 2]; N] {
-                nibble_sums(blocks, $offset, pairs)
+            fn sums<const N: usize>(
+                blocks: [&[u8]; N],
+                _part: usize,
+                pairs: &Pairs,
+                start: i64,
+            ) -> [i64; N] {
+                nibble_sums(blocks, $offset, pairs, start)
             }
         }
     )*};
@@ -134,7 +130,14 @@ nibble_formats! {
     Q4_1: 4;
 }
 
-impl WordFormat for Q8_0 {}
+impl WordFormat for Q8_0 {
+    #[inline(always)]
+    fn word(block: &[u8], _part: usize, word: usize) -> u64 {
+        let levels = block[2 + 8 * word..].first_chunk().expect("32 bytes of levels");
+        unsigned::<Self>(u64::from_le_bytes(*levels))
+    }
+}
+
 impl WordFormat for Q5_0 {}
 impl WordFormat for Q5_1 {}
 impl WordFormat for Q2K {}
