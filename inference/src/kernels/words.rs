@@ -9,11 +9,11 @@ mod factors;
 mod formats;
 mod lanes;
 
+use wide::f32x4;
+
 use super::portable::reduce_group;
 use crate::activations::{Activations, GROUP, HALF};
 use crate::matrix::BLOCK;
-use wide::f32x4;
-
 use factors::Factors;
 pub(super) use formats::WordFormat;
 use lanes::upper_halves;

@@ -1,8 +1,8 @@
 //! What becomes of the integer sums of a group of parts: the float operations of the definition.
 
-use super::WordFormat;
 use wide::f32x4;
 
+use super::WordFormat;
 use super::lanes::{BOTH, Lanes, halves, integers};
 use crate::activations::{GROUP, Group};
 
@@ -20,30 +20,20 @@ impl Factors {
     /// Those of `count` parts of a row from number `first`, the first of a group.
     #[inline(always)]
     pub(super) fn new<Q: WordFormat>(row: &[u8], first: usize, count: usize) -> Self {
-        // Where there is no part, a scale of 1 is as good as one of 0, and a normal number.
-        let mut found =
-            Self { heads: [0x3c00_3c00 * BOTH; 2], scales: [[0.0; GROUP]; 2], minima: [[0.0; GROUP]; 2] };
-        if Q::PARTS == 1 && count == GROUP {
-            let blocks = &row[first * Q::BYTES..][..GROUP * Q::BYTES];
-            let head = |lane: usize| u64::from(head_of::<Q>(&blocks[lane * Q::BYTES..]));
-            found.heads = [head(0) | head(1) << 32, head(2) | head(3) << 32];
-            return found;
+        let (mut scales, mut minima) = ([[0.0; GROUP]; 2], [[0.0; GROUP]; 2]);
+        if Q::PARTS == 1 {
+            let blocks = &row[first * Q::BYTES..][..count * Q::BYTES];
+            return Self { heads: heads::<Q>(blocks), scales, minima };
         }
         for lane in 0..count {
             let (block, part) = ((first + lane) / Q::PARTS * Q::BYTES, (first + lane) % Q::PARTS);
             let block = &row[block..][..Q::BYTES];
-            if Q::PARTS == 1 {
-                let shift = 32 * (lane % 2);
-                let head = &mut found.heads[lane / 2];
-                *head = *head & !(0xffff_ffff << shift) | u64::from(head_of::<Q>(block)) << shift;
-            } else {
-                let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
-                for half in 0..2 {
-                    (found.scales[half][lane], found.minima[half][lane]) = (scales[half], minima[half]);
-                }
+            let factors = Q::scales(block, part).into_iter().zip(Q::minima(block, part));
+            for (half, (scale, minimum)) in factors.enumerate() {
+                (scales[half][lane], minima[half][lane]) = (scale, minimum);
             }
         }
-        found
+        Self { heads: [0; 2], scales, minima }
     }
 
     /// The terms of a group, of which `x` is the input. `sums` are those of the parts' halves where these have scales
@@ -76,12 +66,14 @@ fn lower(lanes: Lanes) -> Lanes {
     lanes.map(|lanes| lanes & (0xffff * BOTH))
 }
 
-/// The first bytes of a block of one part: its scale in the lower half and its minimum, where it has one, in the
-/// upper.
+/// The first bytes of up to a group of blocks of one part. Where there is no block, a scale of 1 is as good as one of 0, and
+/// a normal number.
 #[inline(always)]
-fn head_of<Q: WordFormat>(block: &[u8]) -> u32 {
-    if Q::HAS_MINIMUM {
-        return u32::from_le_bytes(*block.first_chunk().expect("scale and minimum"));
-    }
-    u16::from_le_bytes(*block.first_chunk().expect("a scale")).into()
+fn heads<Q: WordFormat>(blocks: &[u8]) -> Lanes {
+    let head = |lane: usize| match blocks.get(lane * Q::BYTES..) {
+        Some([s0, s1, m0, m1, ..]) if Q::HAS_MINIMUM => u32::from_le_bytes([*s0, *s1, *m0, *m1]),
+        Some([s0, s1, ..]) => u16::from_le_bytes([*s0, *s1]).into(),
+        _ => 0x3c00,
+    };
+    [[0, 1], [2, 3]].map(|[first, second]| u64::from(head(first)) | u64::from(head(second)) << 32)
 }
