@@ -20,15 +20,15 @@ pub(super) fn upper_halves([s0, s1, s2, s3]: [i64; GROUP]) -> Lanes {
     [[s0, s1], [s2, s3]].map(|[first, second]| (first as u64 >> 32) | (second as u64 & !0xffff_ffff))
 }
 
-/// Signed integers as floats, rounded to nearest, ties to even. `SMALL`: all are below 2^23 in magnitude.
+/// Signed integers as floats, rounded to nearest, ties to even. With `small`, all are below 2^23 in magnitude.
 ///
 /// A float of 2^23 to 2^24 has no fraction, and its lowest bits are the integer's; one of 2^35 to 2^36 has steps of
 /// 2^12.
 #[inline(always)]
-pub(super) fn integers<const SMALL: bool>(lanes: Lanes) -> f32x4 {
+pub(super) fn integers(lanes: Lanes, small: bool) -> f32x4 {
     const TWO_TO_23: u64 = 0x4b00_0000;
     const TWO_TO_35: u64 = 0x5100_0000;
-    if SMALL {
+    if small {
         // Negative integers, whose lowest bits are 2^23 more, have 2^24 taken from them instead of 2^23.
         let values = lanes.map(|lanes| keep((lanes & (0x7f_ffff * BOTH)) | (TWO_TO_23 * BOTH)));
         let offsets = lanes.map(|lanes| keep(((lanes >> 8) & (0x80_0000 * BOTH)) + TWO_TO_23 * BOTH));
@@ -74,7 +74,7 @@ fn floats(lanes: Lanes) -> f32x4 {
 
 /// The word, from a register of words: the compiler would rather compute in vectors.
 #[inline(always)]
-pub(super) fn keep(word: u64) -> u64 {
+fn keep(word: u64) -> u64 {
     let mut word = word;
     // SAFETY: there is no instruction.
     unsafe { asm!("/* {0} */", inout(reg) word, options(pure, nomem, nostack, preserves_flags)) };
@@ -96,9 +96,9 @@ mod tests {
         fn integers_are_rounded_as_by_the_processor(values: [i32; GROUP], shift in 0..32_u32) {
             let values = values.map(|value| value >> shift);
             let lanes = lanes(values.map(|value| value as u32));
-            prop_assert_eq!(integers::<false>(lanes).to_array(), values.map(|value| value as f32));
+            prop_assert_eq!(integers(lanes, false).to_array(), values.map(|value| value as f32));
             if shift >= 9 {
-                prop_assert_eq!(integers::<true>(lanes).to_array().map(f32::to_bits), values.map(|value| (value as f32).to_bits()));
+                prop_assert_eq!(integers(lanes, true).to_array().map(f32::to_bits), values.map(|value| (value as f32).to_bits()));
             }
         }
 
@@ -119,12 +119,12 @@ mod tests {
     fn integers_at_the_ends() {
         let values = [0, i32::MIN, i32::MAX, -1];
         assert_eq!(
-            integers::<false>(lanes(values.map(|value| value as u32))).to_array().map(f32::to_bits),
+            integers(lanes(values.map(|value| value as u32)), false).to_array().map(f32::to_bits),
             values.map(|value| (value as f32).to_bits())
         );
         let small = [0, -0x7f_ffff, 0x7f_ffff, -1];
         assert_eq!(
-            integers::<true>(lanes(small.map(|value| value as u32))).to_array().map(f32::to_bits),
+            integers(lanes(small.map(|value| value as u32)), true).to_array().map(f32::to_bits),
             small.map(|value| (value as f32).to_bits())
         );
     }
