@@ -95,14 +95,9 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
     out: &mut [f32],
 ) {
     let parts = row_bytes / Q::BYTES * Q::PARTS;
+    let height = rows.len() / row_bytes;
     let mut unpacked = MaybeUninit::<Unpacked>::uninit();
     let mut lanes = [const { MaybeUninit::<Lanes>::uninit() }; INPUTS];
-    let lanes = &mut lanes[..inputs.len()];
-    for lanes in &mut *lanes {
-        lanes.write(Lanes([[0.0; TILE]; GROUP]));
-    }
-    // SAFETY: all of them were written.
-    let lanes = unsafe { lanes.assume_init_mut() };
     for start in (0..parts).step_by(PARTS) {
         // The compiler would unroll the loops below if it knew how few parts these are, and leave no room in the cache.
         let count = black_box(PARTS.min(parts - start));
@@ -111,34 +106,41 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
             unpack::<V, Q>(rows, row_bytes, start, count, unpacked.as_mut_ptr());
             let unpacked = unpacked.as_ptr();
             let mut ahead = Ahead::new::<Q>(rows, start, count, inputs.len().div_ceil(STEP));
-            for (inputs, lanes) in inputs.chunks(STEP).zip(lanes.chunks_mut(STEP)) {
+            let steps = inputs.chunks(STEP).zip(lanes.chunks_mut(STEP));
+            for ((inputs, lanes), out) in steps.zip(out.chunks_mut(STEP * height)) {
+                let sums = if start + count == parts { Sums::All(out, height) } else { Sums::Some };
                 match inputs.len() {
-                    1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes, &mut ahead),
-                    2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes, &mut ahead),
-                    3 => multiply::<V, Q, 3>(unpacked, start, count, inputs, lanes, &mut ahead),
-                    _ => multiply::<V, Q, STEP>(unpacked, start, count, inputs, lanes, &mut ahead),
+                    1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
+                    2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
+                    3 => multiply::<V, Q, 3>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
+                    _ => multiply::<V, Q, STEP>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
                 }
             }
         }
     }
-    for (lanes, out) in lanes.iter().zip(out.chunks_exact_mut(rows.len() / row_bytes)) {
-        let Lanes([l0, l1, l2, l3]) = lanes;
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = (l0[row] + l2[row]) + (l1[row] + l3[row]);
-        }
-    }
 }
 
-/// Adds the terms of the unpacked parts, the first of which is number `start`, to the lanes of `N` inputs.
+/// Where sums go.
+enum Sums<'o> {
+    /// Into the lanes: parts are left.
+    Some,
+    /// As results, so many rows of each input.
+    All(&'o mut [f32], usize),
+}
+
+/// Adds the terms of the unpacked parts, the first of which is number `start`, to the lanes of `N` inputs, which nobody has
+/// written before the first.
 ///
-/// Safety: as [`quant_tile`]; `count` parts are unpacked; `start` is a multiple of [`GROUP`].
+/// Safety: as [`quant_tile`]; `count` parts are unpacked; `start` is a multiple of [`GROUP`]; if it is not 0, this has been
+/// called for the parts before.
 #[inline(always)]
 unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
     unpacked: *const Unpacked,
     start: usize,
     count: usize,
     inputs: &[Activations],
-    lanes: &mut [Lanes],
+    lanes: &mut [MaybeUninit<Lanes>],
+    sums: Sums<'_>,
     ahead: &mut Ahead,
 ) {
     let (Some(inputs), Some(lanes)) = (inputs.first_chunk::<N>(), lanes.first_chunk_mut::<N>()) else {
@@ -148,9 +150,11 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
     unsafe {
         let groups = inputs.each_ref().map(|input| input.groups().as_ptr().add(start / GROUP));
         let mut totals = [[V::splat(0.0); N]; GROUP];
-        for (input, lanes) in lanes.iter().enumerate() {
-            for (totals, lane) in totals.iter_mut().zip(&lanes.0) {
-                totals[input] = V::load(lane);
+        if start > 0 {
+            for (input, lanes) in lanes.iter().enumerate() {
+                for (totals, lane) in totals.iter_mut().zip(&lanes.assume_init_ref().0) {
+                    totals[input] = V::load(lane);
+                }
             }
         }
         let [totals_0, totals_1, totals_2, totals_3] = &mut totals;
@@ -175,9 +179,28 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
             add_part::<V, Q, N>(unpacked, first + 3, x, 3, totals_3);
             ahead.fetch::<Q>();
         }
-        for (input, lanes) in lanes.iter_mut().enumerate() {
-            for (totals, lane) in totals.iter().zip(&mut lanes.0) {
-                V::store(lane, totals[input]);
+        match sums {
+            Sums::Some => {
+                for (input, lanes) in lanes.iter_mut().enumerate() {
+                    let Lanes(lanes) = lanes.write(Lanes([[0.0; TILE]; GROUP]));
+                    for (totals, lane) in totals.iter().zip(lanes) {
+                        V::store(lane, totals[input]);
+                    }
+                }
+            }
+            Sums::All(out, height) => {
+                for (input, out) in out.chunks_exact_mut(height).enumerate() {
+                    let even = V::add(totals[0][input], totals[2][input]);
+                    let total = V::add(even, V::add(totals[1][input], totals[3][input]));
+                    match out.as_chunks_mut() {
+                        ([out], []) => V::store(out, total),
+                        (_, out) => {
+                            let mut rows = [0.0; TILE];
+                            V::store(&mut rows, total);
+                            out.copy_from_slice(&rows[..out.len()]);
+                        }
+                    }
+                }
             }
         }
     }
