@@ -130,8 +130,18 @@ pub(in crate::kernels) trait QuantVector: QuantFormat {
         if Self::SIGNED { D::SIGNED_ZERO } else { Self::ZERO }
     }
 
+    /// Where a block of one part has 16 bytes of two levels each, one of either half.
+    const PAIRS: Option<usize> = None;
+
     /// The levels of a part of two blocks: the first halves of both, then the second.
     unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2];
+
+    /// The levels that bytes of [`Self::PAIRS`] hold: those of the first half, then of the second.
+    #[inline(always)]
+    unsafe fn split(pairs: __m256i) -> [__m256i; 2] {
+        // SAFETY: the caller has AVX2.
+        unsafe { nibbles(pairs) }
+    }
 
     /// Scales and minima of the four parts from `first`, which is 0 or 4, of four blocks. A block of one part has the
     /// same four times.
@@ -160,11 +170,34 @@ macro_rules! quant_vectors {
 
 quant_vectors! {
     Q8_0, |blocks| [both(blocks, 2), both(blocks, 18)];
-    Q4_0, |blocks| nibbles(both(blocks, 2));
-    Q4_1, |blocks| nibbles(both(blocks, 4));
     Q5_0, |blocks| with_fifth_bits(nibbles(both(blocks, 6)), both(blocks, 2));
     Q5_1, |blocks| with_fifth_bits(nibbles(both(blocks, 8)), both(blocks, 4));
-    IQ4NL, |blocks| uneven(nibbles(both(blocks, 2)));
+}
+
+macro_rules! pair_vectors {
+    ($($format:ty, $offset:literal, |$pairs:ident| $split:expr;)*) => {$(
+        impl QuantVector for $format {
+            const PAIRS: Option<usize> = Some($offset);
+
+            #[inline(always)]
+            unsafe fn load(blocks: Two, _part: usize) -> [__m256i; 2] {
+                // SAFETY: the caller has AVX2 and the blocks' bytes.
+                unsafe { Self::split(both(blocks, $offset)) }
+            }
+
+            #[inline(always)]
+            unsafe fn split($pairs: __m256i) -> [__m256i; 2] {
+                // SAFETY: the caller has AVX2.
+                unsafe { $split }
+            }
+        }
+    )*};
+}
+
+pair_vectors! {
+    Q4_0, 2, |pairs| nibbles(pairs);
+    Q4_1, 4, |pairs| nibbles(pairs);
+    IQ4NL, 2, |pairs| uneven(nibbles(pairs));
 }
 
 /// 16 bytes from byte `offset` of each block. Safety: AVX2; the bytes.

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::{PARTS, RUN};
 use crate::activations::GROUP;
-use crate::kernels::x86::formats::{DotProduct, QuantVector};
+use crate::kernels::x86::formats::{DotProduct, QuantVector, both};
 use crate::kernels::x86::sixteen::Sixteen;
 use crate::matrix::BLOCK;
 use crate::tiles::TILE;
@@ -43,17 +43,26 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
             let flip = _mm256_set1_epi8(if Q::SIGNED { V::Dot::SIGNED_ZERO as u8 as i8 } else { 0 });
             for half in 0..2 {
                 let rows = &blocks[half * TILE / 2..];
-                let mut first = [flip; RUN];
-                let mut second = [flip; RUN];
-                for row in 0..TILE / 4 {
-                    let levels = Q::load([rows[row], rows[row + TILE / 4]], part);
-                    first[row] = _mm256_xor_si256(first[row], levels[0]);
-                    second[row] = _mm256_xor_si256(second[row], levels[1]);
+                let (mut first, mut second) = ([flip; RUN], [flip; RUN]);
+                if let Some(pairs) = Q::PAIRS {
+                    // Levels are split when they stand where they belong: half as many moves.
+                    for row in 0..TILE / 4 {
+                        first[row] = both([rows[row], rows[row + TILE / 4]], pairs);
+                    }
+                    for (column, pairs) in transpose(first).into_iter().enumerate() {
+                        [first[column], second[column]] = Q::split(pairs);
+                    }
+                } else {
+                    for row in 0..TILE / 4 {
+                        let levels = Q::load([rows[row], rows[row + TILE / 4]], part);
+                        first[row] = levels[0];
+                        second[row] = levels[1];
+                    }
+                    (first, second) = (transpose(first), transpose(second));
                 }
-                let columns = [transpose(first), transpose(second)];
-                for (run, column) in columns.as_flattened().iter().enumerate() {
+                for (run, column) in first.into_iter().chain(second).enumerate() {
                     let to = (&raw mut (*unpacked).levels[index][run]).cast::<__m256i>().add(half);
-                    _mm256_store_si256(to, *column);
+                    _mm256_store_si256(to, _mm256_xor_si256(column, flip));
                 }
             }
             let (scales, minima) = (&raw mut (*unpacked).scales[index], &raw mut (*unpacked).minima[index]);
