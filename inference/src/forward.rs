@@ -8,6 +8,7 @@
 //! caller's alone or every worker's for itself.
 
 mod attention;
+mod logits;
 mod look;
 mod rows;
 
@@ -97,8 +98,6 @@ pub struct Forward<'m> {
     up: Tiles,
     /// What a part of a layer adds.
     delta: Tiles,
-    /// Logits of several sequences.
-    output: Tiles,
 }
 
 impl<'m> Forward<'m> {
@@ -140,7 +139,6 @@ impl<'m> Forward<'m> {
             gate: Tiles::new(config.feed_forward, capacity)?,
             up: Tiles::new(config.feed_forward, capacity)?,
             delta: Tiles::new(config.embedding, capacity)?,
-            output: Tiles::new(config.vocabulary, if parts > 1 { parts.min(capacity) } else { 0 })?,
             config: config.clone(),
         })
     }
@@ -289,34 +287,6 @@ impl<'m> Forward<'m> {
             }
         }
         rows.keep_wanted(heads, workers);
-    }
-
-    /// Computes the logits that parts want.
-    fn logits<P: AsMut<Part> + Send>(&mut self, pool: &mut Pool, parts: &mut [P]) {
-        let Self { model, config, kernels, rows, inputs, x, output, .. } = self;
-        let (width, wanted) = (config.embedding, rows.wanted());
-        let inputs = &mut inputs[..wanted.len()];
-        pool.split(inputs, 1, |first, inputs| {
-            for (input, wanted) in inputs.iter_mut().zip(&wanted[first..]) {
-                let x = &x[wanted.row * 2 * width..][..width];
-                let norm = |out: &mut [f32]| kernels.rms_norm(x, &model.output_norm, config.epsilon, out);
-                input.set(*kernels, width, norm);
-            }
-        });
-        if let [only] = wanted {
-            let logits = &mut parts[only.part].as_mut().logits;
-            return pool
-                .split(logits, TILE, |first, out| kernels.multiply(&model.output, first, inputs, out));
-        }
-        let (cell, out) = (output.cell(wanted.len()), output.begin(wanted.len()));
-        pool.split(out, cell, |first, out| multiply(*kernels, &model.output, first, inputs, out));
-        pool.split(parts, 1, |first, parts| {
-            for (index, part) in (first..).zip(parts) {
-                if let Ok(row) = wanted.binary_search_by_key(&index, |wanted| wanted.part) {
-                    output.copy_rows(row, 0, &mut part.as_mut().logits);
-                }
-            }
-        });
     }
 }
 

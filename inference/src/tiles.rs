@@ -60,6 +60,12 @@ impl Tiles {
 }
 
 impl Layout {
+    /// Of `rows` rows for `tokens` tokens.
+    #[must_use]
+    pub const fn new(rows: usize, tokens: usize) -> Self {
+        Self { rows, tokens }
+    }
+
     /// Copies rows `first ..` of a token from the results `values` to `out`.
     pub fn copy_rows(self, values: &[f32], token: usize, first: usize, out: &mut [f32]) {
         let mut row = first;

@@ -55,6 +55,37 @@ impl Pool {
         });
     }
 
+    /// As [`Self::split`] for the same units of all of up to `MOST` slices of one length: calls
+    /// `part(index of the runs' first element, a run of each)`.
+    ///
+    /// # Panics
+    /// When lengths differ, or there are more slices.
+    pub fn split_across<'a, T: Send + 'a, const MOST: usize>(
+        &mut self,
+        slices: impl Iterator<Item = &'a mut [T]>,
+        unit: usize,
+        part: impl Fn(usize, &mut [&mut [T]]) + Sync,
+    ) {
+        let mut units = [const { None }; MOST];
+        let mut count = 0;
+        for slice in slices {
+            units[count] = Some(Units::new(slice, unit));
+            count += 1;
+        }
+        let units = &units[..count];
+        let Some(Some(first)) = units.first() else { return };
+        assert!(units.iter().flatten().all(|units| units.len() == first.len()), "slices of one length");
+        self.share_evenly(first.count(), &|share| {
+            let mut runs = [const { None }; MOST];
+            for (run, units) in runs.iter_mut().zip(units.iter().flatten()) {
+                // SAFETY: shares of different workers do not overlap, and each is taken once of each slice.
+                *run = Some(unsafe { units.slice(&share) });
+            }
+            let mut runs = runs.map(Option::unwrap_or_default);
+            part(share.start * unit, &mut runs[..count]);
+        });
+    }
+
     /// As [`Self::split`] for two slices of equally many units: calls `part(index of the first unit,
     /// run of the first, run of the second)`.
     ///

@@ -36,6 +36,11 @@ impl<'a, T> Units<'a, T> {
         Self { base: slice.as_mut_ptr(), length: slice.len(), unit, borrow: PhantomData }
     }
 
+    /// Number of elements.
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
     /// Number of units.
     pub const fn count(&self) -> usize {
         self.length.div_ceil(self.unit)
