@@ -4,10 +4,11 @@
 //! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
 //! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
 //! so that neither the number of workers nor the company leaves a trace in the bits. A layer takes seven dispatches,
-//! six when all rows are of one sequence, and three when there is a single row, whose steps between the products are the
-//! caller's alone or every worker's for itself.
+//! six when all rows are of one sequence, five when each is of another, and three when there is a single row, whose steps
+//! between the products are the caller's alone or every worker's for itself.
 
 mod attention;
+mod finish;
 mod logits;
 mod look;
 mod rows;
@@ -38,6 +39,8 @@ pub struct Part {
     pub wants_logits: bool,
     /// What the last step that should gave: one for each token of the vocabulary.
     pub logits: Vec<f32>,
+    /// What its only row needs between two products: queries, keys, values, what is found, and what looking takes.
+    work: Vec<f32>,
 }
 
 impl Part {
@@ -46,8 +49,16 @@ impl Part {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(model: &Model<'_>, sequence: Sequence, tokens: usize) -> Result<Self, OutOfMemory> {
-        let logits = filled(model.config.vocabulary, 0.0, "logits")?;
-        Ok(Self { sequence, tokens: reserved(tokens, "tokens")?, wants_logits: true, logits })
+        let Config { heads, kv_heads, head_length, vocabulary, .. } = model.config;
+        let work =
+            (2 * heads + 2 * kv_heads) * head_length + heads * BESIDE + look::scratch_length(head_length);
+        Ok(Self {
+            sequence,
+            tokens: reserved(tokens, "tokens")?,
+            wants_logits: true,
+            logits: filled(vocabulary, 0.0, "logits")?,
+            work: filled(work, 0.0, "activations")?,
+        })
     }
 }
 
@@ -186,14 +197,19 @@ impl<'m> Forward<'m> {
         self.begin(pool, parts);
         let layers = &self.model.layers;
         for (index, layer) in layers.iter().enumerate() {
-            self.project(pool, parts, index, layer);
-            if index + 1 == layers.len() && self.rows.wanted().len() < self.rows.count() {
-                self.keep_wanted(pool.workers());
+            self.project(pool, layer);
+            if self.rows.are_for_each() {
+                self.attend_each(pool, parts, index, layer);
+            } else {
+                self.finish(pool, parts, index, layer);
+                if index + 1 == layers.len() && self.rows.wanted().len() < self.rows.count() {
+                    self.keep_wanted(pool.workers());
+                }
+                if self.rows.count() == 0 {
+                    break;
+                }
+                self.attend(pool, parts, index, layer);
             }
-            if self.rows.count() == 0 {
-                break;
-            }
-            self.attend(pool, parts, index, layer);
             self.add(pool, layer.post_attention_norm.as_deref(), Some(&layer.feed_forward_norm));
             self.feed_forward(pool, layer);
             let next = layers.get(index + 1).map(|next| &*next.attention_norm);

@@ -45,6 +45,7 @@ pub use stages::Stages;
 pub use statistics::{Monitor, WorkerStatistics};
 use team::Job;
 pub use thread::start_thread;
+pub(crate) use units::share;
 
 /// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
 /// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.

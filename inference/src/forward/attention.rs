@@ -1,11 +1,12 @@
-//! Attention: queries, keys and values of every row, the latter two stored, and what each query finds.
+//! Attention: queries, keys and values of every row, and what each query finds.
 
+use super::finish::Finish;
 use super::look::{Look, scratch_length, seen};
-use super::rows::Vector;
 use super::{Forward, Part, multiply};
 use crate::activations::Activations;
 use crate::cache::by_page;
 use crate::found::BESIDE;
+use crate::kernels::Kernels;
 use crate::model::Layer;
 use crate::pool::{Pool, Stages};
 
@@ -13,14 +14,8 @@ use crate::pool::{Pool, Stages};
 const FEW_PAGES: usize = 8;
 
 impl Forward<'_> {
-    /// Sets `queries`, and stores keys and values.
-    pub(super) fn project<P: AsMut<Part> + Send>(
-        &mut self,
-        pool: &mut Pool,
-        parts: &mut [P],
-        index: usize,
-        layer: &Layer<'_>,
-    ) {
+    /// Multiplies for queries, keys and values.
+    pub(super) fn project(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
         let Self { kernels, rows, inputs, query, key, value, .. } = self;
         let count = rows.count();
         let inputs = &inputs[..count];
@@ -32,67 +27,40 @@ impl Forward<'_> {
             let matrix = [&layer.query, &layer.key, &layer.value][part];
             multiply(*kernels, matrix, first, inputs, out);
         });
-        self.finish(pool, layer);
-        self.store(pool, parts, index);
     }
 
-    /// Finishes queries, keys and values: bias, norm, rotation.
-    fn finish(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
-        let Self { config, kernels, rows, ropes, query, key, value, queries, keys, values, .. } = self;
-        let (length, count) = (config.head_length, rows.count());
-        let (of_query, of_key) = (config.heads * length, config.kv_heads * length);
-        let (rope, norms) = (&ropes[layer.rotation], layer.head_norms.as_ref());
-        // For queries, keys and values: where they come from, where their bias begins, and their norm.
-        let sources = [
-            (&*query, 0, norms.map(|norms| &norms.0)),
-            (&*key, of_query, norms.map(|norms| &norms.1)),
-            (&*value, of_query + of_key, None),
-        ];
-        let rows = &*rows;
-        let finish = |part: usize, first: usize, run: &mut [f32]| {
-            let (source, bias_start, norm) = sources[part];
-            for (index, out) in (first / length..).zip(run.chunks_exact_mut(length)) {
-                let Vector { row, head } = match part {
-                    0 => rows.vectors()[index],
-                    _ => Vector { row: index / config.kv_heads, head: index % config.kv_heads },
-                };
-                source.copy_rows(row, head * length, out);
-                if let Some(bias) = &layer.qkv_bias {
-                    kernels.add(out, &bias[bias_start + head * length..][..length]);
-                }
-                if let Some(norm) = norm {
-                    kernels.rms_norm_each(out, norm, config.epsilon);
-                }
-                if part < 2 {
-                    rope.rotate(row, out);
-                }
+    /// Does all between two products where every part has one row: with each the worker whose it is, from its query to
+    /// what that finds, which is in its nearest cache. Sets `delta` as [`Self::attend`] does.
+    pub(super) fn attend_each<P: AsMut<Part> + Send>(
+        &mut self,
+        pool: &mut Pool,
+        parts: &mut [P],
+        index: usize,
+        layer: &Layer<'_>,
+    ) {
+        let Self { config, kernels, rows, ropes, query, key, value, inner, delta, .. } = self;
+        let (heads, length, count) = (config.heads, config.head_length, rows.count());
+        let (kernels, rows) = (*kernels, &*rows);
+        let finish = Finish::new(config, kernels, rows, ropes, [query, key, value], layer);
+        let look = Look::new(config, kernels, rows, layer, index);
+        let (cell, out) = (delta.cell(count), delta.begin(count));
+        pool.stage_both((&mut inner[..count], 1), (parts, 1), |first, inner, parts| {
+            for (row, (input, part)) in (first..).zip(inner.iter_mut().zip(parts)) {
+                let Part { sequence, work, .. } = part.as_mut();
+                let (queries, rest) = work.split_at_mut(heads * length);
+                let (keys, rest) = rest.split_at_mut(config.kv_heads * length);
+                let (values, rest) = rest.split_at_mut(config.kv_heads * length);
+                let (found, scratch) = rest.split_at_mut(heads * (length + BESIDE));
+                finish.queries(row * heads, queries);
+                finish.keys(row * config.kv_heads, keys);
+                finish.values(row * config.kv_heads, values);
+                sequence.store(kernels, index, rows.position(row), keys, values);
+                look.sequence(sequence, queries, row * heads, found, scratch);
+                gather(kernels, length, input, found.chunks_exact(length + BESIDE));
             }
-        };
-        let slices =
-            [&mut queries[..count * of_query], &mut keys[..count * of_key], &mut values[..count * of_key]];
-        // All heads of one row take less time than a dispatch.
-        if count == 1 {
-            slices.into_iter().enumerate().for_each(|(part, run)| finish(part, 0, run));
-        } else {
-            pool.split_alike(slices, length, finish);
-        }
-    }
-
-    /// Stores keys and values: those of a sequence by one worker, most often the one that has finished them and will look
-    /// at them.
-    fn store<P: AsMut<Part> + Send>(&self, pool: &mut Pool, parts: &mut [P], index: usize) {
-        let Self { config, kernels, rows, keys, values, .. } = self;
-        let width = config.kv_heads * config.head_length;
-        pool.split(parts, 1, |first, parts| {
-            let end = first + parts.len();
-            for span in rows.spans().iter().filter(|span| (first..end).contains(&span.part)) {
-                let sequence = &mut parts[span.part - first].as_mut().sequence;
-                for row in span.first..span.first + span.count {
-                    let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
-                    sequence.store(*kernels, index, rows.position(row), keys, values);
-                }
-            }
-        });
+        })
+        .then(out, cell, |inner, first, out| multiply(kernels, &layer.attention_output, first, inner, out))
+        .run();
     }
 
     /// Sets `delta` to what the queries find at the positions up to their rows'.
@@ -117,25 +85,12 @@ impl Forward<'_> {
             rows.share_out_pages(seen.clone(), heads, pool.workers());
         }
         let rows = &*rows;
-        let look = Look {
-            kernels: *kernels,
-            rows,
-            queries,
-            length,
-            group: heads / config.kv_heads,
-            layer,
-            index,
-            scale: (config.architecture.score_scale)(config),
-        };
+        let look = Look::new(config, *kernels, rows, layer, index);
         let attended = &mut attended[..rows.vectors().len() * found];
         let scratch = (&mut scratch[..], scratch_length(length));
         let gather = |attended: &[f32], row: usize, input: &mut Activations| {
-            input.set(*kernels, heads * length, |out| {
-                for (head, out) in out.chunks_exact_mut(length).enumerate() {
-                    let vector = rows.vector(row, head, heads);
-                    kernels.finish_found(&attended[vector * found..][..found], out);
-                }
-            });
+            let found = |head| &attended[rows.vector(row, head, heads) * found..][..found];
+            gather(*kernels, length, input, (0..heads).map(found));
         };
         let out = (delta.cell(count), delta.begin(count));
         let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
@@ -143,8 +98,9 @@ impl Forward<'_> {
         };
         let inner = (count, &mut inner[..]);
         let Some(seen) = many_pages else {
-            let look =
-                |first: usize, out: &mut [f32], scratch: &mut [f32]| look.rows(parts, first, out, scratch);
+            let look = |first: usize, out: &mut [f32], scratch: &mut [f32]| {
+                look.rows(parts, queries, first, out, scratch)
+            };
             let looked = pool.stage_at((attended, found, rows.bounds()), scratch, look);
             return run_to_product(looked, inner, gather, out, project);
         };
@@ -153,7 +109,7 @@ impl Forward<'_> {
         let stride = attended.len();
         let pages = &mut pages[..by_page(seen.clone()).count() * stride];
         let looked = pool.stage_at((pages, found, rows.page_bounds()), scratch, |first, out, scratch| {
-            look.one_row(sequence, seen.clone(), first, out, scratch);
+            look.one_row(sequence, queries, seen.clone(), first, out, scratch);
         });
         let added = looked.then(attended, found, |pages, first, attended| {
             for (first, attended) in (first..).step_by(found).zip(attended.chunks_exact_mut(found)) {
@@ -173,4 +129,18 @@ fn run_to_product<J: Fn(usize) + Sync>(
     project: impl Fn(&[Activations], usize, &mut [f32]) + Sync,
 ) {
     found.then_each(inner, count, gather).then(out, cell, project).run();
+}
+
+/// Makes a row's input of what its heads have found, in order.
+fn gather<'f>(
+    kernels: Kernels,
+    length: usize,
+    input: &mut Activations,
+    found: impl ExactSizeIterator<Item = &'f [f32]>,
+) {
+    input.set(kernels, found.len() * length, |out| {
+        for (found, out) in found.zip(out.chunks_exact_mut(length)) {
+            kernels.finish_found(found, out);
+        }
+    });
 }

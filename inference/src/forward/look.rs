@@ -7,7 +7,7 @@ use super::rows::{Rows, Vector};
 use crate::cache::{PAGE, Sequence, by_page};
 use crate::found::{self, BESIDE};
 use crate::kernels::{Kernels, SHARING, Vectors};
-use crate::model::Layer;
+use crate::model::{Config, Layer};
 
 /// Floats that a worker needs to look, for heads of `length` elements.
 pub(super) const fn scratch_length(length: usize) -> usize {
@@ -22,27 +22,46 @@ pub(super) fn seen(layer: &Layer<'_>, position: usize) -> Range<usize> {
 
 /// What looking takes.
 pub(super) struct Look<'a> {
-    pub kernels: Kernels,
-    pub rows: &'a Rows,
-    /// Rotated queries, in the order of [`Rows::vectors`].
-    pub queries: &'a [f32],
+    kernels: Kernels,
+    rows: &'a Rows,
     /// Elements of a head.
-    pub length: usize,
+    length: usize,
     /// Heads that share keys and values.
-    pub group: usize,
-    pub layer: &'a Layer<'a>,
+    group: usize,
+    layer: &'a Layer<'a>,
     /// Number of the layer.
-    pub index: usize,
+    index: usize,
     /// Of the scores.
-    pub scale: f32,
+    scale: f32,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// At the keys and values of layer `index`. Queries are rotated, in the order of [`Rows::vectors`].
+    pub(super) fn new(
+        config: &Config,
+        kernels: Kernels,
+        rows: &'a Rows,
+        layer: &'a Layer<'a>,
+        index: usize,
+    ) -> Self {
+        let scale = (config.architecture.score_scale)(config);
+        Self {
+            kernels,
+            rows,
+            length: config.head_length,
+            group: config.heads / config.kv_heads,
+            layer,
+            index,
+            scale,
+        }
+    }
+
     /// What the queries of the only row find on each of the pages of `seen`, by themselves: for each page `out` holds that
     /// of all heads. This is a run of it, which begins with number `first`.
     pub(super) fn one_row(
         &self,
         sequence: &Sequence,
+        queries: &[f32],
         seen: Range<usize>,
         first: usize,
         out: &mut [f32],
@@ -58,7 +77,8 @@ impl Look<'_> {
                 let set = |query: usize, values: &[f32], weighed: (f32, f32)| {
                     found::set(&mut taken[query * found..][..found], values, weighed);
                 };
-                self.page(sequence, head, sharing, positions.clone(), scratch, set);
+                let queries = &queries[head * self.length..][..sharing * self.length];
+                self.page(sequence, queries, head, positions.clone(), scratch, set);
                 (head, out) = (head + sharing, others);
             }
             if later.is_empty() {
@@ -72,6 +92,7 @@ impl Look<'_> {
     pub(super) fn rows<P: AsRef<Part>>(
         &self,
         parts: &[P],
+        queries: &[f32],
         first: usize,
         out: &mut [f32],
         scratch: &mut [f32],
@@ -79,43 +100,57 @@ impl Look<'_> {
         let found = self.length + BESIDE;
         let (mut first, mut rest) = (first, out);
         while !rest.is_empty() {
-            let vectors = self.rows.vectors();
-            let span = self.rows.span(vectors[first].row);
+            let span = self.rows.span(self.rows.vectors()[first].row);
             let count = ((span.first + span.count) * self.heads() - first).min(rest.len() / found);
             let (out, others) = rest.split_at_mut(count * found);
-            let sequence = &parts[span.part].as_ref().sequence;
-            out.chunks_exact_mut(found).for_each(found::begin);
-            let queries = first..first + count;
-            let start = queries.clone().map(|query| self.seen(query).start).min().unwrap_or(0);
-            let end = queries.clone().map(|query| self.seen(query).end).max().unwrap_or(0);
-            for positions in by_page(start..end) {
-                let mut query = first;
-                while query < queries.end {
-                    let sharing = self.sharing(query, queries.end - query);
-                    let out = &mut out[(query - first) * found..][..sharing * found];
-                    let add = |query: usize, values: &[f32], weighed: (f32, f32)| {
-                        self.kernels.add_found(&mut out[query * found..][..found], values, weighed);
-                    };
-                    self.page(sequence, query, sharing, positions.clone(), scratch, add);
-                    query += sharing;
-                }
-            }
+            let queries = &queries[first * self.length..][..count * self.length];
+            self.sequence(&parts[span.part].as_ref().sequence, queries, first, out, scratch);
             (first, rest) = (first + count, others);
         }
     }
 
-    /// Looks at positions of one page, with `sharing` queries from number `first` on: calls `found(index of the query among
+    /// What some queries of one sequence find, the first of which is number `first`.
+    pub(super) fn sequence(
+        &self,
+        sequence: &Sequence,
+        queries: &[f32],
+        first: usize,
+        out: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (length, found) = (self.length, self.length + BESIDE);
+        out.chunks_exact_mut(found).for_each(found::begin);
+        let end = first + queries.len() / length;
+        let from = (first..end).map(|query| self.seen(query).start).min().unwrap_or(0);
+        let to = (first..end).map(|query| self.seen(query).end).max().unwrap_or(0);
+        for positions in by_page(from..to) {
+            let mut query = first;
+            while query < end {
+                let sharing = self.sharing(query, end - query);
+                let out = &mut out[(query - first) * found..][..sharing * found];
+                let queries = &queries[(query - first) * length..][..sharing * length];
+                let add = |query: usize, values: &[f32], weighed: (f32, f32)| {
+                    self.kernels.add_found(&mut out[query * found..][..found], values, weighed);
+                };
+                self.page(sequence, queries, query, positions.clone(), scratch, add);
+                query += sharing;
+            }
+        }
+    }
+
+    /// Looks at positions of one page, with a few queries from number `first` on: calls `found(index of the query among
     /// them, sum of the values, result of weighing)` for each that sees any of the positions.
     fn page(
         &self,
         sequence: &Sequence,
+        queries: &[f32],
         first: usize,
-        sharing: usize,
         positions: Range<usize>,
         scratch: &mut [f32],
         mut found: impl FnMut(usize, &[f32], (f32, f32)),
     ) {
         let &Self { kernels, length, scale, .. } = self;
+        let sharing = queries.len() / length;
         let start_of_page = positions.start / PAGE * PAGE;
         let within = |position: usize| position.clamp(positions.start, positions.end) - start_of_page;
         let mut seen = [const { 0..0 }; SHARING];
@@ -131,7 +166,6 @@ impl Look<'_> {
         let vectors = |bytes| Vectors { precision: sequence.precision(), bytes };
         let (scores, sums) = scratch.split_at_mut(SHARING * PAGE);
         let (scores, sums) = (&mut scores[..sharing * PAGE], &mut sums[..sharing * length]);
-        let queries = &self.queries[first * length..][..sharing * length];
         kernels.score(queries, length, &vectors(keys), scale, scores, PAGE);
         let mut weighed = [(0.0, 0.0); SHARING];
         kernels.weigh_pages(scores.as_chunks_mut().0, &seen, &mut weighed);

@@ -7,6 +7,7 @@ use super::Part;
 use crate::cache::{PAGE, by_page};
 use crate::memory::{OutOfMemory, reserved};
 use crate::model::Config;
+use crate::pool::share;
 
 /// A token of the step.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,7 @@ pub(super) struct Rows {
     vectors: Vec<Vector>,
     bounds: Vec<usize>,
     page_bounds: Vec<usize>,
+    each: bool,
 }
 
 impl Rows {
@@ -62,6 +64,7 @@ impl Rows {
             vectors: reserved(capacity * config.heads, "rows of a step")?,
             bounds: Vec::new(),
             page_bounds: Vec::new(),
+            each: false,
         })
     }
 
@@ -76,7 +79,7 @@ impl Rows {
 
     /// Takes the tokens of `parts` as rows, in order.
     pub(super) fn set<P: AsRef<Part>>(&mut self, config: &Config, workers: usize, parts: &[P]) {
-        let Self { rows, spans, wanted, vectors, bounds, .. } = self;
+        let Self { rows, spans, wanted, vectors, bounds, each, .. } = self;
         rows.clear();
         spans.clear();
         wanted.clear();
@@ -98,6 +101,8 @@ impl Rows {
             }
         }
         share_out(rows, vectors, workers, bounds);
+        // A part without a row, or with several, would leave fewer spans than parts, or than rows.
+        *each = [rows.len(), parts.len(), wanted.len()] == [spans.len(); 3] && is_even(rows, workers);
     }
 
     /// Leaves all rows but the wanted, which are a span each from then on.
@@ -158,6 +163,12 @@ impl Rows {
         first * heads + head * count + row - first
     }
 
+    /// Whether every part has one row, wants logits, and workers have about as much to do when they share out the rows: each
+    /// all its queries, keys and values.
+    pub(super) const fn are_for_each(&self) -> bool {
+        self.each
+    }
+
     /// For each worker the first query that it attends for, and at the end their number.
     pub(super) fn bounds(&self) -> &[usize] {
         &self.bounds
@@ -196,6 +207,16 @@ fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mu
         let head = (wanted - before(page) * heads + each / 2) / each;
         bounds.push(page * heads + head);
     }
+}
+
+/// What it costs a row to have its queries, keys and values made and stored, in keys of each head.
+const EACH_ROW: usize = 24;
+
+/// Whether no worker has an eighth more to do than the mean when rows are shared out by their number.
+fn is_even(rows: &[Row], workers: usize) -> bool {
+    let cost = |rows: &[Row]| rows.iter().map(|row| row.position + EACH_ROW).sum::<usize>();
+    let most = (0..workers).map(|worker| cost(&rows[share(rows.len(), worker, workers)])).max();
+    rows.len() > 1 && most.unwrap_or(0) * workers * 8 <= cost(rows) * 9
 }
 
 /// Shares out queries so that every worker passes over about as many keys.
