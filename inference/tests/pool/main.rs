@@ -66,6 +66,37 @@ fn pairs_stay_together() {
 }
 
 #[test]
+fn slices_of_one_length_are_cut_alike() {
+    for workers in [1, 3, 4] {
+        let mut pool = pool(workers, DEFAULT_SPIN);
+        for count in 0..=5 {
+            let mut slices: Vec<_> = (0..count).map(|_| vec![0; 23]).collect();
+            let all = slices.iter_mut().map(|slice| &mut **slice);
+            pool.split_across::<usize, 5>(all, 4, |first, runs| {
+                assert_eq!(runs.len(), count);
+                assert!(first % 4 == 0 && runs.iter().all(|run| run.len() == runs[0].len()));
+                for (slice, run) in runs.iter_mut().enumerate() {
+                    run.iter_mut()
+                        .enumerate()
+                        .for_each(|(index, value)| *value += 100 * slice + first + index);
+                }
+            });
+            for (slice, values) in slices.iter().enumerate() {
+                assert!(values.iter().enumerate().all(|(index, &value)| value == 100 * slice + index));
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "slices of one length")]
+fn slices_of_two_lengths_are_refused() {
+    let (mut first, mut second) = ([0; 8], [0; 9]);
+    let slices = [&mut first[..], &mut second[..]].into_iter();
+    pool(2, DEFAULT_SPIN).split_across::<_, 2>(slices, 4, |_, _| {});
+}
+
+#[test]
 fn workers_sleep_and_come_back() {
     let mut pool = pool(4, 10);
     for _ in 0..20 {
