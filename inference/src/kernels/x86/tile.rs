@@ -108,7 +108,7 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
             let mut ahead = Ahead::new::<Q>(rows, start, count, inputs.len().div_ceil(STEP));
             let steps = inputs.chunks(STEP).zip(lanes.chunks_mut(STEP));
             for ((inputs, lanes), out) in steps.zip(out.chunks_mut(STEP * height)) {
-                let sums = if start + count == parts { Sums::All(out, height) } else { Sums::Some };
+                let sums = if start + count == parts { Sums::Total(out, height) } else { Sums::Lanes };
                 match inputs.len() {
                     1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
                     2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
@@ -123,9 +123,9 @@ unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
 /// Where sums go.
 enum Sums<'o> {
     /// Into the lanes: parts are left.
-    Some,
+    Lanes,
     /// As results, so many rows of each input.
-    All(&'o mut [f32], usize),
+    Total(&'o mut [f32], usize),
 }
 
 /// Adds the terms of the unpacked parts, the first of which is number `start`, to the lanes of `N` inputs, which nobody has
@@ -180,7 +180,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
             ahead.fetch::<Q>();
         }
         match sums {
-            Sums::Some => {
+            Sums::Lanes => {
                 for (input, lanes) in lanes.iter_mut().enumerate() {
                     let Lanes(lanes) = lanes.write(Lanes([[0.0; TILE]; GROUP]));
                     for (totals, lane) in totals.iter().zip(lanes) {
@@ -188,7 +188,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
                     }
                 }
             }
-            Sums::All(out, height) => {
+            Sums::Total(out, height) => {
                 for (input, out) in out.chunks_exact_mut(height).enumerate() {
                     let even = V::add(totals[0][input], totals[2][input]);
                     let total = V::add(even, V::add(totals[1][input], totals[3][input]));
