@@ -9,22 +9,20 @@ use crate::pool::Pool;
 use crate::rope::Rope;
 use crate::tiles::Tiles;
 
-/// Where heads come from: their products, where their bias begins, and their norm.
+/// Where heads come from, their bias and norm, and what turns them.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     tiles: &'a Tiles,
-    bias: usize,
+    bias: Option<&'a [f32]>,
     norm: Option<&'a [f32]>,
+    rope: Option<&'a Rope>,
 }
 
 /// What finishing takes.
-#[derive(Clone, Copy)]
 pub(super) struct Finish<'a> {
     config: &'a Config,
     kernels: Kernels,
     rows: &'a Rows,
-    rope: &'a Rope,
-    bias: Option<&'a [f32]>,
     query: Source<'a>,
     key: Source<'a>,
     value: Source<'a>,
@@ -41,29 +39,27 @@ impl<'a> Finish<'a> {
         layer: &'a Layer<'_>,
     ) -> Self {
         let (queries, keys) = (config.heads * config.head_length, config.kv_heads * config.head_length);
-        let norms = layer.head_norms.as_ref();
+        let bias = |start: usize| layer.qkv_bias.as_ref().map(|bias| &bias[start..]);
+        let norms = layer.head_norms.as_ref().map(|(query, key)| (&**query, &**key));
+        let rope = Some(&ropes[layer.rotation]);
         Self {
             config,
             kernels,
             rows,
-            rope: &ropes[layer.rotation],
-            bias: layer.qkv_bias.as_deref(),
-            query: Source { tiles: query, bias: 0, norm: norms.map(|norms| &*norms.0) },
-            key: Source { tiles: key, bias: queries, norm: norms.map(|norms| &*norms.1) },
-            value: Source { tiles: value, bias: queries + keys, norm: None },
+            query: Source { tiles: query, bias: bias(0), norm: norms.map(|norms| norms.0), rope },
+            key: Source { tiles: key, bias: bias(queries), norm: norms.map(|norms| norms.1), rope },
+            value: Source { tiles: value, bias: bias(queries + keys), norm: None, rope: None },
         }
     }
 
     /// A run of queries from number `first`, in the order of [`Rows::vectors`].
     pub(super) fn queries(&self, first: usize, out: &mut [f32]) {
         self.heads(self.query, out, |index| self.rows.vectors()[first + index]);
-        self.rotate(out, |index| self.rows.vectors()[first + index].row);
     }
 
     /// A run of keys from number `first`: for each row those of all heads.
     pub(super) fn keys(&self, first: usize, out: &mut [f32]) {
         self.heads(self.key, out, |index| self.of_row(first + index));
-        self.rotate(out, |index| self.of_row(first + index).row);
     }
 
     /// The same of values.
@@ -80,18 +76,15 @@ impl<'a> Finish<'a> {
         for (index, out) in out.chunks_exact_mut(length).enumerate() {
             let Vector { row, head } = vector(index);
             source.tiles.copy_rows(row, head * length, out);
-            if let Some(bias) = self.bias {
-                self.kernels.add(out, &bias[source.bias + head * length..][..length]);
+            if let Some(bias) = source.bias {
+                self.kernels.add(out, &bias[head * length..][..length]);
             }
             if let Some(norm) = source.norm {
                 self.kernels.rms_norm_each(out, norm, self.config.epsilon);
             }
-        }
-    }
-
-    fn rotate(&self, out: &mut [f32], row: impl Fn(usize) -> usize) {
-        for (index, out) in out.chunks_exact_mut(self.config.head_length).enumerate() {
-            self.rope.rotate(row(index), out);
+            if let Some(rope) = source.rope {
+                rope.rotate(row, out);
+            }
         }
     }
 }

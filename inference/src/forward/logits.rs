@@ -48,7 +48,7 @@ fn multiply_across(
         return kernels.multiply(matrix, first, inputs, out);
     }
     let mut tiles = [0.0; NEAR];
-    let rows = out.iter().map(|out| out.len()).min().unwrap_or(0);
+    let rows = out.first().map_or(0, |out| out.len());
     let step = NEAR / (TILE * inputs.len()) * TILE;
     for start in (0..rows).step_by(step) {
         let count = step.min(rows - start);

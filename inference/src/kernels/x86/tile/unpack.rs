@@ -43,7 +43,7 @@ pub(super) unsafe fn unpack<V: Sixteen, Q: QuantVector>(
             let flip = _mm256_set1_epi8(if Q::SIGNED { V::Dot::SIGNED_ZERO as u8 as i8 } else { 0 });
             for half in 0..2 {
                 let rows = &blocks[half * TILE / 2..];
-                let (mut first, mut second) = ([flip; RUN], [flip; RUN]);
+                let (mut first, mut second) = ([_mm256_setzero_si256(); RUN], [_mm256_setzero_si256(); RUN]);
                 if let Some(pairs) = Q::PAIRS {
                     // Levels are split when they stand where they belong: half as many moves.
                     for row in 0..TILE / 4 {
