@@ -1,9 +1,10 @@
-//! The vector that a layer multiplies its matrices with: as f32, and quantised in blocks of 32.
+//! The vector that a layer multiplies its matrices with: as f32, and quantised.
 //!
-//! A block is `scale * level` with levels of 15 bits and `scale = max|x| / 16256`. Each level is held as two
-//! signed bytes, `128 * high + low`, because processors multiply bytes best; with the high bytes alone the
-//! engine would be as far from exact arithmetic as other engines with 8-bit activations, with both it
-//! is some 50 times closer, for a second multiplication of weights that are already unpacked.
+//! An element is `scale * level` with levels of 15 bits and one `scale = max|x| / 16256` for the vector. Each level
+//! is held as two signed bytes, `128 * high + low`, because processors multiply bytes best. Other engines have levels
+//! of 8 bits and a scale for each block of 32. Of the square of their rounding error a vector of `n` blocks has at
+//! most `n / 128^2`, since the largest block's steps are 128 times finer and no other's are wider than its own; so
+//! products take the scale at their end, once, and not for every block.
 //! Rounding is to nearest, ties to even, by plain additions, so that every architecture gives the same levels.
 
 use alloc::vec::Vec;
@@ -25,7 +26,7 @@ pub(crate) const ROUND: f32 = 12_582_912.0;
 /// Elements of half a block.
 pub const HALF: usize = BLOCK / 2;
 
-/// A group of blocks. The same half of all blocks stands together, for vectors that hold a group.
+/// A group of blocks of levels. The same half of all blocks stands together, for vectors that hold a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct Group {
@@ -33,27 +34,24 @@ pub struct Group {
     pub high: [[[i8; HALF]; GROUP]; 2],
     /// -64..=63.
     pub low: [[[i8; HALF]; GROUP]; 2],
-    /// Each block's scale.
-    pub scales: [f32; GROUP],
     /// The sum of each block's levels.
     pub sums: [i32; GROUP],
-    /// That times the block's scale.
-    pub scaled_sums: [f32; GROUP],
+    /// The same numbers; an f32 holds them.
+    pub float_sums: [f32; GROUP],
     /// For each half the sum of every block's levels.
     pub half_sums: [[i32; GROUP]; 2],
-    /// Those times the block's scale.
-    pub scaled_half_sums: [[f32; GROUP]; 2],
+    /// The same numbers.
+    pub float_half_sums: [[f32; GROUP]; 2],
 }
 
 impl Group {
     const ZERO: Self = Self {
         high: [[[0; HALF]; GROUP]; 2],
         low: [[[0; HALF]; GROUP]; 2],
-        scales: [0.0; GROUP],
         sums: [0; GROUP],
-        scaled_sums: [0.0; GROUP],
+        float_sums: [0.0; GROUP],
         half_sums: [[0; GROUP]; 2],
-        scaled_half_sums: [[0.0; GROUP]; 2],
+        float_half_sums: [[0.0; GROUP]; 2],
     };
 
     /// High and low bytes of block `block`, by half.
@@ -64,15 +62,10 @@ impl Group {
         [[&high_first[block], &high_second[block]], [&low_first[block], &low_second[block]]]
     }
 
-    /// Quantises all blocks.
+    /// Quantises all blocks; `inverse` is that of the scale.
     #[inline(always)]
-    fn set(&mut self, values: &[f32; GROUP * BLOCK]) {
+    fn set(&mut self, values: &[f32; GROUP * BLOCK], inverse: f32) {
         for (block, values) in values.as_chunks::<BLOCK>().0.iter().enumerate() {
-            // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
-            let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
-            let scale = f32::from_bits(largest) / MAX_LEVEL;
-            let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-            self.scales[block] = scale;
             for (half, values) in values.as_chunks::<HALF>().0.iter().enumerate() {
                 let level =
                     |value: f32| (value * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
@@ -84,9 +77,9 @@ impl Group {
         }
         let [first, second] = self.half_sums;
         self.sums = array::from_fn(|block| first[block] + second[block]);
-        let scaled = |sums: [i32; GROUP]| array::from_fn(|block| self.scales[block] * sums[block] as f32);
-        self.scaled_half_sums = [scaled(first), scaled(second)];
-        self.scaled_sums = scaled(self.sums);
+        let floats = |sums: [i32; GROUP]| sums.map(|sum| sum as f32);
+        self.float_half_sums = [floats(first), floats(second)];
+        self.float_sums = floats(self.sums);
     }
 }
 
@@ -100,12 +93,22 @@ fn sum_of(mut levels: [i32; HALF]) -> i32 {
     levels[0]
 }
 
-/// Quantises whole groups of blocks.
+/// The scale of vectors whose largest magnitude has these bits, and its inverse: what values are multiplied with.
+pub(crate) fn scale_of(largest: u32) -> (f32, f32) {
+    let scale = f32::from_bits(largest) / MAX_LEVEL;
+    (scale, if scale == 0.0 { 0.0 } else { 1.0 / scale })
+}
+
+/// Quantises a vector of whole groups of blocks, and returns its scale.
 #[inline(always)]
-pub(crate) fn quantize(values: &[f32], groups: &mut [Group]) {
+pub(crate) fn quantize(values: &[f32], groups: &mut [Group]) -> f32 {
+    // Magnitudes compare as integers; a NaN is the largest, so that it survives into the scale.
+    let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
+    let (scale, inverse) = scale_of(largest);
     for (values, group) in values.as_chunks::<{ GROUP * BLOCK }>().0.iter().zip(groups) {
-        group.set(values);
+        group.set(values, inverse);
     }
+    scale
 }
 
 /// A vector of up to a fixed length, and its blocks. Each in cache lines of its own: workers set neighbours at once.
@@ -114,6 +117,7 @@ pub(crate) fn quantize(values: &[f32], groups: &mut [Group]) {
 pub struct Activations {
     values: Vec<f32>,
     groups: Vec<Group>,
+    scale: f32,
     length: usize,
 }
 
@@ -128,6 +132,7 @@ impl Activations {
         Ok(Self {
             values: filled(groups * GROUP * BLOCK, 0.0, what)?,
             groups: filled(groups, Group::ZERO, what)?,
+            scale: 0.0,
             length: 0,
         })
     }
@@ -141,7 +146,7 @@ impl Activations {
         let groups = length.div_ceil(BLOCK * GROUP);
         self.values[length..groups * GROUP * BLOCK].fill(0.0);
         self.length = length;
-        kernels.quantize(&self.values[..groups * GROUP * BLOCK], &mut self.groups[..groups]);
+        self.scale = kernels.quantize(&self.values[..groups * GROUP * BLOCK], &mut self.groups[..groups]);
     }
 
     /// The vector.
@@ -150,7 +155,13 @@ impl Activations {
         &self.values[..self.length]
     }
 
-    /// Its blocks, in whole groups; those past the end are 0.
+    /// What a level is worth.
+    #[must_use]
+    pub const fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The blocks of its levels, in whole groups; those past the end are 0.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups[..self.length.div_ceil(BLOCK * GROUP)]
@@ -159,6 +170,8 @@ impl Activations {
 
 #[cfg(test)]
 mod tests {
+    use core::slice;
+
     use super::*;
 
     fn level(group: &Group, index: usize) -> i32 {
@@ -176,14 +189,15 @@ mod tests {
             }
         });
         let [group] = vector.groups() else { panic!("one group") };
+        let scale = vector.scale();
         for (i, &value) in vector.values().iter().enumerate() {
-            let scale = group.scales[i / BLOCK];
             let restored = scale * level(group, i) as f32;
             assert!((restored - value).abs() <= scale * 0.501, "{i}: {restored} {value}");
         }
         let second = |index: usize| level(group, BLOCK + index);
         assert_eq!((0..BLOCK).map(second).sum::<i32>(), group.sums[1]);
         assert_eq!(group.half_sums[0][1] + group.half_sums[1][1], group.sums[1]);
+        assert_eq!(group.float_sums[1] as i32, group.sums[1]);
         assert_eq!(second(7), 16_256);
         assert_eq!((8..BLOCK).map(second).max(), Some(0));
     }
@@ -194,14 +208,14 @@ mod tests {
             let mut values = [0.0; GROUP * BLOCK];
             values[BLOCK] = first;
             let mut group = Group::ZERO;
-            group.set(&values);
-            group
+            let scale = quantize(&values, slice::from_mut(&mut group));
+            (group, scale)
         };
-        assert_eq!(quantized(0.0), Group::ZERO);
-        assert_eq!(quantized(-2.0).half_sums.map(|sums| sums[1]), [-16_256, 0]);
-        assert!(quantized(f32::NAN).scales[1].is_nan());
-        assert!(quantized(f32::INFINITY).scales[1].is_infinite());
-        let smallest = quantized(f32::from_bits(1));
+        assert_eq!(quantized(0.0), (Group::ZERO, 0.0));
+        assert_eq!(quantized(-2.0).0.half_sums.map(|sums| sums[1]), [-16_256, 0]);
+        assert!(quantized(f32::NAN).1.is_nan());
+        assert!(quantized(f32::INFINITY).1.is_infinite());
+        let (smallest, _) = quantized(f32::from_bits(1));
         assert!((BLOCK + 1..2 * BLOCK).all(|index| level(&smallest, index) == 0));
     }
 }

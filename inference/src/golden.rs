@@ -42,14 +42,14 @@ pub const STORY: [Run; 2] = {
             prompt,
             limit: 64,
             sampling: Sampling::GREEDY,
-            logits_hash: 0x4d7e_4120_41c7_4f0c,
+            logits_hash: 0x917a_87bc_41c5_d2f1,
         },
         Run {
             name: "story, sampled",
             prompt,
             limit: 64,
             sampling: SAMPLED,
-            logits_hash: 0x7d76_6b83_510b_ced8,
+            logits_hash: 0x04c0_8856_d62b_9c42,
         },
     ]
 };
@@ -63,14 +63,14 @@ pub const SMOLLM2: [Run; 2] = {
             prompt,
             limit: 16,
             sampling: Sampling::GREEDY,
-            logits_hash: 0x9475_24f4_743b_a22f,
+            logits_hash: 0xd036_be1a_c3dd_5a3e,
         },
         Run {
             name: "smollm2, sampled",
             prompt,
             limit: 16,
             sampling: SAMPLED,
-            logits_hash: 0x33eb_fff5_e7a8_bc8e,
+            logits_hash: 0xd0df_6879_6962_991e,
         },
     ]
 };

@@ -3,10 +3,10 @@
 //! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same bits**, on every
 //! architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
-//! - quantised row times vector: 32 weights `b` give `t = (d_w * d_x) * s`, where `s` is the exact integer sum of
-//!   (level - zero) * level, plus `m_w * (d_x * sum of x's levels)` where the format has a minimum; where halves
+//! - quantised row times vector: 32 weights `b` give `t = d_w * s`, where `s` is the exact integer sum of
+//!   (level - zero) * level, plus `m_w * sum of x's levels` where the format has a minimum; where halves
 //!   have scales of their own, `t` is the first half's such term plus the second's; `t` is added to lane
-//!   `b mod 4`; the row's result is `(l0 + l2) + (l1 + l3)`;
+//!   `b mod 4`; the row's result is `((l0 + l2) + (l1 + l3)) * d_x`;
 //! - float row times vector: the product of element `i` is added to lane `i mod 8`; the result is
 //!   `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
 //! - query times key: products are added in the order of elements, to the first;
@@ -84,13 +84,13 @@ impl Kernels {
     }
 
     /// [`crate::activations::quantize`].
-    pub(crate) fn quantize(self, values: &[f32], groups: &mut [Group]) {
+    pub(crate) fn quantize(self, values: &[f32], groups: &mut [Group]) -> f32 {
         #[cfg(target_arch = "x86_64")]
         if let Variant::X86(x86::Isa::Avx512Vnni) = self.0 {
             // SAFETY: an `Isa` exists only where the processor and the system have its instructions.
             return unsafe { x86::quantize(values, groups) };
         }
-        self.quantize_by_loops(values, groups);
+        self.quantize_by_loops(values, groups)
     }
 
     /// Rows `first ..` of `matrix`, as many as `out` holds, times each of `inputs`. `out` is a run of tiles, in the

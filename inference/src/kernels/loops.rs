@@ -14,20 +14,20 @@ use crate::model::Activation;
 use crate::{activations, found, vector};
 
 macro_rules! loops {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) = $function:path;)*) => {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $function:path;)*) => {
         impl Kernels {
             $(
                 #[doc = concat!("[`", stringify!($function), "`].")]
-                pub(crate) fn $name(self, $($argument: $type),*) {
+                pub(crate) fn $name(self, $($argument: $type),*) $(-> $result)? {
                     #[cfg(target_arch = "x86_64")]
                     if let Variant::X86(isa) = self.0 {
                         #[target_feature(enable = "avx2,f16c")]
-                        fn avx2($($argument: $type),*) {
-                            $function($($argument),*);
+                        fn avx2($($argument: $type),*) $(-> $result)? {
+                            $function($($argument),*)
                         }
                         #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl")]
-                        fn avx512($($argument: $type),*) {
-                            $function($($argument),*);
+                        fn avx512($($argument: $type),*) $(-> $result)? {
+                            $function($($argument),*)
                         }
                         // SAFETY: an `Isa` exists only where the processor and the system have its instructions.
                         return unsafe {
@@ -37,7 +37,7 @@ macro_rules! loops {
                             }
                         };
                     }
-                    $function($($argument),*);
+                    $function($($argument),*)
                 }
             )*
         }
@@ -55,5 +55,5 @@ loops! {
     fn finish_found(found: &[f32], out: &mut [f32]) = found::finish;
     fn encode(precision: Precision, numbers: &[f32], out: &mut [u8]) = Precision::encode;
     fn encode_in_run(precision: Precision, key: &[f32], index: usize, run: &mut [u8]) = Precision::encode_in_run;
-    fn quantize_by_loops(values: &[f32], groups: &mut [Group]) = activations::quantize;
+    fn quantize_by_loops(values: &[f32], groups: &mut [Group]) -> f32 = activations::quantize;
 }

@@ -21,11 +21,10 @@ pub(super) fn quant_rows<Q: QuantFormat>(
             let weights = Q::levels(block, part);
             let (group, lane) = (&input.groups()[index / GROUP], index % GROUP);
             let [first, second] = [0, 1].map(|half| integer_product(&weights, half, group.levels(lane)));
-            let scale = group.scales[lane];
             let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
             let term = |half: usize, product: i32, input_sum: i32| {
-                let term = (scales[half] * scale) * (product - Q::ZERO * input_sum) as f32;
-                if Q::HAS_MINIMUM { term + minima[half] * (scale * input_sum as f32) } else { term }
+                let term = scales[half] * (product - Q::ZERO * input_sum) as f32;
+                if Q::HAS_MINIMUM { term + minima[half] * input_sum as f32 } else { term }
             };
             lanes[lane] += if Q::HALVES {
                 term(0, first, group.half_sums[0][lane]) + term(1, second, group.half_sums[1][lane])
@@ -33,7 +32,7 @@ pub(super) fn quant_rows<Q: QuantFormat>(
                 term(0, first + second, group.sums[lane])
             };
         }
-        *result = reduce_group(lanes);
+        *result = reduce_group(lanes) * input.scale();
     }
 }
 

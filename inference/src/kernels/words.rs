@@ -57,7 +57,7 @@ pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &A
             }
         }
         for (out, lanes) in out.iter_mut().zip(lanes) {
-            *out = reduce_group(lanes.to_array());
+            *out = reduce_group(lanes.to_array()) * input.scale();
         }
     }
 }

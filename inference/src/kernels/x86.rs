@@ -20,7 +20,7 @@ mod tile;
 use core::arch::x86_64::*;
 
 use super::each_tile;
-use crate::activations::{Activations, GROUP, Group, HALF};
+use crate::activations::{Activations, GROUP, HALF};
 use crate::matrix::QuantFormat;
 pub(super) use attention::{mix, score};
 pub(super) use detect::Isa;
@@ -126,6 +126,7 @@ unsafe fn quant_pairs<D: DotProduct, Q: QuantVector>(
             // [l0 + l2, l1 + l3] of each row, in the low half of each 128 bits.
             let halves = _mm256_add_ps(lanes, _mm256_permute_ps(lanes, 0b_11_10_11_10));
             let sums = _mm256_add_ps(halves, _mm256_movehdup_ps(halves));
+            let sums = _mm256_mul_ps(sums, _mm256_set1_ps(input.scale()));
             results[0] = _mm256_cvtss_f32(sums);
             if let Some(second) = results.get_mut(1) {
                 *second = _mm_cvtss_f32(_mm256_extractf128_ps(sums, 1));
@@ -192,11 +193,11 @@ unsafe fn group_terms<D: DotProduct, Q: QuantVector, const N: usize>(
             let (first, second) =
                 (sums(products.map(|[sums, _]| sums)), sums(products.map(|[_, sums]| sums)));
             _mm256_add_ps(
-                terms::<D, Q>(first, x, first_factors, &x.half_sums[0], &x.scaled_half_sums[0]),
-                terms::<D, Q>(second, x, second_factors, &x.half_sums[1], &x.scaled_half_sums[1]),
+                terms::<D, Q>(first, first_factors, &x.half_sums[0], &x.float_half_sums[0]),
+                terms::<D, Q>(second, second_factors, &x.half_sums[1], &x.float_half_sums[1]),
             )
         } else {
-            terms::<D, Q>(sums(products.map(|[sums, _]| sums)), x, first_factors, &x.sums, &x.scaled_sums)
+            terms::<D, Q>(sums(products.map(|[sums, _]| sums)), first_factors, &x.sums, &x.float_sums)
         }
     }
 }
@@ -212,10 +213,9 @@ unsafe fn sums([p0, p1, p2, p3]: [__m256i; GROUP]) -> __m256i {
 #[inline(always)]
 unsafe fn terms<D: DotProduct, Q: QuantVector>(
     products: __m256i,
-    x: &Group,
     (scales, minima): (__m256, __m256),
     input_sums: &[i32; GROUP],
-    scaled_sums: &[f32; GROUP],
+    float_sums: &[f32; GROUP],
 ) -> __m256 {
     // SAFETY: see above; four numbers of each.
     unsafe {
@@ -226,12 +226,11 @@ unsafe fn terms<D: DotProduct, Q: QuantVector>(
             let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
             products = _mm256_sub_epi32(products, _mm256_sll_epi32(input_sums, shift));
         }
-        let scales = _mm256_mul_ps(scales, broadcast(&x.scales));
         let terms = _mm256_mul_ps(scales, _mm256_cvtepi32_ps(products));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        _mm256_add_ps(terms, _mm256_mul_ps(minima, broadcast(scaled_sums)))
+        _mm256_add_ps(terms, _mm256_mul_ps(minima, broadcast(float_sums)))
     }
 }
 

@@ -36,37 +36,35 @@ impl Factors {
         group: usize,
     ) -> float32x4_t {
         let x = &input.groups()[group];
-        let input_scales = load_f32(&x.scales);
-        let term = |half: usize, input_sums: &[i32], scaled_sums: &[f32]| {
+        let term = |half: usize, input_sums: &[i32], float_sums: &[f32]| {
             let sums = match Q::ZERO {
                 0 => sums[half],
                 zero => vmlsq_n_s32(sums[half], load_i32(input_sums), zero),
             };
-            let scales = vmulq_f32(load_f32(&self.scales[half]), input_scales);
-            let terms = vmulq_f32(scales, vcvtq_f32_s32(sums));
+            let terms = vmulq_f32(load_f32(&self.scales[half]), vcvtq_f32_s32(sums));
             if Q::HAS_MINIMUM {
-                vaddq_f32(terms, vmulq_f32(load_f32(&self.minima[half]), load_f32(scaled_sums)))
+                vaddq_f32(terms, vmulq_f32(load_f32(&self.minima[half]), load_f32(float_sums)))
             } else {
                 terms
             }
         };
         if Q::HALVES {
             vaddq_f32(
-                term(0, &x.half_sums[0], &x.scaled_half_sums[0]),
-                term(1, &x.half_sums[1], &x.scaled_half_sums[1]),
+                term(0, &x.half_sums[0], &x.float_half_sums[0]),
+                term(1, &x.half_sums[1], &x.float_half_sums[1]),
             )
         } else {
-            term(0, &x.sums, &x.scaled_sums)
+            term(0, &x.sums, &x.float_sums)
         }
     }
 }
 
-/// The sum of a row's lanes. Safety: NEON.
+/// A row's product with `input`, from its lanes. Safety: NEON.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) fn reduce(lanes: float32x4_t) -> f32 {
+pub(super) fn reduce(lanes: float32x4_t, input: &Activations) -> f32 {
     let mut array = [0.0; GROUP];
     // SAFETY: the array holds the 4 floats written.
     unsafe { vst1q_f32(array.as_mut_ptr(), lanes) };
-    portable::reduce_group(array)
+    portable::reduce_group(array) * input.scale()
 }

@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
+use core::array;
 
 use super::QuantVector;
 use super::group::{Factors, reduce};
@@ -74,7 +75,7 @@ unsafe fn pair_products<Q: QuantVector>(
             }
         }
     }
-    lanes.map(|lanes| lanes.map(|lanes| reduce(lanes)))
+    lanes.map(|lanes| array::from_fn(|input| reduce(lanes[input], inputs[input])))
 }
 
 /// The first 8 bytes of both, then the second. Safety: NEON.

@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
+use core::array;
 
 use super::group::{Factors, reduce};
 use super::{Isa, QuantVector};
@@ -62,7 +63,7 @@ unsafe fn row_product<Q: QuantVector, const N: usize>(
             *lanes = vaddq_f32(*lanes, factors.terms::<Q>(sums, input, group));
         }
     }
-    lanes.map(|lanes| reduce(lanes))
+    array::from_fn(|input| reduce(lanes[input], inputs[input]))
 }
 
 /// See [`row_product`].

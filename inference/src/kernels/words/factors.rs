@@ -47,14 +47,14 @@ impl Factors {
     /// of their own, else the first are those of the parts.
     #[inline(always)]
     pub(super) fn terms<Q: WordFormat>(&self, sums: [Lanes; 2], x: &Group) -> f32x4 {
-        let term = |half: usize, scaled_sums: [f32; GROUP]| {
-            let term = (self.scales[half] * f32x4::new(x.scales)) * integers(sums[half], Q::SMALL);
-            if Q::HAS_MINIMUM { term + self.minima[half] * f32x4::new(scaled_sums) } else { term }
+        let term = |half: usize, input_sums: [f32; GROUP]| {
+            let term = self.scales[half] * integers(sums[half], Q::SMALL);
+            if Q::HAS_MINIMUM { term + self.minima[half] * f32x4::new(input_sums) } else { term }
         };
         if Q::HALVES {
-            term(0, x.scaled_half_sums[0]) + term(1, x.scaled_half_sums[1])
+            term(0, x.float_half_sums[0]) + term(1, x.float_half_sums[1])
         } else {
-            term(0, x.scaled_sums)
+            term(0, x.float_sums)
         }
     }
 }

@@ -50,6 +50,7 @@ unsafe fn quads<Q: GroupVector, const N: usize>(
     out: &mut [f32],
 ) {
     let Some(inputs) = inputs.first_chunk::<N>() else { return };
+    let scales = inputs.each_ref().map(|input| input.scale());
     let inputs = inputs.each_ref().map(|input| input.groups().as_ptr());
     let (count, parts) = (rows.len() / row_bytes, row_bytes / Q::BYTES * Q::PARTS);
     for start in (0..count).step_by(ROWS) {
@@ -69,7 +70,7 @@ unsafe fn quads<Q: GroupVector, const N: usize>(
                 add_group::<Q, N>(quad, parts / GROUP, parts % GROUP, inputs, &mut lanes);
             }
         }
-        for (lanes, out) in lanes.into_iter().zip(out.chunks_exact_mut(count)) {
+        for ((lanes, scale), out) in lanes.into_iter().zip(scales).zip(out.chunks_exact_mut(count)) {
             // [l0 + l2, l1 + l3], then both.
             let pairs = _mm256_add_ps(
                 _mm512_castps512_ps256(lanes),
@@ -78,7 +79,7 @@ unsafe fn quads<Q: GroupVector, const N: usize>(
             let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
             let mut results = [0.0; ROWS];
             // SAFETY: four floats.
-            unsafe { _mm_storeu_ps(results.as_mut_ptr(), sums) };
+            unsafe { _mm_storeu_ps(results.as_mut_ptr(), _mm_mul_ps(sums, _mm_set1_ps(scale))) };
             // A copy of a length that is known is a store, else it is a call.
             match out[start..].first_chunk_mut() {
                 Some(out) => *out = results,
@@ -114,7 +115,6 @@ unsafe fn add_group<Q: GroupVector, const N: usize>(
         let factors = Q::quad_factors(blocks, part, count);
         for (lanes, input) in lanes.iter_mut().zip(inputs) {
             let x = &*input.add(group);
-            let scales = by_block(_mm_loadu_ps(x.scales.as_ptr()));
             let terms = if Q::HALVES {
                 let first = sums([
                     half_products(weights[0], x, 0),
@@ -129,8 +129,8 @@ unsafe fn add_group<Q: GroupVector, const N: usize>(
                     half_products(weights[3], x, 1),
                 ]);
                 _mm512_add_ps(
-                    terms::<Q>(first, scales, factors[0], &x.half_sums[0], &x.scaled_half_sums[0]),
-                    terms::<Q>(second, scales, factors[1], &x.half_sums[1], &x.scaled_half_sums[1]),
+                    terms::<Q>(first, factors[0], &x.half_sums[0], &x.float_half_sums[0]),
+                    terms::<Q>(second, factors[1], &x.half_sums[1], &x.float_half_sums[1]),
                 )
             } else {
                 let sums = sums([
@@ -139,7 +139,7 @@ unsafe fn add_group<Q: GroupVector, const N: usize>(
                     products(weights[2], x),
                     products(weights[3], x),
                 ]);
-                terms::<Q>(sums, scales, factors[0], &x.sums, &x.scaled_sums)
+                terms::<Q>(sums, factors[0], &x.sums, &x.float_sums)
             };
             *lanes = _mm512_add_ps(*lanes, terms);
         }
@@ -191,10 +191,9 @@ unsafe fn sums([a, b, c, d]: [__m512i; ROWS]) -> __m512i {
 #[inline(always)]
 unsafe fn terms<Q: GroupVector>(
     products: __m512i,
-    input_scales: __m512,
     (scales, minima): (__m512, __m512),
     input_sums: &[i32; GROUP],
-    scaled_sums: &[f32; GROUP],
+    float_sums: &[f32; GROUP],
 ) -> __m512 {
     // SAFETY: see above; four numbers of each.
     unsafe {
@@ -205,11 +204,11 @@ unsafe fn terms<Q: GroupVector>(
             let shift = _mm_cvtsi32_si128(zero.trailing_zeros() as i32);
             products = _mm512_sub_epi32(products, _mm512_sll_epi32(_mm512_castps_si512(input_sums), shift));
         }
-        let terms = _mm512_mul_ps(_mm512_mul_ps(scales, input_scales), _mm512_cvtepi32_ps(products));
+        let terms = _mm512_mul_ps(scales, _mm512_cvtepi32_ps(products));
         if !Q::HAS_MINIMUM {
             return terms;
         }
-        _mm512_add_ps(terms, _mm512_mul_ps(minima, by_block(_mm_loadu_ps(scaled_sums.as_ptr()))))
+        _mm512_add_ps(terms, _mm512_mul_ps(minima, by_block(_mm_loadu_ps(float_sums.as_ptr()))))
     }
 }
 

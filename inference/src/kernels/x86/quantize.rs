@@ -1,41 +1,50 @@
-//! Quantising with 512-bit vectors: a group of four blocks at once, each step on all of it.
+//! Quantising with 512-bit vectors: the vector's scale first, then a group of four blocks at once.
 
 use core::arch::x86_64::*;
 
-use crate::activations::{GROUP, Group, HALF, MAX_LEVEL, ROUND};
+use crate::activations::{GROUP, Group, HALF, ROUND, scale_of};
 use crate::matrix::BLOCK;
 
 /// As [`crate::activations::quantize`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub fn quantize(values: &[f32], groups: &mut [Group]) {
+pub fn quantize(values: &[f32], groups: &mut [Group]) -> f32 {
+    let (scale, inverse) = scale_of(largest(values));
     for (values, group) in values.as_chunks::<{ GROUP * BLOCK }>().0.iter().zip(groups) {
-        set(values, group);
+        set(values, group, inverse);
     }
+    scale
+}
+
+/// The bits of the largest magnitude in whole groups of blocks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn largest(values: &[f32]) -> u32 {
+    // Several, so that none waits for the one before.
+    let mut largest = [_mm512_setzero_si512(); GROUP];
+    for values in values.as_chunks::<{ GROUP * HALF }>().0 {
+        for (largest, values) in largest.iter_mut().zip(values.as_chunks::<HALF>().0) {
+            // SAFETY: as many elements as a vector.
+            let bits = unsafe { _mm512_loadu_si512(values.as_ptr().cast()) };
+            *largest = _mm512_max_epu32(*largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7fff_ffff)));
+        }
+    }
+    let [a, b, c, d] = largest;
+    _mm512_reduce_max_epu32(_mm512_max_epu32(_mm512_max_epu32(a, b), _mm512_max_epu32(c, d)))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn set(values: &[f32; GROUP * BLOCK], group: &mut Group) {
+fn set(values: &[f32; GROUP * BLOCK], group: &mut Group, inverse: f32) {
     let blocks = values.as_chunks::<BLOCK>().0;
     // SAFETY: a half has as many elements as a vector.
     let load = |block: usize, half: usize| unsafe {
         _mm512_loadu_ps(blocks[block].as_chunks::<HALF>().0[half].as_ptr())
     };
-    let largest = largest(core::array::from_fn(|block| {
-        let magnitude =
-            |half| _mm512_and_si512(_mm512_castps_si512(load(block, half)), _mm512_set1_epi32(0x7fff_ffff));
-        _mm512_max_epu32(magnitude(0), magnitude(1))
-    }));
-    let scales = _mm_div_ps(_mm_castsi128_ps(largest), _mm_set1_ps(MAX_LEVEL));
-    let nonzero = _mm_cmp_ps_mask::<_CMP_NEQ_UQ>(scales, _mm_setzero_ps());
-    let inverses = _mm512_castps128_ps512(_mm_maskz_div_ps(nonzero, _mm_set1_ps(1.0), scales));
-    let inverses: [_; GROUP] =
-        core::array::from_fn(|block| _mm512_permutexvar_ps(_mm512_set1_epi32(block as i32), inverses));
     let mut sums = [_mm_setzero_si128(); 2];
     for (half, sums) in sums.iter_mut().enumerate() {
         // In the low 16 bits of each lane; what stands above them is not part of it.
         let level = |block: usize| {
-            let level = _mm512_mul_ps(load(block, half), inverses[block]);
+            let level = _mm512_mul_ps(load(block, half), _mm512_set1_ps(inverse));
             _mm512_castps_si512(_mm512_add_ps(level, _mm512_set1_ps(ROUND)))
         };
         let pair = |first, second| {
@@ -60,30 +69,16 @@ fn set(values: &[f32; GROUP * BLOCK], group: &mut Group) {
         let first_of_each = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         *sums = _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, of_all));
     }
-    let scaled = |sums| _mm_mul_ps(scales, _mm_cvtepi32_ps(sums));
     let both = _mm_add_epi32(sums[0], sums[1]);
     // SAFETY: the arrays have four elements, as the vectors.
     unsafe {
-        _mm_storeu_ps(group.scales.as_mut_ptr(), scales);
         _mm_storeu_si128(group.sums.as_mut_ptr().cast(), both);
-        _mm_storeu_ps(group.scaled_sums.as_mut_ptr(), scaled(both));
+        _mm_storeu_ps(group.float_sums.as_mut_ptr(), _mm_cvtepi32_ps(both));
         for (half, sums) in sums.into_iter().enumerate() {
             _mm_storeu_si128(group.half_sums[half].as_mut_ptr().cast(), sums);
-            _mm_storeu_ps(group.scaled_half_sums[half].as_mut_ptr(), scaled(sums));
+            _mm_storeu_ps(group.float_half_sums[half].as_mut_ptr(), _mm_cvtepi32_ps(sums));
         }
     }
-}
-
-/// The largest lane of each vector.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn largest([a, b, c, d]: [__m512i; GROUP]) -> __m128i {
-    let [ab, cd] = [(a, b), (c, d)]
-        .map(|(a, b)| _mm512_max_epu32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)));
-    // One lane of each in every 128 bits.
-    let all = _mm512_max_epu32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    let half = _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
-    _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half))
 }
 
 /// Puts the bytes of a block side by side: in every 128 bits stand four of the first and of the second in turn, and then of

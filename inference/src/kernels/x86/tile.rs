@@ -192,6 +192,7 @@ unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
                 for (input, out) in out.chunks_exact_mut(height).enumerate() {
                     let even = V::add(totals[0][input], totals[2][input]);
                     let total = V::add(even, V::add(totals[1][input], totals[3][input]));
+                    let total = V::multiply(total, V::splat(inputs[input].scale()));
                     match out.as_chunks_mut() {
                         ([out], []) => V::store(out, total),
                         (_, out) => {
@@ -224,25 +225,16 @@ unsafe fn add_part<V: Sixteen, Q: QuantVector, const N: usize>(
             let second = products::<V, Q, N>(unpacked, index, inputs, lane, 1..2);
             for (input, x) in inputs.into_iter().enumerate() {
                 let [first_sum, second_sum] = x.half_sums.map(|sums| sums[lane]);
-                let [first_scaled, second_scaled] = x.scaled_half_sums.map(|sums| sums[lane]);
-                let first =
-                    term::<V, Q>(unpacked, index, 0, first[input], x.scales[lane], first_sum, first_scaled);
-                let second = term::<V, Q>(
-                    unpacked,
-                    index,
-                    1,
-                    second[input],
-                    x.scales[lane],
-                    second_sum,
-                    second_scaled,
-                );
+                let [first_float, second_float] = x.float_half_sums.map(|sums| sums[lane]);
+                let first = term::<V, Q>(unpacked, index, 0, first[input], first_sum, first_float);
+                let second = term::<V, Q>(unpacked, index, 1, second[input], second_sum, second_float);
                 totals[input] = V::add(totals[input], V::add(first, second));
             }
         } else {
             let products = products::<V, Q, N>(unpacked, index, inputs, lane, 0..2);
             for (input, x) in inputs.into_iter().enumerate() {
-                let (scale, sum, scaled_sum) = (x.scales[lane], x.sums[lane], x.scaled_sums[lane]);
-                let term = term::<V, Q>(unpacked, index, 0, products[input], scale, sum, scaled_sum);
+                let (sum, float_sum) = (x.sums[lane], x.float_sums[lane]);
+                let term = term::<V, Q>(unpacked, index, 0, products[input], sum, float_sum);
                 totals[input] = V::add(totals[input], term);
             }
         }
@@ -250,7 +242,7 @@ unsafe fn add_part<V: Sixteen, Q: QuantVector, const N: usize>(
 }
 
 /// The term of the products of a half, or of both, with the factors of half `half`: `sum` is that of the input's levels
-/// there.
+/// there, and `float_sum` the same number.
 ///
 /// Safety: as [`add_part`].
 #[inline(always)]
@@ -259,19 +251,17 @@ unsafe fn term<V: Sixteen, Q: QuantVector>(
     index: usize,
     half: usize,
     products: V::Integers,
-    scale: f32,
     sum: i32,
-    scaled_sum: f32,
+    float_sum: f32,
 ) -> V::Floats {
     // SAFETY: see above.
     unsafe {
         let (scales, minima) = (&(*unpacked).scales[index][half], &(*unpacked).minima[index][half]);
-        let scale = V::multiply(V::load(scales), V::splat(scale));
-        let term = V::multiply(scale, V::floats(products, sum * Q::zero::<V::Dot>()));
+        let term = V::multiply(V::load(scales), V::floats(products, sum * Q::zero::<V::Dot>()));
         if !Q::HAS_MINIMUM {
             return term;
         }
-        V::add(term, V::multiply(V::load(minima), V::splat(scaled_sum)))
+        V::add(term, V::multiply(V::load(minima), V::splat(float_sum)))
     }
 }
 
