@@ -27,10 +27,10 @@ impl fmt::Display for Way {
 }
 
 /// Products of weights and activations between two meetings from which on weights that are read once for all sequences
-/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With 80,000 the story
-/// model's batch of 8 is a quarter faster apart on two cores, with 140,000 its batch of 16 some 5 %, with 1,400,000
-/// SmolLM2's some 5 % slower (`cargo xtask bench scaling`, Zen 4).
-const MEETING: usize = 1 << 18;
+/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With 100,000 the story
+/// model's batch of 8 is as fast either way on two cores that pass a cache line to and fro in 60 ns, with 200,000 its batch
+/// of 16 some 10 % faster apart, with 1,800,000 SmolLM2's batch of 8 some 5 % slower (`cargo xtask bench scaling`, Zen 4).
+const MEETING: usize = 350_000;
 
 /// Sequences from which on a core gains nearly all that there is to gain from reading weights once for several: of eight
 /// each takes 10 % more products' time than of sixteen, of sixteen 5 % more than of thirty-two, where products of the rows
@@ -130,8 +130,8 @@ fn may_part(weights: usize, most: usize, workers: usize) -> bool {
 
 /// The way for a model of so many weights a layer.
 fn choose(weights: usize, sequences: usize, workers: usize) -> (Way, Why) {
-    // Eleven times a layer workers meet: at seven joins and four barriers.
-    let between_meetings = weights * sequences / workers / 11;
+    // Eight times a layer workers meet where each sequence has a row: at five joins and three barriers.
+    let between_meetings = weights * sequences / workers / 8;
     let (apart, each) = (Way::Apart { groups: workers }, sequences / workers);
     if workers == 1 {
         (Way::Together, Why::OneCore)
