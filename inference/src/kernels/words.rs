@@ -12,11 +12,11 @@ mod lanes;
 use wide::f32x4;
 
 use super::portable::reduce_group;
-use crate::activations::{Activations, GROUP, HALF};
+use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::matrix::BLOCK;
 use factors::Factors;
 pub(super) use formats::WordFormat;
-use lanes::upper_halves;
+use lanes::{Lanes, put_upper_half};
 
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
@@ -85,30 +85,51 @@ fn add_terms<Q: WordFormat, const N: usize>(
     lanes: &mut [f32x4; N],
 ) {
     let rows: [&[u8]; N] = core::array::from_fn(|row| &rows[row * row_bytes..][..row_bytes]);
-    let mut added = *lanes;
-    for (group, pairs) in pairs.chunks(GROUP).enumerate() {
-        let first = start + group * GROUP;
-        let x = &input.groups()[first / GROUP];
-        let mut sums = [[[0; GROUP]; N]; 2];
-        for (lane, pairs) in pairs.iter().enumerate() {
-            let (block, part) = ((first + lane) / Q::PARTS * Q::BYTES, (first + lane) % Q::PARTS);
-            let blocks = rows.map(|row| &row[block..][..Q::BYTES]);
-            if Q::HALVES {
-                let starts = [0, 1].map(|half| start_of::<Q>(x.half_sums[half][lane]));
-                for (row, found) in Q::half_sums(blocks, part, pairs, starts).into_iter().enumerate() {
-                    (sums[0][row][lane], sums[1][row][lane]) = (found[0], found[1]);
-                }
-            } else {
-                let found = Q::sums(blocks, part, pairs, start_of::<Q>(x.sums[lane]));
-                sums[0].iter_mut().zip(found).for_each(|(sums, found)| sums[lane] = found);
-            }
-        }
-        for row in 0..N {
-            let factors = Factors::new::<Q>(rows[row], first, pairs.len());
-            added[row] += factors.terms::<Q>([upper_halves(sums[0][row]), upper_halves(sums[1][row])], x);
+    let groups = (start..).step_by(GROUP).zip(&input.groups()[start / GROUP..]);
+    for (pairs, (first, x)) in pairs.chunks(GROUP).zip(groups) {
+        match pairs.len() {
+            GROUP => add_group::<Q, N, GROUP>(rows, first, pairs, x, lanes),
+            3 => add_group::<Q, N, 3>(rows, first, pairs, x, lanes),
+            2 => add_group::<Q, N, 2>(rows, first, pairs, x, lanes),
+            _ => add_group::<Q, N, 1>(rows, first, pairs, x, lanes),
         }
     }
-    *lanes = added;
+}
+
+/// Adds the terms of `COUNT` parts from number `first`, the first of a group, of which `x` is the input.
+#[inline(always)]
+fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
+    rows: [&[u8]; N],
+    first: usize,
+    pairs: &[Pairs],
+    x: &Group,
+    lanes: &mut [f32x4; N],
+) {
+    let Some(pairs) = pairs.first_chunk::<COUNT>() else { return };
+    let (block, part) = (first / Q::PARTS * Q::BYTES, first % Q::PARTS);
+    // Parts of one block, or a block each.
+    let each = if Q::PARTS == 1 { Q::BYTES } else { 0 };
+    let rows = rows.map(|row| &row[block..][..(COUNT - 1) * each + Q::BYTES]);
+    // By half where halves have scales of their own, else the first.
+    let mut sums = [[Lanes::default(); N]; 2];
+    for lane in 0..COUNT {
+        let blocks = rows.map(|row| &row[lane * each..][..Q::BYTES]);
+        let mut put = |half: usize, found: [i64; N]| {
+            sums[half].iter_mut().zip(found).for_each(|(sums, found)| put_upper_half(sums, lane, found));
+        };
+        if Q::HALVES {
+            let starts = [0, 1].map(|half| start_of::<Q>(x.half_sums[half][lane]));
+            let [first, second] = Q::half_sums(blocks, part + lane, &pairs[lane], starts);
+            put(0, first);
+            put(1, second);
+        } else {
+            put(0, Q::sums(blocks, part + lane, &pairs[lane], start_of::<Q>(x.sums[lane])));
+        }
+    }
+    for (row, lanes) in lanes.iter_mut().enumerate() {
+        let factors = Factors::new::<Q, COUNT>(rows[row], part);
+        *lanes += factors.terms::<Q>([sums[0][row], sums[1][row]], x);
+    }
 }
 
 /// What a sum of products begins with, so that its upper half ends as the sum of (level - zero) * level for inputs

@@ -13,17 +13,15 @@ pub(super) struct Factors {
 }
 
 impl Factors {
-    /// Those of `count` parts of a row from number `first`, the first of a group.
+    /// Those of `COUNT` parts: of a block each, or of one from part `first`.
     #[inline(always)]
-    pub(super) fn new<Q: WordFormat>(row: &[u8], first: usize, count: usize) -> Self {
+    pub(super) fn new<Q: WordFormat, const COUNT: usize>(blocks: &[u8], first: usize) -> Self {
         if Q::PARTS == 1 {
-            return Self::of_heads::<Q>(heads::<Q>(&row[first * Q::BYTES..][..count * Q::BYTES]));
+            return Self::of_heads::<Q>(heads::<Q, COUNT>(blocks));
         }
         let (mut scales, mut minima) = ([[0.0; GROUP]; 2], [[0.0; GROUP]; 2]);
-        for lane in 0..count {
-            let (block, part) = ((first + lane) / Q::PARTS * Q::BYTES, (first + lane) % Q::PARTS);
-            let block = &row[block..][..Q::BYTES];
-            let factors = Q::scales(block, part).into_iter().zip(Q::minima(block, part));
+        for lane in 0..COUNT {
+            let factors = Q::scales(blocks, first + lane).into_iter().zip(Q::minima(blocks, first + lane));
             for (half, (scale, minimum)) in factors.enumerate() {
                 (scales[half][lane], minima[half][lane]) = (scale, minimum);
             }
@@ -59,13 +57,14 @@ impl Factors {
     }
 }
 
-/// The first bytes of up to a group of blocks of one part: their scale in the lower half of a lane and their minimum, where
-/// they have one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
+/// The first bytes of `COUNT` blocks of one part: their scale in the lower half of a lane and their minimum, where they have
+/// one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
 #[inline(always)]
-fn heads<Q: WordFormat>(blocks: &[u8]) -> Lanes {
-    let head = |lane: usize| match blocks.get(lane * Q::BYTES..) {
-        Some([s0, s1, m0, m1, ..]) if Q::HAS_MINIMUM => u32::from_le_bytes([*s0, *s1, *m0, *m1]),
-        Some([s0, s1, ..]) => u16::from_le_bytes([*s0, *s1]).into(),
+fn heads<Q: WordFormat, const COUNT: usize>(blocks: &[u8]) -> Lanes {
+    let head = |lane: usize| match blocks[..COUNT * Q::BYTES][lane.min(COUNT - 1) * Q::BYTES..] {
+        _ if lane >= COUNT => 0x3c00_3c00,
+        [s0, s1, m0, m1, ..] if Q::HAS_MINIMUM => u32::from_le_bytes([s0, s1, m0, m1]),
+        [s0, s1, ..] => u16::from_le_bytes([s0, s1]).into(),
         _ => 0x3c00_3c00,
     };
     [[0, 1], [2, 3]].map(|[first, second]| u64::from(head(first)) | u64::from(head(second)) << 32)

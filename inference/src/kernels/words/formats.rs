@@ -45,13 +45,13 @@ pub(in crate::kernels) trait WordFormat: QuantFormat {
         part: usize,
         pairs: &Pairs,
         starts: [i64; 2],
-    ) -> [[i64; 2]; N] {
+    ) -> [[i64; N]; 2] {
         let mut sums = starts.map(|start| [start; N]);
         add_products::<Self, 0, N>(&mut sums[0], blocks, part, pairs);
         add_products::<Self, 1, N>(&mut sums[0], blocks, part, pairs);
         add_products::<Self, 2, N>(&mut sums[1], blocks, part, pairs);
         add_products::<Self, 3, N>(&mut sums[1], blocks, part, pairs);
-        core::array::from_fn(|row| [sums[0][row], sums[1][row]])
+        sums
     }
 }
 

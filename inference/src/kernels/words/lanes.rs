@@ -14,10 +14,11 @@ pub(super) type Lanes = [u64; GROUP / 2];
 /// One in each half of a word.
 pub(super) const BOTH: u64 = 0x0000_0001_0000_0001;
 
-/// The upper halves of words.
+/// Sets lane `lane`, which is 0, to the upper half of a word.
 #[inline(always)]
-pub(super) fn upper_halves([s0, s1, s2, s3]: [i64; GROUP]) -> Lanes {
-    [[s0, s1], [s2, s3]].map(|[first, second]| (first as u64 >> 32) | (second as u64 & !0xffff_ffff))
+pub(super) fn put_upper_half(lanes: &mut Lanes, lane: usize, word: i64) {
+    let word = word.cast_unsigned();
+    lanes[lane / 2] |= if lane.is_multiple_of(2) { word >> 32 } else { word & !0xffff_ffff };
 }
 
 /// Signed integers as floats, rounded to nearest, ties to even. With `small`, all are below 2^23 in magnitude.
