@@ -21,7 +21,7 @@ use lanes::{Lanes, put_upper_half};
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
 /// Rows whose lanes are held while activations stay packed.
-const HELD: usize = 64;
+const HELD: usize = 256;
 /// Parts packed at a time.
 const PACKED: usize = 32;
 
@@ -110,25 +110,25 @@ fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
     // Parts of one block, or a block each.
     let each = if Q::PARTS == 1 { Q::BYTES } else { 0 };
     let rows = rows.map(|row| &row[block..][..(COUNT - 1) * each + Q::BYTES]);
-    // By half where halves have scales of their own, else the first.
-    let mut sums = [[Lanes::default(); N]; 2];
+    // The second only where halves have scales of their own; else the first are those of both.
+    let (mut first_sums, mut second_sums) = ([Lanes::default(); N], [Lanes::default(); N]);
     for lane in 0..COUNT {
-        let blocks = rows.map(|row| &row[lane * each..][..Q::BYTES]);
-        let mut put = |half: usize, found: [i64; N]| {
-            sums[half].iter_mut().zip(found).for_each(|(sums, found)| put_upper_half(sums, lane, found));
+        let (blocks, part) = (rows.map(|row| &row[lane * each..][..Q::BYTES]), part + lane);
+        let put = |sums: &mut [Lanes; N], found: [i64; N]| {
+            sums.iter_mut().zip(found).for_each(|(sums, found)| put_upper_half(sums, lane, found));
         };
         if Q::HALVES {
             let starts = [0, 1].map(|half| start_of::<Q>(x.half_sums[half][lane]));
-            let [first, second] = Q::half_sums(blocks, part + lane, &pairs[lane], starts);
-            put(0, first);
-            put(1, second);
+            let [first, second] = Q::half_sums(blocks, part, &pairs[lane], starts);
+            put(&mut first_sums, first);
+            put(&mut second_sums, second);
         } else {
-            put(0, Q::sums(blocks, part + lane, &pairs[lane], start_of::<Q>(x.sums[lane])));
+            put(&mut first_sums, Q::sums(blocks, part, &pairs[lane], start_of::<Q>(x.sums[lane])));
         }
     }
     for (row, lanes) in lanes.iter_mut().enumerate() {
         let factors = Factors::new::<Q, COUNT>(rows[row], part);
-        *lanes += factors.terms::<Q>([sums[0][row], sums[1][row]], x);
+        *lanes += factors.terms::<Q>([first_sums[row], second_sums[row]], x);
     }
 }
 
