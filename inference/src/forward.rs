@@ -275,17 +275,19 @@ impl<'m> Forward<'m> {
         let Self { config, kernels, rows, inputs, inner, gate, up, delta, .. } = self;
         let count = rows.count();
         let inputs = &inputs[..count];
-        let (cell, layout) = (gate.cell(count), gate.layout(count));
-        let (out_cell, out) = (delta.cell(count), delta.begin(count));
-        pool.stage_both((gate.begin(count), cell), (up.begin(count), cell), |first, gate, up| {
-            multiply(*kernels, &layer.gate, first * cell, inputs, gate);
-            multiply(*kernels, &layer.up, first * cell, inputs, up);
+        let band = rows.band(pool.workers());
+        let (cell, layout) = (gate.cell(count), gate.layout(count, band));
+        let (out_cell, out) = (delta.cell(count), delta.begin_bands(count, band));
+        let (gate, up) = (gate.begin_bands(count, band), up.begin_bands(count, band));
+        pool.stage_both((gate, cell), (up, cell), |first, gate, up| {
+            multiply(*kernels, &layer.gate, first * cell, (inputs, band), gate);
+            multiply(*kernels, &layer.up, first * cell, (inputs, band), up);
             kernels.gated(config.architecture.activation, gate, up);
         })
         .then_each(inner, count, |gate, row, input| {
             input.set(*kernels, config.feed_forward, |out| layout.copy_rows(gate, row, 0, out));
         })
-        .then(out, out_cell, |inner, first, out| multiply(*kernels, &layer.down, first, inner, out))
+        .then(out, out_cell, |inner, first, out| multiply(*kernels, &layer.down, first, (inner, band), out))
         .run();
     }
 
@@ -315,9 +317,31 @@ fn vectors(count: usize, length: usize) -> Result<Vec<Activations>, OutOfMemory>
     Ok(vectors)
 }
 
-/// The elements of a product's tiles from `first` on, in whole cells ([`Tiles::cell`]): the first and the last tile
-/// may be there for some of the inputs only.
+/// The elements of a product's tiles from `first` on, in whole cells ([`Tiles::cell`]), where inputs stand in bands.
 fn multiply(
+    kernels: Kernels,
+    matrix: &Matrix<'_>,
+    first: usize,
+    (inputs, band): (&[Activations], usize),
+    mut out: &mut [f32],
+) {
+    if !matrix.rows().is_multiple_of(TILE) {
+        return kernels.multiply(matrix, first / inputs.len(), inputs, out);
+    }
+    let length = matrix.rows() * band;
+    for (start, inputs) in (0..).step_by(length).zip(inputs.chunks(band)) {
+        let end = start + matrix.rows() * inputs.len();
+        if (start..end).contains(&first.max(start)) {
+            let first = first.max(start);
+            let (part, rest) = out.split_at_mut(out.len().min(end - first));
+            multiply_band(kernels, matrix, first - start, inputs, part);
+            out = rest;
+        }
+    }
+}
+
+/// The elements of a band's tiles from `first` on: the first and the last tile may be there for some of the inputs only.
+fn multiply_band(
     kernels: Kernels,
     matrix: &Matrix<'_>,
     mut first: usize,
@@ -325,9 +349,6 @@ fn multiply(
     mut out: &mut [f32],
 ) {
     let tile = TILE * inputs.len();
-    if !matrix.rows().is_multiple_of(TILE) {
-        return kernels.multiply(matrix, first / inputs.len(), inputs, out);
-    }
     while !out.is_empty() {
         let whole = first.is_multiple_of(tile) && out.len() >= tile;
         let count = if whole { out.len() / tile * tile } else { (tile - first % tile).min(out.len()) };

@@ -2,7 +2,8 @@
 //!
 //! Rows of the matrix are taken in tiles of [`TILE`]; a tile holds its rows for the first token, then for the
 //! second and so on. So each worker writes one run of memory, and a token's rows are whole cache lines.
-//! The last tile is as narrow as the rows that are left.
+//! The last tile is as narrow as the rows that are left. Tokens may stand in bands of some each, one after the other, with all
+//! tiles of a band's tokens together: for workers who take all rows for some of the tokens each.
 
 use alloc::vec::Vec;
 
@@ -23,6 +24,8 @@ pub struct Tiles {
 pub struct Layout {
     rows: usize,
     tokens: usize,
+    /// Tokens of a band; the last band may have fewer.
+    band: usize,
 }
 
 impl Tiles {
@@ -31,12 +34,17 @@ impl Tiles {
     /// # Errors
     /// When there is no memory for them.
     pub fn new(rows: usize, tokens: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, layout: Layout { rows, tokens } })
+        Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, layout: Layout::new(rows, tokens) })
     }
 
-    /// All results for `tokens` tokens, to be written. Tiles are `TILE * tokens` elements long.
+    /// All results for `tokens` tokens in a single band, to be written. Tiles are `TILE * tokens` elements long.
     pub fn begin(&mut self, tokens: usize) -> &mut [f32] {
-        self.layout.tokens = tokens;
+        self.begin_bands(tokens, tokens)
+    }
+
+    /// All results for `tokens` tokens in bands of `band`, to be written.
+    pub fn begin_bands(&mut self, tokens: usize, band: usize) -> &mut [f32] {
+        self.layout = self.layout(tokens, band);
         &mut self.values[..self.layout.rows * tokens]
     }
 
@@ -47,10 +55,11 @@ impl Tiles {
         if self.layout.rows.is_multiple_of(TILE) { TILE } else { TILE * tokens }
     }
 
-    /// Where the results for `tokens` tokens lie.
+    /// Where the results for `tokens` tokens in bands of `band` lie. Where the last tile is narrow there is one band.
     #[must_use]
-    pub const fn layout(&self, tokens: usize) -> Layout {
-        Layout { tokens, ..self.layout }
+    pub const fn layout(&self, tokens: usize, band: usize) -> Layout {
+        let band = if self.layout.rows.is_multiple_of(TILE) { band } else { tokens };
+        Layout { tokens, band, ..self.layout }
     }
 
     /// Copies rows `first ..` of a token to `out`.
@@ -60,20 +69,22 @@ impl Tiles {
 }
 
 impl Layout {
-    /// Of `rows` rows for `tokens` tokens.
+    /// Of `rows` rows for `tokens` tokens in a single band.
     #[must_use]
     pub const fn new(rows: usize, tokens: usize) -> Self {
-        Self { rows, tokens }
+        Self { rows, tokens, band: tokens }
     }
 
     /// Copies rows `first ..` of a token from the results `values` to `out`.
     pub fn copy_rows(self, values: &[f32], token: usize, first: usize, out: &mut [f32]) {
+        let (before, token) = (token / self.band * self.band, token % self.band);
+        let (values, tokens) = (&values[self.rows * before..], self.band.min(self.tokens - before));
         let mut row = first;
         let mut rest = out;
         while !rest.is_empty() {
             let tile = row / TILE;
             let width = TILE.min(self.rows - tile * TILE);
-            let start = tile * TILE * self.tokens + token * width;
+            let start = tile * TILE * tokens + token * width;
             let count = (width - row % TILE).min(rest.len());
             let (part, next) = rest.split_at_mut(count);
             let values = &values[start + row % TILE..][..count];
@@ -85,5 +96,53 @@ impl Layout {
             row += count;
             rest = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    /// Tile by tile within a band, token by token within a tile.
+    fn numbered(tiles: &mut Tiles, rows: usize, tokens: usize, band: usize) {
+        let mut places = Vec::new();
+        for start in (0..tokens).step_by(band) {
+            for tile in (0..rows).step_by(TILE) {
+                for token in start..tokens.min(start + band) {
+                    places.extend((tile..rows.min(tile + TILE)).map(|row| (row * tokens + token) as f32));
+                }
+            }
+        }
+        tiles.begin_bands(tokens, band).copy_from_slice(&places);
+    }
+
+    #[test]
+    fn a_tokens_rows_are_found_in_every_band() {
+        for (rows, tokens, band) in [(48, 7, 7), (48, 7, 3), (16, 5, 1), (64, 64, 32), (40, 6, 6)] {
+            let mut tiles = Tiles::new(rows, 64).unwrap();
+            numbered(&mut tiles, rows, tokens, band);
+            for token in 0..tokens {
+                for first in [0, 5, 16, rows - 1] {
+                    let mut found = vec![0.0; rows - first];
+                    tiles.copy_rows(token, first, &mut found);
+                    let expected = (first..rows).map(|row| (row * tokens + token) as f32);
+                    assert_eq!(found, expected.collect::<Vec<_>>(), "{rows} {tokens} {band} {token}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_narrow_last_tile_leaves_one_band() {
+        let mut tiles = Tiles::new(40, 64).unwrap();
+        numbered(&mut tiles, 40, 6, 6);
+        let values = tiles.values.clone();
+        tiles.begin_bands(6, 2);
+        let mut found = [0.0; 40];
+        tiles.copy_rows(5, 0, &mut found);
+        assert_eq!(tiles.values, values);
+        assert!(found.iter().enumerate().all(|(row, value)| *value == (row * 6 + 5) as f32));
     }
 }

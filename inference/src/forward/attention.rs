@@ -19,14 +19,20 @@ impl Forward<'_> {
         let Self { kernels, rows, inputs, query, key, value, .. } = self;
         let count = rows.count();
         let inputs = &inputs[..count];
+        let band = rows.band(pool.workers());
         let cells = [query.cell(count), key.cell(count), value.cell(count)];
         // All three are cut alike: into cells where all can be.
         let cell = cells.into_iter().max().unwrap_or(1);
-        let out = [query.begin(count), key.begin(count), value.begin(count)];
-        pool.split_each(out, cell, |part, first, out| {
+        let out = [query, key, value].map(|tiles| tiles.begin_bands(count, band));
+        let part = |part: usize, first: usize, out: &mut [f32]| {
             let matrix = [&layer.query, &layer.key, &layer.value][part];
-            multiply(*kernels, matrix, first, inputs, out);
-        });
+            multiply(*kernels, matrix, first, (inputs, band), out);
+        };
+        if band < count {
+            pool.split_alike(out, cell, part);
+        } else {
+            pool.split_each(out, cell, part);
+        }
     }
 
     /// Does all between two products where every part has one row: with each the worker whose it is, from its query to
@@ -43,7 +49,8 @@ impl Forward<'_> {
         let (kernels, rows) = (*kernels, &*rows);
         let finish = Finish::new(config, kernels, rows, ropes, [query, key, value], layer);
         let look = Look::new(config, kernels, rows, layer, index);
-        let (cell, out) = (delta.cell(count), delta.begin(count));
+        let band = rows.band(pool.workers());
+        let (cell, out) = (delta.cell(count), delta.begin_bands(count, band));
         pool.stage_both((&mut inner[..count], 1), (parts, 1), |first, inner, parts| {
             for (row, (input, part)) in (first..).zip(inner.iter_mut().zip(parts)) {
                 let Part { sequence, work, .. } = part.as_mut();
@@ -59,7 +66,9 @@ impl Forward<'_> {
                 gather(kernels, length, input, found.chunks_exact(length + BESIDE));
             }
         })
-        .then(out, cell, |inner, first, out| multiply(kernels, &layer.attention_output, first, inner, out))
+        .then(out, cell, |inner, first, out| {
+            multiply(kernels, &layer.attention_output, first, (inner, band), out);
+        })
         .run();
     }
 
@@ -92,9 +101,10 @@ impl Forward<'_> {
             let found = |head| &attended[rows.vector(row, head, heads) * found..][..found];
             gather(*kernels, length, input, (0..heads).map(found));
         };
-        let out = (delta.cell(count), delta.begin(count));
+        let band = rows.band(pool.workers());
+        let out = (delta.cell(count), delta.begin_bands(count, band));
         let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
-            multiply(*kernels, &layer.attention_output, first, inner, out);
+            multiply(*kernels, &layer.attention_output, first, (inner, band), out);
         };
         let inner = (count, &mut inner[..]);
         let Some(seen) = many_pages else {
