@@ -321,22 +321,21 @@ fn vectors(count: usize, length: usize) -> Result<Vec<Activations>, OutOfMemory>
 fn multiply(
     kernels: Kernels,
     matrix: &Matrix<'_>,
-    first: usize,
+    mut first: usize,
     (inputs, band): (&[Activations], usize),
     mut out: &mut [f32],
 ) {
     if !matrix.rows().is_multiple_of(TILE) {
         return kernels.multiply(matrix, first / inputs.len(), inputs, out);
     }
-    let length = matrix.rows() * band;
-    for (start, inputs) in (0..).step_by(length).zip(inputs.chunks(band)) {
-        let end = start + matrix.rows() * inputs.len();
-        if (start..end).contains(&first.max(start)) {
-            let first = first.max(start);
-            let (part, rest) = out.split_at_mut(out.len().min(end - first));
-            multiply_band(kernels, matrix, first - start, inputs, part);
-            out = rest;
-        }
+    let whole = matrix.rows() * band;
+    while !out.is_empty() {
+        let inputs = &inputs[first / whole * band..];
+        let inputs = &inputs[..band.min(inputs.len())];
+        let count = (matrix.rows() * inputs.len() - first % whole).min(out.len());
+        let (part, rest) = out.split_at_mut(count);
+        multiply_band(kernels, matrix, first % whole, inputs, part);
+        (first, out) = (first + count, rest);
     }
 }
 

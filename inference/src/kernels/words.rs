@@ -87,11 +87,14 @@ fn add_terms<Q: WordFormat, const N: usize>(
     let rows: [&[u8]; N] = core::array::from_fn(|row| &rows[row * row_bytes..][..row_bytes]);
     let groups = (start..).step_by(GROUP).zip(&input.groups()[start / GROUP..]);
     for (pairs, (first, x)) in pairs.chunks(GROUP).zip(groups) {
-        match pairs.len() {
-            GROUP => add_group::<Q, N, GROUP>(rows, first, pairs, x, lanes),
-            3 => add_group::<Q, N, 3>(rows, first, pairs, x, lanes),
-            2 => add_group::<Q, N, 2>(rows, first, pairs, x, lanes),
-            _ => add_group::<Q, N, 1>(rows, first, pairs, x, lanes),
+        if let Some(pairs) = pairs.as_array::<GROUP>() {
+            add_group::<Q, N, GROUP>(rows, first, pairs, x, lanes);
+        } else if let Some(pairs) = pairs.as_array::<3>() {
+            add_group::<Q, N, 3>(rows, first, pairs, x, lanes);
+        } else if let Some(pairs) = pairs.as_array::<2>() {
+            add_group::<Q, N, 2>(rows, first, pairs, x, lanes);
+        } else if let Some(pairs) = pairs.as_array::<1>() {
+            add_group::<Q, N, 1>(rows, first, pairs, x, lanes);
         }
     }
 }
@@ -101,11 +104,10 @@ fn add_terms<Q: WordFormat, const N: usize>(
 fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
     rows: [&[u8]; N],
     first: usize,
-    pairs: &[Pairs],
+    pairs: &[Pairs; COUNT],
     x: &Group,
     lanes: &mut [f32x4; N],
 ) {
-    let Some(pairs) = pairs.first_chunk::<COUNT>() else { return };
     let (block, part) = (first / Q::PARTS * Q::BYTES, first % Q::PARTS);
     // Parts of one block, or a block each.
     let each = if Q::PARTS == 1 { Q::BYTES } else { 0 };

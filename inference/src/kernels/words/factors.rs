@@ -62,9 +62,8 @@ impl Factors {
 #[inline(always)]
 fn heads<Q: WordFormat, const COUNT: usize>(blocks: &[u8]) -> Lanes {
     let head = |lane: usize| match blocks[..COUNT * Q::BYTES][lane.min(COUNT - 1) * Q::BYTES..] {
-        _ if lane >= COUNT => 0x3c00_3c00,
-        [s0, s1, m0, m1, ..] if Q::HAS_MINIMUM => u32::from_le_bytes([s0, s1, m0, m1]),
-        [s0, s1, ..] => u16::from_le_bytes([s0, s1]).into(),
+        [s0, s1, m0, m1, ..] if lane < COUNT && Q::HAS_MINIMUM => u32::from_le_bytes([s0, s1, m0, m1]),
+        [s0, s1, ..] if lane < COUNT => u16::from_le_bytes([s0, s1]).into(),
         _ => 0x3c00_3c00,
     };
     [[0, 1], [2, 3]].map(|[first, second]| u64::from(head(first)) | u64::from(head(second)) << 32)
