@@ -277,8 +277,8 @@ impl<'m> Forward<'m> {
         let inputs = &inputs[..count];
         let band = rows.band(pool.workers());
         let (cell, layout) = (gate.cell(count), gate.layout(count, band));
-        let (out_cell, out) = (delta.cell(count), delta.begin_bands(count, band));
-        let (gate, up) = (gate.begin_bands(count, band), up.begin_bands(count, band));
+        let (out_cell, out) = (delta.cell(count), delta.begin(count, band));
+        let (gate, up) = (gate.begin(count, band), up.begin(count, band));
         pool.stage_both((gate, cell), (up, cell), |first, gate, up| {
             multiply(*kernels, &layer.gate, first * cell, (inputs, band), gate);
             multiply(*kernels, &layer.up, first * cell, (inputs, band), up);

@@ -37,13 +37,9 @@ impl Tiles {
         Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, layout: Layout::new(rows, tokens) })
     }
 
-    /// All results for `tokens` tokens in a single band, to be written. Tiles are `TILE * tokens` elements long.
-    pub fn begin(&mut self, tokens: usize) -> &mut [f32] {
-        self.begin_bands(tokens, tokens)
-    }
-
-    /// All results for `tokens` tokens in bands of `band`, to be written.
-    pub fn begin_bands(&mut self, tokens: usize, band: usize) -> &mut [f32] {
+    /// All results for `tokens` tokens in bands of `band`, to be written. A band's tiles are `TILE` elements long for each of
+    /// its tokens.
+    pub fn begin(&mut self, tokens: usize, band: usize) -> &mut [f32] {
         self.layout = self.layout(tokens, band);
         &mut self.values[..self.layout.rows * tokens]
     }
@@ -115,7 +111,7 @@ mod tests {
                 }
             }
         }
-        tiles.begin_bands(tokens, band).copy_from_slice(&places);
+        tiles.begin(tokens, band).copy_from_slice(&places);
     }
 
     #[test]
@@ -139,7 +135,7 @@ mod tests {
         let mut tiles = Tiles::new(40, 64).unwrap();
         numbered(&mut tiles, 40, 6, 6);
         let values = tiles.values.clone();
-        tiles.begin_bands(6, 2);
+        tiles.begin(6, 2);
         let mut found = [0.0; 40];
         tiles.copy_rows(5, 0, &mut found);
         assert_eq!(tiles.values, values);

@@ -155,7 +155,7 @@ proptest! {
         let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
         for kernels in Kernels::available() {
             let mut tiles = Tiles::new(rows, count).unwrap();
-            kernels.multiply(&matrix, 0, &inputs, tiles.begin(count));
+            kernels.multiply(&matrix, 0, &inputs, tiles.begin(count, count));
             for (token, input) in inputs.iter().enumerate() {
                 let (mut wanted, mut found) = (vec![0.0; rows], vec![f32::NAN; rows]);
                 Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(input), &mut wanted);

@@ -23,7 +23,7 @@ impl Forward<'_> {
         let cells = [query.cell(count), key.cell(count), value.cell(count)];
         // All three are cut alike: into cells where all can be.
         let cell = cells.into_iter().max().unwrap_or(1);
-        let out = [query, key, value].map(|tiles| tiles.begin_bands(count, band));
+        let out = [query, key, value].map(|tiles| tiles.begin(count, band));
         let part = |part: usize, first: usize, out: &mut [f32]| {
             let matrix = [&layer.query, &layer.key, &layer.value][part];
             multiply(*kernels, matrix, first, (inputs, band), out);
@@ -50,7 +50,7 @@ impl Forward<'_> {
         let finish = Finish::new(config, kernels, rows, ropes, [query, key, value], layer);
         let look = Look::new(config, kernels, rows, layer, index);
         let band = rows.band(pool.workers());
-        let (cell, out) = (delta.cell(count), delta.begin_bands(count, band));
+        let (cell, out) = (delta.cell(count), delta.begin(count, band));
         pool.stage_both((&mut inner[..count], 1), (parts, 1), |first, inner, parts| {
             for (row, (input, part)) in (first..).zip(inner.iter_mut().zip(parts)) {
                 let Part { sequence, work, .. } = part.as_mut();
@@ -102,7 +102,7 @@ impl Forward<'_> {
             gather(*kernels, length, input, (0..heads).map(found));
         };
         let band = rows.band(pool.workers());
-        let out = (delta.cell(count), delta.begin_bands(count, band));
+        let out = (delta.cell(count), delta.begin(count, band));
         let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
             multiply(*kernels, &layer.attention_output, first, (inner, band), out);
         };
