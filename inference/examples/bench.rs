@@ -11,7 +11,8 @@ use embodios_inference::cache::Limits;
 use embodios_inference::generate::{Request, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
+use embodios_inference::matrix::Layout;
+use embodios_inference::model::{Model, lay_out};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
@@ -28,18 +29,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let host = Host::leak(threads);
     let file = file::read(path.as_ref())?;
-    let start = host.now_ns();
-    let model = Model::load(&Gguf::parse(&file)?)?;
-    let load = host.now_ns() - start;
+    let vocabulary = Model::load(&Gguf::parse(&file)?, Layout::Rows)?.config.vocabulary as u32;
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let vocabulary = model.config.vocabulary as u32;
     let prompt: Vec<u32> = (0..prompt_tokens as u32).map(|i| (i * 7919 + 13) % vocabulary).collect();
-    let context = (prompt_tokens + limit).min(model.config.context);
     let variant = std::env::args().nth(5);
     for kernels in Kernels::available() {
         if variant.as_ref().is_some_and(|variant| !kernels.to_string().contains(variant)) {
             continue;
         }
+        let mut file = file.to_vec();
+        let start = host.now_ns();
+        lay_out(&mut file, kernels.layout())?;
+        let model = Model::load(&Gguf::parse(&file)?, kernels.layout())?;
+        let load = host.now_ns() - start;
+        let context = (prompt_tokens + limit).min(model.config.context);
         let limits = Limits { context: Some(context), budget: 1 << 30 };
         let mut session = Session::new(&model, kernels, limits)?;
         let request = Request { prompt: &prompt, limit, end: &[], sampling: Sampling::GREEDY };

@@ -28,7 +28,7 @@ use core::fmt;
 
 use crate::activations::{Activations, Group};
 use crate::cache::Precision;
-use crate::matrix::{F16, F32, Matrix, with_format};
+use crate::matrix::{F16, F32, Layout, Matrix, with_format};
 use crate::tiles::TILE;
 
 pub(crate) use portable::{LANES, reduce};
@@ -83,6 +83,16 @@ impl Kernels {
         Self::available().next().unwrap_or(Self::PORTABLE)
     }
 
+    /// How matrices must lie for this variant.
+    #[must_use]
+    pub const fn layout(self) -> Layout {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Variant::X86(_) => Layout::Tiles,
+            _ => Layout::Rows,
+        }
+    }
+
     /// [`crate::activations::quantize`].
     pub(crate) fn quantize(self, values: &[f32], groups: &mut [Group]) -> f32 {
         #[cfg(target_arch = "x86_64")]
@@ -97,11 +107,13 @@ impl Kernels {
     /// order of [`crate::tiles`]: with one input simply the rows.
     ///
     /// # Panics
-    /// When the rows are not the matrix's, or an input has not its number of columns.
+    /// When the rows are not the matrix's, begin or end within a tile of it, or do not lie as [`Self::layout`] says; or an
+    /// input has not as many columns.
     pub fn multiply(self, matrix: &Matrix<'_>, first: usize, inputs: &[Activations], out: &mut [f32]) {
         for input in inputs {
             assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");
         }
+        assert!(matrix.layout() == self.layout() || !matrix.kind().is_quantized(), "layout of the matrix");
         let rows = matrix.row_range(first, out.len() / inputs.len());
         let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {

@@ -1,17 +1,24 @@
-//! Weight matrices as they stand in the model file: a row is a run of blocks, whose formats are below.
+//! Weight matrices: a row is a run of blocks, whose formats are below, and rows lie as the kernels want them.
 
 mod format;
+mod layout;
 mod super_block;
 
 use crate::gguf::TensorType;
+use crate::tiles::TILE;
 pub use format::{
     BF16, F16, F32, FloatFormat, IQ4NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat, UNEVEN_LEVELS, f16_to_f32,
     f32_to_f16,
 };
+pub use layout::Layout;
+use layout::block_of_tile;
 pub use super_block::{IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
 
 /// Weights of a part of a quantised block, and activations of a block.
 pub const BLOCK: usize = 32;
+
+/// Bytes of the largest quantised block, [`Q6K`]'s.
+const MOST_BYTES: usize = 210;
 
 macro_rules! weight_types {
     ($($name:ident)*) => {
@@ -39,6 +46,17 @@ macro_rules! weight_types {
             #[must_use]
             pub const fn is_quantized(self) -> bool {
                 self.tensor_type().block() > 1
+            }
+
+            /// Bytes of a row of `columns` weights, a whole number of blocks.
+            ///
+            /// # Panics
+            /// When it is none.
+            #[must_use]
+            pub const fn row_bytes(self, columns: usize) -> usize {
+                let kind = self.tensor_type();
+                assert!(columns.is_multiple_of(kind.block() as usize), "whole blocks");
+                columns / kind.block() as usize * kind.block_bytes() as usize
             }
 
             /// The format's type.
@@ -77,10 +95,11 @@ macro_rules! with_format {
 }
 pub(crate) use with_format;
 
-/// A matrix of the model file: `rows` rows of `columns` weights, one row after the other.
+/// A matrix: `rows` rows of `columns` weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     kind: WeightType,
+    layout: Layout,
     rows: usize,
     columns: usize,
     row_bytes: usize,
@@ -88,16 +107,27 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// The matrix in `data`.
+    /// The matrix in `data`, one row after the other.
     ///
     /// # Panics
     /// When `data` is not exactly `rows` rows of whole blocks.
     #[must_use]
     pub fn new(kind: WeightType, columns: usize, rows: usize, data: &'a [u8]) -> Self {
-        let (block, block_bytes) = (kind.tensor_type().block(), kind.tensor_type().block_bytes());
-        let row_bytes = columns / block as usize * block_bytes as usize;
-        assert!(columns.is_multiple_of(block as usize) && row_bytes.checked_mul(rows) == Some(data.len()));
-        Self { kind, rows, columns, row_bytes, data }
+        let row_bytes = kind.row_bytes(columns);
+        assert!(row_bytes.checked_mul(rows) == Some(data.len()), "whole rows");
+        Self { kind, layout: Layout::Rows, rows, columns, row_bytes, data }
+    }
+
+    /// The matrix whose data [`Layout::apply`] was called for.
+    #[must_use]
+    pub fn with_layout(self, layout: Layout) -> Self {
+        Self { layout: if self.kind.is_quantized() { layout } else { Layout::Rows }, ..self }
+    }
+
+    /// How its rows lie.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Type of the weights.
@@ -124,16 +154,39 @@ impl<'a> Matrix<'a> {
         self.row_bytes
     }
 
-    /// Bytes of `count` rows from `first`.
+    /// Bytes of `count` rows from `first`, in tiles whole ones up to the last.
+    ///
+    /// # Panics
+    /// When there are no such rows, or they begin or end within a tile.
     #[must_use]
     pub fn row_range(&self, first: usize, count: usize) -> &'a [u8] {
+        if self.layout == Layout::Tiles {
+            let whole = |row: usize| row.is_multiple_of(TILE) || row >= self.rows / TILE * TILE;
+            assert!(whole(first) && whole(first + count), "whole tiles");
+        }
         &self.data[first * self.row_bytes..][..count * self.row_bytes]
     }
 
     /// Writes row `row` as f32 into `out`, `columns` long.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        let bytes = self.row_range(row, 1);
-        with_format!(self.kind, Format => convert::<Format>(bytes, out), dequantize::<Format>(bytes, out));
+        with_format!(self.kind, Format => {
+            convert::<Format>(self.row_range(row, 1), out);
+        }, self.dequantize::<Format>(row, out));
+    }
+
+    fn dequantize<Q: QuantFormat>(&self, row: usize, out: &mut [f32]) {
+        let tile = row / TILE * TILE;
+        let in_tile = self.layout == Layout::Tiles && tile + TILE <= self.rows;
+        for (index, weights) in out.chunks_exact_mut(Q::PARTS * BLOCK).enumerate() {
+            let block = if in_tile {
+                &block_of_tile::<Q>(self.row_range(tile, TILE), row % TILE, index)[..Q::BYTES]
+            } else {
+                &self.data[row * self.row_bytes + index * Q::BYTES..][..Q::BYTES]
+            };
+            for (part, weights) in weights.as_chunks_mut().0.iter_mut().enumerate() {
+                dequantize_part::<Q>(block, part, weights);
+            }
+        }
     }
 }
 
@@ -143,15 +196,11 @@ fn convert<F: FloatFormat>(bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-fn dequantize<Q: QuantFormat>(bytes: &[u8], out: &mut [f32]) {
-    for (index, values) in out.chunks_exact_mut(BLOCK).enumerate() {
-        let (block, part) = (&bytes[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
-        let (scales, minima, levels) =
-            (Q::scales(block, part), Q::minima(block, part), Q::levels(block, part));
-        for (index, (value, level)) in values.iter_mut().zip(levels).enumerate() {
-            let half = index / (BLOCK / 2);
-            let scaled = scales[half] * (i32::from(level) - Q::ZERO) as f32;
-            *value = if Q::HAS_MINIMUM { scaled + minima[half] } else { scaled };
-        }
+fn dequantize_part<Q: QuantFormat>(block: &[u8], part: usize, out: &mut [f32; BLOCK]) {
+    let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
+    for (index, (weight, level)) in out.iter_mut().zip(Q::levels(block, part)).enumerate() {
+        let half = index / (BLOCK / 2);
+        let scaled = scales[half] * (i32::from(level) - Q::ZERO) as f32;
+        *weight = if Q::HAS_MINIMUM { scaled + minima[half] } else { scaled };
     }
 }

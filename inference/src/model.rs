@@ -7,6 +7,7 @@ mod architecture;
 mod config;
 mod error;
 mod gemma3;
+mod lay_out;
 mod llama;
 mod qwen2;
 mod qwen3;
@@ -16,11 +17,12 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::gguf::Gguf;
-use crate::matrix::Matrix;
+use crate::matrix::{Layout, Matrix};
 use crate::memory::{OutOfMemory, filled};
 pub use architecture::{ARCHITECTURES, Activation, Architecture, Local, Pairs, Part};
 pub use config::{Config, Window};
 pub use error::ModelError;
+pub use lay_out::{lay_out, lay_out_for_fastest};
 use source::Source;
 
 /// The weights of one layer. What its architecture has not is `None`.
@@ -87,14 +89,14 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Takes the model out of a file.
+    /// Takes the model out of a file whose matrices are in `layout`.
     ///
     /// # Errors
     /// [`ModelError`] names the key or the tensor that is missing, unsupported, unknown or does not fit the rest.
-    pub fn load(gguf: &Gguf<'a>) -> Result<Self, ModelError> {
+    pub fn load(gguf: &Gguf<'a>, layout: Layout) -> Result<Self, ModelError> {
         let embedding = gguf.required_tensor("token_embd.weight")?;
         let config = Config::read(gguf, embedding.shape())?;
-        let mut source = Source::new(gguf);
+        let mut source = Source::new(gguf, layout);
         let width = config.embedding;
         let token_embedding = source.matrix("token_embd.weight", width, config.vocabulary)?;
         let output = match source.has("output.weight") {

@@ -38,7 +38,7 @@ fn batches() -> usize {
 #[test]
 fn company_leaves_no_trace() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut company = Company::new(&model, &tokenizer, Kernels::best(), Sizes::FULL, 5);
     let mut single = run::pool(1);
     for workers in [1, 2, 4, 8] {
@@ -55,7 +55,7 @@ fn company_leaves_no_trace() {
 #[test]
 fn a_list_comes_back_in_order_with_a_reason_each() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let request = |prompt: &[u32], limit: usize, stops: &[&str]| Request {
         prompt: prompt.to_vec(),
@@ -103,7 +103,7 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
 #[test]
 fn a_full_queue_and_a_small_budget_are_said() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let pool = run::pool(1);
     let request = Request {
         prompt: vec![1; 40],
@@ -125,7 +125,7 @@ fn a_full_queue_and_a_small_budget_are_said() {
 #[test]
 fn prompts_that_begin_alike_are_computed_once() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let requests: Vec<_> = (0..8)
         .map(|last| Request {
@@ -152,7 +152,7 @@ fn prompts_that_begin_alike_are_computed_once() {
 #[test]
 fn prompts_are_cut_so_that_groups_have_even_shares() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     batch.prepare(&pool).unwrap();
@@ -181,7 +181,7 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
 #[test]
 fn who_joins_stalls_nobody_and_is_not_stalled() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
     let request = |number: usize| Request {
         prompt: (0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(),
@@ -212,10 +212,9 @@ fn who_joins_stalls_nobody_and_is_not_stalled() {
 
 #[test]
 fn groups_of_cores_run_batches_of_their_own() {
-    let other_file = STORY.to_vec();
-    let files = [Gguf::parse(STORY).unwrap(), Gguf::parse(&other_file).unwrap()];
-    let models = files.each_ref().map(|file| Model::load(file).unwrap());
-    let tokenizers = files.each_ref().map(|file| Tokenizer::new(file).unwrap());
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (models, tokenizers) =
+        ([run::load(STORY), run::load(STORY)], [(); 2].map(|()| Tokenizer::new(&gguf).unwrap()));
     let mut random = Random::new(11);
     let requests: Vec<Vec<Request>> =
         (0..2).map(|_| (0..6).map(|_| random.request(Sizes::FULL, 1024)).collect()).collect();

@@ -9,7 +9,6 @@ use common::{STORY, run};
 use embodios_inference::batch::{Batch, Event, Request, Settings, Way};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
 use embodios_inference::sample::Sampling;
 use embodios_inference::tokenizer::Tokenizer;
 
@@ -43,7 +42,7 @@ static COUNTING: Counting = Counting;
 #[test]
 fn steps_allocate_nothing() {
     let gguf = Gguf::parse(STORY).unwrap();
-    let (model, tokenizer) = (Model::load(&gguf).unwrap(), Tokenizer::new(&gguf).unwrap());
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     for way in [Way::Together, Way::Apart { groups: 2 }] {
         let mut pool = run::pool(2);
         let settings = Settings { way: Some(way), ..Settings::new(1 << 24) };

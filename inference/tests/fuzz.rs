@@ -6,7 +6,8 @@
 
 use embodios_inference::chat::ChatTemplate;
 use embodios_inference::gguf::Gguf;
-use embodios_inference::model::Model;
+use embodios_inference::matrix;
+use embodios_inference::model::{Model, lay_out};
 use embodios_inference::tokenizer::{ParseSpecial, Tokenizer};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -153,7 +154,14 @@ fn open(file: &[u8]) -> Depth {
         std::hint::black_box(tokenizer.text(&ids));
         std::hint::black_box(ChatTemplate::new(&gguf, &tokenizer).is_ok());
     }
-    if Model::load(&gguf).is_ok() { Depth::Loaded } else { Depth::Parsed }
+    if Model::load(&gguf, matrix::Layout::Rows).is_err() {
+        return Depth::Parsed;
+    }
+    let mut file = file.to_vec();
+    lay_out(&mut file, matrix::Layout::Tiles).expect("it was read before");
+    let gguf = Gguf::parse(&file).expect("its directory is as before");
+    assert!(Model::load(&gguf, matrix::Layout::Tiles).is_ok(), "so is its model");
+    Depth::Loaded
 }
 
 /// Numbers at which lengths, counts and offsets turn over.

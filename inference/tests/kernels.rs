@@ -7,7 +7,7 @@ use embodios_inference::activations::Activations;
 use embodios_inference::cache::Precision;
 use embodios_inference::kernels::{KEYS, Kernels, Vectors};
 use embodios_inference::matrix::{Matrix, WeightType};
-use embodios_inference::tiles::Tiles;
+use embodios_inference::tiles::{TILE, Tiles};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -72,6 +72,13 @@ fn activations(values: &[f32]) -> Activations {
     input
 }
 
+/// Rows as the kernels want them.
+fn laid_out(kernels: Kernels, kind: WeightType, columns: usize, rows: &[u8]) -> Vec<u8> {
+    let mut data = rows.to_vec();
+    kernels.layout().apply(kind, columns, &mut data).unwrap();
+    data
+}
+
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
@@ -134,11 +141,12 @@ proptest! {
     }
 
     #[test]
-    fn products_have_the_same_bits((kind, columns, rows, data) in matrices(), seed: u64, first in 0usize..10) {
-        let matrix = Matrix::new(kind, columns, rows, &data);
+    fn products_have_the_same_bits((kind, columns, rows, data) in matrices(), seed: u64, first: usize) {
         let input = activations(&floats(seed, columns));
-        let first = first % rows;
+        let first = first % rows.div_ceil(TILE) * TILE;
         let product = |kernels: Kernels| {
+            let data = laid_out(kernels, kind, columns, &data);
+            let matrix = Matrix::new(kind, columns, rows, &data).with_layout(kernels.layout());
             let mut out = vec![f32::NAN; rows - first];
             kernels.multiply(&matrix, first, slice::from_ref(&input), &mut out);
             out
@@ -151,14 +159,16 @@ proptest! {
 
     #[test]
     fn many_inputs_give_the_bits_of_each((kind, columns, rows, data) in matrices(), seed: u64, count in 1usize..15) {
-        let matrix = Matrix::new(kind, columns, rows, &data);
+        let in_rows = Matrix::new(kind, columns, rows, &data);
         let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
         for kernels in Kernels::available() {
+            let data = laid_out(kernels, kind, columns, &data);
+            let matrix = Matrix::new(kind, columns, rows, &data).with_layout(kernels.layout());
             let mut tiles = Tiles::new(rows, count).unwrap();
             kernels.multiply(&matrix, 0, &inputs, tiles.begin(count, count));
             for (token, input) in inputs.iter().enumerate() {
                 let (mut wanted, mut found) = (vec![0.0; rows], vec![f32::NAN; rows]);
-                Kernels::PORTABLE.multiply(&matrix, 0, slice::from_ref(input), &mut wanted);
+                Kernels::PORTABLE.multiply(&in_rows, 0, slice::from_ref(input), &mut wanted);
                 tiles.copy_rows(token, 0, &mut found);
                 prop_assert_eq!(bits(&found), bits(&wanted), "{} {:?} {}", kernels, kind, token);
             }

@@ -9,6 +9,7 @@ use embodios_inference::cache::Limits;
 use embodios_inference::generate::{GenerateError, Request, Stop, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
+use embodios_inference::matrix::Layout;
 use embodios_inference::model::Model;
 use embodios_inference::sample::Sampling;
 use embodios_inference::session::{Session, SessionError};
@@ -34,7 +35,7 @@ fn with_number(key: &str, value: u32) -> Vec<u8> {
 /// The message with which the model in `file` is refused.
 fn refusal(file: &[u8]) -> String {
     let gguf = Gguf::parse(file).unwrap();
-    Model::load(&gguf).expect_err("a refusal").to_string()
+    Model::load(&gguf, Layout::Rows).expect_err("a refusal").to_string()
 }
 
 #[test]

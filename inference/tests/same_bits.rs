@@ -4,17 +4,22 @@
 
 mod common;
 
-use common::{STORY, run, smollm2};
-use embodios_inference::generate::{LogitsHash, Request};
+use common::run::{self, Models};
+use common::{STORY, smollm2};
+use embodios_inference::generate::{LogitsHash, Report, Request};
 use embodios_inference::golden::{self, Run};
 use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
 use embodios_inference::sample::Sampling;
 
+/// As [`run::generated`], with the model as the kernels want it.
+fn generated(models: &Models, kernels: Kernels, workers: usize, request: &Request<'_>) -> (Vec<u32>, Report) {
+    run::generated(models.of(kernels), kernels, workers, request)
+}
+
 /// Runs every way and compares.
-fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
+fn check(models: &Models, runs: &[Run], workers: &[usize]) {
     for golden in runs {
-        let (tokens, report) = run::generated(model, Kernels::PORTABLE, 1, &golden.request());
+        let (tokens, report) = generated(models, Kernels::PORTABLE, 1, &golden.request());
         assert_eq!(tokens.len(), golden.limit);
         assert_eq!(
             format!("{:#018x}", report.logits_hash),
@@ -25,7 +30,7 @@ fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
         let all_variants = Kernels::available().map(|kernels| (kernels, 1));
         let all_workers = workers.iter().map(|&workers| (Kernels::best(), workers));
         for (kernels, workers) in all_variants.chain(all_workers) {
-            let (same, again) = run::generated(model, kernels, workers, &golden.request());
+            let (same, again) = generated(models, kernels, workers, &golden.request());
             assert_eq!(same, tokens, "{}, {kernels}, {workers} workers", golden.name);
             assert_eq!(
                 again.logits_hash, golden.logits_hash,
@@ -38,7 +43,7 @@ fn check(model: &Model<'_>, runs: &[Run], workers: &[usize]) {
 
 #[test]
 fn story() {
-    check(&run::load(STORY), &golden::STORY, &[1, 2, 3, 4, 5, 8]);
+    check(&Models::load(STORY), &golden::STORY, &[1, 2, 3, 4, 5, 8]);
 }
 
 #[test]
@@ -50,15 +55,15 @@ fn every_architecture_has_the_same_bits_everywhere() {
         include_bytes!("reference/architectures/gemma3-lin-q8_0.gguf"),
     ];
     for file in files {
-        let model = run::load(file);
+        let models = Models::load(file);
         let request =
             Request { prompt: &[5, 200, 17, 33, 90], limit: 24, end: &[], sampling: Sampling::GREEDY };
-        let hash = |kernels, workers| run::generated(&model, kernels, workers, &request).1.logits_hash;
+        let hash = |kernels, workers| generated(&models, kernels, workers, &request).1.logits_hash;
         let expected = hash(Kernels::PORTABLE, 1);
         for (kernels, workers) in
             Kernels::available().map(|kernels| (kernels, 1)).chain([(Kernels::best(), 3)])
         {
-            let name = model.config.architecture.name;
+            let name = models.of(kernels).config.architecture.name;
             assert_eq!(hash(kernels, workers), expected, "{name}, {kernels}, {workers} workers");
         }
     }
@@ -68,7 +73,7 @@ fn every_architecture_has_the_same_bits_everywhere() {
 #[ignore = "needs the SmolLM2 file, which `cargo xtask model fetch smollm2-135m` gets"]
 fn smollm2_has_the_same_bits() {
     let file = smollm2();
-    check(&run::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
+    check(&Models::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
 }
 
 /// A single row's pages are shared out where they are many; several rows' are not.
@@ -79,12 +84,13 @@ fn long_texts_have_the_same_bits_by_one_token_or_many() {
     let value = file.windows(key.len()).position(|bytes| bytes == key).unwrap() + key.len() + 4;
     assert_eq!(file[value..][..4], 256u32.to_le_bytes());
     file[value..][..4].copy_from_slice(&1024u32.to_le_bytes());
-    let model = run::load(&file);
+    let models = Models::load(&file);
     let text: Vec<u32> = (0..600).map(|i| (i * 37 + 5) % 1024).collect();
     // Of the last 64 tokens, the first of which sees 17 pages.
     let (before, last) = text.split_at(536);
     let logits = |kernels, workers, each: usize| {
-        let (mut session, mut pool) = (run::session(&model, kernels, text.len()), run::pool(workers));
+        let (mut session, mut pool) =
+            (run::session(models.of(kernels), kernels, text.len()), run::pool(workers));
         session.feed(&mut pool, before).unwrap();
         let rows = last.chunks(each).map(|tokens| session.feed(&mut pool, tokens).unwrap().to_vec());
         rows.map(|logits| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()).last()

@@ -11,8 +11,7 @@ use std::io::{self, BufRead as _, Write as _};
 use embodios_inference::batch;
 use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Lines, Requests, Task};
-use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
+use embodios_inference::model::{Model, lay_out_for_fastest};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
@@ -31,13 +30,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         return measure::run(host, threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
-    let file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
     let bad = |error: &dyn Error| format!("{path}: {error}");
+    let kernels = lay_out_for_fastest(&mut file, &|| host.now_ns()).map_err(|error| bad(&error))?;
     let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
-    let model = Model::load(&file).map_err(|error| bad(&error))?;
+    let model = Model::load(&file, kernels.layout()).map_err(|error| bad(&error))?;
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
     let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
     let mut output = io::stdout().lock();
     let mut written = Ok(());

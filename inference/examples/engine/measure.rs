@@ -7,9 +7,8 @@ use std::fs;
 
 use embodios_inference::gguf::Gguf;
 use embodios_inference::json::session;
-use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Matrix;
-use embodios_inference::model::Model;
+use embodios_inference::model::{Model, lay_out_for_fastest};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
@@ -40,11 +39,11 @@ pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -
     let &Lengths { prompt, generated, ref contexts } = lengths;
     let before = resident("VmRSS:")?;
     let start = host.now_ns();
-    let file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let kernels = lay_out_for_fastest(&mut file, &|| host.now_ns())?;
     let gguf = Gguf::parse(&file)?;
-    let model = Model::load(&gguf)?;
+    let model = Model::load(&gguf, kernels.layout())?;
     Tokenizer::new(&gguf)?;
-    let kernels = Kernels::fastest(&model, &|| host.now_ns())?;
     let loaded = host.now_ns();
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
     let config = &model.config;

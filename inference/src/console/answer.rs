@@ -14,6 +14,7 @@ use crate::cache::Limits;
 use crate::chat::{ChatError, Message, Role};
 use crate::generate::{Made, Report, Request, Stop, generate};
 use crate::kernels::Kernels;
+use crate::model::Model;
 use crate::pool::Pool;
 use crate::session::Session;
 use crate::tokenizer::{Encoding, ParseSpecial, TokenReader, Tokenizer};
@@ -157,14 +158,24 @@ impl Run<'_> {
         pool: &mut Pool,
         receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
     ) -> Result<Report, CommandError> {
-        let Self { loaded, kernels, prompt, end, options } = *self;
-        let trained = loaded.model.config.context;
+        let run = |model: &Model<'_>| self.with(model, pool, receive);
+        self.loaded.with_model_for(self.kernels, run).map_err(|error| CommandError::from(&error))?
+    }
+
+    fn with(
+        &self,
+        model: &Model<'_>,
+        pool: &mut Pool,
+        receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
+    ) -> Result<Report, CommandError> {
+        let Self { kernels, prompt, end, options, .. } = *self;
+        let trained = model.config.context;
         let memory = pool.platform().memory();
         let limits = Limits {
             context: Some(prompt.len().saturating_add(options.tokens).min(trained)),
             budget: usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX),
         };
-        let mut session = Session::new(&loaded.model, kernels, limits)?;
+        let mut session = Session::new(model, kernels, limits)?;
         let mut prompt = prompt;
         while let Some((piece, rest)) = options.piece.and_then(|piece| prompt.split_at_checked(piece))
             && !rest.is_empty()

@@ -11,7 +11,9 @@ use crate::chat::{ChatError, ChatTemplate};
 use crate::gguf::{Gguf, GgufError};
 use crate::json::Requests;
 use crate::kernels::Kernels;
-use crate::model::{Model, ModelError};
+use crate::matrix::Layout;
+use crate::memory::reserved;
+use crate::model::{Model, ModelError, lay_out};
 use crate::platform::Platform;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -108,17 +110,41 @@ impl Loaded {
         if start.died_loading {
             return Err(LoadError::Died(name));
         }
+        let bad = |error: ModelError| LoadError::Model(name, error);
         let file = Gguf::parse(bytes).map_err(|error| LoadError::Gguf(name, error))?;
-        let model = Model::load(&file).map_err(|error| LoadError::Model(name, error))?;
-        let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
-        let chat = ChatTemplate::new(&file, &tokenizer);
+        let model = Model::load(&file, Layout::Rows).map_err(bad)?;
         let kernels = match options.kernels {
             Some(wanted) => Kernels::named(wanted)
                 .map_err(|names| LoadError::NoSuchKernels { wanted: wanted.into(), names })?,
-            None => Kernels::fastest(&model, &|| platform.now_ns())
-                .map_err(|error| LoadError::Model(name, error.into()))?,
+            None => Kernels::fastest(&model, &|| platform.now_ns()).map_err(|error| bad(error.into()))?,
         };
+        let (file, model) = match kernels.layout() {
+            Layout::Rows => (file, model),
+            layout => {
+                let copy: &'static [u8] = laid_out(bytes, layout).map_err(bad)?.leak();
+                let file = Gguf::parse(copy).map_err(|error| LoadError::Gguf(name, error))?;
+                let model = Model::load(&file, layout).map_err(bad)?;
+                (file, model)
+            }
+        };
+        let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
+        let chat = ChatTemplate::new(&file, &tokenizer);
         Ok(Self { name, bytes, file, model, tokenizer, chat, kernels })
+    }
+
+    /// Calls `run` with the model as `kernels` want it, which takes memory of its own where that is not how it lies.
+    pub fn with_model_for<R>(
+        &self,
+        kernels: Kernels,
+        run: impl FnOnce(&Model<'_>) -> R,
+    ) -> Result<R, LoadError> {
+        if kernels.layout() == self.kernels.layout() {
+            return Ok(run(&self.model));
+        }
+        let bad = |error: ModelError| LoadError::Model(self.name, error);
+        let copy = laid_out(self.bytes, kernels.layout()).map_err(bad)?;
+        let file = Gguf::parse(&copy).map_err(|error| LoadError::Gguf(self.name, error))?;
+        Ok(run(&Model::load(&file, kernels.layout()).map_err(bad)?))
     }
 
     /// What answers JSON lines.
@@ -185,6 +211,14 @@ impl Loaded {
         let shown: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
         shown.join(", ")
     }
+}
+
+/// A copy of a file with its matrices in `layout`: the module itself is for the next engine too, if this one dies.
+fn laid_out(bytes: &[u8], layout: Layout) -> Result<Vec<u8>, ModelError> {
+    let mut copy = reserved(bytes.len(), "model in the kernels' layout")?;
+    copy.extend_from_slice(bytes);
+    lay_out(&mut copy, layout)?;
+    Ok(copy)
 }
 
 fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {

@@ -3,6 +3,8 @@
 //! A quantised block holds weights `d * (level - zero)`, or `d * level + m`, with small integer levels.
 //! Layouts: ggml's `ggml-common.h`. The formats with blocks of 256 are in `super_block`.
 
+use core::ops::Range;
+
 use super::BLOCK;
 
 /// A format of plain floats.
@@ -79,6 +81,8 @@ pub fn f32_to_f16(value: f32) -> u16 {
 pub trait QuantFormat {
     /// Bytes of one block of the file.
     const BYTES: usize;
+    /// Where in a block its numbers of 16 bits stand; what is left are words of 32 bits.
+    const SHORTS: Range<usize> = 0..2;
     /// Parts of a block: a power of two.
     const PARTS: usize = 1;
     /// The level that stands for 0: 0 or a power of two.
@@ -147,6 +151,7 @@ impl QuantFormat for Q4_0 {
 
 impl QuantFormat for Q4_1 {
     const BYTES: usize = 20;
+    const SHORTS: Range<usize> = 0..4;
     const HAS_MINIMUM: bool = true;
     #[inline]
     fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
@@ -165,6 +170,7 @@ impl QuantFormat for Q5_0 {
 
 impl QuantFormat for Q5_1 {
     const BYTES: usize = 24;
+    const SHORTS: Range<usize> = 0..4;
     const HAS_MINIMUM: bool = true;
     #[inline]
     fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {

@@ -3,6 +3,8 @@
 //!
 //! Layouts: ggml's `ggml-common.h`. A part is 32 weights, and takes its bits from 32 (or 16) neighbouring bytes.
 
+use core::ops::Range;
+
 use super::BLOCK;
 use super::format::{F16, FloatFormat, QuantFormat, nibbles, uneven};
 
@@ -21,6 +23,7 @@ pub struct IQ4XS;
 
 impl QuantFormat for Q2K {
     const BYTES: usize = 84;
+    const SHORTS: Range<usize> = 80..84;
     const PARTS: usize = 8;
     const HAS_MINIMUM: bool = true;
     const HALVES: bool = true;
@@ -45,6 +48,7 @@ impl QuantFormat for Q2K {
 
 impl QuantFormat for Q3K {
     const BYTES: usize = 110;
+    const SHORTS: Range<usize> = 108..110;
     const PARTS: usize = 8;
     const ZERO: i32 = 4;
     const HALVES: bool = true;
@@ -68,6 +72,7 @@ impl QuantFormat for Q3K {
 
 impl QuantFormat for Q4K {
     const BYTES: usize = 144;
+    const SHORTS: Range<usize> = 0..4;
     const PARTS: usize = 8;
     const HAS_MINIMUM: bool = true;
 
@@ -89,6 +94,7 @@ impl QuantFormat for Q4K {
 
 impl QuantFormat for Q5K {
     const BYTES: usize = 176;
+    const SHORTS: Range<usize> = 0..4;
     const PARTS: usize = 8;
     const HAS_MINIMUM: bool = true;
 
@@ -110,6 +116,7 @@ impl QuantFormat for Q5K {
 
 impl QuantFormat for Q6K {
     const BYTES: usize = 210;
+    const SHORTS: Range<usize> = 208..210;
     const PARTS: usize = 8;
     const ZERO: i32 = 32;
     const HALVES: bool = true;
@@ -129,6 +136,7 @@ impl QuantFormat for Q6K {
 
 impl QuantFormat for IQ4XS {
     const BYTES: usize = 136;
+    const SHORTS: Range<usize> = 0..4;
     const PARTS: usize = 8;
     const SIGNED: bool = true;
 

@@ -5,19 +5,20 @@ use alloc::vec::Vec;
 
 use super::ModelError;
 use crate::gguf::{Gguf, Tensor, TensorType};
-use crate::matrix::{F32, FloatFormat, Matrix, WeightType};
+use crate::matrix::{F32, FloatFormat, Layout, Matrix, WeightType};
 use crate::memory::{OutOfMemory, filled};
 
 /// The tensors of a file.
 pub struct Source<'g, 'a> {
     gguf: &'g Gguf<'a>,
+    layout: Layout,
     taken: Vec<String>,
 }
 
 impl<'g, 'a> Source<'g, 'a> {
-    /// All of `gguf`, none taken.
-    pub const fn new(gguf: &'g Gguf<'a>) -> Self {
-        Self { gguf, taken: Vec::new() }
+    /// All of `gguf`, none taken; its matrices are in `layout`.
+    pub const fn new(gguf: &'g Gguf<'a>, layout: Layout) -> Self {
+        Self { gguf, layout, taken: Vec::new() }
     }
 
     /// Whether there is a tensor of this name.
@@ -30,7 +31,7 @@ impl<'g, 'a> Source<'g, 'a> {
         let tensor = self.tensor(name, &[columns, rows])?;
         let unsupported = || ModelError::UnsupportedType { tensor: name.into(), kind: tensor.kind };
         let kind = WeightType::of(tensor.kind).ok_or_else(unsupported)?;
-        Ok(Matrix::new(kind, columns, rows, tensor.data))
+        Ok(Matrix::new(kind, columns, rows, tensor.data).with_layout(self.layout))
     }
 
     /// A copy of a vector of F32.

@@ -6,15 +6,37 @@ use embodios_inference::cache::Limits;
 use embodios_inference::generate::{Report, Request, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
-use embodios_inference::model::Model;
+use embodios_inference::matrix::Layout;
+use embodios_inference::model::{Model, lay_out};
 use embodios_inference::platform::CoreSet;
 use embodios_inference::platform::host::Host;
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::session::Session;
 
-/// The model in `file`.
-pub fn load(file: &[u8]) -> Model<'_> {
-    Model::load(&Gguf::parse(file).unwrap()).unwrap()
+/// A model in every layout.
+pub struct Models([Model<'static>; 2]);
+
+impl Models {
+    /// The model in `file`.
+    pub fn load(file: &[u8]) -> Self {
+        Self([Layout::Rows, Layout::Tiles].map(|layout| load_in(layout, file)))
+    }
+
+    /// As `kernels` want it.
+    pub fn of(&self, kernels: Kernels) -> &Model<'static> {
+        &self.0[kernels.layout() as usize]
+    }
+}
+
+/// The model in `file` as the best kernels want it.
+pub fn load(file: &[u8]) -> Model<'static> {
+    load_in(Kernels::best().layout(), file)
+}
+
+fn load_in(layout: Layout, file: &[u8]) -> Model<'static> {
+    let mut file = file.to_vec();
+    lay_out(&mut file, layout).unwrap();
+    Model::load(&Gguf::parse(file.leak()).unwrap(), layout).unwrap()
 }
 
 /// A pool of `workers` threads.

@@ -5,10 +5,15 @@
 
 use core::arch::x86_64::_MM_HINT_T0;
 
-use super::formats::{Avx2, FloatVector};
+use super::dot::Avx2;
+use super::float::FloatVector;
 use super::sixteen::{Halves, Sixteen, Whole};
-use super::{AHEAD, CACHE_LINE, Isa, ask_for};
+use super::{CACHE_LINE, Isa, ask_for};
 use crate::kernels::{KEYS, SHARING, portable};
+use crate::matrix::F32;
+
+/// How far ahead of its use data that streams through is asked for, in bytes.
+const AHEAD: usize = 4096;
 
 /// Elements of a value in a vector.
 const ELEMENTS: usize = 16;
@@ -203,7 +208,7 @@ unsafe fn mix_some<V: Sixteen, F: FloatVector, const N: usize, const VECTORS: us
             let at = |result: usize, vector: usize| result * length + start + vector * ELEMENTS;
             for (result, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(out[at(result, vector)..].first_chunk().expect("whole vectors"));
+                    *sum = V::widen::<F32>(out[at(result, vector)..][..ELEMENTS].as_ptr().cast());
                 }
             }
             for position in 0..positions {

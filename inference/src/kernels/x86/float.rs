@@ -1,11 +1,70 @@
-//! Rows of float weights times vectors.
+//! Float weights as vectors, and rows of them times vectors.
 
 use core::arch::x86_64::*;
 
-use super::formats::FloatVector;
-use super::{Isa, PAIR, check_rows};
+use super::Isa;
 use crate::activations::Activations;
 use crate::kernels::{each_tile, portable};
+use crate::matrix::{BF16, F16, F32, FloatFormat};
+
+/// Rows worked at once.
+const PAIR: usize = 2;
+
+/// A float format as vectors.
+pub(in crate::kernels) trait FloatVector: FloatFormat {
+    /// Eight weights.
+    unsafe fn load(weights: *const u8) -> __m256;
+    /// Sixteen weights. Needs AVX-512.
+    unsafe fn load_sixteen(weights: *const u8) -> __m512;
+}
+
+impl FloatVector for F32 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has AVX and 32 bytes there.
+        unsafe { _mm256_loadu_ps(weights.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sixteen(weights: *const u8) -> __m512 {
+        // SAFETY: the caller has AVX-512 and 64 bytes there.
+        unsafe { _mm512_loadu_ps(weights.cast()) }
+    }
+}
+
+impl FloatVector for F16 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has F16C and 16 bytes there.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(weights.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sixteen(weights: *const u8) -> __m512 {
+        // SAFETY: the caller has AVX-512 and 32 bytes there.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(weights.cast())) }
+    }
+}
+
+impl FloatVector for BF16 {
+    #[inline(always)]
+    unsafe fn load(weights: *const u8) -> __m256 {
+        // SAFETY: the caller has AVX2 and 16 bytes there.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(weights.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sixteen(weights: *const u8) -> __m512 {
+        // SAFETY: the caller has AVX-512 and 32 bytes there.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(weights.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))
+        }
+    }
+}
 
 /// As [`portable::float_rows`].
 pub(in crate::kernels) fn float_rows<F: FloatVector>(
@@ -16,7 +75,7 @@ pub(in crate::kernels) fn float_rows<F: FloatVector>(
     out: &mut [f32],
 ) {
     each_tile(rows, row_bytes, inputs, out, |rows, row_bytes, input, out| {
-        check_rows(rows, row_bytes, out);
+        assert!(row_bytes.checked_mul(out.len()) == Some(rows.len()), "bytes of the rows");
         assert!(input.values().len() * F::BYTES == row_bytes, "length of the input");
         // SAFETY: every `Isa` includes AVX2 and F16C; lengths were checked above.
         unsafe { float_rows_avx2::<F>(rows, row_bytes, input.values(), out) }

@@ -1,235 +1,194 @@
-//! How blocks of 256 weights become vectors: eight parts, taken four at a time.
+//! Formats whose blocks have eight parts, in tiles: their scales are a float of the block times a small integer of the part.
 //!
-//! Every `unsafe fn` needs AVX2 and F16C, and the block's bytes.
+//! Every `unsafe fn` needs the vectors' instructions and the block's bytes. Numbers of words are those of the format
+//! without its numbers of 16 bits.
 
-use core::arch::x86_64::*;
+use super::formats::{Factors, RUNS, TileFormat, bits, float, uneven, word};
+use super::sixteen::Sixteen;
+use crate::matrix::{IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K, QuantFormat};
+use crate::tiles::TILE;
 
-use super::factors::Factors;
-use super::formats::{QuantVector, Two, both, nibbles, uneven};
-use crate::matrix::{BLOCK, IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
+/// Words of a run of 32 levels.
+const LEVELS: usize = 2 * RUNS;
 
-impl QuantVector for Q2K {
+impl TileFormat for Q2K {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see the file's head, here and below.
-        unsafe { bits(blocks, 16 + part / 4 * BLOCK, part % 4 * 2, 3) }
+        unsafe { bits::<V>(of_run::<V, Self>(block, 4, part / 4, half, run), part % 4 * 2, 3) }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let packed = blocks.map(|block| block.add(2 * first).cast::<u64>().read_unaligned());
-            let [first_halves, second_halves] = by_halves(packed);
-            let low = _mm_set1_epi8(15);
-            let minima = [_mm_srli_epi16(first_halves, 4), _mm_srli_epi16(second_halves, 4)];
-            let (scale, minimum) = heads(blocks, 80);
-            Factors {
-                scale,
-                minimum: negated(minimum),
-                scales: [_mm_and_si128(first_halves, low), _mm_and_si128(second_halves, low)],
-                minima: [_mm_and_si128(minima[0], low), _mm_and_si128(minima[1], low)],
-            }
+            let both = byte::<V, Self>(block, 0, 2 * part + half);
+            let (scale, minimum) = (low_bits::<V>(both, 0, 4), low_bits::<V>(both, 4, 4));
+            with_minima::<V>(block, scale, minimum)
         }
     }
 }
 
-impl QuantVector for Q3K {
+impl TileFormat for Q3K {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = bits(blocks, 32 + part / 4 * BLOCK, part % 4 * 2, 3);
-            join::<2>(low, bits(blocks, 0, part, 1))
+            let low = bits::<V>(of_run::<V, Self>(block, 8, part / 4, half, run), part % 4 * 2, 3);
+            let high = bits::<V>(of_run::<V, Self>(block, 0, 0, half, run), part, 1);
+            V::or(low, V::shift_left(high, 2))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let scales = blocks.map(|block| {
-                // Four bits of eight scales side by side; two bits of four in one word, of the next four above.
-                let low = (block.add(96).cast::<u64>().read_unaligned() >> first) & 0x0f0f_0f0f_0f0f_0f0f;
-                let word = u64::from(block.add(104).cast::<u32>().read_unaligned()) >> first;
-                let high = (word & 0x0303_0303) | (((word >> 2) & 0x0303_0303) << 32);
-                low | (high << 4)
-            });
-            let zero = _mm_set1_epi8(32);
-            let [first_halves, second_halves] = by_halves(scales);
-            let scales = [_mm_sub_epi8(first_halves, zero), _mm_sub_epi8(second_halves, zero)];
-            without_minima(heads(blocks, 106).1, scales)
+            let index = 2 * part + half;
+            let low = low_bits::<V>(byte::<V, Self>(block, 24, index % 8), index / 8 * 4, 4);
+            let high = low_bits::<V>(byte::<V, Self>(block, 26, index % 4), index / 4 * 2, 2);
+            without_minima::<V>(block, V::subtract(V::or(low, V::shift_left(high, 4)), V::splat_word(32)))
         }
     }
 }
 
-impl QuantVector for Q4K {
+impl TileFormat for Q4K {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
-        unsafe { bits(blocks, 16 + part / 2 * BLOCK, part % 2 * 4, 15) }
+        unsafe { bits::<V>(of_run::<V, Self>(block, 3, part / 2, half, run), part % 2 * 4, 15) }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
         // SAFETY: see above.
-        unsafe { six_bits(blocks, first) }
+        unsafe { six_bits::<V, Self>(block, part) }
     }
 }
 
-impl QuantVector for Q5K {
+impl TileFormat for Q5K {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = bits(blocks, 48 + part / 2 * BLOCK, part % 2 * 4, 15);
-            join::<4>(low, bits(blocks, 16, part, 1))
+            let low = bits::<V>(of_run::<V, Self>(block, 11, part / 2, half, run), part % 2 * 4, 15);
+            let high = bits::<V>(of_run::<V, Self>(block, 3, 0, half, run), part, 1);
+            V::or(low, V::shift_left(high, 4))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
         // SAFETY: see above.
-        unsafe { six_bits(blocks, first) }
+        unsafe { six_bits::<V, Self>(block, part) }
     }
 }
 
-impl QuantVector for Q6K {
+impl TileFormat for Q6K {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = bits(blocks, (part / 4 * 2 + part % 2) * BLOCK, part % 4 / 2 * 4, 15);
-            join::<4>(low, bits(blocks, 128 + part / 4 * BLOCK, part % 4 * 2, 3))
+            let low = of_run::<V, Self>(block, 0, part / 4 * 2 + part % 2, half, run);
+            let high = bits::<V>(of_run::<V, Self>(block, 32, part / 4, half, run), part % 4 * 2, 3);
+            V::or(bits::<V>(low, part % 4 / 2 * 4, 15), V::shift_left(high, 4))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let scales = blocks.map(|block| block.add(192 + 2 * first).cast::<u64>().read_unaligned());
-            without_minima(heads(blocks, 206).1, by_halves(scales))
+            let index = 2 * part + half;
+            let at_the_top = V::shift_left(word::<V, Self>(block, 48 + index / 4), 24 - index % 4 * 8);
+            without_minima::<V>(block, V::shift_right_signed(at_the_top, 24))
         }
     }
 }
 
-impl QuantVector for IQ4XS {
+impl TileFormat for IQ4XS {
     #[inline(always)]
-    unsafe fn load(blocks: Two, part: usize) -> [__m256i; 2] {
+    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
-        unsafe { uneven(nibbles(both(blocks, 8 + 16 * part))) }
+        unsafe { uneven::<V>(bits::<V>(word::<V, Self>(block, 1 + part * RUNS + run), half * 4, 15)) }
     }
 
     #[inline(always)]
-    unsafe fn factors(blocks: [*const u8; 4], first: usize) -> Factors {
-        // SAFETY: see above.
+    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
+        // SAFETY: see above; the second number of 16 bits holds two bits of each scale.
         unsafe {
-            let scales = blocks.map(|block| {
-                let low = u32::from(block.add(4 + first / 2).cast::<u16>().read_unaligned());
-                let high = u32::from(*block.add(2 + first / 4));
-                // Four bits to a byte, and two.
-                let low = (low | (low << 8)) & 0x00ff_00ff;
-                let high = (high | (high << 12)) & 0x000f_000f;
-                ((low | (low << 4)) & 0x0f0f_0f0f) | (((high | (high << 6)) & 0x0303_0303) << 4)
-            });
-            let scales = _mm_sub_epi8(rows(scales), _mm_set1_epi8(32));
-            without_minima(heads(blocks, 0).0, [scales; 2])
+            let high = V::shorts(block.add(TILE * size_of::<u16>()));
+            let high = V::shift_left(low_bits::<V>(high, part * 2, 2), 4);
+            let low = low_bits::<V>(word::<V, Self>(block, 0), part * 4, 4);
+            without_minima::<V>(block, V::subtract(V::or(low, high), V::splat_word(32)))
         }
     }
 }
 
-/// The bits `mask << shift` of 32 bytes from byte `offset` of each block.
+/// Run `run` of a half of the 32 bytes number `index` from word `first`.
 #[inline(always)]
-unsafe fn bits(blocks: Two, offset: usize, shift: usize, mask: i8) -> [__m256i; 2] {
+unsafe fn of_run<V: Sixteen, Q: QuantFormat>(
+    block: *const u8,
+    first: usize,
+    index: usize,
+    half: usize,
+    run: usize,
+) -> V::Words {
+    // SAFETY: see above.
+    unsafe { word::<V, Q>(block, first + index * LEVELS + half * RUNS + run) }
+}
+
+/// Words with byte `index` from word `first` at their bottom.
+#[inline(always)]
+unsafe fn byte<V: Sixteen, Q: QuantFormat>(block: *const u8, first: usize, index: usize) -> V::Words {
+    // SAFETY: see above.
+    unsafe { V::shift_right(word::<V, Q>(block, first + index / 4), index % 4 * 8) }
+}
+
+/// `count` bits of each word from bit `first`.
+#[inline(always)]
+unsafe fn low_bits<V: Sixteen>(words: V::Words, first: usize, count: usize) -> V::Words {
+    // SAFETY: see above.
+    unsafe { V::and(V::shift_right(words, first), V::splat_word((1 << count) - 1)) }
+}
+
+/// Factors by integers that multiply the block's two floats.
+#[inline(always)]
+unsafe fn with_minima<V: Sixteen>(block: *const u8, scale: V::Words, minimum: V::Words) -> Factors<V> {
     // SAFETY: see above.
     unsafe {
-        let (shift, mask) = (_mm_cvtsi32_si128(shift as i32), _mm256_set1_epi8(mask));
-        let (first, second) = (both(blocks, offset), both(blocks, offset + 16));
-        [
-            _mm256_and_si256(_mm256_srl_epi16(first, shift), mask),
-            _mm256_and_si256(_mm256_srl_epi16(second, shift), mask),
-        ]
+        let minima = V::multiply(float::<V>(block, 1), V::to_floats(minimum));
+        Factors { minima: V::multiply(minima, V::splat(-1.0)), ..without_minima::<V>(block, scale) }
     }
 }
 
-/// `low | high << SHIFT`.
+/// The same where there is one float.
 #[inline(always)]
-unsafe fn join<const SHIFT: i32>(low: [__m256i; 2], high: [__m256i; 2]) -> [__m256i; 2] {
+unsafe fn without_minima<V: Sixteen>(block: *const u8, scale: V::Words) -> Factors<V> {
     // SAFETY: see above.
     unsafe {
-        [
-            _mm256_or_si256(low[0], _mm256_slli_epi16(high[0], SHIFT)),
-            _mm256_or_si256(low[1], _mm256_slli_epi16(high[1], SHIFT)),
-        ]
+        Factors { scales: V::multiply(float::<V>(block, 0), V::to_floats(scale)), minima: V::splat(0.0) }
     }
 }
 
-/// The two numbers in binary16 at byte `offset` of each block.
+/// Those of [`Q4K`] or [`Q5K`], whose first words are the integers: of six bits, or the last four bits and, at the top of
+/// those of the parts before, the first two.
 #[inline(always)]
-pub(super) unsafe fn heads(blocks: [*const u8; 4], offset: usize) -> (__m128, __m128) {
+unsafe fn six_bits<V: Sixteen, Q: QuantFormat>(block: *const u8, part: usize) -> Factors<V> {
     // SAFETY: see above.
     unsafe {
-        let both = rows(blocks.map(|block| block.add(offset).cast::<u32>().read_unaligned()));
-        let order = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-        let floats = _mm256_cvtph_ps(_mm_shuffle_epi8(both, order));
-        (_mm256_castps256_ps128(floats), _mm256_extractf128_ps(floats, 1))
-    }
-}
-
-/// A word of each row.
-#[inline(always)]
-unsafe fn rows(words: [u32; 4]) -> __m128i {
-    let [r0, r1, r2, r3] = words.map(|word| word as i32);
-    // SAFETY: see above.
-    unsafe { _mm_setr_epi32(r0, r1, r2, r3) }
-}
-
-/// Of eight bytes of each row, of which each part has two neighbours, the first ones, then the second.
-#[inline(always)]
-unsafe fn by_halves(rows: [u64; 4]) -> [__m128i; 2] {
-    let [r0, r1, r2, r3] = rows.map(|row| row as i64);
-    // SAFETY: see above.
-    unsafe {
-        let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-        let first = _mm_shuffle_epi8(_mm_set_epi64x(r1, r0), order);
-        let second = _mm_shuffle_epi8(_mm_set_epi64x(r3, r2), order);
-        [_mm_unpacklo_epi64(first, second), _mm_unpackhi_epi64(first, second)]
-    }
-}
-
-#[inline(always)]
-unsafe fn without_minima(scale: __m128, scales: [__m128i; 2]) -> Factors {
-    // SAFETY: see above.
-    unsafe { Factors { scale, minimum: _mm_setzero_ps(), scales, minima: [_mm_setzero_si128(); 2] } }
-}
-
-#[inline(always)]
-unsafe fn negated(floats: __m128) -> __m128 {
-    // SAFETY: see above.
-    unsafe { _mm_xor_ps(floats, _mm_set1_ps(-0.0)) }
-}
-
-/// Those of [`Q4K`] or [`Q5K`], which the first 16 bytes of the block hold.
-#[inline(always)]
-unsafe fn six_bits(blocks: [*const u8; 4], first: usize) -> Factors {
-    // SAFETY: see above.
-    unsafe {
-        let word =
-            |index: usize| rows(blocks.map(|block| block.add(4 * index).cast::<u32>().read_unaligned()));
-        let (scales, minima) = (word(1), word(2));
-        let (scales, minima) = if first == 0 {
-            let low = _mm_set1_epi8(0x3f);
-            (_mm_and_si128(scales, low), _mm_and_si128(minima, low))
-        } else {
-            let (both, low, high) = (word(3), _mm_set1_epi8(0x0f), _mm_set1_epi8(0x30));
-            let top = |integers| _mm_and_si128(_mm_srli_epi32(integers, 2), high);
-            (
-                _mm_or_si128(_mm_and_si128(both, low), top(scales)),
-                _mm_or_si128(_mm_and_si128(_mm_srli_epi32(both, 4), low), top(minima)),
-            )
-        };
-        let (scale, minimum) = heads(blocks, 0);
-        Factors { scale, minimum: negated(minimum), scales: [scales; 2], minima: [minima; 2] }
+        let place = part % 4 * 8;
+        let (scales, minima) = (word::<V, Q>(block, 0), word::<V, Q>(block, 1));
+        if part < 4 {
+            return with_minima::<V>(block, low_bits::<V>(scales, place, 6), low_bits::<V>(minima, place, 6));
+        }
+        let both = word::<V, Q>(block, 2);
+        let (scales_top, minima_top) =
+            (low_bits::<V>(scales, place + 6, 2), low_bits::<V>(minima, place + 6, 2));
+        with_minima::<V>(
+            block,
+            V::or(low_bits::<V>(both, place, 4), V::shift_left(scales_top, 4)),
+            V::or(low_bits::<V>(both, place + 4, 4), V::shift_left(minima_top, 4)),
+        )
     }
 }

@@ -1,300 +1,237 @@
-//! Sixteen rows times many vectors: the rows' levels are unpacked once, interleaved so that a vector holds four
-//! levels of each row, and then multiplied with every input.
+//! Tiles of sixteen rows times vectors: what a tile holds side by side is multiplied with four bytes of each input.
 //!
-//! The sums of all four lanes of a few inputs stay in registers over the parts that are unpacked.
+//! The sums of all four lanes of a few inputs stay in registers over a tile's whole length.
 
 mod ahead;
-mod unpack;
 
 use core::hint::black_box;
-use core::mem::MaybeUninit;
 use core::ops::Range;
 
-use super::formats::{Avx2, AvxVnni, QuantVector};
+use super::Isa;
+use super::dot::{Avx2, AvxVnni, DotProduct as _};
+use super::formats::{RUN, RUNS, TileFormat};
 use super::sixteen::{Halves, Sixteen, Whole};
-use super::{Isa, check_input};
-use crate::activations::{Activations, GROUP, Group, HALF};
+use crate::activations::{Activations, GROUP, Group};
+use crate::kernels::{each_tile, portable};
 use crate::tiles::TILE;
 use ahead::Ahead;
-use unpack::{Unpacked, unpack};
 
-/// With fewer inputs unpacking does not pay.
-pub(super) const FEWEST_INPUTS: usize = 4;
-
-/// Parts of each row unpacked at a time: they stay in the nearest cache.
-const PARTS: usize = 20;
-/// Inputs whose lanes are held at a time.
-const INPUTS: usize = 64;
 /// Inputs multiplied with the same registers of weights.
 const STEP: usize = 4;
-/// Levels of a row that stand together.
-pub(super) const RUN: usize = 4;
 
-/// The sums of rows' parts, for each remainder of the part's number.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Lanes([[f32; TILE]; GROUP]);
-
-/// Rows times inputs, by tiles.
-pub(super) fn quant_tiles<Q: QuantVector>(
+/// As [`portable::quant_rows`], for rows in tiles but for the last ones that fill none.
+pub(in crate::kernels) fn quant_rows<Q: TileFormat>(
     isa: Isa,
     rows: &[u8],
     row_bytes: usize,
     inputs: &[Activations],
     out: &mut [f32],
 ) {
+    let blocks = row_bytes / Q::BYTES;
     for input in inputs {
-        check_input::<Q>(row_bytes, input);
+        assert!(input.groups().len() * GROUP >= blocks * Q::PARTS, "blocks of the input");
     }
-    for (rows, out) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
-        let count = rows.len() / row_bytes;
-        for (inputs, out) in inputs.chunks(INPUTS).zip(out.chunks_mut(INPUTS * count)) {
-            // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs
-            // have as many parts as a row; `rows` holds 1 to 16 rows.
-            unsafe {
-                match isa {
-                    Isa::Avx2 => tile_avx2::<Q>(rows, row_bytes, inputs, out),
-                    Isa::AvxVnni => tile_avx_vnni::<Q>(rows, row_bytes, inputs, out),
-                    Isa::Avx512Vnni => tile_avx512_vnni::<Q>(rows, row_bytes, inputs, out),
-                }
+    assert!(row_bytes * (out.len() / inputs.len()) == rows.len(), "bytes of the rows");
+    let tiles = rows.chunks_exact(TILE * row_bytes);
+    let rest = tiles.remainder();
+    let mut outs = out.chunks_exact_mut(TILE * inputs.len());
+    for (tile, out) in tiles.zip(&mut outs) {
+        // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as
+        // many parts as a row, the tile as many blocks, and `out` sixteen results for each input.
+        unsafe {
+            match isa {
+                Isa::Avx2 => tile_avx2::<Q>(tile, blocks, inputs, out),
+                Isa::AvxVnni => tile_avx_vnni::<Q>(tile, blocks, inputs, out),
+                Isa::Avx512Vnni => tile_avx512_vnni::<Q>(tile, blocks, inputs, out),
             }
         }
     }
+    each_tile(rest, row_bytes, inputs, outs.into_remainder(), portable::quant_rows::<Q>);
 }
 
+// The instances of the function below.
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn tile_avx2<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &[Activations], out: &mut [f32]) {
+unsafe fn tile_avx2<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Halves<Avx2>, Q>(rows, row_bytes, x, out) }
+    unsafe { quant_tile::<Halves<Avx2>, Q>(tile, blocks, x, out) }
 }
 
 #[target_feature(enable = "avx2,f16c,avxvnni")]
-unsafe fn tile_avx_vnni<Q: QuantVector>(rows: &[u8], row_bytes: usize, x: &[Activations], out: &mut [f32]) {
+unsafe fn tile_avx_vnni<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Halves<AvxVnni>, Q>(rows, row_bytes, x, out) }
+    unsafe { quant_tile::<Halves<AvxVnni>, Q>(tile, blocks, x, out) }
 }
 
 #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn tile_avx512_vnni<Q: QuantVector>(
-    rows: &[u8],
-    row_bytes: usize,
-    x: &[Activations],
-    out: &mut [f32],
-) {
+unsafe fn tile_avx512_vnni<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Whole, Q>(rows, row_bytes, x, out) }
+    unsafe { quant_tile::<Whole, Q>(tile, blocks, x, out) }
 }
 
-/// One tile. Safety: the processor has `V`'s instructions and F16C; `rows` holds 1 to 16 rows of whole blocks of
-/// `Q`, and each of at most [`INPUTS`] inputs as many parts as a row.
+/// One tile. Safety: the processor has `V`'s instructions and F16C; `tile` holds sixteen rows of `blocks` blocks of `Q`,
+/// each input as many parts, and `out` sixteen floats for each of them.
 #[inline(always)]
-unsafe fn quant_tile<V: Sixteen, Q: QuantVector>(
-    rows: &[u8],
-    row_bytes: usize,
+unsafe fn quant_tile<V: Sixteen, Q: TileFormat>(
+    tile: &[u8],
+    blocks: usize,
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    let parts = row_bytes / Q::BYTES * Q::PARTS;
-    let height = rows.len() / row_bytes;
-    let mut unpacked = MaybeUninit::<Unpacked>::uninit();
-    let mut lanes = [const { MaybeUninit::<Lanes>::uninit() }; INPUTS];
-    for start in (0..parts).step_by(PARTS) {
-        // The compiler would unroll the loops below if it knew how few parts these are, and leave no room in the cache.
-        let count = black_box(PARTS.min(parts - start));
-        // SAFETY: see above; what is read below was written by `unpack`.
+    // The compiler would make one run of instructions of four parts if it knew that rows are multiples of them, and load
+    // all that these need before it multiplies.
+    let parts = black_box(blocks * Q::PARTS);
+    let mut ahead = Ahead::new(tile, parts * inputs.len().div_ceil(STEP));
+    for (inputs, out) in inputs.chunks(STEP).zip(out.chunks_mut(STEP * TILE)) {
+        // SAFETY: see above.
         unsafe {
-            unpack::<V, Q>(rows, row_bytes, start, count, unpacked.as_mut_ptr());
-            let unpacked = unpacked.as_ptr();
-            let mut ahead = Ahead::new::<Q>(rows, start, count, inputs.len().div_ceil(STEP));
-            let steps = inputs.chunks(STEP).zip(lanes.chunks_mut(STEP));
-            for ((inputs, lanes), out) in steps.zip(out.chunks_mut(STEP * height)) {
-                let sums = if start + count == parts { Sums::Total(out, height) } else { Sums::Lanes };
-                match inputs.len() {
-                    1 => multiply::<V, Q, 1>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
-                    2 => multiply::<V, Q, 2>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
-                    3 => multiply::<V, Q, 3>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
-                    _ => multiply::<V, Q, STEP>(unpacked, start, count, inputs, lanes, sums, &mut ahead),
-                }
+            match inputs.len() {
+                1 => multiply::<V, Q, 1>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                2 => multiply::<V, Q, 2>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                3 => multiply::<V, Q, 3>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                _ => multiply::<V, Q, STEP>(tile.as_ptr(), parts, inputs, out, &mut ahead),
             }
         }
     }
 }
 
-/// Where sums go.
-enum Sums<'o> {
-    /// Into the lanes: parts are left.
-    Lanes,
-    /// As results, so many rows of each input.
-    Total(&'o mut [f32], usize),
-}
-
-/// Adds the terms of the unpacked parts, the first of which is number `start`, to the lanes of `N` inputs, which nobody has
-/// written before the first.
-///
-/// Safety: as [`quant_tile`]; `count` parts are unpacked; `start` is a multiple of [`GROUP`]; if it is not 0, this has been
-/// called for the parts before.
+/// A tile of `parts` parts times `N` inputs. Safety: as [`quant_tile`].
 #[inline(always)]
-unsafe fn multiply<V: Sixteen, Q: QuantVector, const N: usize>(
-    unpacked: *const Unpacked,
-    start: usize,
-    count: usize,
+unsafe fn multiply<V: Sixteen, Q: TileFormat, const N: usize>(
+    tile: *const u8,
+    parts: usize,
     inputs: &[Activations],
-    lanes: &mut [MaybeUninit<Lanes>],
-    sums: Sums<'_>,
+    out: &mut [f32],
     ahead: &mut Ahead,
 ) {
-    let (Some(inputs), Some(lanes)) = (inputs.first_chunk::<N>(), lanes.first_chunk_mut::<N>()) else {
-        return;
-    };
-    // SAFETY: see above; an input has all parts from `start`, in whole groups.
+    let Some(inputs) = inputs.first_chunk::<N>() else { return };
+    // SAFETY: see above; an input has all parts, in whole groups.
     unsafe {
-        let groups = inputs.each_ref().map(|input| input.groups().as_ptr().add(start / GROUP));
+        let groups = inputs.each_ref().map(|input| input.groups().as_ptr());
         let mut totals = [[V::splat(0.0); N]; GROUP];
-        if start > 0 {
-            for (input, lanes) in lanes.iter().enumerate() {
-                for (totals, lane) in totals.iter_mut().zip(&lanes.assume_init_ref().0) {
-                    totals[input] = V::load(lane);
-                }
-            }
-        }
         let [totals_0, totals_1, totals_2, totals_3] = &mut totals;
-        for first in (0..count).step_by(GROUP) {
+        for first in (0..parts).step_by(GROUP) {
             let x = groups.map(|groups| &*groups.add(first / GROUP));
             // Not as a loop, so that all sums stay in registers.
-            add_part::<V, Q, N>(unpacked, first, x, 0, totals_0);
-            ahead.fetch::<Q>();
-            if first + 1 == count {
+            add_part::<V, Q, N>(tile, first, x, 0, totals_0);
+            ahead.fetch();
+            if first + 1 == parts {
                 break;
             }
-            add_part::<V, Q, N>(unpacked, first + 1, x, 1, totals_1);
-            ahead.fetch::<Q>();
-            if first + 2 == count {
+            add_part::<V, Q, N>(tile, first + 1, x, 1, totals_1);
+            ahead.fetch();
+            if first + 2 == parts {
                 break;
             }
-            add_part::<V, Q, N>(unpacked, first + 2, x, 2, totals_2);
-            ahead.fetch::<Q>();
-            if first + 3 == count {
+            add_part::<V, Q, N>(tile, first + 2, x, 2, totals_2);
+            ahead.fetch();
+            if first + 3 == parts {
                 break;
             }
-            add_part::<V, Q, N>(unpacked, first + 3, x, 3, totals_3);
-            ahead.fetch::<Q>();
+            add_part::<V, Q, N>(tile, first + 3, x, 3, totals_3);
+            ahead.fetch();
         }
-        match sums {
-            Sums::Lanes => {
-                for (input, lanes) in lanes.iter_mut().enumerate() {
-                    let Lanes(lanes) = lanes.write(Lanes([[0.0; TILE]; GROUP]));
-                    for (totals, lane) in totals.iter().zip(lanes) {
-                        V::store(lane, totals[input]);
-                    }
-                }
-            }
-            Sums::Total(out, height) => {
-                for (input, out) in out.chunks_exact_mut(height).enumerate() {
-                    let even = V::add(totals[0][input], totals[2][input]);
-                    let total = V::add(even, V::add(totals[1][input], totals[3][input]));
-                    let total = V::multiply(total, V::splat(inputs[input].scale()));
-                    match out.as_chunks_mut() {
-                        ([out], []) => V::store(out, total),
-                        (_, out) => {
-                            let mut rows = [0.0; TILE];
-                            V::store(&mut rows, total);
-                            out.copy_from_slice(&rows[..out.len()]);
-                        }
-                    }
-                }
-            }
+        for (input, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(N) {
+            let even = V::add(totals[0][input], totals[2][input]);
+            let total = V::add(even, V::add(totals[1][input], totals[3][input]));
+            V::store(out, V::multiply(total, V::splat(inputs[input].scale())));
         }
     }
 }
 
-/// Adds the terms of the unpacked part `index` to the sums of `N` inputs, in whose groups it is part `lane`.
+/// Adds the terms of part `part` of the rows to the sums of `N` inputs, in whose groups it is part `lane`.
 ///
 /// Safety: as [`multiply`]; the part is there.
 #[inline(always)]
-unsafe fn add_part<V: Sixteen, Q: QuantVector, const N: usize>(
-    unpacked: *const Unpacked,
-    index: usize,
+unsafe fn add_part<V: Sixteen, Q: TileFormat, const N: usize>(
+    tile: *const u8,
+    part: usize,
     inputs: [&Group; N],
     lane: usize,
     totals: &mut [V::Floats; N],
 ) {
     // SAFETY: see above.
     unsafe {
+        let (block, part) = (tile.add(part / Q::PARTS * TILE * Q::BYTES), part % Q::PARTS);
         if Q::HALVES {
-            let first = products::<V, Q, N>(unpacked, index, inputs, lane, 0..1);
-            let second = products::<V, Q, N>(unpacked, index, inputs, lane, 1..2);
-            for (input, x) in inputs.into_iter().enumerate() {
-                let [first_sum, second_sum] = x.half_sums.map(|sums| sums[lane]);
-                let [first_float, second_float] = x.float_half_sums.map(|sums| sums[lane]);
-                let first = term::<V, Q>(unpacked, index, 0, first[input], first_sum, first_float);
-                let second = term::<V, Q>(unpacked, index, 1, second[input], second_sum, second_float);
-                totals[input] = V::add(totals[input], V::add(first, second));
+            let first = products::<V, Q, N>(block, part, inputs, lane, 0..1);
+            let first = terms::<V, Q, N>(block, part, 0, first, inputs.map(|x| x.half_sums[0][lane]));
+            let second = products::<V, Q, N>(block, part, inputs, lane, 1..2);
+            let second = terms::<V, Q, N>(block, part, 1, second, inputs.map(|x| x.half_sums[1][lane]));
+            for input in 0..N {
+                totals[input] = V::add(totals[input], V::add(first[input], second[input]));
             }
         } else {
-            let products = products::<V, Q, N>(unpacked, index, inputs, lane, 0..2);
-            for (input, x) in inputs.into_iter().enumerate() {
-                let (sum, float_sum) = (x.sums[lane], x.float_sums[lane]);
-                let term = term::<V, Q>(unpacked, index, 0, products[input], sum, float_sum);
-                totals[input] = V::add(totals[input], term);
+            let products = products::<V, Q, N>(block, part, inputs, lane, 0..2);
+            let terms = terms::<V, Q, N>(block, part, 0, products, inputs.map(|x| x.sums[lane]));
+            for input in 0..N {
+                totals[input] = V::add(totals[input], terms[input]);
             }
         }
     }
 }
 
-/// The term of the products of a half, or of both, with the factors of half `half`: `sum` is that of the input's levels
-/// there, and `float_sum` the same number.
+/// The terms of `N` inputs' products of a half, or of both, with the factors of half `half`: `sums` are those of the
+/// inputs' levels there.
 ///
 /// Safety: as [`add_part`].
 #[inline(always)]
-unsafe fn term<V: Sixteen, Q: QuantVector>(
-    unpacked: *const Unpacked,
-    index: usize,
+unsafe fn terms<V: Sixteen, Q: TileFormat, const N: usize>(
+    block: *const u8,
+    part: usize,
     half: usize,
-    products: V::Integers,
-    sum: i32,
-    float_sum: f32,
-) -> V::Floats {
+    products: [V::Words; N],
+    sums: [i32; N],
+) -> [V::Floats; N] {
     // SAFETY: see above.
     unsafe {
-        let (scales, minima) = (&(*unpacked).scales[index][half], &(*unpacked).minima[index][half]);
-        let term = V::multiply(V::load(scales), V::floats(products, sum * Q::zero::<V::Dot>()));
-        if !Q::HAS_MINIMUM {
-            return term;
+        let factors = Q::factors::<V>(block, part, half);
+        let mut terms = [V::splat(0.0); N];
+        for input in 0..N {
+            let zeros = V::splat_word(sums[input] * Q::zero::<V::Dot>());
+            let term = V::multiply(factors.scales, V::to_floats(V::subtract(products[input], zeros)));
+            terms[input] = match Q::HAS_MINIMUM {
+                true => V::add(term, V::multiply(factors.minima, V::splat(sums[input] as f32))),
+                false => term,
+            };
         }
-        V::add(term, V::multiply(V::load(minima), V::splat(float_sum)))
+        terms
     }
 }
 
-/// The products of some halves of part `index` with those of block `block` of `N` inputs, each row's summed.
+/// The products of some halves of a part with those of block `lane` of `N` inputs, each row's summed.
 ///
 /// Input by input within a run of columns: their sums do not wait for each other.
 ///
 /// Safety: as [`add_part`].
 #[inline(always)]
-unsafe fn products<V: Sixteen, Q: QuantVector, const N: usize>(
-    unpacked: *const Unpacked,
-    index: usize,
+unsafe fn products<V: Sixteen, Q: TileFormat, const N: usize>(
+    block: *const u8,
+    part: usize,
     inputs: [&Group; N],
-    block: usize,
+    lane: usize,
     halves: Range<usize>,
-) -> [V::Integers; N] {
-    const RUNS: usize = HALF / RUN;
-    // SAFETY: see above; half a block has as many runs.
+) -> [V::Words; N] {
+    // SAFETY: see above.
     unsafe {
-        let weights = &(*unpacked).levels[index];
-        let (mut high, mut low) = ([V::zero(); N], [V::zero(); N]);
-        for half in halves {
-            for (run, weights) in weights[half * RUNS..][..RUNS].iter().enumerate() {
+        let flip =
+            V::splat_word(if Q::SIGNED { i32::from_ne_bytes([V::Dot::SIGNED_ZERO as u8; 4]) } else { 0 });
+        let (mut high, mut low) = ([V::splat_word(0); N], [V::splat_word(0); N]);
+        for run in 0..RUNS {
+            for half in halves.clone() {
+                let levels = V::xor(Q::load::<V>(block, part, half, run), flip);
                 for input in 0..N {
-                    let x = inputs[input].high[half][block].as_ptr().add(run * RUN);
-                    high[input] = V::dot::<Q>(high[input], weights, x);
+                    let x = inputs[input].high[half][lane].as_ptr().add(run * RUN);
+                    high[input] = V::dot(high[input], levels, x, Q::SIGNED);
                 }
                 for input in 0..N {
-                    let x = inputs[input].low[half][block].as_ptr().add(run * RUN);
-                    low[input] = V::dot::<Q>(low[input], weights, x);
+                    let x = inputs[input].low[half][lane].as_ptr().add(run * RUN);
+                    low[input] = V::dot(low[input], levels, x, Q::SIGNED);
                 }
             }
         }
-        core::array::from_fn(|input| V::sum_128(high[input], low[input]))
+        for input in 0..N {
+            high[input] = V::add_words(V::shift_left(high[input], 7), low[input]);
+        }
+        high
     }
 }

@@ -2,36 +2,38 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1};
 
-use super::PARTS;
-use crate::kernels::x86::formats::QuantVector;
 use crate::kernels::x86::{CACHE_LINE, ask_for};
-use crate::tiles::TILE;
 
-/// What is asked for of the next tile while parts of this one are multiplied: as many bytes as these have, a few lines at a
-/// time, since the processor waits where too many are on their way.
+/// Tiles up to so many bytes leave room in the nearest cache for activations.
+const NEAR: usize = 16 << 10;
+
+/// What is asked for of the next tile while this one is multiplied: as many bytes as it has, a few lines at a time, since
+/// the processor waits where too many are on their way.
 pub(super) struct Ahead {
     next: *const u8,
     lines: usize,
-    /// Lines asked for with each part and step of inputs.
+    /// Lines asked for at a time.
     each: usize,
+    near: bool,
 }
 
 impl Ahead {
-    /// Of the tile behind `rows`, while parts `start .. start + count` of these are multiplied in so many steps of inputs.
-    pub(super) fn new<Q: QuantVector>(rows: &[u8], start: usize, count: usize, steps: usize) -> Self {
-        let bytes = |parts: usize| TILE * parts * Q::BYTES / Q::PARTS;
-        let lines = (bytes(start + count) - bytes(start)).div_ceil(CACHE_LINE);
-        let next = rows.as_ptr().wrapping_add(rows.len() + bytes(start));
-        Self { next, lines, each: lines.div_ceil(count * steps) }
+    /// Of the tile behind `tile`, in so many times.
+    pub(super) fn new(tile: &[u8], times: usize) -> Self {
+        let lines = tile.len().div_ceil(CACHE_LINE);
+        Self {
+            next: tile.as_ptr().wrapping_add(tile.len()),
+            lines,
+            each: lines.div_ceil(times),
+            near: tile.len() <= NEAR,
+        }
     }
 
-    /// To be called with each part and step.
+    /// To be called so many times.
     #[inline(always)]
-    pub(super) fn fetch<Q: QuantVector>(&mut self) {
-        // Into the nearest cache, if they leave room there for what is unpacked and for activations.
-        let near = const { TILE * PARTS * Q::BYTES / Q::PARTS <= 8 << 10 };
+    pub(super) fn fetch(&mut self) {
         for _ in 0..self.each.min(self.lines) {
-            match near {
+            match self.near {
                 true => ask_for::<_MM_HINT_T0>(self.next),
                 false => ask_for::<_MM_HINT_T1>(self.next),
             }
