@@ -7,8 +7,11 @@ mod counters;
 #[cfg(all(feature = "std", not(shuttle)))]
 pub mod host;
 
-use crate::sync::atomic::AtomicU32;
+use alloc::vec::Vec;
 use core::fmt;
+
+use crate::memory::filled;
+use crate::sync::atomic::AtomicU32;
 
 pub use counters::CoreCounters;
 pub use embodios_core_set::{CoreSet, ParseCoreSetError};
@@ -179,6 +182,11 @@ pub trait Platform: Sync {
 
     /// Waits for input and copies what fits; 0 only at the end of input.
     fn read(&self, buffer: &mut [u8]) -> usize;
+
+    /// Zeroed memory for as long as this runs, to be read from end to end again and again; `None` where there is not so much.
+    fn model_memory(&self, bytes: usize) -> Option<&'static mut [u8]> {
+        filled(bytes, 0, "model").ok().map(Vec::leak)
+    }
 
     /// Memory figures now.
     fn memory(&self) -> Memory;

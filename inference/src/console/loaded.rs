@@ -12,7 +12,7 @@ use crate::gguf::{Gguf, GgufError};
 use crate::json::Requests;
 use crate::kernels::Kernels;
 use crate::matrix::Layout;
-use crate::memory::reserved;
+use crate::memory::{OutOfMemory, filled};
 use crate::model::{Model, ModelError, lay_out};
 use crate::platform::Platform;
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -120,8 +120,13 @@ impl Loaded {
         };
         let (file, model) = match kernels.layout() {
             Layout::Rows => (file, model),
+            // The module itself is for the next engine too, if this one dies.
             layout => {
-                let copy: &'static [u8] = laid_out(bytes, layout).map_err(bad)?.leak();
+                let what = "model in the kernels' layout";
+                let lacking = OutOfMemory { what, bytes: bytes.len() };
+                let copy = platform.model_memory(bytes.len()).ok_or_else(|| bad(lacking.into()))?;
+                copy.copy_from_slice(bytes);
+                lay_out(copy, layout).map_err(bad)?;
                 let file = Gguf::parse(copy).map_err(|error| LoadError::Gguf(name, error))?;
                 let model = Model::load(&file, layout).map_err(bad)?;
                 (file, model)
@@ -142,7 +147,10 @@ impl Loaded {
             return Ok(run(&self.model));
         }
         let bad = |error: ModelError| LoadError::Model(self.name, error);
-        let copy = laid_out(self.bytes, kernels.layout()).map_err(bad)?;
+        let mut copy =
+            filled(self.bytes.len(), 0, "model in another layout").map_err(|error| bad(error.into()))?;
+        copy.copy_from_slice(self.bytes);
+        lay_out(&mut copy, kernels.layout()).map_err(bad)?;
         let file = Gguf::parse(&copy).map_err(|error| LoadError::Gguf(self.name, error))?;
         Ok(run(&Model::load(&file, kernels.layout()).map_err(bad)?))
     }
@@ -211,14 +219,6 @@ impl Loaded {
         let shown: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
         shown.join(", ")
     }
-}
-
-/// A copy of a file with its matrices in `layout`: the module itself is for the next engine too, if this one dies.
-fn laid_out(bytes: &[u8], layout: Layout) -> Result<Vec<u8>, ModelError> {
-    let mut copy = reserved(bytes.len(), "model in the kernels' layout")?;
-    copy.extend_from_slice(bytes);
-    lay_out(&mut copy, layout)?;
-    Ok(copy)
 }
 
 fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {

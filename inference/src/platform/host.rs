@@ -169,6 +169,10 @@ impl Platform for Host {
         std::io::stdin().read(buffer).unwrap_or(0)
     }
 
+    fn model_memory(&self, bytes: usize) -> Option<&'static mut [u8]> {
+        file::memory(bytes).ok().map(|memory| &mut **Box::leak(Box::new(memory)))
+    }
+
     fn memory(&self) -> Memory {
         let line = |file: &str, key: &str| {
             let text = std::fs::read_to_string(file).ok()?;

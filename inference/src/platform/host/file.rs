@@ -12,6 +12,14 @@ use memmap2::{Advice, MmapMut};
 /// A large page, in bytes.
 const LARGE_PAGE: usize = 2 << 20;
 
+/// Zeroed memory, by choice in large pages.
+pub(super) fn memory(length: usize) -> io::Result<MmapMut> {
+    let bytes = MmapMut::map_anon(length)?;
+    // A system without large pages refuses; small ones serve too.
+    let _ = bytes.advise(Advice::HugePage);
+    Ok(bytes)
+}
+
 /// Reads a whole file, on all cores that this process may use: fresh large pages take longer than their bytes.
 ///
 /// # Errors
@@ -22,9 +30,7 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
     if length == 0 {
         return Err(io::Error::other("the file is empty"));
     }
-    let mut bytes = MmapMut::map_anon(length)?;
-    // A system without large pages refuses; small ones serve too.
-    let _ = bytes.advise(Advice::HugePage);
+    let mut bytes = memory(length)?;
     let readers = thread::available_parallelism().map_or(1, NonZero::get);
     let share = length.div_ceil(readers).next_multiple_of(LARGE_PAGE);
     thread::scope(|scope| {
