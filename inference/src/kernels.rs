@@ -117,12 +117,12 @@ impl Kernels {
         let rows = matrix.row_range(first, out.len() / inputs.len());
         let row_bytes = matrix.row_bytes();
         macro_rules! dispatch {
-            ($words:ident, $function:ident, $format:ty) => {
+            ($words:expr, $function:ident, $format:ty) => {
                 match self.0 {
                     Variant::Portable => {
                         each_tile(rows, row_bytes, inputs, out, portable::$function::<$format>)
                     }
-                    Variant::Words => each_tile(rows, row_bytes, inputs, out, $words::$function::<$format>),
+                    Variant::Words => $words,
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
@@ -130,7 +130,9 @@ impl Kernels {
                 }
             };
         }
-        with_format!(matrix.kind(), Format => dispatch!(portable, float_rows, Format), dispatch!(words, quant_rows, Format));
+        with_format!(matrix.kind(), Format => dispatch!(
+            each_tile(rows, row_bytes, inputs, out, portable::float_rows::<Format>), float_rows, Format
+        ), dispatch!(words::quant_rows::<Format>(rows, row_bytes, inputs, out), quant_rows, Format));
     }
 
     /// Scores of keys, whole runs of them, for each of a run of queries `length` long: `scores[q * stride + p] =

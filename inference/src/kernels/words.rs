@@ -14,16 +14,19 @@ use wide::f32x4;
 use super::portable::reduce_group;
 use crate::activations::{Activations, GROUP, Group, HALF};
 use crate::matrix::BLOCK;
+use crate::tiles::TILE;
 use factors::Factors;
 pub(super) use formats::WordFormat;
 use lanes::{Lanes, put_upper_half};
 
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
-/// Rows whose lanes are held while activations stay packed.
+/// Rows whose lanes are held while activations stay packed, and parts packed at a time: at most so many.
 const HELD: usize = 256;
-/// Parts packed at a time.
 const PACKED: usize = 32;
+/// The same where both are few, for clearing what nobody uses would take as long as a few rows.
+const FEW_HELD: usize = 64;
+const FEW_PACKED: usize = 16;
 
 /// What keeps the lower half of a sum from borrowing.
 const NO_BORROW: i64 = 1 << 31;
@@ -32,31 +35,55 @@ const NO_BORROW: i64 = 1 << 31;
 /// `e = 8 * w + p / 2 + 16 * (p % 2)`.
 type Pairs = [i64; BLOCK / 2];
 
-/// As `portable::quant_rows`.
-pub(super) fn quant_rows<Q: WordFormat>(rows: &[u8], row_bytes: usize, input: &Activations, out: &mut [f32]) {
-    let parts = row_bytes / Q::BYTES * Q::PARTS;
-    let mut pairs = [[0; BLOCK / 2]; PACKED];
-    for (rows, out) in rows.chunks(HELD * row_bytes).zip(out.chunks_mut(HELD)) {
-        let mut lanes = [f32x4::ZERO; HELD];
-        for start in (0..parts).step_by(PACKED) {
-            let count = PACKED.min(parts - start);
-            for (index, pairs) in (start..).zip(&mut pairs[..count]) {
-                pack(input.groups()[index / GROUP].levels(index % GROUP), pairs);
-            }
-            for (rows, lanes) in rows.chunks(ROWS * row_bytes).zip(lanes.chunks_mut(ROWS)) {
-                match lanes.first_chunk_mut::<ROWS>().filter(|_| rows.len() == ROWS * row_bytes) {
-                    Some(lanes) => {
-                        add_terms::<Q, ROWS>(rows, row_bytes, start, &pairs[..count], input, lanes)
-                    }
-                    None => {
-                        for (row, lanes) in rows.chunks_exact(row_bytes).zip(lanes.as_chunks_mut::<1>().0) {
-                            add_terms::<Q, 1>(row, row_bytes, start, &pairs[..count], input, lanes);
-                        }
-                    }
+/// As `portable::quant_rows`, for several inputs: `out` is a run of tiles, in the order of [`crate::tiles`].
+pub(super) fn quant_rows<Q: WordFormat>(
+    rows: &[u8],
+    row_bytes: usize,
+    inputs: &[Activations],
+    out: &mut [f32],
+) {
+    let held = rows.chunks(HELD * row_bytes).zip(out.chunks_mut(HELD * inputs.len()));
+    for (rows, out) in held {
+        for (index, input) in inputs.iter().enumerate() {
+            let out = (index, inputs.len(), &mut *out);
+            match (rows.len() / row_bytes, row_bytes / Q::BYTES * Q::PARTS) {
+                (..=FEW_HELD, ..=FEW_PACKED) => {
+                    held_rows::<Q, FEW_HELD, FEW_PACKED>(rows, row_bytes, input, out)
                 }
+                _ => held_rows::<Q, HELD, PACKED>(rows, row_bytes, input, out),
             }
         }
-        for (out, lanes) in out.iter_mut().zip(lanes) {
+    }
+}
+
+/// Up to `MOST` rows times one input, number `index` of so many, of which `PACK` parts are packed at a time.
+fn held_rows<Q: WordFormat, const MOST: usize, const PACK: usize>(
+    rows: &[u8],
+    row_bytes: usize,
+    input: &Activations,
+    (index, inputs, out): (usize, usize, &mut [f32]),
+) {
+    let parts = row_bytes / Q::BYTES * Q::PARTS;
+    let mut pairs = [[0; BLOCK / 2]; PACK];
+    let mut lanes = [f32x4::ZERO; MOST];
+    let lanes = &mut lanes[..rows.len() / row_bytes];
+    for start in (0..parts).step_by(PACK) {
+        let count = PACK.min(parts - start);
+        for (index, pairs) in (start..).zip(&mut pairs[..count]) {
+            pack(input.groups()[index / GROUP].levels(index % GROUP), pairs);
+        }
+        for (rows, lanes) in rows.chunks(ROWS * row_bytes).zip(lanes.chunks_mut(ROWS)) {
+            if let Some(lanes) = lanes.as_mut_array::<ROWS>() {
+                add_terms::<Q, ROWS>(rows, row_bytes, start, &pairs[..count], input, lanes);
+                continue;
+            }
+            for (row, lanes) in rows.chunks_exact(row_bytes).zip(lanes.as_chunks_mut::<1>().0) {
+                add_terms::<Q, 1>(row, row_bytes, start, &pairs[..count], input, lanes);
+            }
+        }
+    }
+    for (lanes, out) in lanes.chunks(TILE).zip(out.chunks_mut(TILE * inputs)) {
+        for (out, lanes) in out[index * lanes.len()..].iter_mut().zip(lanes) {
             *out = reduce_group(lanes.to_array()) * input.scale();
         }
     }
