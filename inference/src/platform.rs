@@ -7,7 +7,6 @@ mod counters;
 #[cfg(all(feature = "std", not(shuttle)))]
 pub mod host;
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::memory::filled;
@@ -18,6 +17,9 @@ pub use embodios_core_set::{CoreSet, ParseCoreSetError};
 
 /// [`Core::capacity`] of the fastest class of cores, as in the device tree's `capacity-dmips-mhz` when normalised.
 pub const FULL_CAPACITY: u16 = 1024;
+
+/// Bytes that processors take from memory at a time.
+const CACHE_LINE: usize = 64;
 
 /// One core as the platform sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +185,12 @@ pub trait Platform: Sync {
     /// Waits for input and copies what fits; 0 only at the end of input.
     fn read(&self, buffer: &mut [u8]) -> usize;
 
-    /// Zeroed memory for as long as this runs, to be read from end to end again and again; `None` where there is not so much.
+    /// Zeroed memory for as long as this runs, to be read from end to end again and again, from a cache line's
+    /// first byte on; `None` where there is not so much.
     fn model_memory(&self, bytes: usize) -> Option<&'static mut [u8]> {
-        filled(bytes, 0, "model").ok().map(Vec::leak)
+        let memory = filled(bytes.checked_add(CACHE_LINE)?, 0, "model").ok()?.leak();
+        let first = memory.as_ptr().align_offset(CACHE_LINE);
+        memory.get_mut(first..first + bytes)
     }
 
     /// Memory figures now.
