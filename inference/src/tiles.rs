@@ -73,6 +73,10 @@ impl Layout {
 
     /// Copies rows `first ..` of a token from the results `values` to `out`.
     pub fn copy_rows(self, values: &[f32], token: usize, first: usize, out: &mut [f32]) {
+        if self.tokens == 1 {
+            // Tiles of a single token are its rows.
+            return out.copy_from_slice(&values[first..][..out.len()]);
+        }
         let (before, token) = (token / self.band * self.band, token % self.band);
         let (values, tokens) = (&values[self.rows * before..], self.band.min(self.tokens - before));
         let mut row = first;
@@ -116,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_tokens_rows_are_found_in_every_band() {
-        for (rows, tokens, band) in [(48, 7, 7), (48, 7, 3), (16, 5, 1), (64, 64, 32), (40, 6, 6)] {
+        for (rows, tokens, band) in [(48, 7, 7), (48, 7, 3), (16, 5, 1), (64, 64, 32), (40, 6, 6), (40, 1, 1)]
+        {
             let mut tiles = Tiles::new(rows, 64).unwrap();
             numbered(&mut tiles, rows, tokens, band);
             for token in 0..tokens {

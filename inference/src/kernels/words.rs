@@ -9,6 +9,9 @@ mod factors;
 mod formats;
 mod lanes;
 
+use core::ops::Range;
+
+use arrayvec::ArrayVec;
 use wide::f32x4;
 
 use super::portable::reduce_group;
@@ -17,16 +20,12 @@ use crate::matrix::BLOCK;
 use crate::tiles::TILE;
 use factors::Factors;
 pub(super) use formats::WordFormat;
-use lanes::{Lanes, put_upper_half};
+use lanes::{BOTH, Lanes, put_upper_half};
 
 /// Rows multiplied with the same activations in registers.
 const ROWS: usize = 4;
-/// Rows whose lanes are held while activations stay packed, and parts packed at a time: at most so many.
-const HELD: usize = 256;
-const PACKED: usize = 32;
-/// The same where both are few, for clearing what nobody uses would take as long as a few rows.
-const FEW_HELD: usize = 64;
-const FEW_PACKED: usize = 16;
+/// Parts packed at a time: once for all rows, where these are no longer.
+const PACKED: usize = 128;
 
 /// What keeps the lower half of a sum from borrowing.
 const NO_BORROW: i64 = 1 << 31;
@@ -42,63 +41,67 @@ pub(super) fn quant_rows<Q: WordFormat>(
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    let held = rows.chunks(HELD * row_bytes).zip(out.chunks_mut(HELD * inputs.len()));
-    for (rows, out) in held {
-        for (index, input) in inputs.iter().enumerate() {
-            let out = (index, inputs.len(), &mut *out);
-            match (rows.len() / row_bytes, row_bytes / Q::BYTES * Q::PARTS) {
-                (..=FEW_HELD, ..=FEW_PACKED) => {
-                    held_rows::<Q, FEW_HELD, FEW_PACKED>(rows, row_bytes, input, out)
-                }
-                _ => held_rows::<Q, HELD, PACKED>(rows, row_bytes, input, out),
-            }
-        }
-    }
-}
-
-/// Up to `MOST` rows times one input, number `index` of so many, of which `PACK` parts are packed at a time.
-fn held_rows<Q: WordFormat, const MOST: usize, const PACK: usize>(
-    rows: &[u8],
-    row_bytes: usize,
-    input: &Activations,
-    (index, inputs, out): (usize, usize, &mut [f32]),
-) {
     let parts = row_bytes / Q::BYTES * Q::PARTS;
-    let mut pairs = [[0; BLOCK / 2]; PACK];
-    let mut lanes = [f32x4::ZERO; MOST];
-    let lanes = &mut lanes[..rows.len() / row_bytes];
-    for start in (0..parts).step_by(PACK) {
-        let count = PACK.min(parts - start);
-        for (index, pairs) in (start..).zip(&mut pairs[..count]) {
-            pack(input.groups()[index / GROUP].levels(index % GROUP), pairs);
-        }
-        for (rows, lanes) in rows.chunks(ROWS * row_bytes).zip(lanes.chunks_mut(ROWS)) {
-            if let Some(lanes) = lanes.as_mut_array::<ROWS>() {
-                add_terms::<Q, ROWS>(rows, row_bytes, start, &pairs[..count], input, lanes);
-                continue;
+    for (index, input) in inputs.iter().enumerate() {
+        // Cleared no further than parts there are, which takes as long as a few rows otherwise.
+        let mut pairs = ArrayVec::<Pairs, PACKED>::new();
+        pack_parts(input, 0..parts.min(PACKED), &mut pairs);
+        for (tile, out) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
+            let count = tile.len() / row_bytes;
+            let out = &mut out[index * count..][..count];
+            for (rows, out) in tile.chunks(ROWS * row_bytes).zip(out.chunks_mut(ROWS)) {
+                let mut lanes = [f32x4::ZERO; ROWS];
+                for start in (0..parts).step_by(PACKED) {
+                    if parts > PACKED {
+                        pack_parts(input, start..parts.min(start + PACKED), &mut pairs);
+                    }
+                    if out.len() == ROWS {
+                        add_terms::<Q, ROWS>(rows, row_bytes, start, &pairs, input, &mut lanes);
+                        continue;
+                    }
+                    for (row, lanes) in rows.chunks_exact(row_bytes).zip(lanes.as_chunks_mut::<1>().0) {
+                        add_terms::<Q, 1>(row, row_bytes, start, &pairs, input, lanes);
+                    }
+                }
+                for (out, lanes) in out.iter_mut().zip(lanes) {
+                    *out = reduce_group(lanes.to_array()) * input.scale();
+                }
             }
-            for (row, lanes) in rows.chunks_exact(row_bytes).zip(lanes.as_chunks_mut::<1>().0) {
-                add_terms::<Q, 1>(row, row_bytes, start, &pairs[..count], input, lanes);
-            }
-        }
-    }
-    for (lanes, out) in lanes.chunks(TILE).zip(out.chunks_mut(TILE * inputs)) {
-        for (out, lanes) in out[index * lanes.len()..].iter_mut().zip(lanes) {
-            *out = reduce_group(lanes.to_array()) * input.scale();
         }
     }
 }
 
-fn pack([high, low]: [[&[i8; HALF]; 2]; 2], pairs: &mut Pairs) {
+/// Sets `pairs` to those of some parts of an input.
+fn pack_parts(input: &Activations, parts: Range<usize>, pairs: &mut ArrayVec<Pairs, PACKED>) {
+    pairs.clear();
+    for part in parts {
+        pairs.push(pack(input.groups()[part / GROUP].levels(part % GROUP)));
+    }
+}
+
+/// A part's high and low bytes, by half, as pairs.
+#[inline(always)]
+fn pack([high, low]: [[&[i8; HALF]; 2]; 2]) -> Pairs {
+    /// What all bytes are raised by, so that none is below 0, comes to so much in each half of a word.
+    const RAISED: i64 = (128 * 128 + 128) * BOTH.cast_signed();
+    let mut pairs = [0; BLOCK / 2];
     for (word, pairs) in pairs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        for (element, pairs) in (8 * word..).zip(pairs.as_chunks_mut::<2>().0) {
-            for (half, pair) in pairs.iter_mut().enumerate() {
-                let [high, low] = [high[half], low[half]]
-                    .map(|bytes| (i64::from(bytes[element]) << 32) + i64::from(bytes[element + 4]));
-                *pair = 128 * high + low;
+        for half in 0..2 {
+            let [high, low] = [high[half], low[half]].map(|bytes| raised(bytes, word));
+            for element in 0..4 {
+                let [high, low] = [high, low].map(|bytes| (bytes >> (8 * element)) & (0xff * BOTH));
+                pairs[2 * element + half] = (128 * high + low).cast_signed() - RAISED;
             }
         }
     }
+    pairs
+}
+
+/// Eight bytes from byte `8 * word`, each 128 more, the last four of them in the word's lower half.
+#[inline(always)]
+fn raised(bytes: &[i8; HALF], word: usize) -> u64 {
+    let bytes = bytes.as_chunks::<8>().0[word].map(i8::cast_unsigned);
+    (u64::from_le_bytes(bytes) ^ 0x8080_8080_8080_8080).rotate_left(32)
 }
 
 /// Adds the terms of the parts from `start` to the lanes of `N` rows.
