@@ -27,9 +27,9 @@ impl fmt::Display for Way {
 }
 
 /// Products of weights and activations between two meetings from which on weights that are read once for all sequences
-/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With 100,000 the story
-/// model's batch of 8 is as fast either way on two cores that pass a cache line to and fro in 60 ns, with 200,000 its batch
-/// of 16 some 10 % faster apart, with 1,800,000 SmolLM2's batch of 8 some 5 % slower (`cargo xtask bench scaling`, Zen 4).
+/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With kernels that took
+/// longer for fewer sequences, and with 100,000, the story model's batch of 8 was as fast either way on two cores that pass a
+/// cache line to and fro in 60 ns, with 200,000 its batch of 16 some 10 % faster apart (`cargo xtask bench scaling`, Zen 4).
 const MEETING: usize = 350_000;
 
 /// Sequences a core for each core, from which on all cores may read the weights each for itself: with `n` sequences a core
