@@ -38,7 +38,8 @@ const MEETING: usize = 350_000;
 /// their cores' caches: with four, SmolLM2's batch of 8 is 6 % faster apart on two cores that pass a cache line to and fro in
 /// 60 ns, and 20 % on two that take 320 ns; its batch of 16 is as fast either way, and 15 % faster (Zen 4).
 const FOR_EACH_CORE: usize = 2;
-/// Sequences that are enough on any number of cores: where there are many, they have more than one memory.
+/// Sequences that are enough on any number of cores: where there are many, they have more than one memory. Nor has any of
+/// groups of so many more than [`allowed`].
 const ENOUGH: usize = 16;
 
 /// A way, and why.
@@ -184,6 +185,11 @@ mod tests {
         {
             assert_eq!(largest(total, groups), expected, "{total} {groups}");
         }
+        for (total, groups) in
+            (1..=16).flat_map(|groups| (ENOUGH * groups..200).map(move |total| (total, groups)))
+        {
+            assert_eq!(largest(total, groups), allowed(total, groups), "{total} {groups}");
+        }
         for (total, groups) in (1..=200).flat_map(|total| (1..=16).map(move |groups| (total, groups))) {
             let largest = largest(total, groups);
             assert!(largest * groups >= total, "everything goes somewhere: {total} {groups}");
@@ -212,7 +218,10 @@ mod tests {
             (LARGE, 32, 4, apart(4)),
             // Three cores wait for the ninth sequence of the fourth.
             (LARGE, 33, 4, apart(4)),
+            (LARGE, 64, 4, apart(4)),
             (LARGE, 65, 4, apart(4)),
+            (LARGE, 32, 2, apart(2)),
+            (LARGE, 33, 2, apart(2)),
             (LARGE, 255, 16, Way::Together),
             (LARGE, 256, 16, apart(16)),
         ] {

@@ -125,11 +125,7 @@ impl Loaded {
                 let what = "model in the kernels' layout";
                 let lacking = OutOfMemory { what, bytes: bytes.len() };
                 let copy = platform.model_memory(bytes.len()).ok_or_else(|| bad(lacking.into()))?;
-                copy.copy_from_slice(bytes);
-                lay_out(copy, layout).map_err(bad)?;
-                let file = Gguf::parse(copy).map_err(|error| LoadError::Gguf(name, error))?;
-                let model = Model::load(&file, layout).map_err(bad)?;
-                (file, model)
+                laid_out(bytes, layout, copy).map_err(bad)?
             }
         };
         let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
@@ -149,10 +145,8 @@ impl Loaded {
         let bad = |error: ModelError| LoadError::Model(self.name, error);
         let mut copy =
             filled(self.bytes.len(), 0, "model in another layout").map_err(|error| bad(error.into()))?;
-        copy.copy_from_slice(self.bytes);
-        lay_out(&mut copy, kernels.layout()).map_err(bad)?;
-        let file = Gguf::parse(&copy).map_err(|error| LoadError::Gguf(self.name, error))?;
-        Ok(run(&Model::load(&file, kernels.layout()).map_err(bad)?))
+        let (_, model) = laid_out(self.bytes, kernels.layout(), &mut copy).map_err(bad)?;
+        Ok(run(&model))
     }
 
     /// What answers JSON lines.
@@ -219,6 +213,19 @@ impl Loaded {
         let shown: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} ({count})")).collect();
         shown.join(", ")
     }
+}
+
+/// Makes `copy`, which is as long, a copy of a file with its matrices in `layout`.
+fn laid_out<'a>(
+    bytes: &[u8],
+    layout: Layout,
+    copy: &'a mut [u8],
+) -> Result<(Gguf<'a>, Model<'a>), ModelError> {
+    copy.copy_from_slice(bytes);
+    lay_out(copy, layout)?;
+    let file = Gguf::parse(copy)?;
+    let model = Model::load(&file, layout)?;
+    Ok((file, model))
 }
 
 fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {

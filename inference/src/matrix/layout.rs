@@ -10,10 +10,9 @@ use crate::memory::{OutOfMemory, reserved};
 use crate::tiles::TILE;
 
 /// How rows lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One after the other.
-    #[default]
     Rows,
     /// Quantised ones in tiles of [`TILE`].
     Tiles,
