@@ -10,6 +10,8 @@
 use alloc::vec::Vec;
 use core::array;
 
+use wide::i32x4;
+
 use crate::kernels::Kernels;
 use crate::matrix::BLOCK;
 use crate::memory::{OutOfMemory, filled};
@@ -83,14 +85,11 @@ impl Group {
     }
 }
 
-/// By halves, which vector units do best.
+/// By vectors: compilers take an array apart into its elements.
 #[inline(always)]
-fn sum_of(mut levels: [i32; HALF]) -> i32 {
-    for half in [8, 4, 2, 1] {
-        let (first, second) = levels.split_at_mut(half);
-        first.iter_mut().zip(second).for_each(|(first, second)| *first += *second);
-    }
-    levels[0]
+fn sum_of(levels: [i32; HALF]) -> i32 {
+    let [first, second, third, fourth]: [i32x4; 4] = bytemuck::cast(levels);
+    ((first + second) + (third + fourth)).reduce_add()
 }
 
 /// The scale of vectors whose largest magnitude has these bits, and its inverse: what values are multiplied with.

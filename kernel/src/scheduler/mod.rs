@@ -50,11 +50,14 @@ pub enum Pending {
 /// Changes the state, then tells the cores that it concerns.
 pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
     let this = per_cpu::this();
-    let (result, kicks) = {
-        let mut scheduler = SCHEDULER.lock();
-        let result = change(&mut scheduler);
-        (result, core::mem::take(&mut scheduler.kicks))
-    };
+    let mut scheduler = SCHEDULER.lock();
+    let result = change(&mut scheduler);
+    // Most changes concern nobody else, and a set is costly to move.
+    if scheduler.kicks.is_empty() {
+        return result;
+    }
+    let kicks = core::mem::take(&mut scheduler.kicks);
+    drop(scheduler);
     for core in kicks.iter().map(|core| &per_cpu::all()[core]) {
         core.attention.store(true, Ordering::Release);
         if core.cpu != this.cpu {
