@@ -10,6 +10,7 @@
 mod active;
 mod admission;
 mod apart;
+mod leg;
 mod plan;
 mod request;
 
@@ -26,6 +27,7 @@ use crate::session::{CHUNK, SessionError};
 use crate::tokenizer::Tokenizer;
 use active::{Active, Told, Waiting};
 use apart::Groups;
+use leg::Leg;
 pub use plan::{Plan, Way};
 pub use request::{Event, Failure, Finish, Outcome, Refusal, Request, RequestId, Status, Times};
 
@@ -192,9 +194,10 @@ impl<'m> Batch<'m> {
         self.steps
     }
 
-    /// Goes one step. Result: whether there is more to do.
+    /// Goes one step, or a few in a row where cores go apart and nobody is about to join: as many as take some milliseconds
+    /// at most ([`Plan`]). Result: whether there is more to do.
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.admit(pool, tell);
+        let joining = self.admit(pool, tell) || self.active.iter().any(|active| active.unfed() > 0);
         self.take();
         let platform = pool.platform();
         let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
@@ -207,35 +210,47 @@ impl<'m> Batch<'m> {
             }
         } else if !active.is_empty() {
             let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
-            if let Way::Apart { groups: count } = chosen.way
-                && !groups.step(pool, active, count)
-            {
-                chosen = chosen.uneven();
+            let mut leg = Leg::new(1);
+            if let Way::Apart { groups: count } = chosen.way {
+                let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
+                leg = Leg::new(if joining { 1 } else { left.min(chosen.steps(model)) });
+                let go = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
+                    leg.go(forward, active, pool);
+                };
+                if !groups.go(pool, active, count, go) {
+                    (chosen, leg) = (chosen.uneven(), Leg::new(1));
+                }
             }
             if chosen.way == Way::Together {
-                forward.step(pool, active);
+                leg.go(forward, active, pool);
             }
             *plan = Some(chosen);
-            pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.choose(platform)));
-            *steps += 1;
-        }
-        let mut index = 0;
-        while index < self.active.len() {
-            let active = &mut self.active[index];
-            let id = active.id;
-            let (told, finish) = active.settle();
-            if let Some(Told { token, log_probability, text }) = told {
-                tell(Event::Token { id, token, log_probability, text });
-            }
-            match finish {
-                Some(finish) => {
-                    let outcome = self.end(index, finish, platform.now_ns());
-                    tell(Event::Finished { id, outcome });
-                }
-                None => index += 1,
-            }
+            *steps += leg.steps();
+            self.tell(pool, leg.steps(), tell);
         }
         !self.active.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Tells of what was made in some steps, one step after the other, and takes leave of requests that are over.
+    fn tell(&mut self, pool: &Pool, steps: usize, tell: &mut dyn FnMut(Event<'_>)) {
+        for step in 0..steps {
+            let mut index = 0;
+            while let Some(active) = self.active.get(index) {
+                let id = active.id;
+                let (told, finish) = active.told(step);
+                if let Some(Told { token, log_probability, text }) = told {
+                    tell(Event::Token { id, token, log_probability, text });
+                }
+                match finish {
+                    Some(finish) => {
+                        let outcome = self.end(index, finish, pool.platform().now_ns());
+                        tell(Event::Finished { id, outcome });
+                    }
+                    None => index += 1,
+                }
+            }
+        }
+        self.active.iter_mut().for_each(Active::all_told);
     }
 
     /// Runs a whole list of requests to their ends; what each one came to, in order.

@@ -179,6 +179,50 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
 }
 
 #[test]
+fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(2);
+    let request = |number: usize, limit: usize| Request {
+        prompt: vec![0, 490, 528, number as u32],
+        limit,
+        end: Vec::new(),
+        sampling: Sampling::GREEDY,
+        stops: Vec::new(),
+        log_probabilities: false,
+    };
+    let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
+    let ids: Vec<_> = [9, 20, 20, 20]
+        .into_iter()
+        .enumerate()
+        .map(|(number, limit)| batch.submit(&pool, request(number, limit)).unwrap())
+        .collect();
+    let step = |batch: &mut Batch<'_>, pool: &mut Pool| {
+        let mut told = Vec::new();
+        batch.step(pool, &mut |event| {
+            told.push(match event {
+                Event::Token { id, .. } => (id, false),
+                Event::Finished { id, .. } => (id, true),
+            })
+        });
+        told
+    };
+    assert_eq!(step(&mut batch, &mut pool), [], "prompts pass");
+    // Nine steps in a row, until the first request ends.
+    let each = ids.iter().map(|&id| (id, false));
+    let mut expected: Vec<_> = (0..9).flat_map(|_| each.clone()).collect();
+    expected.insert(expected.len() - 3, (ids[0], true));
+    assert_eq!(step(&mut batch, &mut pool), expected);
+    assert_eq!(batch.steps(), 1 + 9);
+    // Who comes meanwhile joins at once, and its prompt passes at a step of its own.
+    let late = batch.submit(&pool, request(7, 2)).unwrap();
+    let told = step(&mut batch, &mut pool);
+    assert_eq!(told, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());
+    assert_eq!(batch.status(late), Some(Status::Prefill));
+}
+
+#[test]
 fn who_joins_stalls_nobody_and_is_not_stalled() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::request::{Failure, Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
@@ -35,12 +36,14 @@ pub(super) struct Active<'t> {
     fed: usize,
     shared: usize,
     choices: Choices,
-    /// What the last step led to.
-    choice: Option<Result<Choice, Failure>>,
+    /// How it ends, once it does.
+    finish: Option<Finish>,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
     reader: TokenReader<'t>,
     text: String,
+    /// For each of the latest tokens, of which nobody has been told yet, where its text is.
+    untold: Vec<Range<usize>>,
     times: Times,
 }
 
@@ -83,11 +86,12 @@ impl<'t> Active<'t> {
             fed: 0,
             shared: 0,
             choices,
-            choice: None,
+            finish: None,
             tokens: reserved(longest, "tokens")?,
             log_probabilities: reserved(wanted, "log-probabilities")?,
             reader,
             text,
+            untold: reserved(longest, "tokens")?,
             times: Times { submitted, started: 0, finished: 0, tokens: times },
             request,
         })
@@ -142,47 +146,64 @@ impl<'t> Active<'t> {
         self.part.wants_logits = false;
     }
 
+    /// Steps until it ends at the latest, if each takes its latest token.
+    pub(super) fn steps_left(&self) -> usize {
+        let context = self.part.sequence.context() - self.part.sequence.position();
+        self.request.limit.saturating_sub(self.tokens.len()).min(context).max(1)
+    }
+
     /// After a step: chooses, if there is something to choose from.
     pub(super) fn choose(&mut self, platform: &dyn Platform) {
         if !self.part.wants_logits {
             return;
         }
         let (logits, position) = (&self.part.logits, self.part.sequence.position());
-        let choice = self.choices.choose(&self.request.end, logits, position).map_err(Failure::Generate);
-        if let Ok(Choice::Token(token)) = choice {
-            self.tokens.push(token);
-            self.times.tokens.push(platform.now_ns());
-            if self.request.log_probabilities {
-                self.log_probabilities.push(LogProbabilities::new(logits).of(token));
-            }
-        }
-        self.choice = Some(choice);
+        self.finish = match self.choices.choose(&self.request.end, logits, position) {
+            Err(error) => Some(Finish::Failed(Failure::Generate(error))),
+            Ok(Choice::Stop(stop)) => Some(Finish::Done(stop)),
+            Ok(Choice::Token(token)) => self.push(token, platform.now_ns()).map(Finish::Done),
+        };
     }
 
-    /// After that: the token made with the text that is certain now, and how the request ends if it does.
-    pub(super) fn settle(&mut self) -> (Option<Told<'_>>, Option<Finish>) {
-        match self.choice.take() {
-            None => (None, None),
-            Some(Err(failure)) => (None, Some(Finish::Failed(failure))),
-            Some(Ok(Choice::Stop(stop))) => (None, Some(Finish::Done(stop))),
-            Some(Ok(Choice::Token(token))) => {
-                let from = self.text.len();
-                let text = self.reader.push(token);
-                self.text.push_str(text);
-                let finish = if self.reader.stopped() {
-                    Some(Stop::Asked)
-                } else if self.tokens.len() == self.request.limit {
-                    Some(Stop::Limit)
-                } else if self.part.sequence.position() == self.part.sequence.context() {
-                    Some(Stop::ContextFull)
-                } else {
-                    None
-                };
-                let log_probability = self.log_probabilities.last().copied();
-                let told = Told { token, log_probability, text: &self.text[from..] };
-                (Some(told), finish.map(Finish::Done))
-            }
+    /// Takes note of the token made, and of the text that is certain now. Result: why the request ends, if it does.
+    fn push(&mut self, token: u32, now: u64) -> Option<Stop> {
+        self.tokens.push(token);
+        self.times.tokens.push(now);
+        if self.request.log_probabilities {
+            self.log_probabilities.push(LogProbabilities::new(&self.part.logits).of(token));
         }
+        let from = self.text.len();
+        self.text.push_str(self.reader.push(token));
+        self.untold.push(from..self.text.len());
+        if self.reader.stopped() {
+            Some(Stop::Asked)
+        } else if self.tokens.len() == self.request.limit {
+            Some(Stop::Limit)
+        } else if self.part.sequence.position() == self.part.sequence.context() {
+            Some(Stop::ContextFull)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it ends.
+    pub(super) const fn is_over(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Token `index` of those that nobody has been told of, and how the request ends if that is behind this token.
+    pub(super) fn told(&self, index: usize) -> (Option<Told<'_>>, Option<Finish>) {
+        let told = self.untold.get(index).map(|text| {
+            let index = self.tokens.len() - self.untold.len() + index;
+            let log_probability = self.log_probabilities.get(index).copied();
+            Told { token: self.tokens[index], log_probability, text: &self.text[text.clone()] }
+        });
+        (told, self.finish.filter(|_| index + 1 >= self.untold.len()))
+    }
+
+    /// Everybody has been told of everything.
+    pub(super) fn all_told(&mut self) {
+        self.untold.clear();
     }
 
     /// Ends it; the sequence goes back to its pages.

@@ -28,8 +28,8 @@ impl Batch<'_> {
 
     /// Lets requests join, first come first served; only one whose prompt begins like one that is still on its way
     /// lets others pass. Where others take part already, no more join at a step than [`MADE`] says: these wait while new
-    /// pages get their memory, and prompts pass a few tokens at a step anyway.
-    pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
+    /// pages get their memory, and prompts pass a few tokens at a step anyway. Result: whether that keeps somebody waiting.
+    pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         let now = pool.platform().now_ns();
         let most = if self.active.is_empty() { usize::MAX } else { self.pages.bytes() + MADE };
         let mut index = 0;
@@ -58,6 +58,7 @@ impl Batch<'_> {
                 tell(Event::Finished { id, outcome });
             }
         }
+        index < self.waiting.len() && self.active.len() < self.settings.active && self.pages.bytes() >= most
     }
 
     fn join(

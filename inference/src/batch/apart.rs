@@ -1,4 +1,4 @@
-//! A step in which groups of cores work on some of the sequences each.
+//! Steps in which groups of cores work on some of the sequences each.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -55,13 +55,15 @@ impl<'m> Groups<'m> {
         self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(fewest)))
     }
 
-    /// Passes the tokens of all parts through the model in `groups` groups. Result: whether it did; a group may have
-    /// more than its share, so that the others would wait for it, or the pool be a group itself.
-    pub(super) fn step<P: AsRef<Part> + AsMut<Part> + Send + Sync>(
+    /// Calls `go` in each of `groups` groups with its forward pass, its share of the parts, and its workers. Result:
+    /// whether it did; a group may have more than its share, so that the others would wait for it, or the pool be a
+    /// group itself.
+    pub(super) fn go<P: AsRef<Part> + Send>(
         &mut self,
         pool: &mut Pool,
         parts: &mut [P],
         groups: usize,
+        go: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
     ) -> bool {
         let Self { forwards, sequences, sizes, bounds } = self;
         let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
@@ -91,8 +93,7 @@ impl<'m> Groups<'m> {
         if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
             return false;
         }
-        let step = |forward: &mut Forward<'m>, parts: &mut [P], pool: &mut Pool| forward.step(pool, parts);
-        match pool.groups_at(sizes, forwards, (parts, bounds), step) {
+        match pool.groups_at(sizes, forwards, (parts, bounds), go) {
             Ok(()) => true,
             Err(PoolError::InGroup) => false,
             Err(error) => panic!("a step in groups: {error}"),
