@@ -22,7 +22,7 @@ use crate::memory::{OutOfMemory, filled};
 pub use architecture::{ARCHITECTURES, Activation, Architecture, Local, Pairs, Part};
 pub use config::{Config, Window};
 pub use error::ModelError;
-pub use lay_out::{lay_out, lay_out_for_fastest};
+pub use lay_out::{Quantized, fastest_kernels, lay_out, quantized};
 use source::Source;
 
 /// The weights of one layer. What its architecture has not is `None`.

@@ -10,7 +10,8 @@ use embodios_inference::generate::{GenerateError, Request, Stop, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Layout;
-use embodios_inference::model::Model;
+use embodios_inference::model::{Model, lay_out};
+use embodios_inference::platform::host::file;
 use embodios_inference::sample::Sampling;
 use embodios_inference::session::{Session, SessionError};
 
@@ -43,6 +44,19 @@ fn the_story_model_is_as_documented() {
     let config = run::load(STORY).config;
     assert_eq!((config.vocabulary, config.embedding, config.layers, config.context), (1024, 128, 6, 256));
     assert_eq!((config.heads, config.kv_heads, config.head_length, config.feed_forward), (4, 2, 32, 384));
+}
+
+#[test]
+fn threads_lay_a_file_out_as_one_does() {
+    for layout in [Layout::Rows, Layout::Tiles] {
+        let [mut one, mut all] = [STORY, STORY].map(<[u8]>::to_vec);
+        lay_out(&mut one, layout).unwrap();
+        file::lay_out(&mut all, layout).unwrap();
+        assert!(one == all, "{layout:?}");
+        assert_eq!(one == STORY, layout == Layout::Rows, "{layout:?}");
+    }
+    let error = file::lay_out(&mut STORY[..STORY.len() - 1].to_vec(), Layout::Tiles).unwrap_err();
+    assert!(error.to_string().contains("tensor"), "{error}");
 }
 
 #[test]

@@ -7,32 +7,45 @@ mod measure;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
+use std::time::Instant;
 
 use embodios_inference::batch;
 use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Lines, Requests, Task};
-use embodios_inference::model::{Model, lay_out_for_fastest};
+use embodios_inference::kernels::Kernels;
+use embodios_inference::model::{Model, ModelError, fastest_kernels};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::tokenizer::Tokenizer;
 use measure::Lengths;
+use memmap2::MmapMut;
+
+/// A model's file as the fastest kernels want it, and these: on all processors, ahead of being confined to those of the
+/// workers.
+fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
+    let bad = |error: ModelError| format!("{path}: {error}");
+    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let start = Instant::now();
+    let kernels = fastest_kernels(&file, &|| start.elapsed().as_nanos() as u64).map_err(bad)?;
+    file::lay_out(&mut file, kernels.layout()).map_err(bad)?;
+    Ok((file, kernels))
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED [CONTEXT]...";
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
-    let host = Host::leak(threads);
     if let ("measure", [prompt, generated, contexts @ ..]) = (task.as_str(), rest) {
         let contexts = contexts.iter().map(|context| context.parse()).collect::<Result<_, _>>()?;
         let lengths = Lengths { prompt: prompt.parse()?, generated: generated.parse()?, contexts };
-        return measure::run(host, threads, path, &lengths);
+        return measure::run(threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
-    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let (file, kernels) = load(path)?;
+    let host = Host::leak(threads);
     let bad = |error: &dyn Error| format!("{path}: {error}");
-    let kernels = lay_out_for_fastest(&mut file, &|| host.now_ns()).map_err(|error| bad(&error))?;
     let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
     let model = Model::load(&file, kernels.layout()).map_err(|error| bad(&error))?;
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;

@@ -4,12 +4,13 @@
 
 use std::error::Error;
 use std::fs;
+use std::time::Instant;
 
 use embodios_inference::gguf::Gguf;
 use embodios_inference::json::session;
 use embodios_inference::matrix::Matrix;
-use embodios_inference::model::{Model, lay_out_for_fastest};
-use embodios_inference::platform::host::{Host, file};
+use embodios_inference::model::Model;
+use embodios_inference::platform::host::Host;
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::session::Session;
@@ -35,16 +36,16 @@ pub struct Lengths {
 ///
 /// # Errors
 /// When the file is no model, or the model's context is shorter than what is asked for.
-pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn Error>> {
+pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn Error>> {
     let &Lengths { prompt, generated, ref contexts } = lengths;
     let before = resident("VmRSS:")?;
-    let start = host.now_ns();
-    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
-    let kernels = lay_out_for_fastest(&mut file, &|| host.now_ns())?;
+    let start = Instant::now();
+    let (file, kernels) = super::load(path)?;
+    let host = Host::leak(threads);
     let gguf = Gguf::parse(&file)?;
     let model = Model::load(&gguf, kernels.layout())?;
     Tokenizer::new(&gguf)?;
-    let loaded = host.now_ns();
+    let load = start.elapsed();
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
     let config = &model.config;
     let longest = contexts.iter().map(|context| context + generated).chain([prompt, generated]);
@@ -77,7 +78,7 @@ pub fn run(host: &'static Host, threads: usize, path: &str, lengths: &Lengths) -
         "prompt": prompted,
         "generation": generation,
         "contexts": behind,
-        "load_ms": (loaded - start) as f64 / 1e6,
+        "load_ms": load.as_secs_f64() * 1e3,
         "memory_mb": memory as f64 / 1e3,
         "reading": {
             "weights_mb": weights as f64 / 1e6,

@@ -5,9 +5,13 @@ use std::io;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Mutex;
 use std::thread;
 
 use memmap2::{Advice, MmapMut};
+
+use crate::matrix::Layout;
+use crate::model::{ModelError, quantized};
 
 /// A large page, in bytes.
 const LARGE_PAGE: usize = 2 << 20;
@@ -31,8 +35,7 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
         return Err(io::Error::other("the file is empty"));
     }
     let mut bytes = memory(length)?;
-    let readers = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = length.div_ceil(readers).next_multiple_of(LARGE_PAGE);
+    let share = length.div_ceil(cores()).next_multiple_of(LARGE_PAGE);
     thread::scope(|scope| {
         let shares = bytes.chunks_mut(share).zip((0..).step_by(share));
         let reads = shares.map(|(bytes, start)| scope.spawn(move || file.read_exact_at(bytes, start as u64)));
@@ -42,4 +45,30 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
             .try_for_each(|read| read.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))))
     })?;
     Ok(bytes)
+}
+
+/// Brings all quantised tensors of a model's file from rows into `layout`, in place, on all cores that this process may use.
+///
+/// # Errors
+/// As [`crate::model::lay_out`].
+pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
+    if layout == Layout::Rows {
+        return Ok(());
+    }
+    let tensors = &Mutex::new(quantized(file)?.into_iter());
+    // Nobody panics with the lock.
+    let next = || tensors.lock().ok()?.next();
+    let work = || core::iter::from_fn(next).try_for_each(|tensor| tensor.lay_out(layout));
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(done) => Ok(done?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
