@@ -14,7 +14,7 @@ use super::sixteen::{Halves, Sixteen, Whole};
 use crate::activations::{Activations, GROUP, Group};
 use crate::kernels::{each_tile, portable};
 use crate::tiles::TILE;
-use ahead::Ahead;
+use ahead::{Ahead, Pace};
 
 /// Inputs multiplied with the same registers of weights.
 const STEP: usize = 4;
@@ -32,47 +32,45 @@ pub(in crate::kernels) fn quant_rows<Q: TileFormat>(
         assert!(input.groups().len() * GROUP >= blocks * Q::PARTS, "blocks of the input");
     }
     assert!(row_bytes * (out.len() / inputs.len()) == rows.len(), "bytes of the rows");
-    let tiles = rows.chunks_exact(TILE * row_bytes);
-    let rest = tiles.remainder();
-    let mut outs = out.chunks_exact_mut(TILE * inputs.len());
-    for (tile, out) in tiles.zip(&mut outs) {
-        // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as
-        // many parts as a row, the tile as many blocks, and `out` sixteen results for each input.
-        unsafe {
-            match isa {
-                Isa::Avx2 => tile_avx2::<Q>(tile, blocks, inputs, out),
-                Isa::AvxVnni => tile_avx_vnni::<Q>(tile, blocks, inputs, out),
-                Isa::Avx512Vnni => tile_avx512_vnni::<Q>(tile, blocks, inputs, out),
-            }
+    let whole = out.len() / (TILE * inputs.len());
+    let (tiles, rest) = rows.split_at(whole * TILE * row_bytes);
+    let (tiles_out, rest_out) = out.split_at_mut(whole * TILE * inputs.len());
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as many parts
+    // as a row, each tile as many blocks, and its part of `out` sixteen results for each input.
+    unsafe {
+        match isa {
+            Isa::Avx2 => tiles_avx2::<Q>(tiles, blocks, inputs, tiles_out),
+            Isa::AvxVnni => tiles_avx_vnni::<Q>(tiles, blocks, inputs, tiles_out),
+            Isa::Avx512Vnni => tiles_avx512_vnni::<Q>(tiles, blocks, inputs, tiles_out),
         }
     }
-    each_tile(rest, row_bytes, inputs, outs.into_remainder(), portable::quant_rows::<Q>);
+    each_tile(rest, row_bytes, inputs, rest_out, portable::quant_rows::<Q>);
 }
 
 // The instances of the function below.
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn tile_avx2<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
+unsafe fn tiles_avx2<Q: TileFormat>(tiles: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Halves<Avx2>, Q>(tile, blocks, x, out) }
+    unsafe { quant_tiles::<Halves<Avx2>, Q>(tiles, blocks, x, out) }
 }
 
 #[target_feature(enable = "avx2,f16c,avxvnni")]
-unsafe fn tile_avx_vnni<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
+unsafe fn tiles_avx_vnni<Q: TileFormat>(tiles: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Halves<AvxVnni>, Q>(tile, blocks, x, out) }
+    unsafe { quant_tiles::<Halves<AvxVnni>, Q>(tiles, blocks, x, out) }
 }
 
 #[target_feature(enable = "avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn tile_avx512_vnni<Q: TileFormat>(tile: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
+unsafe fn tiles_avx512_vnni<Q: TileFormat>(tiles: &[u8], blocks: usize, x: &[Activations], out: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { quant_tile::<Whole, Q>(tile, blocks, x, out) }
+    unsafe { quant_tiles::<Whole, Q>(tiles, blocks, x, out) }
 }
 
-/// One tile. Safety: the processor has `V`'s instructions and F16C; `tile` holds sixteen rows of `blocks` blocks of `Q`,
-/// each input as many parts, and `out` sixteen floats for each of them.
+/// Tiles one after the other. Safety: the processor has `V`'s instructions and F16C; each tile holds sixteen rows of
+/// `blocks` blocks of `Q`, each input as many parts, and `out` sixteen floats for each tile and input.
 #[inline(always)]
-unsafe fn quant_tile<V: Sixteen, Q: TileFormat>(
-    tile: &[u8],
+unsafe fn quant_tiles<V: Sixteen, Q: TileFormat>(
+    tiles: &[u8],
     blocks: usize,
     inputs: &[Activations],
     out: &mut [f32],
@@ -80,21 +78,25 @@ unsafe fn quant_tile<V: Sixteen, Q: TileFormat>(
     // The compiler would make one run of instructions of four parts if it knew that rows are multiples of them, and load
     // all that these need before it multiplies.
     let parts = black_box(blocks * Q::PARTS);
-    let mut ahead = Ahead::new(tile, parts * inputs.len().div_ceil(STEP));
-    for (inputs, out) in inputs.chunks(STEP).zip(out.chunks_mut(STEP * TILE)) {
-        // SAFETY: see above.
-        unsafe {
-            match inputs.len() {
-                1 => multiply::<V, Q, 1>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                2 => multiply::<V, Q, 2>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                3 => multiply::<V, Q, 3>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                _ => multiply::<V, Q, STEP>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+    let bytes = TILE * blocks * Q::BYTES;
+    let pace = Pace::new(bytes, parts * inputs.len().div_ceil(STEP));
+    for (tile, out) in tiles.chunks_exact(bytes).zip(out.chunks_exact_mut(TILE * inputs.len())) {
+        let mut ahead = Ahead::behind(tile, pace);
+        for (inputs, out) in inputs.chunks(STEP).zip(out.chunks_mut(STEP * TILE)) {
+            // SAFETY: see above.
+            unsafe {
+                match inputs.len() {
+                    1 => multiply::<V, Q, 1>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                    2 => multiply::<V, Q, 2>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                    3 => multiply::<V, Q, 3>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                    _ => multiply::<V, Q, STEP>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                }
             }
         }
     }
 }
 
-/// A tile of `parts` parts times `N` inputs. Safety: as [`quant_tile`].
+/// A tile of `parts` parts times `N` inputs. Safety: as [`quant_tiles`], for this tile.
 #[inline(always)]
 unsafe fn multiply<V: Sixteen, Q: TileFormat, const N: usize>(
     tile: *const u8,
