@@ -1,4 +1,5 @@
-//! Many prompts at once, shared among all cores: requests join and leave between steps.
+//! Many prompts at once, shared among all cores: requests join and leave between steps, or between runs of a few of them
+//! (`leg.rs`).
 //!
 //! A step takes the latest token of every request that generates, and some tokens of prompts. Prompts go ahead in
 //! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits much longer for its
@@ -194,10 +195,10 @@ impl<'m> Batch<'m> {
         self.steps
     }
 
-    /// Goes one step, or a few in a row where cores go apart and nobody is about to join: as many as take some milliseconds
-    /// at most ([`Plan`]). Result: whether there is more to do.
+    /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as take a
+    /// fast core some milliseconds. Result: whether there is more to do.
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
-        let joining = self.admit(pool, tell) || self.active.iter().any(|active| active.unfed() > 0);
+        let joining = self.admit(pool, tell) || !self.active.iter().all(Active::is_generating);
         self.take();
         let platform = pool.platform();
         let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
@@ -213,7 +214,7 @@ impl<'m> Batch<'m> {
             let mut leg = Leg::new(1);
             if let Way::Apart { groups: count } = chosen.way {
                 let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
-                leg = Leg::new(if joining { 1 } else { left.min(chosen.steps(model)) });
+                leg = Leg::new(if joining { 1 } else { left.min(chosen.steps(model, count)) });
                 let go = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
                     leg.go(forward, active, pool);
                 };

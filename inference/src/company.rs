@@ -62,7 +62,8 @@ pub struct Company<'m> {
 }
 
 impl<'m> Company<'m> {
-    /// None yet. All that is drawn follows from `seed`.
+    /// None yet. Requests follow from `seed`; who joins and is cancelled when, also from how far groups of cores have come
+    /// when a request of another group ends early.
     #[must_use]
     pub fn new(
         model: &'m Model<'m>,
@@ -159,7 +160,7 @@ impl<'m> Company<'m> {
             Batch::new(model, tokenizer, *kernels, settings).map_err(|error| error.to_string())?;
         let mut waiting = asked.iter();
         let mut outcomes = BTreeMap::new();
-        let mut told: BTreeMap<RequestId, Vec<u32>> = BTreeMap::new();
+        let mut told: BTreeMap<RequestId, Told> = BTreeMap::new();
         let mut more = false;
         loop {
             while (!more || random.one_in(2))
@@ -180,8 +181,14 @@ impl<'m> Company<'m> {
                 outcomes.extend(outcome.map(|outcome| (id, outcome)));
             }
             let mut twice = false;
+            let before = batch.steps();
             more = batch.step(pool, &mut |event| match event {
-                Event::Token { id, token, .. } => told.entry(id).or_default().push(token),
+                Event::Token { id, token, log_probability, text } => {
+                    let told = told.entry(id).or_default();
+                    told.tokens.push(token);
+                    told.log_probabilities.extend(log_probability);
+                    told.text += text;
+                }
                 Event::Finished { id, outcome } => twice |= outcomes.insert(id, outcome).is_some(),
             });
             check(!twice, || "a request ended twice".into())?;
@@ -190,19 +197,29 @@ impl<'m> Company<'m> {
                 format!("{used} bytes of pages used, {bytes} there, {} allowed", settings.budget)
             })?;
             match batch.plan().map(|plan| plan.way) {
-                Some(Way::Apart { .. }) => tally.apart += 1,
-                Some(Way::Together) => tally.together += 1,
+                Some(Way::Apart { .. }) => tally.apart += batch.steps() - before,
+                Some(Way::Together) => tally.together += batch.steps() - before,
                 None => {}
             }
         }
         check((batch.pages().used(), batch.lengths()) == (0, (0, 0)), || "something is left over".into())?;
         check(outcomes.len() == asked.len(), || "not all requests ended".into())?;
-        let as_told = |(id, outcome): (&RequestId, &Outcome)| {
-            told.get(id).map_or(&[][..], Vec::as_slice) == outcome.tokens.as_slice()
+        let mut as_told = |(id, outcome): (&RequestId, &Outcome)| {
+            let Told { tokens, log_probabilities, text } = told.remove(id).unwrap_or_default();
+            (tokens, log_probabilities) == (outcome.tokens.clone(), outcome.log_probabilities.clone())
+                && outcome.text.starts_with(&text)
         };
-        check(outcomes.iter().all(as_told), || "other tokens were told than made".into())?;
+        check(outcomes.iter().all(&mut as_told), || "something else was told than made".into())?;
         Ok(outcomes)
     }
+}
+
+/// What was told of a request.
+#[derive(Default)]
+struct Told {
+    tokens: Vec<u32>,
+    log_probabilities: Vec<f32>,
+    text: String,
 }
 
 fn check(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {

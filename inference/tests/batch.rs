@@ -209,9 +209,10 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
         told
     };
     assert_eq!(step(&mut batch, &mut pool), [], "prompts pass");
-    // Nine steps in a row, until the first request ends.
     let each = ids.iter().map(|&id| (id, false));
-    let mut expected: Vec<_> = (0..9).flat_map(|_| each.clone()).collect();
+    assert_eq!(step(&mut batch, &mut pool), each.clone().collect::<Vec<_>>(), "everybody's first token");
+    // Eight steps in a row, until the first request ends.
+    let mut expected: Vec<_> = (0..8).flat_map(|_| each.clone()).collect();
     expected.insert(expected.len() - 3, (ids[0], true));
     assert_eq!(step(&mut batch, &mut pool), expected);
     assert_eq!(batch.steps(), 1 + 9);
@@ -220,6 +221,34 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
     let told = step(&mut batch, &mut pool);
     assert_eq!(told, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());
     assert_eq!(batch.status(late), Some(Status::Prefill));
+}
+
+#[test]
+fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(2);
+    let mut requests: Vec<_> = (0..4)
+        .map(|number| Request {
+            prompt: vec![0, 490, 528, number],
+            limit: 60,
+            end: Vec::new(),
+            sampling: Sampling::GREEDY,
+            stops: Vec::new(),
+            log_probabilities: true,
+        })
+        .collect();
+    let alone = Alone::of(&model, &tokenizer, Kernels::best(), &mut pool, &requests[0]).unwrap();
+    requests[0].end.push(alone.tokens[20]);
+    let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
+    let outcomes = batch.run(&mut pool, requests.iter().cloned());
+    assert!(matches!(outcomes[0].finish, Finish::Done(Stop::End(_))), "{:?}", outcomes[0].finish);
+    assert!(outcomes[0].tokens.len() <= 20);
+    assert_eq!(outcomes[1..].iter().map(|outcome| outcome.tokens.len()).collect::<Vec<_>>(), [60; 3]);
+    for (outcome, request) in outcomes.iter().zip(&requests) {
+        assert_same(&model, &tokenizer, &mut pool, request, outcome);
+    }
 }
 
 #[test]

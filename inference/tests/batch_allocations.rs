@@ -70,7 +70,7 @@ fn steps_allocate_nothing() {
                 Event::Finished { .. } => finished += 1,
             });
             let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
-            // The first two steps let requests join and take their prompts.
+            // The first two steps let requests join, take their prompts and make a token of each.
             assert!(step < 2 || allocations == 0, "{allocations} allocations in step {step}, {way}");
             if !more {
                 break;

@@ -22,7 +22,7 @@ use measure::Lengths;
 use memmap2::MmapMut;
 
 /// A model's file as the fastest kernels want it, and these: on all processors, ahead of being confined to those of the
-/// workers.
+/// workers; these are taken to be like the others.
 fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
     let bad = |error: ModelError| format!("{path}: {error}");
     let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;

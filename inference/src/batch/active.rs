@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::leg::MOST_STEPS;
 use super::request::{Failure, Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
 use crate::forward::Part;
@@ -91,7 +92,7 @@ impl<'t> Active<'t> {
             log_probabilities: reserved(wanted, "log-probabilities")?,
             reader,
             text,
-            untold: reserved(longest, "tokens")?,
+            untold: reserved(longest.min(MOST_STEPS), "tokens")?,
             times: Times { submitted, started: 0, finished: 0, tokens: times },
             request,
         })
@@ -236,7 +237,7 @@ impl<'t> Active<'t> {
     }
 }
 
-/// A token just made.
+/// A token that nobody has been told of yet.
 pub(super) struct Told<'a> {
     pub token: u32,
     pub log_probability: Option<f32>,

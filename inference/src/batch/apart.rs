@@ -96,7 +96,7 @@ impl<'m> Groups<'m> {
         match pool.groups_at(sizes, forwards, (parts, bounds), go) {
             Ok(()) => true,
             Err(PoolError::InGroup) => false,
-            Err(error) => panic!("a step in groups: {error}"),
+            Err(error) => panic!("steps in groups: {error}"),
         }
     }
 }

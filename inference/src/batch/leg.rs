@@ -9,6 +9,9 @@ use crate::pool::Pool;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 
+/// Steps of the longest leg: so many tokens of a request may wait to be told of.
+pub(super) const MOST_STEPS: usize = 64;
+
 /// A leg of all groups.
 #[derive(Debug)]
 pub(super) struct Leg {

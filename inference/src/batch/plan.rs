@@ -1,8 +1,9 @@
-//! How a step uses the cores.
+//! How a step uses the cores, and how many go in a row.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 
+use super::leg::MOST_STEPS;
 use crate::model::Model;
 
 /// A way to use the cores in a step.
@@ -42,7 +43,7 @@ const FOR_EACH_CORE: usize = 2;
 /// groups of so many more than [`allowed`].
 const ENOUGH: usize = 16;
 
-/// Products that a core takes before groups meet where nobody is about to join: 8 ms of one that takes 70 in a nanosecond
+/// Products that a core takes before groups meet where everybody generates: 8 ms of one that takes 70 in a nanosecond
 /// (Zen 4). Small models' groups go many steps in that time, and the story model's batches are 3 % faster on two cores.
 /// Larger models' meet after each: who is behind finds weights in the cache that they share. SmolLM2's batch of 8 is 3 %
 /// slower where its groups do not meet for 48 steps.
@@ -105,13 +106,12 @@ impl Plan {
         .filter(|groups| !groups.is_empty())
     }
 
-    /// Steps that groups go before they meet, so that who joins or cancels waits no longer than a core takes for so many
-    /// products.
-    pub(super) fn steps(self, model: &Model<'_>) -> usize {
+    /// Steps that `groups` groups go before they meet, so that who joins or cancels waits no longer than a core takes for
+    /// [`LEG`] products.
+    pub(super) fn steps(self, model: &Model<'_>, groups: usize) -> usize {
         let config = &model.config;
-        let groups = if let Way::Apart { groups } = self.way { groups } else { 1 };
         let all = weights(model) * model.layers.len() + config.vocabulary * config.embedding;
-        (LEG / (all * self.sequences.div_ceil(groups))).max(1)
+        (LEG / (all * self.sequences.div_ceil(groups))).clamp(1, MOST_STEPS)
     }
 
     /// The same where groups could not take the step.

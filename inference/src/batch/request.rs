@@ -160,7 +160,7 @@ impl Times {
     }
 }
 
-/// What happens in a batch, as it happens.
+/// What happens in a batch, in order; told after each [`super::Batch::step`].
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A token was made.

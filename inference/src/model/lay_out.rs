@@ -25,7 +25,7 @@ impl Quantized<'_> {
     }
 }
 
-/// All quantised tensors of a model's file, in its order. Each may be laid out by a thread of its own; all else has to
+/// All quantised tensors of a model's file, in the order of their data. Each may be laid out by a thread of its own; all else has to
 /// stay as it is, so that the file can be read as before.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn quantized(mut file: &mut [u8]) -> Result<Vec<Quantized<'_>>, ModelError> 
 /// Brings all quantised tensors of a model's file from rows into `layout`, in place.
 ///
 /// # Errors
-/// When it is no such file, or there is no memory for a tile.
+/// When it is no such file, or there is no memory for the list or a tile.
 pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
     if layout == Layout::Rows {
         return Ok(());

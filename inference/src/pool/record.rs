@@ -26,7 +26,7 @@ pub struct Work {
     pub wakeups_sent: u64,
     /// Times woken.
     pub wakeups_received: u64,
-    /// Jobs that took longer from hand-out to join than the budget, counted by who handed them out.
+    /// Jobs that took longer from hand-out to join than the budget, counted by who handed them out; none of a group of one.
     pub budget_misses: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct Record {
     work: Counters<10>,
     /// Until when the worker's time is accounted for, in nanoseconds of the platform; 0 before it begins.
     accounted: AtomicU64,
-    /// Times from hand-out to join, of the jobs that this worker handed out.
+    /// Times from hand-out to join, of the jobs that this worker handed out, but for a group of one.
     pub dispatches: Histogram,
 }
 

@@ -42,7 +42,7 @@ impl Monitor {
         self.0.workers[index].record.read()
     }
 
-    /// Times from a job's hand-out to its join.
+    /// Times from a job's hand-out to its join. A group of one takes none: all of its time is a job of the whole pool.
     #[must_use]
     pub fn dispatches(&self) -> Summary {
         Histogram::summary(self.0.workers.iter().map(|worker| &worker.record.dispatches))

@@ -1,4 +1,5 @@
-//! A model's file in memory that suits streaming: large pages, where the system has them, as the kernel gives models.
+//! A model's file in memory that suits streaming: large pages, where the system has them, as the kernel gives models; and
+//! its matrices as kernels want them.
 
 use std::fs::File;
 use std::io;
