@@ -213,7 +213,9 @@ impl Pool {
     fn dispatch(&self, job: Job<'_>) -> Result<(), Panic> {
         let Crew { pace, teams, .. } = &*self.crew;
         let (team, record) = (&teams[self.team], self.record(0));
-        if self.workers() == 1 && self.pinned.is_none() {
+        // Groups go apart and meet within one phase of the whole pool.
+        let whole = self.pinned.is_some();
+        if !whole && self.workers() == 1 {
             // All of it is the whole pool's job, whose time is taken; looking at the clock for each part costs a small
             // model more than handing it out.
             team.caught.run(0, || job(0));
@@ -221,8 +223,6 @@ impl Pool {
             return team.caught.take().map_or(Ok(()), Err);
         }
         let begun = pace.platform.now_ns();
-        // Groups go apart and meet within one phase of the whole pool.
-        let whole = self.pinned.is_some();
         if whole {
             pace.platform.mark(Mark::Phase);
         }

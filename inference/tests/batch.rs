@@ -18,6 +18,18 @@ use embodios_inference::tokenizer::Tokenizer;
 /// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
 const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * PAGE;
 
+/// A request without an end of its own, continued by the likeliest tokens.
+fn greedy(prompt: Vec<u32>, limit: usize) -> Request {
+    Request {
+        prompt,
+        limit,
+        end: Vec::new(),
+        sampling: Sampling::GREEDY,
+        stops: Vec::new(),
+        log_probabilities: false,
+    }
+}
+
 /// Asserts that the same came of a request in a batch as alone on `pool`.
 fn assert_same(
     model: &Model<'_>,
@@ -105,14 +117,7 @@ fn a_full_queue_and_a_small_budget_are_said() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let pool = run::pool(1);
-    let request = Request {
-        prompt: vec![1; 40],
-        limit: 30,
-        end: Vec::new(),
-        sampling: Sampling::GREEDY,
-        stops: Vec::new(),
-        log_probabilities: false,
-    };
+    let request = greedy(vec![1; 40], 30);
     let settings = Settings { waiting: 1, context: Some(64), ..Settings::new(2 * PAGE_BYTES) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     batch.submit(&pool, request.clone()).unwrap();
@@ -129,12 +134,8 @@ fn prompts_that_begin_alike_are_computed_once() {
     let mut pool = run::pool(2);
     let requests: Vec<_> = (0..8)
         .map(|last| Request {
-            prompt: (0..100).map(|i| (i * 37 % 1024) as u32).chain([last]).collect(),
-            limit: 8,
-            end: Vec::new(),
-            sampling: Sampling::GREEDY,
-            stops: Vec::new(),
             log_probabilities: true,
+            ..greedy((0..100).map(|i| (i * 37 % 1024) as u32).chain([last]).collect(), 8)
         })
         .collect();
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
@@ -157,14 +158,7 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     batch.prepare(&pool).unwrap();
     for number in 0..8 {
-        let request = Request {
-            prompt: (0..20).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(),
-            limit: 2,
-            end: Vec::new(),
-            sampling: Sampling::GREEDY,
-            stops: Vec::new(),
-            log_probabilities: false,
-        };
+        let request = greedy((0..20).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 2);
         batch.submit(&pool, request).unwrap();
     }
     loop {
@@ -183,14 +177,7 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
-    let request = |number: usize, limit: usize| Request {
-        prompt: vec![0, 490, 528, number as u32],
-        limit,
-        end: Vec::new(),
-        sampling: Sampling::GREEDY,
-        stops: Vec::new(),
-        log_probabilities: false,
-    };
+    let request = |number: usize, limit: usize| greedy(vec![0, 490, 528, number as u32], limit);
     let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let ids: Vec<_> = [9, 20, 20, 20]
@@ -229,14 +216,7 @@ fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let mut requests: Vec<_> = (0..4)
-        .map(|number| Request {
-            prompt: vec![0, 490, 528, number],
-            limit: 60,
-            end: Vec::new(),
-            sampling: Sampling::GREEDY,
-            stops: Vec::new(),
-            log_probabilities: true,
-        })
+        .map(|number| Request { log_probabilities: true, ..greedy(vec![0, 490, 528, number], 60) })
         .collect();
     let alone = Alone::of(&model, &tokenizer, Kernels::best(), &mut pool, &requests[0]).unwrap();
     requests[0].end.push(alone.tokens[20]);
@@ -256,13 +236,8 @@ fn who_joins_stalls_nobody_and_is_not_stalled() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
-    let request = |number: usize| Request {
-        prompt: (0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(),
-        limit: 60,
-        end: Vec::new(),
-        sampling: Sampling::GREEDY,
-        stops: Vec::new(),
-        log_probabilities: false,
+    let request = |number: usize| {
+        greedy((0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 60)
     };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     let first = batch.submit(&pool, request(0)).unwrap();
