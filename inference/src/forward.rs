@@ -44,7 +44,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part with room for `tokens` tokens a step.
+    /// A part with room for `tokens` tokens a step. It must be filled before it takes part in one.
     ///
     /// # Errors
     /// When there is no memory for it.
@@ -56,9 +56,21 @@ impl Part {
             sequence,
             tokens: reserved(tokens, "tokens")?,
             wants_logits: true,
-            logits: filled(vocabulary, 0.0, "logits")?,
+            logits: reserved(vocabulary, "logits")?,
             work: filled(work, 0.0, "activations")?,
         })
+    }
+
+    /// Whether it can take part in steps.
+    #[must_use]
+    pub const fn is_filled(&self) -> bool {
+        !self.logits.is_empty()
+    }
+
+    /// Fills its memory, as [`Sequence::fill`] does.
+    pub fn fill(&mut self, model: &Model<'_>) {
+        self.sequence.fill();
+        self.logits.resize(model.config.vocabulary, 0.0);
     }
 }
 

@@ -88,7 +88,9 @@ impl<'m> Session<'m> {
         let sequence = pages.begin(context, None)?;
         let chunk = CHUNK.min(context);
         let forward = Forward::new(model, kernels, chunk, 1, context)?;
-        Ok(Self { part: Part::new(model, sequence, chunk)?, forward, cache_bytes: pages.bytes() })
+        let mut part = Part::new(model, sequence, chunk)?;
+        part.fill(model);
+        Ok(Self { part, forward, cache_bytes: pages.bytes() })
     }
 
     /// The model.

@@ -10,23 +10,25 @@ use core::ops::Range;
 
 use super::{CacheError, Limits, Precision};
 use crate::kernels::{KEYS, Kernels};
-use crate::memory::{OutOfMemory, filled, reserved};
+use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 
 /// Positions of a page.
 pub const PAGE: usize = 32;
 
-/// Bytes of a page: for each layer and head first [`PAGE`] keys, in runs of [`KEYS`], then as many values.
+/// Bytes of a page: for each layer and head first [`PAGE`] keys, in runs of [`KEYS`], then as many values. None of them
+/// before [`Sequence::fill`], but room for them.
 type Page = Arc<Vec<u8>>;
 
 /// Where things lie in a page.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     precision: Precision,
-    layers: usize,
     kv_heads: usize,
     /// Bytes of a head's key or value at one position.
     vector: usize,
+    /// Bytes of a page.
+    page: usize,
 }
 
 impl Layout {
@@ -39,20 +41,12 @@ impl Layout {
     const fn start(&self, layer: usize, head: usize) -> usize {
         (layer * self.kv_heads + head) * 2 * self.run()
     }
-
-    /// Bytes of a page; `None` when there is no such number.
-    fn page(&self) -> Option<usize> {
-        let heads = self.layers.checked_mul(self.kv_heads)?;
-        heads.checked_mul(2 * PAGE)?.checked_mul(self.vector)
-    }
 }
 
 /// All pages there are, and those that nobody has.
 #[derive(Debug)]
 pub struct Pages {
     layout: Layout,
-    /// Bytes of a page.
-    page: usize,
     /// Pages that the budget holds.
     most: usize,
     budget: usize,
@@ -70,13 +64,13 @@ impl Pages {
     /// When a page has more bytes than there are addresses.
     pub fn new(model: &Model<'_>, budget: usize) -> Result<Self, CacheError> {
         let (config, precision) = (&model.config, Precision::of(model));
-        let vector = config.head_length * precision.bytes();
-        let layout = Layout { precision, layers: config.layers, kv_heads: config.kv_heads, vector };
-        let what = "cache";
-        let page =
-            layout.page().ok_or(OutOfMemory { what, bytes: usize::MAX }).map_err(CacheError::OutOfMemory)?;
-        let most = budget / page;
-        Ok(Self { layout, page, most, budget, trained: config.context, made: 0, free: Vec::new() })
+        let (kv_heads, vector) = (config.kv_heads, config.head_length * precision.bytes());
+        let heads = config.layers.checked_mul(kv_heads);
+        let page = heads.and_then(|heads| heads.checked_mul(2 * PAGE)?.checked_mul(vector));
+        let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
+        let page = page.ok_or(CacheError::OutOfMemory(too_much))?;
+        let layout = Layout { precision, kv_heads, vector, page };
+        Ok(Self { layout, most: budget / page, budget, trained: config.context, made: 0, free: Vec::new() })
     }
 
     /// Positions of a sequence within `limits`' context and the whole budget.
@@ -90,7 +84,7 @@ impl Pages {
             return Err(CacheError::Context { asked: context, trained });
         }
         if context > fits {
-            let bytes = self.page as u128 * context.div_ceil(PAGE) as u128;
+            let bytes = self.layout.page as u128 * context.div_ceil(PAGE) as u128;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
         Ok(context)
@@ -109,7 +103,7 @@ impl Pages {
     }
 
     /// A sequence with room for `context` positions that begins with the first `shared` pages of another one, which
-    /// are full.
+    /// are full. It must be filled before anything is stored.
     ///
     /// # Errors
     /// [`CacheError::Budget`] when the pages nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
@@ -124,7 +118,7 @@ impl Pages {
     ) -> Result<Sequence, CacheError> {
         let shared = begins_as.map_or(0, |(_, shared)| shared);
         if !self.has_room(context, shared) {
-            let bytes = self.page as u128 * (context.div_ceil(PAGE) - shared) as u128;
+            let bytes = self.layout.page as u128 * (context.div_ceil(PAGE) - shared) as u128;
             let fits = (self.most - self.made + self.free.len() + shared) * PAGE;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
@@ -160,19 +154,19 @@ impl Pages {
     /// Bytes of a page.
     #[must_use]
     pub const fn page_bytes(&self) -> usize {
-        self.page
+        self.layout.page
     }
 
     /// Bytes of the pages that sequences have.
     #[must_use]
     pub const fn used(&self) -> usize {
-        (self.made - self.free.len()) * self.page
+        (self.made - self.free.len()) * self.layout.page
     }
 
     /// Bytes of all pages made so far: at most the budget.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.made * self.page
+        self.made * self.layout.page
     }
 
     /// Bytes that pages may take.
@@ -187,7 +181,7 @@ impl Pages {
         }
         let no_list = OutOfMemory { what: "list of pages", bytes: size_of::<Page>() };
         self.free.try_reserve(self.made + 1).map_err(|_| CacheError::OutOfMemory(no_list))?;
-        let page = filled(self.page, 0, "cache").map_err(CacheError::OutOfMemory)?;
+        let page = reserved(self.layout.page, "cache").map_err(CacheError::OutOfMemory)?;
         self.made += 1;
         Ok(Arc::new(page))
     }
@@ -203,6 +197,14 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Fills those of its pages with zeros that never were. Who is going to store in them does it, since many systems give
+    /// memory when it is written first, and that takes time.
+    pub fn fill(&mut self) {
+        for page in self.pages.iter_mut().filter_map(Arc::get_mut) {
+            page.resize(self.layout.page, 0);
+        }
+    }
+
     /// Positions taken so far.
     #[must_use]
     pub const fn position(&self) -> usize {
