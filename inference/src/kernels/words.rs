@@ -9,6 +9,7 @@ mod factors;
 mod formats;
 mod lanes;
 
+use core::arch::asm;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
@@ -104,7 +105,7 @@ fn raised(bytes: &[i8; HALF], word: usize) -> u64 {
     (u64::from_le_bytes(bytes) ^ 0x8080_8080_8080_8080).rotate_left(32)
 }
 
-/// Adds the terms of the parts from `start` to the lanes of `N` rows.
+/// Adds the terms of the parts from `start`, the first of a group, to the lanes of `N` rows.
 #[inline(never)]
 fn add_terms<Q: WordFormat, const N: usize>(
     rows: &[u8],
@@ -115,18 +116,40 @@ fn add_terms<Q: WordFormat, const N: usize>(
     lanes: &mut [f32x4; N],
 ) {
     let rows: [&[u8]; N] = core::array::from_fn(|row| &rows[row * row_bytes..][..row_bytes]);
-    let groups = (start..).step_by(GROUP).zip(&input.groups()[start / GROUP..]);
-    for (pairs, (first, x)) in pairs.chunks(GROUP).zip(groups) {
-        if let Some(pairs) = pairs.as_array::<GROUP>() {
-            add_group::<Q, N, GROUP>(rows, first, pairs, x, lanes);
-        } else if let Some(pairs) = pairs.as_array::<3>() {
-            add_group::<Q, N, 3>(rows, first, pairs, x, lanes);
-        } else if let Some(pairs) = pairs.as_array::<2>() {
-            add_group::<Q, N, 2>(rows, first, pairs, x, lanes);
-        } else if let Some(pairs) = pairs.as_array::<1>() {
-            add_group::<Q, N, 1>(rows, first, pairs, x, lanes);
-        }
+    let (whole, rest) = pairs.as_chunks::<GROUP>();
+    let (groups, last) = input.groups()[start / GROUP..].split_at(whole.len());
+    add_groups::<Q, N>(rows, start, whole, groups, lanes);
+    let (Some(x), start) = (last.first(), start + GROUP * whole.len()) else { return };
+    if let Some(pairs) = rest.as_array::<3>() {
+        add_group::<Q, N, 3>(rows, start, pairs, x, lanes);
+    } else if let Some(pairs) = rest.as_array::<2>() {
+        add_group::<Q, N, 2>(rows, start, pairs, x, lanes);
+    } else if let Some(pairs) = rest.as_array::<1>() {
+        add_group::<Q, N, 1>(rows, start, pairs, x, lanes);
     }
+}
+
+/// The same for whole groups.
+#[inline(never)]
+fn add_groups<Q: WordFormat, const N: usize>(
+    rows: [&[u8]; N],
+    start: usize,
+    pairs: &[[Pairs; GROUP]],
+    groups: &[Group],
+    lanes: &mut [f32x4; N],
+) {
+    stay_in_page();
+    for (index, (pairs, x)) in pairs.iter().zip(groups).enumerate() {
+        add_group::<Q, N, GROUP>(rows, start + GROUP * index, pairs, x, lanes);
+    }
+}
+
+/// Puts the loop that follows into one page of code: an emulator goes on by itself within a page, but looks up where
+/// it has the code of another one at every jump there.
+#[inline(always)]
+fn stay_in_page() {
+    // SAFETY: there is no instruction but those that do nothing.
+    unsafe { asm!(".p2align 11", options(nomem, nostack, preserves_flags)) };
 }
 
 /// Adds the terms of `COUNT` parts from number `first`, the first of a group, of which `x` is the input.
