@@ -13,8 +13,9 @@ use crate::tiles::TILE;
 
 /// Inputs of the product that stands for a prompt. One input stands for generation.
 const INPUTS: usize = 4;
-/// Timings of each variant, of which the shortest counts; before them is one that warms up.
-const REPETITIONS: usize = 2;
+/// Timings of each variant, of which the shortest counts; the first of them warms up. Variants take turns, so that
+/// something else that runs in between does not slow all timings of one of them.
+const REPETITIONS: usize = 4;
 /// By how much of its time a variant must beat those before it, in per cent: timings are not exact.
 const MARGIN: u64 = 10;
 
@@ -55,18 +56,21 @@ impl Kernels {
             kernels.multiply(matrix, 0, &inputs, &mut out[..rows * INPUTS]);
             now() - start
         };
-        let mut data = reserved(rows * matrix.row_bytes(), "tile of weights")?;
-        let mut shortest = |kernels: Self| {
-            data.clear();
+        let mut variants = Vec::new();
+        for kernels in Self::available() {
+            let mut data = reserved(rows * matrix.row_bytes(), "tile of weights")?;
             data.extend_from_slice(matrix.row_range(0, rows));
             kernels.layout().apply(matrix.kind(), columns, &mut data)?;
-            let matrix = Matrix::new(matrix.kind(), columns, rows, &data).with_layout(kernels.layout());
-            time(kernels, &matrix);
-            Ok((0..REPETITIONS).map(|_| time(kernels, &matrix)).min().unwrap_or(u64::MAX))
-        };
-        let mut fastest = (Self::best(), shortest(Self::best())?);
-        for kernels in Self::available().skip(1) {
-            let time = shortest(kernels)?;
+            variants.push((kernels, data, u64::MAX));
+        }
+        for _ in 0..REPETITIONS {
+            for (kernels, data, shortest) in &mut variants {
+                let matrix = Matrix::new(matrix.kind(), columns, rows, data).with_layout(kernels.layout());
+                *shortest = time(*kernels, &matrix).min(*shortest);
+            }
+        }
+        let mut fastest = (Self::best(), u64::MAX);
+        for (kernels, _, time) in variants {
             if time < fastest.1 / 100 * (100 - MARGIN) {
                 fastest = (kernels, time);
             }
