@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use common::{STORY, run};
@@ -10,7 +11,7 @@ use embodios_inference::generate::{GenerateError, Request, Stop, generate};
 use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Layout;
-use embodios_inference::model::{Model, lay_out};
+use embodios_inference::model::{Model, fastest_kernels, lay_out};
 use embodios_inference::platform::host::file;
 use embodios_inference::sample::Sampling;
 use embodios_inference::session::{Session, SessionError};
@@ -57,6 +58,21 @@ fn threads_lay_a_file_out_as_one_does() {
     }
     let error = file::lay_out(&mut STORY[..STORY.len() - 1].to_vec(), Layout::Tiles).unwrap_err();
     assert!(error.to_string().contains("tensor"), "{error}");
+}
+
+#[test]
+fn what_runs_beside_the_timing_of_kernels_does_not_choose_them() {
+    let variants = Kernels::available().count();
+    assert!(variants > 1, "nothing to choose from");
+    // The clock goes on by as much at each look, but by far more at a few in a row: as many as time all variants once.
+    for first in 0..16 * variants {
+        let (now, looks) = (Cell::new(0), Cell::new(0));
+        let clock = || {
+            let busy = (first..first + 2 * variants).contains(&looks.replace(looks.get() + 1));
+            now.replace(now.get() + if busy { 1_000_000 } else { 1_000 })
+        };
+        assert_eq!(fastest_kernels(STORY, &clock).expect("the story model"), Kernels::best(), "{first}");
+    }
 }
 
 #[test]
