@@ -208,8 +208,7 @@ impl Pool {
     }
 
     /// Hands `job` to all workers, does the caller's part, waits for the others and keeps the records (a group of one
-    /// counts only). Only one
-    /// may be under way: those who call it hold `&mut self` or `looping`.
+    /// counts only). Only one may be under way: those who call it hold `&mut self` or `looping`.
     fn dispatch(&self, job: Job<'_>) -> Result<(), Panic> {
         let Crew { pace, teams, .. } = &*self.crew;
         let (team, record) = (&teams[self.team], self.record(0));
