@@ -144,12 +144,12 @@ fn add_groups<Q: WordFormat, const N: usize>(
     }
 }
 
-/// Puts the loop that follows into one page of code: an emulator goes on by itself within a page, but looks up where
-/// it has the code of another one at every jump there.
+/// Puts the loop that follows, which is longer than half a page, into one page of code: an emulator goes on by itself
+/// within a page, but looks up where it has the code of another one at every jump there.
 #[inline(always)]
 fn stay_in_page() {
     // SAFETY: there is no instruction but those that do nothing.
-    unsafe { asm!(".p2align 11", options(nomem, nostack, preserves_flags)) };
+    unsafe { asm!(".p2align 12", options(nomem, nostack, preserves_flags)) };
 }
 
 /// Adds the terms of `COUNT` parts from number `first`, the first of a group, of which `x` is the input.
