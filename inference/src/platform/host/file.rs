@@ -25,7 +25,8 @@ pub(super) fn memory(length: usize) -> io::Result<MmapMut> {
     Ok(bytes)
 }
 
-/// Reads a whole file, on all cores that this process may use: fresh large pages take longer than their bytes.
+/// Reads a whole file, on all cores that this process may use: fresh large pages take longer than their bytes. Each
+/// core takes a page after the other, since some come sooner than others.
 ///
 /// # Errors
 /// When it cannot be read, is empty, or becomes shorter meanwhile.
@@ -36,15 +37,8 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
         return Err(io::Error::other("the file is empty"));
     }
     let mut bytes = memory(length)?;
-    let share = length.div_ceil(cores()).next_multiple_of(LARGE_PAGE);
-    thread::scope(|scope| {
-        let shares = bytes.chunks_mut(share).zip((0..).step_by(share));
-        let reads = shares.map(|(bytes, start)| scope.spawn(move || file.read_exact_at(bytes, start as u64)));
-        let reads: Vec<_> = reads.collect();
-        reads
-            .into_iter()
-            .try_for_each(|read| read.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))))
-    })?;
+    let pages = bytes.chunks_mut(LARGE_PAGE).zip((0..).step_by(LARGE_PAGE));
+    each_on_all_cores(pages, |(bytes, start)| file.read_exact_at(bytes, start))?;
     Ok(bytes)
 }
 
@@ -56,16 +50,23 @@ pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
     if layout == Layout::Rows {
         return Ok(());
     }
-    let tensors = &Mutex::new(quantized(file)?.into_iter());
+    each_on_all_cores(quantized(file)?.into_iter(), |tensor| Ok(tensor.lay_out(layout)?))
+}
+
+/// Calls `work` with each of `items`, on all cores that this process may use, until it fails.
+fn each_on_all_cores<T: Send, E: Send>(
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let items = &Mutex::new(items);
     // Nobody panics with the lock.
-    let next = || tensors.lock().ok()?.next();
-    let work = || core::iter::from_fn(next).try_for_each(|tensor| tensor.lay_out(layout));
+    let next = || items.lock().ok()?.next();
+    let all = || core::iter::from_fn(next).try_for_each(&work);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores()).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(done) => Ok(done?),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        let workers: Vec<_> = (0..cores()).map(|_| scope.spawn(all)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
