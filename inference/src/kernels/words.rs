@@ -144,8 +144,8 @@ fn add_groups<Q: WordFormat, const N: usize>(
     }
 }
 
-/// Puts the loop that follows, which is longer than half a page, into one page of code: an emulator goes on by itself
-/// within a page, but looks up where it has the code of another one at every jump there.
+/// Puts the loop that follows, which has more than half a page of code on x86_64, into one page: an emulator goes on by
+/// itself within a page, but looks up where it has the code of another one at every jump there.
 #[inline(always)]
 fn stay_in_page() {
     // SAFETY: there is no instruction but those that do nothing.

@@ -53,7 +53,8 @@ pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
     each_on_all_cores(quantized(file)?.into_iter(), |tensor| Ok(tensor.lay_out(layout)?))
 }
 
-/// Calls `work` with each of `items`, on all cores that this process may use, until it fails.
+/// Calls `work` with each of `items`, on all cores that this process may use. A core for which it fails takes no more, and
+/// the error of one is the result.
 fn each_on_all_cores<T: Send, E: Send>(
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> Result<(), E> + Sync,
