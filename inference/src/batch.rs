@@ -198,7 +198,8 @@ impl<'m> Batch<'m> {
     /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as take a
     /// fast core some milliseconds. Result: whether there is more to do.
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
-        let joining = self.admit(pool, tell) || !self.active.iter().all(Active::is_generating);
+        self.admit(pool, tell);
+        let generating = self.active.iter().all(Active::is_generating);
         self.take();
         let platform = pool.platform();
         let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
@@ -211,19 +212,23 @@ impl<'m> Batch<'m> {
             }
         } else if !active.is_empty() {
             let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
-            let mut leg = Leg::new(1);
-            if let Way::Apart { groups: count } = chosen.way {
-                let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
-                leg = Leg::new(if joining { 1 } else { left.min(chosen.steps(model, count)) });
-                let go = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
-                    leg.go(forward, active, pool);
-                };
-                if !groups.go(pool, active, count, go) {
-                    (chosen, leg) = (chosen.uneven(), Leg::new(1));
+            let leg = Leg::new(match chosen.way {
+                Way::Apart { groups } if generating => {
+                    let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
+                    left.min(chosen.steps(model, groups))
                 }
+                _ => 1,
+            });
+            let go = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
+                leg.go(forward, active, pool);
+            };
+            if let Way::Apart { groups: count } = chosen.way
+                && !groups.go(pool, active, count, go)
+            {
+                chosen = chosen.uneven();
             }
             if chosen.way == Way::Together {
-                leg.go(forward, active, pool);
+                go(forward, active, pool);
             }
             *plan = Some(chosen);
             *steps += leg.steps();

@@ -44,7 +44,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part with room for `tokens` tokens a step. It must be filled before it takes part in one.
+    /// A part with room for `tokens` tokens a step.
     ///
     /// # Errors
     /// When there is no memory for it.
@@ -61,16 +61,16 @@ impl Part {
         })
     }
 
-    /// Whether it can take part in steps.
-    #[must_use]
-    pub const fn is_filled(&self) -> bool {
-        !self.logits.is_empty()
+    /// Fills the memory that steps of its next `positions` positions write. They do it themselves where it was not done.
+    pub fn fill(&mut self, model: &Model<'_>, positions: usize) {
+        self.sequence.fill(positions);
+        self.logits.resize(model.config.vocabulary, 0.0);
     }
 
-    /// Fills its memory, as [`Sequence::fill`] does.
-    pub fn fill(&mut self, model: &Model<'_>) {
-        self.sequence.fill();
-        self.logits.resize(model.config.vocabulary, 0.0);
+    /// Whether it has the memory that the next step writes.
+    fn is_filled(&self) -> bool {
+        let count = self.tokens.len();
+        count == 0 || (!self.logits.is_empty() && self.sequence.is_filled(count))
     }
 }
 
@@ -206,6 +206,9 @@ impl<'m> Forward<'m> {
         if self.rows.count() == 0 {
             return;
         }
+        if !parts.iter().all(|part| part.as_ref().is_filled()) {
+            self.fill(pool, parts);
+        }
         self.begin(pool, parts);
         let layers = &self.model.layers;
         for (index, layer) in layers.iter().enumerate() {
@@ -233,6 +236,15 @@ impl<'m> Forward<'m> {
             sequence.advance(tokens.len());
             tokens.clear();
         }
+    }
+
+    /// Fills the memory of parts, shared among the workers: it takes a system's time.
+    fn fill<P: AsMut<Part> + Send>(&self, pool: &mut Pool, parts: &mut [P]) {
+        pool.split(parts, 1, |_, parts| {
+            for part in parts.iter_mut().map(AsMut::as_mut).filter(|part| !part.is_filled()) {
+                part.fill(self.model, part.tokens.len());
+            }
+        });
     }
 
     /// Sets `x` to the tokens' embeddings, and the inputs to the first layer's norm of them.

@@ -89,7 +89,7 @@ impl<'m> Session<'m> {
         let chunk = CHUNK.min(context);
         let forward = Forward::new(model, kernels, chunk, 1, context)?;
         let mut part = Part::new(model, sequence, chunk)?;
-        part.fill(model);
+        part.fill(model, context);
         Ok(Self { part, forward, cache_bytes: pages.bytes() })
     }
 

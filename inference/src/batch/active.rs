@@ -106,16 +106,6 @@ impl<'t> Active<'t> {
         self.times.started = now;
     }
 
-    /// Whether it can take part in steps.
-    pub(super) const fn is_filled(&self) -> bool {
-        self.part.is_filled()
-    }
-
-    /// Fills its memory, on the core that it will be worked on.
-    pub(super) fn fill(&mut self, model: &Model<'_>) {
-        self.part.fill(model);
-    }
-
     /// Tokens of the prompt that have to be taken ahead of the last one, which the first choice follows.
     pub(super) const fn unfed(&self) -> usize {
         (self.request.prompt.len() - 1).saturating_sub(self.fed)

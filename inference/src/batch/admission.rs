@@ -8,9 +8,6 @@ use crate::memory::OutOfMemory;
 use crate::pool::Pool;
 use crate::session::CHUNK;
 
-/// Bytes of new pages after which no further request joins at a step: a system takes up to a millisecond to give as many.
-const MADE: usize = 1 << 20;
-
 /// What there is of a prompt's beginning.
 enum Beginning {
     /// Another request is about to have it, or more of it than is there.
@@ -27,16 +24,11 @@ impl Batch<'_> {
     }
 
     /// Lets requests join, first come first served; only one whose prompt begins like one that is still on its way
-    /// lets others pass. Where others take part already, no more join at a step than [`MADE`] says: these wait while new
-    /// pages get their memory, and prompts pass a few tokens at a step anyway. Result: whether that keeps somebody waiting.
-    pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+    /// lets others pass.
+    pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
         let now = pool.platform().now_ns();
-        let most = if self.active.is_empty() { usize::MAX } else { self.pages.bytes() + MADE };
         let mut index = 0;
-        while index < self.waiting.len()
-            && self.active.len() < self.settings.active
-            && self.pages.bytes() < most
-        {
+        while index < self.waiting.len() && self.active.len() < self.settings.active {
             let request = &self.waiting[index].request;
             let (shared, other) = match self.beginning(&request.prompt) {
                 Beginning::OnItsWay => {
@@ -58,7 +50,6 @@ impl Batch<'_> {
                 tell(Event::Finished { id, outcome });
             }
         }
-        index < self.waiting.len() && self.active.len() < self.settings.active && self.pages.bytes() >= most
     }
 
     fn join(

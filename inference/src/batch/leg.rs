@@ -33,10 +33,6 @@ impl Leg {
     /// Goes it with a group's sequences on its workers.
     pub(super) fn go(&self, forward: &mut Forward<'_>, active: &mut [Active<'_>], pool: &mut Pool) {
         let platform = pool.platform();
-        if !active.iter().all(Active::is_filled) {
-            let model = forward.model();
-            pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.fill(model)));
-        }
         for step in 1..=self.most {
             forward.step(pool, active);
             pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.choose(platform)));

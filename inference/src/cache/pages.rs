@@ -17,7 +17,7 @@ use crate::model::Model;
 pub const PAGE: usize = 32;
 
 /// Bytes of a page: for each layer and head first [`PAGE`] keys, in runs of [`KEYS`], then as many values. None of them
-/// before [`Sequence::fill`], but room for them.
+/// before [`Sequence::fill`] gets there, but room for them.
 type Page = Arc<Vec<u8>>;
 
 /// Where things lie in a page.
@@ -103,7 +103,7 @@ impl Pages {
     }
 
     /// A sequence with room for `context` positions that begins with the first `shared` pages of another one, which
-    /// are full. It must be filled before anything is stored.
+    /// are full. A position must be filled before anything is stored there.
     ///
     /// # Errors
     /// [`CacheError::Budget`] when the pages nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
@@ -197,12 +197,25 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Fills those of its pages with zeros that never were. Who is going to store in them does it, since many systems give
-    /// memory when it is written first, and that takes time.
-    pub fn fill(&mut self) {
-        for page in self.pages.iter_mut().filter_map(Arc::get_mut) {
+    /// Whether the pages of the next `positions` positions are filled.
+    #[must_use]
+    pub(crate) fn is_filled(&self, positions: usize) -> bool {
+        self.pages[self.ahead(positions)].iter().all(|page| page.len() == self.layout.page)
+    }
+
+    /// Fills those pages of the next `positions` positions with zeros that never were. Many systems give memory when it
+    /// is written first, and that takes time: who is going to store there does it, and no sooner than need be where
+    /// others wait.
+    pub(crate) fn fill(&mut self, positions: usize) {
+        let ahead = self.ahead(positions);
+        for page in self.pages[ahead].iter_mut().filter_map(Arc::get_mut) {
             page.resize(self.layout.page, 0);
         }
+    }
+
+    /// The pages of the next `positions` positions.
+    const fn ahead(&self, positions: usize) -> Range<usize> {
+        self.position / PAGE..(self.position + positions).div_ceil(PAGE)
     }
 
     /// Positions taken so far.
