@@ -293,3 +293,38 @@ pub(crate) fn by_page(positions: Range<usize>) -> impl Iterator<Item = Range<usi
     let pages = positions.start / PAGE..positions.end.div_ceil(PAGE);
     pages.map(move |page| positions.start.max(page * PAGE)..positions.end.min((page + 1) * PAGE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of its pages are filled.
+    fn filled(sequence: &Sequence) -> Vec<bool> {
+        sequence.pages.iter().map(|page| !page.is_empty()).collect()
+    }
+
+    #[test]
+    fn a_page_is_filled_once_it_is_reached() {
+        let (precision, vector) = (Precision::Half, 8);
+        let layout = Layout { precision, kv_heads: 1, vector, page: 2 * PAGE * vector };
+        let budget = 4 * layout.page;
+        let mut pages = Pages { layout, most: 4, budget, trained: 4 * PAGE, made: 0, free: Vec::new() };
+        let mut sequence = pages.begin(4 * PAGE, None).expect("there is room");
+        assert!(sequence.is_filled(0) && !sequence.is_filled(1));
+        sequence.fill(1);
+        assert_eq!(filled(&sequence), [true, false, false, false]);
+        assert!(sequence.is_filled(PAGE) && !sequence.is_filled(PAGE + 1));
+        sequence.advance(PAGE - 1);
+        assert!(sequence.is_filled(1) && !sequence.is_filled(2));
+        sequence.fill(2);
+        assert_eq!(filled(&sequence), [true, true, false, false]);
+
+        // What comes back stays filled, and the next one to have it asks for each page.
+        pages.end(sequence);
+        let mut next = pages.begin(4 * PAGE, None).expect("all came back");
+        assert_eq!(filled(&next), [false, false, true, true]);
+        assert!(!next.is_filled(4 * PAGE));
+        next.fill(4 * PAGE);
+        assert!(next.is_filled(4 * PAGE) && pages.used() == budget);
+    }
+}
