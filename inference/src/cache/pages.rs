@@ -215,7 +215,7 @@ impl Sequence {
 
     /// The pages of the next `positions` positions.
     const fn ahead(&self, positions: usize) -> Range<usize> {
-        self.position / PAGE..(self.position + positions).div_ceil(PAGE)
+        pages_of(self.position, self.position + positions)
     }
 
     /// Positions taken so far.
@@ -288,10 +288,15 @@ impl Sequence {
     }
 }
 
+/// The pages of the positions `start..end`.
+const fn pages_of(start: usize, end: usize) -> Range<usize> {
+    start / PAGE..end.div_ceil(PAGE)
+}
+
 /// Positions, page by page.
 pub(crate) fn by_page(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let pages = positions.start / PAGE..positions.end.div_ceil(PAGE);
-    pages.map(move |page| positions.start.max(page * PAGE)..positions.end.min((page + 1) * PAGE))
+    pages_of(positions.start, positions.end)
+        .map(move |page| positions.start.max(page * PAGE)..positions.end.min((page + 1) * PAGE))
 }
 
 #[cfg(test)]
