@@ -11,6 +11,10 @@ use crate::counting::Counting;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
+/// Room for the command line and the zero behind it in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM), which
+/// writes on over what follows.
+const PVH_COMMAND_LINE: usize = 4096;
+
 /// Machines that QEMU emulates and EMBODIOS boots on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MachineKind {
@@ -125,7 +129,7 @@ impl Machine<'_> {
     /// Arguments for `qemu-system-*`.
     ///
     /// # Errors
-    /// When options contradict each other, or the module does not fit the memory.
+    /// When options contradict each other, the module does not fit the memory, or the command line not what loads it.
     pub fn arguments(&self) -> Result<Vec<OsString>> {
         let mut list = Arguments::default();
         list.pair("-machine", self.machine()?);
@@ -162,6 +166,13 @@ impl Machine<'_> {
             list.pair("-initrd", module);
         }
         if !self.command_line.is_empty() {
+            let (length, arch) = (self.command_line.len(), self.kind.arch());
+            ensure!(
+                arch != Arch::X86_64 || length < PVH_COMMAND_LINE,
+                "the kernel's command line has {length} bytes, QEMU hands {arch} up to {}: {:.40}...",
+                PVH_COMMAND_LINE - 1,
+                self.command_line,
+            );
             list.pair("-append", self.command_line);
         }
         list.0.extend_from_slice(self.extra);
@@ -283,6 +294,18 @@ mod tests {
              -semihosting-config enable=on,target=native -gdb tcp:127.0.0.1:1234 -S \
              -kernel kernel -initrd Cargo.toml -append module=Cargo.toml"
         );
+    }
+
+    #[test]
+    fn a_command_line_fits_what_loads_it() {
+        let with = |kind, length| {
+            let text: &str = "x".repeat(length).leak();
+            line(|machine| (machine.kind, machine.command_line) = (kind, text))
+        };
+        assert!(with(MachineKind::Microvm, 4095).is_ok());
+        let refused = with(MachineKind::Microvm, 4096).expect_err("a zero follows");
+        assert!(refused.to_string().contains("4096 bytes, QEMU hands x86_64 up to 4095"), "{refused}");
+        assert!(with(MachineKind::Virt, 4096).is_ok());
     }
 
     #[test]
