@@ -29,6 +29,11 @@ use crate::workspace::{self, Workspace};
 use circumstances::Circumstances;
 use report::{Line, Report};
 
+/// Runs of each batch in a round where time is measured: one lasts milliseconds, and varies by some percent.
+const RUNS: u32 = 5;
+/// Tokens that it makes for each prompt.
+const TIMED: u32 = 48;
+
 /// Everything that was run.
 struct Evidence {
     /// One of each architecture.
@@ -104,13 +109,12 @@ fn speedups(
 ) -> Result<Vec<Line>> {
     let (counted, left_out): (Vec<u32>, Vec<u32>) =
         [4, 8].into_iter().partition(|&cores| options.smp.iter().any(|smp| smp.cores() == cores));
-    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, repetitions| ScalingBenchOptions {
+    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, generate, repetitions| ScalingBenchOptions {
         arch: options.arch,
         smp,
         model: options.model.clone(),
         prompts,
-        // A large model has enough to do in few tokens, and is slow to emulate.
-        generate: if *model == Model::Embedded { 16 } else { 2 },
+        generate,
         kind: vec![kind],
         repetitions,
         memory: MemorySize::DEFAULT,
@@ -118,9 +122,12 @@ fn speedups(
         json: None,
         svg: None,
     };
-    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], options.rounds)];
+    let runs = options.rounds.saturating_mul(RUNS);
+    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], TIMED, runs)];
     if !counted.is_empty() {
-        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], 3));
+        // A large model has enough to do in few tokens, and is slow to emulate.
+        let tokens = if *model == Model::Embedded { 16 } else { 2 };
+        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], tokens, 3));
     }
     let mut all = Vec::new();
     for bench in benches {

@@ -34,7 +34,7 @@ batch [--json] MODULE | -
 batch CORES=MODULE[@MODEL] CORES=MODULE[@MODEL]...
                     several of these at the same time, each on cores of its own,
                     with another model where one is named
-bench scaling [--json] [--bound] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
+bench scaling [--json] [--bound] [-r REPETITIONS] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
                     the same prompts on 1, 2, 4, ... workers; each is TEXT with
                     other words first; --bound: also as many such batches at
                     once that share nothing, each on one of the workers

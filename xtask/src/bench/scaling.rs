@@ -119,13 +119,13 @@ fn check(hashes: &mut BTreeMap<u32, String>, samples: &[Sample], place: &Place<'
     Ok(())
 }
 
-/// What became of a batch on so many workers. Remembers in `alone` what one worker took for it.
+/// What became of a batch on so many workers. Remembers in `alone` how many instructions one worker took for it.
 fn figure(
     kind: Kind,
     samples: &[Sample],
     prompts: u32,
     workers: u32,
-    alone: &mut BTreeMap<u32, f64>,
+    alone: &mut BTreeMap<u32, u64>,
 ) -> Result<Measured> {
     let of = |workers: u32, batches: u32| {
         let wanted = (prompts, workers, batches);
@@ -133,19 +133,27 @@ fn figure(
             move |sample: &&Sample| (sample.run.prompts, sample.run.workers, sample.run.batches) == wanted;
         samples.iter().filter(fits).collect::<Vec<_>>()
     };
-    if let Some(took) = took(kind, &of(1, 1)) {
-        alone.insert(prompts, took);
-    }
-    let (own, missing) = (of(workers, 1), || format!("no run of {prompts} prompts on {workers} workers"));
-    let (took, first) = (took(kind, &own).with_context(missing)?, own.first().with_context(missing)?);
-    let one = alone.get(&prompts).with_context(missing)?;
-    let parts = own.iter().filter_map(|sample| sample.part.as_ref());
-    let least = parts.min_by_key(|part| part.critical.total());
-    let copies = if workers > 1 { self::took(kind, &of(workers, workers)) } else { None };
+    let (one, own, missing) =
+        (of(1, 1), of(workers, 1), || format!("no run of {prompts} prompts on {workers} workers"));
+    let first = own.first().with_context(missing)?;
+    // What disturbs only ever adds.
+    let least = own.iter().filter_map(|sample| sample.part.as_ref()).min_by_key(|part| part.critical.total());
+    let (speedup, bound) = if kind == Kind::Instructions {
+        let took = least.with_context(missing)?.critical.total();
+        if workers == 1 {
+            alone.insert(prompts, took);
+        }
+        (*alone.get(&prompts).with_context(missing)? as f64 / took as f64, None)
+    } else {
+        let copies = if workers > 1 { of(workers, workers) } else { Vec::new() };
+        let bound = faster(&one, &copies).map(|times| f64::from(workers) * times);
+        (faster(&one, &own).with_context(missing)?, bound)
+    };
+    let seconds = || median(warm(&own).iter().map(|sample| sample.run.seconds).collect());
     Ok(Measured {
-        speedup: one / took,
-        bound: copies.map(|took| f64::from(workers) * one / took),
-        tokens_per_second: (kind != Kind::Instructions).then(|| f64::from(first.run.tokens) / took),
+        speedup,
+        bound,
+        tokens_per_second: (kind != Kind::Instructions).then(|| f64::from(first.run.tokens) / seconds()),
         instructions: least.map(|part| Instructions {
             critical: part.critical,
             alone: part.alone,
@@ -156,16 +164,17 @@ fn figure(
     })
 }
 
-/// What a batch took by its samples: seconds, or instructions on the critical path; nothing when there are none.
-fn took(kind: Kind, samples: &[&Sample]) -> Option<f64> {
-    if kind == Kind::Instructions {
-        // What disturbs only ever adds.
-        let criticals = samples.iter().filter_map(|sample| sample.part.as_ref());
-        return criticals.map(|part| part.critical.total() as f64).min_by(f64::total_cmp);
-    }
-    // The first run warms up.
-    let warm = if samples.len() > 1 { &samples[1..] } else { samples };
-    (!warm.is_empty()).then(|| median(warm.iter().map(|sample| sample.run.seconds).collect()))
+/// How many times as fast `others` are as those of `one` that ran just before them: the median, so that a machine whose
+/// speed changes meanwhile changes both sides alike. `None` where there are none.
+fn faster(one: &[&Sample], others: &[&Sample]) -> Option<f64> {
+    let pairs = warm(one).iter().zip(warm(others));
+    let times: Vec<f64> = pairs.map(|(one, other)| one.run.seconds / other.run.seconds).collect();
+    (!times.is_empty()).then(|| median(times))
+}
+
+/// All but the first, which warms up, where there are more.
+fn warm<'s, 'r>(samples: &'s [&'r Sample]) -> &'s [&'r Sample] {
+    if samples.len() > 1 { &samples[1..] } else { samples }
 }
 
 #[cfg(test)]
@@ -183,13 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn time_is_compared_within_a_boot_and_warm() {
-        let mut alone = BTreeMap::from([(8, 1000.0)]);
-        let runs = [(1, 1, 9.0), (2, 1, 9.0), (2, 2, 9.0), (1, 1, 4.0), (2, 1, 2.5), (2, 2, 5.0)];
-        let samples = runs.map(|(workers, batches, seconds)| sample((workers, batches), seconds, 0));
+    fn time_is_compared_with_the_run_before_and_warm() {
+        let mut alone = BTreeMap::from([(8, 1000)]);
+        let cold = [(1, 1, 9.0), (2, 1, 9.0), (2, 2, 9.0)];
+        // Now twice as slow, and with one run disturbed.
+        let warm = [1.0, 2.0, 2.0].map(|slow| [(1, 1, 4.0 * slow), (2, 1, 2.5 * slow), (2, 2, 5.0 * slow)]);
+        let disturbed = [(1, 1, 8.0), (2, 1, 16.0), (2, 2, 16.0)];
+        let runs = [&cold[..], &disturbed, warm.as_flattened()].concat();
+        let samples: Vec<Sample> =
+            runs.iter().map(|&(workers, batches, seconds)| sample((workers, batches), seconds, 0)).collect();
         let measured = figure(Kind::Native, &samples, 8, 2, &mut alone).expect("both ran");
         assert_eq!((measured.speedup, measured.bound), (1.6, Some(1.6)));
-        assert_eq!(measured.tokens_per_second, Some(40.0));
+        assert_eq!(measured.tokens_per_second, Some(20.0));
         assert!(figure(Kind::Native, &samples, 16, 2, &mut alone).is_err());
     }
 

@@ -52,7 +52,8 @@ pub struct ScalingBenchOptions {
     /// Kinds of figure
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"], value_name = "LIST")]
     pub kind: Vec<Kind>,
-    /// Runs of each; the least of their instructions counts, the median of their times
+    /// Runs of each; the least of their instructions counts, and the median of their times against those just before on
+    /// one core
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
     /// Memory of the guests: a number with M or G

@@ -33,6 +33,8 @@ pub struct Scaling<'l> {
     json: bool,
     /// Run also as many batches at once as there are workers, on one each.
     bound: bool,
+    /// How often to run all.
+    repetitions: usize,
     /// Tokens of each request.
     tokens: usize,
     /// Numbers of workers; `None` for 1, 2, 4 and so on, and all.
@@ -44,11 +46,12 @@ pub struct Scaling<'l> {
 }
 
 impl<'l> Scaling<'l> {
-    /// Understands `[--json] [--bound] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
+    /// Understands `[--json] [--bound] [-r REPETITIONS] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]`.
     pub fn parse(mut rest: &'l str) -> Result<Self, ParseError> {
         let mut parsed = Self {
             json: false,
             bound: false,
+            repetitions: 1,
             tokens: TOKENS,
             workers: None,
             sizes: SIZES.into(),
@@ -61,6 +64,7 @@ impl<'l> Scaling<'l> {
             match word {
                 "--json" => (parsed.json, rest) = (true, after),
                 "--bound" => (parsed.bound, rest) = (true, after),
+                "-r" => parsed.repetitions = number('r', value, "a number of at least 1", |&n| n > 0)?,
                 "-n" => parsed.tokens = number('n', value, "a number of at least 1", |&n| n > 0)?,
                 "-c" => parsed.workers = Some(numbers('c', value)?),
                 option => {
@@ -105,30 +109,40 @@ fn rotated(text: &str, index: usize) -> String {
 }
 
 impl Console<'_> {
-    /// Runs each batch on each number of workers, and puts the workers back where they were.
+    /// Runs all as often as asked for, and puts the workers back where they were.
     pub(super) fn scaling(&mut self, scaling: &Scaling<'_>) -> Result<(), CommandError> {
         let all = self.workers.cores().len();
         let counts = scaling.workers.clone().unwrap_or_else(|| doubling(all));
-        let measured = scaling.sizes.iter().try_for_each(|&prompts| {
-            let mut first: Option<Run> = None;
-            counts.iter().try_for_each(|&workers| {
-                let beside = (scaling.bound && workers > 1).then_some(workers);
-                core::iter::once(1).chain(beside).try_for_each(|batches| {
-                    let run = self.run_batches(scaling, prompts, workers, batches)?;
-                    self.show(scaling.json, &run, first.as_ref());
-                    let expected = &first.get_or_insert_with(|| run.clone()).hashes[0];
-                    match run.hashes.into_iter().find(|hash| hash != expected) {
-                        None => Ok(()),
-                        Some(hash) => Err(CommandError::OtherBits {
-                            what: format!("{prompts} prompts on {workers} workers"),
-                            hashes: [hash, expected.clone()],
-                        }),
-                    }
-                })
-            })
+        let measured = (0..scaling.repetitions).try_for_each(|_| {
+            scaling.sizes.iter().try_for_each(|&prompts| self.batch_on_each(scaling, prompts, &counts))
         });
         self.workers.pool(None)?;
         measured
+    }
+
+    /// Runs a batch on each number of workers in `counts`.
+    fn batch_on_each(
+        &mut self,
+        scaling: &Scaling<'_>,
+        prompts: usize,
+        counts: &[usize],
+    ) -> Result<(), CommandError> {
+        let mut first: Option<Run> = None;
+        counts.iter().try_for_each(|&workers| {
+            let beside = (scaling.bound && workers > 1).then_some(workers);
+            core::iter::once(1).chain(beside).try_for_each(|batches| {
+                let run = self.run_batches(scaling, prompts, workers, batches)?;
+                self.show(scaling.json, &run, first.as_ref());
+                let expected = &first.get_or_insert_with(|| run.clone()).hashes[0];
+                match run.hashes.into_iter().find(|hash| hash != expected) {
+                    None => Ok(()),
+                    Some(hash) => Err(CommandError::OtherBits {
+                        what: format!("{prompts} prompts on {workers} workers"),
+                        hashes: [hash, expected.clone()],
+                    }),
+                }
+            })
+        })
     }
 
     fn run_batches(
@@ -183,10 +197,11 @@ mod tests {
 
     #[test]
     fn options_stand_in_front_of_sizes_and_text() {
-        let parsed = Scaling::parse("--json --bound -n 4 -c 1,8 8,16 a b").unwrap();
+        let parsed = Scaling::parse("--json --bound -r 3 -n 4 -c 1,8 8,16 a b").unwrap();
         let expected = Scaling {
             json: true,
             bound: true,
+            repetitions: 3,
             tokens: 4,
             workers: Some([1, 8].into()),
             sizes: [8, 16].into(),
@@ -195,6 +210,7 @@ mod tests {
         assert_eq!(parsed, expected);
         assert_eq!(Scaling::parse("").unwrap().sizes, SIZES);
         for (rest, error) in [
+            ("-r 0", "-r wants a number of at least 1, found \"0\""),
             ("-n 0", "-n wants a number of at least 1, found \"0\""),
             ("-c 1,,2", "-c wants numbers of at least 1 with commas between, found \"1,,2\""),
             ("-t 1", "bench scaling has no option \"-t\""),

@@ -153,9 +153,10 @@ impl Place<'_> {
         let by_turns = kind != Kind::Instructions && cores > 1;
         let workers = if by_turns { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
-        let command = format!("bench scaling --json -n {} {workers} {}", options.generate, prompts.join(","));
         let warm_up = u32::from(kind != Kind::Instructions);
-        let script = vec![command; (options.repetitions + warm_up) as usize].join("; ");
+        let (repetitions, tokens) = (options.repetitions.saturating_add(warm_up), options.generate);
+        let script =
+            format!("bench scaling --json -r {repetitions} -n {tokens} {workers} {}", prompts.join(","));
         let mut words = Vec::new();
         let named = if kind == Kind::Instructions { Some(COUNTED_KERNELS) } else { self.kernels() };
         words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));

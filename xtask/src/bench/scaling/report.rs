@@ -27,10 +27,10 @@ impl Kind {
                  (spin=0), so that waiting is what the kernel's wait and wake take"
             }
             Self::Native => {
-                "by the clock, on the processor itself; medians; \"of\": what as many batches at once make that share \
-                 nothing, on a core each, by turns with it"
+                "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \"of\": \
+                 what as many batches at once make that share nothing, on a core each, by turns with it"
             }
-            Self::Emulated => "by the clock, in an emulator; medians; \"of\" as above",
+            Self::Emulated => "by the clock, in an emulator; otherwise as above",
         }
     }
 }
