@@ -29,9 +29,9 @@ use crate::workspace::{self, Workspace};
 use circumstances::Circumstances;
 use report::{Line, Report};
 
-/// Runs of each batch in a round where time is measured: one lasts milliseconds, and varies by some percent.
+/// Runs in a round of what is measured in time: one lasts milliseconds, and is as disturbed as these are.
 const RUNS: u32 = 5;
-/// Tokens that it makes for each prompt.
+/// Tokens that batches make for each prompt where time is measured.
 const TIMED: u32 = 48;
 
 /// Everything that was run.
@@ -91,6 +91,11 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     Ok(if report.passed() { 0 } else { FAILED })
 }
 
+/// Runs of what is measured in time.
+fn runs(options: &AcceptanceOptions) -> u32 {
+    options.rounds.saturating_mul(RUNS)
+}
+
 /// The lines of a bench, or one that says why it failed.
 fn lines(what: &str, machine: &str, bar: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
     match result {
@@ -122,8 +127,7 @@ fn speedups(
         json: None,
         svg: None,
     };
-    let runs = options.rounds.saturating_mul(RUNS);
-    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], TIMED, runs)];
+    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], TIMED, runs(options))];
     if !counted.is_empty() {
         // A large model has enough to do in few tokens, and is slow to emulate.
         let tokens = if *model == Model::Embedded { 16 } else { 2 };
@@ -153,7 +157,7 @@ fn evenness(
     for &arch in architectures {
         let mut ways = vec![(AccelChoice::Tcg, 50, 1)];
         match Host::detect().choose(AccelChoice::Kvm, arch) {
-            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, options.rounds)),
+            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, runs(options))),
             Err(reason) => all.push(criteria::only_emulated(arch.name(), format!("{reason:#}"))),
         }
         for (accel, steps, rounds) in ways {
