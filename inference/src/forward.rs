@@ -11,80 +11,25 @@ mod attention;
 mod finish;
 mod logits;
 mod look;
+mod part;
+mod product;
 mod rows;
 
 use alloc::vec::Vec;
 
 use crate::activations::Activations;
-use crate::cache::{PAGE, Sequence};
+use crate::cache::PAGE;
 use crate::found::BESIDE;
 use crate::kernels::Kernels;
-use crate::matrix::Matrix;
 use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::{Config, Layer, Model};
 use crate::pool::Pool;
 use crate::rope::{Rope, set_position};
-use crate::tiles::{TILE, Tiles};
+use crate::tiles::Tiles;
 use crate::vector::scale;
+pub use part::Part;
+use product::multiply;
 use rows::Rows;
-
-/// What a sequence takes part with in a step.
-#[derive(Debug)]
-pub struct Part {
-    /// Its keys and values so far.
-    pub sequence: Sequence,
-    /// Tokens to take next; none in a step that it sits out. A step empties them.
-    pub tokens: Vec<u32>,
-    /// Whether the step shall compute logits after the last of the tokens.
-    pub wants_logits: bool,
-    /// What the last step that should gave: one for each token of the vocabulary.
-    pub logits: Vec<f32>,
-    /// What its only row needs between two products: queries, keys, values, what is found, and what looking takes.
-    work: Vec<f32>,
-}
-
-impl Part {
-    /// A part with room for `tokens` tokens a step.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
-    pub fn new(model: &Model<'_>, sequence: Sequence, tokens: usize) -> Result<Self, OutOfMemory> {
-        let Config { heads, kv_heads, head_length, vocabulary, .. } = model.config;
-        let work =
-            (2 * heads + 2 * kv_heads) * head_length + heads * BESIDE + look::scratch_length(head_length);
-        Ok(Self {
-            sequence,
-            tokens: reserved(tokens, "tokens")?,
-            wants_logits: true,
-            logits: reserved(vocabulary, "logits")?,
-            work: filled(work, 0.0, "activations")?,
-        })
-    }
-
-    /// Fills the memory that steps of its next `positions` positions write. They do it themselves where it was not done.
-    pub fn fill(&mut self, model: &Model<'_>, positions: usize) {
-        self.sequence.fill(positions);
-        self.logits.resize(model.config.vocabulary, 0.0);
-    }
-
-    /// Whether it has the memory that the next step writes.
-    fn is_filled(&self) -> bool {
-        let count = self.tokens.len();
-        count == 0 || (!self.logits.is_empty() && self.sequence.is_filled(count))
-    }
-}
-
-impl AsRef<Self> for Part {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
-impl AsMut<Self> for Part {
-    fn as_mut(&mut self) -> &mut Self {
-        self
-    }
-}
 
 /// A model's forward pass with all that is computed on the way.
 #[derive(Debug)]
@@ -339,45 +284,4 @@ fn vectors(count: usize, length: usize) -> Result<Vec<Activations>, OutOfMemory>
         vectors.push(Activations::new(length)?);
     }
     Ok(vectors)
-}
-
-/// The elements of a product's tiles from `first` on, in whole cells ([`Tiles::cell`]), where inputs stand in bands.
-fn multiply(
-    kernels: Kernels,
-    matrix: &Matrix<'_>,
-    mut first: usize,
-    (inputs, band): (&[Activations], usize),
-    mut out: &mut [f32],
-) {
-    if !matrix.rows().is_multiple_of(TILE) {
-        return kernels.multiply(matrix, first / inputs.len(), inputs, out);
-    }
-    let whole = matrix.rows() * band;
-    while !out.is_empty() {
-        let inputs = &inputs[first / whole * band..];
-        let inputs = &inputs[..band.min(inputs.len())];
-        let count = (matrix.rows() * inputs.len() - first % whole).min(out.len());
-        let (part, rest) = out.split_at_mut(count);
-        multiply_band(kernels, matrix, first % whole, inputs, part);
-        (first, out) = (first + count, rest);
-    }
-}
-
-/// The elements of a band's tiles from `first` on: the first and the last tile may be there for some of the inputs only.
-fn multiply_band(
-    kernels: Kernels,
-    matrix: &Matrix<'_>,
-    mut first: usize,
-    inputs: &[Activations],
-    mut out: &mut [f32],
-) {
-    let tile = TILE * inputs.len();
-    while !out.is_empty() {
-        let whole = first.is_multiple_of(tile) && out.len() >= tile;
-        let count = if whole { out.len() / tile * tile } else { (tile - first % tile).min(out.len()) };
-        let taking = if whole { inputs } else { &inputs[first % tile / TILE..][..count / TILE] };
-        let (part, rest) = out.split_at_mut(count);
-        kernels.multiply(matrix, first / tile * TILE, taking, part);
-        (first, out) = (first + count, rest);
-    }
 }

@@ -16,12 +16,12 @@ pub const TILE: usize = 16;
 #[derive(Debug)]
 pub struct Tiles {
     values: Vec<f32>,
-    layout: Layout,
+    layout: TilesLayout,
 }
 
 /// Where which result lies.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
+pub struct TilesLayout {
     rows: usize,
     tokens: usize,
     /// Tokens of a band; the last band may have fewer.
@@ -34,7 +34,10 @@ impl Tiles {
     /// # Errors
     /// When there is no memory for them.
     pub fn new(rows: usize, tokens: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self { values: filled(rows * tokens, 0.0, "activations")?, layout: Layout::new(rows, tokens) })
+        Ok(Self {
+            values: filled(rows * tokens, 0.0, "activations")?,
+            layout: TilesLayout::new(rows, tokens),
+        })
     }
 
     /// All results for `tokens` tokens in bands of `band`, to be written. A band's tiles are `TILE` elements long for each of
@@ -53,9 +56,9 @@ impl Tiles {
 
     /// Where the results for `tokens` tokens in bands of `band` lie. Where the last tile is narrow there is one band.
     #[must_use]
-    pub const fn layout(&self, tokens: usize, band: usize) -> Layout {
+    pub const fn layout(&self, tokens: usize, band: usize) -> TilesLayout {
         let band = if self.layout.rows.is_multiple_of(TILE) { band } else { tokens };
-        Layout { tokens, band, ..self.layout }
+        TilesLayout { tokens, band, ..self.layout }
     }
 
     /// Copies rows `first ..` of a token to `out`.
@@ -64,7 +67,7 @@ impl Tiles {
     }
 }
 
-impl Layout {
+impl TilesLayout {
     /// Of `rows` rows for `tokens` tokens in a single band.
     #[must_use]
     pub const fn new(rows: usize, tokens: usize) -> Self {

@@ -22,7 +22,7 @@ type Page = Arc<Vec<u8>>;
 
 /// Where things lie in a page.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+struct PageLayout {
     precision: Precision,
     kv_heads: usize,
     /// Bytes of a head's key or value at one position.
@@ -31,7 +31,7 @@ struct Layout {
     page: usize,
 }
 
-impl Layout {
+impl PageLayout {
     /// Bytes of the keys, or of the values, of a head in a page.
     const fn run(&self) -> usize {
         PAGE * self.vector
@@ -46,7 +46,7 @@ impl Layout {
 /// All pages there are, and those that nobody has.
 #[derive(Debug)]
 pub struct Pages {
-    layout: Layout,
+    layout: PageLayout,
     /// Pages that the budget holds.
     most: usize,
     budget: usize,
@@ -69,7 +69,7 @@ impl Pages {
         let page = heads.and_then(|heads| heads.checked_mul(2 * PAGE)?.checked_mul(vector));
         let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
         let page = page.ok_or(CacheError::OutOfMemory(too_much))?;
-        let layout = Layout { precision, kv_heads, vector, page };
+        let layout = PageLayout { precision, kv_heads, vector, page };
         Ok(Self { layout, most: budget / page, budget, trained: config.context, made: 0, free: Vec::new() })
     }
 
@@ -190,7 +190,7 @@ impl Pages {
 /// A text's keys and values.
 #[derive(Debug)]
 pub struct Sequence {
-    layout: Layout,
+    layout: PageLayout,
     pages: Vec<Page>,
     context: usize,
     position: usize,
@@ -260,7 +260,7 @@ impl Sequence {
         keys: &[f32],
         values: &[f32],
     ) {
-        let Layout { precision, vector, .. } = self.layout;
+        let PageLayout { precision, vector, .. } = self.layout;
         let page =
             Arc::get_mut(&mut self.pages[position / PAGE]).expect("a page that is written has one owner");
         let (length, offset) = (vector / precision.bytes(), position % PAGE * vector);
@@ -279,7 +279,7 @@ impl Sequence {
     /// When the positions are not of one page, or not all the sequence's.
     #[inline(always)]
     pub(crate) fn vectors(&self, layer: usize, head: usize, positions: Range<usize>) -> [&[u8]; 2] {
-        let Layout { vector, .. } = self.layout;
+        let PageLayout { vector, .. } = self.layout;
         let (start, run) = (self.layout.start(layer, head), self.layout.run());
         let first = positions.start % PAGE;
         let end = first + positions.len();
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_page_is_filled_once_it_is_reached() {
         let (precision, vector) = (Precision::Half, 8);
-        let layout = Layout { precision, kv_heads: 1, vector, page: 2 * PAGE * vector };
+        let layout = PageLayout { precision, kv_heads: 1, vector, page: 2 * PAGE * vector };
         let budget = 4 * layout.page;
         let mut pages = Pages { layout, most: 4, budget, trained: 4 * PAGE, made: 0, free: Vec::new() };
         let mut sequence = pages.begin(4 * PAGE, None).expect("there is room");

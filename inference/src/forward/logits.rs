@@ -5,7 +5,7 @@ use crate::activations::Activations;
 use crate::kernels::Kernels;
 use crate::matrix::Matrix;
 use crate::pool::Pool;
-use crate::tiles::{Layout, TILE};
+use crate::tiles::{TILE, TilesLayout};
 
 /// Most inputs for logits at once.
 const TOGETHER: usize = 64;
@@ -54,7 +54,7 @@ fn multiply_across(
         let count = step.min(rows - start);
         let tiles = &mut tiles[..count * inputs.len()];
         kernels.multiply(matrix, first + start, inputs, tiles);
-        let layout = Layout::new(count, inputs.len());
+        let layout = TilesLayout::new(count, inputs.len());
         for (token, out) in out.iter_mut().enumerate() {
             layout.copy_rows(tiles, token, 0, &mut out[start..start + count]);
         }
