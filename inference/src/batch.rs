@@ -14,6 +14,7 @@ mod apart;
 mod leg;
 mod plan;
 mod request;
+mod schedule;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -157,7 +158,8 @@ impl<'m> Batch<'m> {
             return Some(self.end(index, Finish::Cancelled, now));
         }
         let index = self.waiting.iter().position(|waiting| waiting.id == id)?;
-        self.waiting.remove(index).map(|waiting| refused(waiting, Finish::Cancelled, now))
+        let Waiting { request, submitted, .. } = self.waiting.remove(index)?;
+        Some(Outcome::nothing(Finish::Cancelled, request.prompt.len(), submitted, now))
     }
 
     /// Where a request stands; `None` when it is over or never was.
@@ -200,7 +202,7 @@ impl<'m> Batch<'m> {
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         self.admit(pool, tell);
         let generating = self.active.iter().all(Active::is_generating);
-        self.take();
+        schedule::take(&mut self.active, self.forward.capacity());
         let platform = pool.platform();
         let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
         if let Err(error) = forward.prepare(pool.workers()) {
@@ -271,7 +273,8 @@ impl<'m> Batch<'m> {
             match self.submit(pool, request) {
                 Ok(id) => places.push((id, place)),
                 Err(refusal) => {
-                    outcomes[place] = Some(nothing(Finish::Refused(refusal), prompt_tokens, now, now))
+                    outcomes[place] =
+                        Some(Outcome::nothing(Finish::Refused(refusal), prompt_tokens, now, now))
                 }
             }
         }
@@ -286,60 +289,10 @@ impl<'m> Batch<'m> {
         outcomes.into_iter().flatten().collect()
     }
 
-    /// Sets what each request takes in the next step.
-    fn take(&mut self) {
-        let mut room = self.forward.capacity();
-        self.active.iter_mut().for_each(Active::sit_out);
-        let waits = self.active.iter().any(|active| active.unfed() > 0);
-        let generating = self.active.iter().any(Active::is_generating);
-        let mut prompts = room;
-        if generating || !waits {
-            let ready = self.active.iter_mut().filter(|active| active.unfed() == 0);
-            let mut taken = 0;
-            for active in ready {
-                active.take_latest();
-                taken += 1;
-            }
-            room -= taken;
-            // A quarter as many rows again as when all generate: whoever waits for its next token now waits little longer
-            // than in this company anyway. Half as many again would be ready hardly sooner.
-            let all = self.active.len();
-            prompts = room.min(all + (all / 4).max(1) - taken);
-        }
-        // While nobody generates, nobody does before all prompts have passed: all take alike, so that groups can share
-        // them evenly. Else the first is to be ready first.
-        let mut left =
-            if generating { 1 } else { self.active.iter().filter(|active| active.unfed() > 0).count() };
-        for active in self.active.iter_mut().filter(|active| active.unfed() > 0) {
-            prompts -= active.take_prompt(prompts.div_ceil(left));
-            left = (left - 1).max(1);
-        }
-    }
-
     /// Ends an active request, and takes its pages back.
     fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
         let (outcome, sequence) = self.active.remove(index).end(finish, now);
         self.pages.end(sequence);
         outcome
     }
-}
-
-/// The outcome of a request that never took part.
-fn nothing(finish: Finish, prompt_tokens: usize, submitted: u64, finished: u64) -> Outcome {
-    let times = Times { submitted, finished, ..Times::default() };
-    let logits_hash = crate::generate::LogitsHash::new().value();
-    Outcome {
-        finish,
-        tokens: Vec::new(),
-        log_probabilities: Vec::new(),
-        text: alloc::string::String::new(),
-        prompt_tokens,
-        shared_tokens: 0,
-        logits_hash,
-        times,
-    }
-}
-
-fn refused(waiting: Waiting, finish: Finish, now: u64) -> Outcome {
-    nothing(finish, waiting.request.prompt.len(), waiting.submitted, now)
 }

@@ -1,8 +1,8 @@
 //! Who joins a batch, and when: first come, first served, once pages for all that a request can need are there.
 
+use super::Batch;
 use super::active::{Active, Waiting};
-use super::request::{Event, Failure, Finish, Request};
-use super::{Batch, nothing};
+use super::request::{Event, Failure, Finish, Outcome, Request};
 use crate::cache::{CacheError, PAGE};
 use crate::memory::OutOfMemory;
 use crate::pool::Pool;
@@ -46,7 +46,7 @@ impl Batch<'_> {
                 (waiting.id, waiting.request.prompt.len(), waiting.submitted);
             if let Err(error) = self.join(pool, waiting, positions, shared, other, now) {
                 let finish = Finish::Failed(Failure::OutOfMemory(error));
-                let outcome = nothing(finish, prompt_tokens, submitted, now);
+                let outcome = Outcome::nothing(finish, prompt_tokens, submitted, now);
                 tell(Event::Finished { id, outcome });
             }
         }

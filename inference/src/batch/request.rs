@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::cache::CacheError;
-use crate::generate::{GenerateError, Stop};
+use crate::generate::{GenerateError, LogitsHash, Stop};
 use crate::memory::OutOfMemory;
 use crate::sample::Sampling;
 use crate::session::SessionError;
@@ -126,6 +126,22 @@ pub struct Outcome {
     pub logits_hash: u64,
     /// When what happened.
     pub times: Times,
+}
+
+impl Outcome {
+    /// Of a request that never took part.
+    pub(super) fn nothing(finish: Finish, prompt_tokens: usize, submitted: u64, finished: u64) -> Self {
+        Self {
+            finish,
+            tokens: Vec::new(),
+            log_probabilities: Vec::new(),
+            text: String::new(),
+            prompt_tokens,
+            shared_tokens: 0,
+            logits_hash: LogitsHash::new().value(),
+            times: Times { submitted, finished, ..Times::default() },
+        }
+    }
 }
 
 /// Times in the platform's nanoseconds; 0 for what never happened.
