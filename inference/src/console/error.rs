@@ -58,7 +58,7 @@ pub enum CommandError {
     Refused(Refusal),
     /// A request that is measured did not go to its end.
     Unfinished {
-        /// Its number.
+        /// Its number, from 1.
         request: usize,
         /// How it ended.
         finish: Finish,

@@ -135,7 +135,7 @@ fn run(
     let requests: Vec<Request> =
         (0..size).map(|number| request(loaded, number, bench.prompt, bench.tokens)).collect();
     let outcomes = batch.run(pool, requests);
-    for (request, outcome) in outcomes.iter().enumerate() {
+    for (request, outcome) in (1..).zip(&outcomes) {
         if !matches!(outcome.finish, Finish::Done(Stop::Limit)) {
             return Err(CommandError::Unfinished { request, finish: outcome.finish });
         }
@@ -161,7 +161,7 @@ fn run(
 fn compare(loaded: &Loaded, pool: &mut Pool, size: usize, bench: &BatchBench) -> Result<Row, CommandError> {
     let (together, outcomes, plan) = run(loaded, pool, size, size, bench)?;
     let (alone, expected, _) = run(loaded, pool, 1, size, bench)?;
-    for (number, (found, expected)) in outcomes.iter().zip(&expected).enumerate() {
+    for (number, (found, expected)) in (1..).zip(outcomes.iter().zip(&expected)) {
         if found.logits_hash != expected.logits_hash {
             let hashes = [found, expected].map(|outcome| format!("{:016x}", outcome.logits_hash));
             let what = format!("request {number} of a batch of {size}");
