@@ -14,9 +14,9 @@ use crate::accel::Accelerator;
 use crate::host_cores;
 use crate::modules::Modules;
 
-/// How long workers look for work under KVM: to wake a core costs there what many looks do, and looking takes nothing
-/// from a core that has one of the host's to itself.
-const PATIENT: &str = "spin=5000";
+/// How long workers look for work under KVM, and in a process that is compared with it: to wake a core costs there what
+/// many looks do, and looking takes nothing from a core that has one of the host's to itself.
+pub const PATIENT: &str = "spin=5000";
 
 /// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {

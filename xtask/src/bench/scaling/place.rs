@@ -14,6 +14,7 @@ use crate::bench::console::kernels_in;
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::cli::ScalingBenchOptions;
+use crate::command_line::PATIENT;
 use crate::counting::{Counting, Part};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
@@ -162,6 +163,8 @@ impl Place<'_> {
         words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));
         let (output, parts) = match system {
             System::Host { program, model } => {
+                // As in the guest; more workers than cores are not measured.
+                words.push(PATIENT.to_owned());
                 let mut command = Command::new(program);
                 command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
                 command.envs(KEEPS_MEMORY);
