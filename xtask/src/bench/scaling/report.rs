@@ -30,7 +30,7 @@ impl Kind {
                 "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \"of\": \
                  what as many batches at once make that share nothing, on a core each, by turns with it"
             }
-            Self::Emulated => "by the clock, in an emulator; otherwise as above",
+            Self::Emulated => "by the clock, in an emulator; medians of ratios and \"of\" as for native time",
         }
     }
 }
