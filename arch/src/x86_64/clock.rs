@@ -44,6 +44,7 @@ pub fn calibrate() -> Option<Source> {
         .or_else(|| from_hypervisor().map(|hz| (Source::Hypervisor, hz)))
         .or_else(|| from_kvm_clock().map(|hz| (Source::KvmClock, hz)))
         .or_else(|| from_interval_timer().map(|hz| (Source::IntervalTimer, hz)))?;
+    stop_interval_timer();
     RATE.set(hz);
     Some(source)
 }
@@ -158,6 +159,17 @@ fn from_interval_timer() -> Option<u64> {
         }
     }
     None
+}
+
+/// Firmware leaves channel 0 running for ever. Nobody hears it here, but a thread of the emulator that plays it wakes 36
+/// times a second, on a core that a worker thinks its own.
+fn stop_interval_timer() {
+    // SAFETY: as above; mode 0 counts down once, here from 1, and then stands still.
+    unsafe {
+        outb(0x43, 0x30);
+        outb(0x40, 1);
+        outb(0x40, 0);
+    }
 }
 
 /// What channel 0 shows (it counts down), and the counter at that time.
