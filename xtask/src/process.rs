@@ -4,10 +4,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::convert::Infallible;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use std::{error, fmt, io};
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// How long a wait sleeps between two looks: a twentieth of what it has lasted, so that a short one ends soon and a long
-/// one, in which something is measured, disturbs nobody.
+/// one disturbs nobody.
 const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
 /// The user ended xtask by a signal.
@@ -70,9 +72,15 @@ impl Running {
         Ok(Self { child })
     }
 
-    /// Waits for the end, at most `timeout`, and no longer than `sink_failed` stays unset.
-    fn wait(&mut self, timeout: Option<Duration>, sink_failed: &AtomicBool) -> Result<End> {
-        let begun = Instant::now();
+    /// Waits for the end, at most `timeout`, and no longer than `sink_failed` stays unset. While `reader` has
+    /// not met the end of the child's output there is little to look for, and what the child measures is not disturbed.
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut reader: Option<&Receiver<Infallible>>,
+        sink_failed: &AtomicBool,
+    ) -> Result<End> {
+        let mut begun = Instant::now();
         let deadline = timeout.and_then(|timeout| begun.checked_add(timeout));
         loop {
             if let Some(status) = self.child.try_wait().context("cannot wait for a child process")? {
@@ -85,7 +93,14 @@ impl Running {
             }
             let left =
                 deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            thread::sleep((begun.elapsed() / 20).clamp(*POLL.start(), *POLL.end()).min(left));
+            match reader {
+                Some(end) => {
+                    if end.recv_timeout(left.min(*POLL.end())) == Err(RecvTimeoutError::Disconnected) {
+                        (reader, begun) = (None, Instant::now());
+                    }
+                }
+                None => thread::sleep((begun.elapsed() / 20).clamp(*POLL.start(), *POLL.end()).min(left)),
+            }
         }
     }
 }
@@ -144,14 +159,16 @@ pub fn stream_with(
     let mut output = running.child.stdout.take().context("a child's output is missing")?;
     let failed = AtomicBool::new(false);
     let child = running.child.id();
+    let (until_end, reader) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(move || started(child));
         scope.spawn(|| {
+            let _until_end = until_end;
             if copy(&mut output, sink).is_err() {
                 failed.store(true, Ordering::Relaxed);
             }
         });
-        let end = running.wait(timeout, &failed);
+        let end = running.wait(timeout, Some(&reader), &failed);
         // The reader sees the end of its pipe only once the child is gone.
         drop(running);
         end
@@ -175,7 +192,7 @@ fn copy(output: &mut impl Read, sink: Sink) -> io::Result<()> {
 /// # Errors
 /// When it cannot be started or ends without success, and [`Interrupted`].
 pub fn run(command: &mut Command) -> Result<()> {
-    match Running::spawn(command)?.wait(None, &AtomicBool::new(false))? {
+    match Running::spawn(command)?.wait(None, None, &AtomicBool::new(false))? {
         End::Exited(status) if status.success() => Ok(()),
         End::Exited(status) => bail!("`{}` failed: {status}", shown(command)),
         End::TimedOut => bail!("`{}` timed out", shown(command)),
