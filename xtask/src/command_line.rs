@@ -14,13 +14,19 @@ use crate::accel::Accelerator;
 use crate::host_cores;
 use crate::modules::Modules;
 
-/// How long workers look for work under KVM, and in a process that is compared with it: to wake a core costs there what
-/// many looks do, and looking takes nothing from a core that has one of the host's to itself.
-pub const PATIENT: &str = "spin=5000";
+/// How long workers look for work that have a core of the host each: to wake one costs under KVM what many looks do, and
+/// looking takes nothing from anybody.
+const PATIENT: &str = "spin=5000";
 
 /// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
     matches!(accel, Accelerator::Kvm { .. }) && host_cores::count() >= cores as usize
+}
+
+/// The words of a process of so many workers on this host, which is compared with a guest: it looks as long.
+pub fn of_process(workers: u32) -> Vec<String> {
+    let own_cores = host_cores::count() >= workers as usize;
+    own_cores.then(|| PATIENT.to_owned()).into_iter().collect()
 }
 
 /// Builds the command line.

@@ -79,7 +79,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions)
 /// When a run cannot be started or fails.
 pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<Report> {
     let machine = &options.machine;
-    let threads = machine.smp.cores() as usize;
+    let threads = machine.smp.cores();
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let python = match options.compare {
         Some(Contender::LlamaCpp) => Some(engine::python_with_llama_cpp(workspace)?),
@@ -94,19 +94,19 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         false => None,
     };
     let host_model = model.clone().on_host(workspace)?;
-    let host = OnHost::new(workspace, &model, threads, machine.timeout)?;
+    let host = OnHost::new(workspace, &model, machine.timeout)?;
     let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
         let output = match &guest {
             Some(guest) => guest.run(&script)?,
-            None => host.run(&script)?,
+            None => host.run(threads, &[], &script)?,
         };
         let side: Side = console::figures(&output)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
         if let Some(python) = &python {
-            let other = llama_cpp(python, &host_model, threads, &side)?;
+            let other = llama_cpp(python, &host_model, threads as usize, &side)?;
             line +=
                 &format!(", against llama.cpp {:.2}", against(&side.rows, &other.rows).unwrap_or(f64::NAN));
             others.push(other);

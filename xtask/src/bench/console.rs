@@ -10,6 +10,7 @@ use crate::accel::{Accelerator, Host};
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::cli::BenchMachine;
+use crate::command_line;
 use crate::counting::{Counting, Part};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
@@ -19,11 +20,15 @@ use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
-/// The engine on this host, with one thread on each of so many processors.
+/// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
+/// fetched again, page by page, within some later runs and not within others.
+const KEEPS_MEMORY: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "4294967295"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
+
+/// The engine as a process on this host.
 pub struct OnHost {
     program: PathBuf,
     model: PathBuf,
-    threads: usize,
     timeout: Duration,
 }
 
@@ -32,18 +37,19 @@ impl OnHost {
     ///
     /// # Errors
     /// When it does not compile, or the model cannot be had.
-    pub fn new(workspace: &Workspace, model: &Model, threads: usize, timeout: Duration) -> Result<Self> {
+    pub fn new(workspace: &Workspace, model: &Model, timeout: Duration) -> Result<Self> {
         let program = build::host_example(workspace, "console")?;
-        Ok(Self { program, model: model.clone().on_host(workspace)?, threads, timeout })
+        Ok(Self { program, model: model.clone().on_host(workspace)?, timeout })
     }
 
-    /// What it says to `script`.
+    /// What it says to `script`, with one thread on each of so many processors and `words` on its command line.
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
-    pub fn run(&self, script: &str) -> Result<String> {
+    pub fn run(&self, threads: u32, words: &[String], script: &str) -> Result<String> {
         let mut command = Command::new(&self.program);
-        command.arg(self.threads.to_string()).arg(&self.model).arg(format!("exec={script}"));
+        command.envs(KEEPS_MEMORY).arg(threads.to_string()).arg(&self.model);
+        command.args(command_line::of_process(threads)).args(words).arg(format!("exec={script}"));
         process::said(&mut command, Some(self.timeout)).context("on the host")
     }
 }

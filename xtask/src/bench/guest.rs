@@ -43,7 +43,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
     let (kind, accel) = machine.native_if_possible()?;
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let guest = InGuest::new(workspace, consent, machine, kind, accel, &model)?;
-    let host = OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?;
+    let host = OnHost::new(workspace, &model, machine.timeout)?;
 
     // What comes before the first `stats` warms up.
     let tokens = options.generate;
@@ -52,7 +52,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
     let name = guest.machine();
     let (mut on_host, mut in_guest) = (Vec::new(), Vec::new());
     for repetition in 1..=options.repetitions {
-        let host = read(&host.run(&script)?)?;
+        let host = read(&host.run(machine.smp.cores(), &[], &script)?)?;
         let guest = read(&guest.run(&script)?)?;
         eprintln!(
             "xtask: {repetition} of {}: host {:.1} tokens/s, guest {:.1} tokens/s",

@@ -98,7 +98,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     let emulated = accel == Accelerator::Tcg;
     let host = match emulated {
         true => None,
-        false => Some(OnHost::new(workspace, &model, machine.smp.cores() as usize, machine.timeout)?),
+        false => Some(OnHost::new(workspace, &model, machine.timeout)?),
     };
     let script = format!("bench jitter --json -n {}", options.steps);
     // Emulated cores that spin wait for each other's turns where the host has fewer.
@@ -112,7 +112,9 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         for turn in turns {
             let (name, output, sides) = match (turn, &host) {
                 (Turn::Guest, _) => ("guest", guest.run(&script)?, &mut in_guest),
-                (Turn::Host, Some(host)) => ("host", host.run(&script)?, &mut on_host),
+                (Turn::Host, Some(host)) => {
+                    ("host", host.run(machine.smp.cores(), &[], &script)?, &mut on_host)
+                }
                 (Turn::Host, None) => continue,
             };
             let side: Side = console::figures(&output)?;

@@ -4,33 +4,24 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::cell::OnceCell;
 use std::fmt;
-use std::path::PathBuf;
-use std::process::Command;
 
 use super::Kind;
 use crate::accel::{AccelChoice, Accelerator, Host};
 use crate::arch::Arch;
-use crate::bench::console::kernels_in;
+use crate::bench::console::{OnHost, kernels_in};
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::cli::ScalingBenchOptions;
-use crate::command_line::PATIENT;
 use crate::counting::{Counting, Part};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::model::Model;
-use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 
 /// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
 /// under emulation happened to choose.
 const COUNTED_KERNELS: &str = "64-bit words";
-
-/// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
-/// fetched again, page by page, within some later runs and not within others.
-const KEEPS_MEMORY: [(&str, &str); 2] =
-    [("MALLOC_TRIM_THRESHOLD_", "4294967295"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
 
 /// A line of the console's `bench scaling --json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -70,10 +61,7 @@ pub struct Place<'p> {
 }
 
 enum System {
-    Host {
-        program: PathBuf,
-        model: PathBuf,
-    },
+    Host(OnHost),
     Guest {
         arch: Arch,
         built: Built,
@@ -90,7 +78,7 @@ enum System {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.system {
-            System::Host { .. } => f.write_str("host threads"),
+            System::Host(_) => f.write_str("host threads"),
             System::Guest { arch, .. } | System::Missing { arch, .. } => write!(f, "{arch} guest"),
         }
     }
@@ -110,8 +98,7 @@ pub fn all<'p>(
 ) -> Result<Vec<Place<'p>>> {
     let mut systems = Vec::new();
     if kind == Kind::Native {
-        let program = build::host_example(workspace, "console")?;
-        systems.push(System::Host { program, model: model.clone().on_host(workspace)? });
+        systems.push(System::Host(OnHost::new(workspace, model, options.timeout)?));
     }
     for &arch in architectures {
         setup::require(Tool::Qemu(arch), consent)?;
@@ -162,14 +149,7 @@ impl Place<'_> {
         let named = if kind == Kind::Instructions { Some(COUNTED_KERNELS) } else { self.kernels() };
         words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));
         let (output, parts) = match system {
-            System::Host { program, model } => {
-                // As in the guest; more workers than cores are not measured.
-                words.push(PATIENT.to_owned());
-                let mut command = Command::new(program);
-                command.arg(cores.to_string()).arg(model).args(words).arg(format!("exec={script}"));
-                command.envs(KEEPS_MEMORY);
-                (process::said(&mut command, Some(options.timeout))?, None)
-            }
+            System::Host(host) => (host.run(cores, &words, &script)?, None),
             System::Guest { arch, built, accel, counting } => {
                 let smp = cores.to_string().parse().map_err(anyhow::Error::msg)?;
                 let setup =
