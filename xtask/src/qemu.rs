@@ -4,11 +4,12 @@ use anyhow::Result;
 use std::io::{self, IsTerminal};
 use std::process::Command;
 
-use crate::accel::Host;
+use crate::accel::{Accelerator, Host};
 use crate::build;
 use crate::cli::QemuOptions;
 use crate::command_line;
 use crate::guest;
+use crate::host_cores;
 use crate::machine::{Console, Machine, MachineKind};
 use crate::model::Model;
 use crate::modules::Modules;
@@ -27,12 +28,9 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
     let modules = Modules::gather(&model, &options.module, &workspace.output(arch).join("modules"))?;
-    let command_line = command_line::build(
-        &modules,
-        command_line::has_own_cores(accel, options.smp.cores()),
-        &options.append,
-        options.exec.as_deref(),
-    )?;
+    let cores = options.smp.cores();
+    let own_cores = command_line::has_own_cores(accel, cores);
+    let command_line = command_line::build(&modules, own_cores, &options.append, options.exec.as_deref())?;
     let console = if options.exec.is_some() { Console::Script } else { Console::Terminal };
     let mut machine = Machine {
         kind,
@@ -58,6 +56,13 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let mut qemu = Command::new(arch.qemu());
     qemu.args(machine.arguments()?);
 
+    if matches!(accel, Accelerator::Kvm { .. }) && !own_cores {
+        let host = host_cores::count();
+        eprintln!(
+            "xtask: {cores} cores on a host of {host}: they take turns, and one that waits for another may wait for its \
+             turn; --smp {host} is faster"
+        );
+    }
     if options.gdb {
         let kernel = built.kernel.display();
         eprintln!("xtask: waiting for a debugger: gdb {kernel} -ex 'target remote 127.0.0.1:1234'");
