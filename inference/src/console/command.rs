@@ -1,72 +1,17 @@
 //! The console's language: a command word, options, then text to the end of the line.
 
-use alloc::string::String;
-use core::fmt;
+mod error;
+mod help;
+
 use core::num::NonZero;
 
 use super::batch::{Source, groups};
 use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
 use crate::json::Task;
-use crate::platform::{CoreSet, ParseCoreSetError, ThreadId};
-
-/// What `help` prints.
-pub const HELP: &str = "\
-generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
-         [-s SEED] [-x STOP]... [-l COUNT] [-c CORES] TEXT
-                    continue TEXT; without -t, always the likeliest token.
-                    -m: only tokens with this share of the likeliest one's
-                    probability; -r: for tokens of the text so far;
-                    -x: end before this text (in quotes: \\n for a line break);
-                    -l: show probabilities of this and the likeliest tokens
-chat [same options] TEXT
-                    answer TEXT through the model's chat template
-hash [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
-                    token ids and hash of the logits of a greedy continuation;
-                    -v: by these kernels; -d: with the prompt so many tokens
-                    at a time
-ids TEXT            token ids of TEXT
-batch [--json] [same options] N TEXT
-                    continue TEXT N times at once, with one seed after the other
-batch [--json] MODULE | -
-                    the same for the JSON lines of a module, or typed ones up to
-                    an empty one: {\"text\": ..., \"tokens\": ..., ...}
-batch CORES=MODULE[@MODEL] CORES=MODULE[@MODEL]...
-                    several of these at the same time, each on cores of its own,
-                    with another model where one is named
-bench scaling [--json] [--bound] [-r REPETITIONS] [-n TOKENS] [-c WORKERS,...] [PROMPTS,... [TEXT]]
-                    the same prompts on 1, 2, 4, ... workers; each is TEXT with
-                    other words first; --bound: also as many such batches at
-                    once that share nothing, each on one of the workers
-bench switch [--json] [-n ROUNDS]
-                    two threads that take turns
-bench jitter [--json] [-n STEPS] [-c WORKERS]
-                    how evenly the same step takes its time, on each core, in
-                    deterministic mode
-bench batch [--json] [-b SIZE] [-p PROMPT] [-n TOKENS] [-c WORKERS]
-                    batches of 1 to 16 requests, or SIZE, against the same ones
-                    one after another; what it does to one when others join
-json TASK           answer JSON objects, one a line, until an empty line; TASK:
-                    tokenize, detokenize, logits, generate, chat or batch
-model | cpus | mem  what is loaded, there and used
-affinity            which thread runs where
-affinity workers=CORES
-                    put the workers there (as in 0,2-3)
-pin THREAD CORES    confine a thread to these cores
-stats [--json | reset]
-                    what was done, by the engine, by each worker and core;
-                    reset: count from now on
-test [WAKES] [batches=N]
-                    test the kernel and the engine; WAKES: how often two threads
-                    wake each other (3000); N batches of up to 32 requests
-                    against each alone, instead of 3 small ones
-crash null | kernel | panic | stack [CORE]
-                    fault on purpose, on core 0 unless another is given: the
-                    kernel starts a fresh engine
-                    (stack: a kernel stack, which stops the machine)
-reboot | poweroff
-help
-";
+use crate::platform::{CoreSet, ThreadId};
+pub use error::ParseError;
+pub use help::HELP;
 
 /// A deliberate fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,85 +66,6 @@ pub enum Stats {
     Json,
     /// Begin anew.
     Reset,
-}
-
-/// Why a line is no command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParseError {
-    /// No such command.
-    Unknown(String),
-    /// The command takes nothing after it.
-    Excess { command: &'static str, text: String },
-    /// The command wants text.
-    NoText(&'static str),
-    /// The command has no such option.
-    Option { command: &'static str, option: String },
-    /// The option's value is missing or not of its kind.
-    Value { option: char, wanted: &'static str, found: String },
-    /// `batch` with something else than a number of requests in front of a text.
-    Requests(String),
-    /// `bench` with something else than what it measures.
-    Bench(String),
-    /// `bench` with something else than numbers of prompts.
-    Prompts(String),
-    /// `json` with something else than a task.
-    Task(String),
-    /// `stats` with something else than what it takes.
-    Stats(String),
-    /// `affinity` with something else than `workers=`.
-    Affinity(String),
-    /// `pin` with something else than a thread's number.
-    Thread(String),
-    /// `test` with something else than a number.
-    Test(String),
-    /// No set of cores.
-    Cores(ParseCoreSetError),
-    /// `crash` with something else than a fault.
-    Fault(String),
-    /// `crash` with something else than a core's index after the fault.
-    Core(String),
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(word) => write!(f, "unknown command {word:?}; \"help\" lists them"),
-            Self::Excess { command, text } => write!(f, "{command} takes no arguments, found {text:?}"),
-            Self::NoText(command) => write!(f, "{command}: no text given"),
-            Self::Option { command, option } => write!(f, "{command} has no option {option:?}"),
-            Self::Value { option, wanted, found } => write!(f, "-{option} wants {wanted}, found {found:?}"),
-            Self::Stats(word) => write!(f, "stats takes --json, reset or nothing, found {word:?}"),
-            Self::Affinity(word) => write!(f, "affinity takes workers=CORES or nothing, found {word:?}"),
-            Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),
-            Self::Test(word) => {
-                write!(f, "test takes a number of wakes, batches=N or nothing, found {word:?}")
-            }
-            Self::Cores(error) => error.fmt(f),
-            Self::Core(word) => write!(f, "crash wants a core's number after the fault, found {word:?}"),
-            Self::Requests(word) => {
-                write!(
-                    f,
-                    "batch wants a number of requests of at least 1 and a text, or a module, found {word:?}"
-                )
-            }
-            Self::Bench(word) => write!(f, "bench wants scaling, switch, jitter or batch, found {word:?}"),
-            Self::Prompts(word) => {
-                write!(f, "bench wants numbers of prompts with commas between, found {word:?}")
-            }
-            Self::Task(word) => {
-                write!(f, "json wants tokenize, detokenize, logits, generate, chat or batch, found {word:?}")
-            }
-            Self::Fault(word) => write!(f, "crash wants null, kernel, panic or stack, found {word:?}"),
-        }
-    }
-}
-
-impl core::error::Error for ParseError {}
-
-impl From<ParseCoreSetError> for ParseError {
-    fn from(error: ParseCoreSetError) -> Self {
-        Self::Cores(error)
-    }
 }
 
 impl<'l> Command<'l> {

@@ -87,7 +87,7 @@ pub fn map(
         magic: INFO_MAGIC,
         counter_hz: Arch::counter_hz(),
         counter_zero: origin.entry_counter,
-        restarts: engine.restarts,
+        restarts: engine.restarts(),
         silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
         cores: writer.records(cores),
         online,
