@@ -30,6 +30,7 @@ use crate::tokenizer::Tokenizer;
 use active::{Active, Told, Waiting};
 use apart::Groups;
 use leg::Leg;
+use plan::LEG;
 pub use plan::{Plan, Way};
 pub use request::{Event, Failure, Finish, Outcome, Refusal, Request, RequestId, Status, Times};
 
@@ -200,6 +201,17 @@ impl<'m> Batch<'m> {
     /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as take a
     /// fast core some milliseconds. Result: whether there is more to do.
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.go(pool, LEG, tell)
+    }
+
+    /// As [`Self::step`], but up to 64 steps in a row whatever they take, unless a request ends: for who has nothing to submit
+    /// or cancel before that, nor minds to be told late of tokens.
+    pub fn long_step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.go(pool, usize::MAX, tell)
+    }
+
+    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many `products`.
+    fn go(&mut self, pool: &mut Pool, products: usize, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         self.admit(pool, tell);
         let generating = self.active.iter().all(Active::is_generating);
         schedule::take(&mut self.active, self.forward.capacity());
@@ -217,7 +229,7 @@ impl<'m> Batch<'m> {
             let leg = Leg::new(match chosen.way {
                 Way::Apart { groups } if generating => {
                     let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
-                    left.min(chosen.steps(model, groups))
+                    left.min(chosen.steps(model, groups, products))
                 }
                 _ => 1,
             });
@@ -285,7 +297,7 @@ impl<'m> Batch<'m> {
                 outcomes[places[index].1] = Some(outcome);
             }
         };
-        while self.step(pool, &mut tell) {}
+        while self.long_step(pool, &mut tell) {}
         outcomes.into_iter().flatten().collect()
     }
 

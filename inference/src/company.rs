@@ -182,7 +182,8 @@ impl<'m> Company<'m> {
             }
             let mut twice = false;
             let before = batch.steps();
-            more = batch.step(pool, &mut |event| match event {
+            let step = if random.one_in(3) { Batch::long_step } else { Batch::step };
+            more = step(&mut batch, pool, &mut |event| match event {
                 Event::Token { id, token, log_probability, text } => {
                     let told = told.entry(id).or_default();
                     told.tokens.push(token);

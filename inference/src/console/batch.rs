@@ -90,7 +90,7 @@ impl Console<'_> {
             batch.submit(pool, request)?;
         }
         loop {
-            let more = batch.step(pool, &mut |event| {
+            let more = batch.long_step(pool, &mut |event| {
                 if let Event::Finished { id, outcome } = event {
                     tokens += outcome.tokens.len();
                     platform.write(shown(id.0 + 1, &outcome).as_bytes());

@@ -70,7 +70,7 @@ impl Lines {
                 out(b"\n");
             }
         };
-        while batch.step(pool, &mut tell) {}
+        while batch.long_step(pool, &mut tell) {}
         Ok(())
     }
 }
