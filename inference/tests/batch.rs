@@ -211,6 +211,30 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
 }
 
 #[test]
+fn groups_of_many_meet_soon_unless_nobody_can_join_or_cancel() {
+    const LIMIT: usize = 40;
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(2);
+    let way = Some(Way::Apart { groups: 2 });
+    let settings = Settings { way, active: 64, ..Settings::new(1 << 26) };
+    let mut gone = |long: bool| {
+        let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
+        for number in 0..64 {
+            batch.submit(&pool, greedy(vec![number], LIMIT)).unwrap();
+        }
+        batch.step(&mut pool, &mut |_| {});
+        assert_eq!(batch.steps(), 1, "everybody's first token");
+        let step = if long { Batch::long_step } else { Batch::step };
+        step(&mut batch, &mut pool, &mut |_| {});
+        batch.steps()
+    };
+    let (short, long) = (gone(false), gone(true));
+    assert!((2..LIMIT).contains(&short), "{short}");
+    assert_eq!(long, LIMIT);
+}
+
+#[test]
 fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
