@@ -20,13 +20,12 @@ const PATIENT: &str = "spin=5000";
 
 /// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
-    matches!(accel, Accelerator::Kvm { .. }) && host_cores::count() >= cores as usize
+    matches!(accel, Accelerator::Kvm { .. }) && host_cores::suffice_for(cores)
 }
 
-/// The words of a process of so many workers on this host, which is compared with a guest: it looks as long.
-pub fn of_process(workers: u32) -> Vec<String> {
-    let own_cores = host_cores::count() >= workers as usize;
-    own_cores.then(|| PATIENT.to_owned()).into_iter().collect()
+/// The word for a process of so many workers on this host, which is compared with a guest: it looks as long.
+pub fn of_process(workers: u32) -> Option<&'static str> {
+    host_cores::suffice_for(workers).then_some(PATIENT)
 }
 
 /// Builds the command line.

@@ -11,6 +11,11 @@ pub fn count() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// Whether there is one for each of `cores`.
+pub fn suffice_for(cores: u32) -> bool {
+    count() >= cores as usize
+}
+
 /// Pins virtual core `i` of the running QEMU `process` to the `i`-th core of the host that xtask may run on, for all of
 /// `cores` cores. A guest that cannot be pinned runs all the same: why is said on standard error.
 pub fn pin(process: u32, cores: u32) {

@@ -102,7 +102,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     };
     let script = format!("bench jitter --json -n {}", options.steps);
     // Emulated cores that spin wait for each other's turns where the host has fewer.
-    let too_many = emulated && machine.smp.cores() as usize > host_cores::count();
+    let too_many = emulated && !host_cores::suffice_for(machine.smp.cores());
     let rounds = if too_many { 0 } else { options.rounds };
     let (mut in_guest, mut on_host, mut asleep) = (Vec::new(), Vec::new(), None);
     for round in 1..=rounds {
