@@ -6,13 +6,14 @@ mod table;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
 use super::console::{self, InGuest, OnHost};
 use super::engine;
 use crate::accel::Accelerator;
-use crate::cli::{BatchBenchOptions, Contender};
+use crate::cli::{BatchBenchOptions, BenchMachine, Contender};
 use crate::model::Model;
 use crate::process;
 use crate::setup::Consent;
@@ -60,6 +61,45 @@ pub struct Bar {
     pub at_least: bool,
 }
 
+/// Where the engine answers.
+enum Place<'w> {
+    Host(OnHost),
+    Guest(InGuest<'w>),
+}
+
+impl<'w> Place<'w> {
+    /// A guest where a machine is named, else this host.
+    fn of(workspace: &'w Workspace, consent: Consent, machine: &BenchMachine, model: &Model) -> Result<Self> {
+        if machine.arch.is_none() && machine.machine.is_none() {
+            return Ok(Self::Host(OnHost::new(workspace, model, machine.timeout)?));
+        }
+        let (kind, accel) = machine.native_if_possible()?;
+        Ok(Self::Guest(InGuest::new(workspace, consent, machine, kind, accel, model)?))
+    }
+
+    /// What the engine says to `script`.
+    fn run(&self, threads: u32, script: &str) -> Result<String> {
+        match self {
+            Self::Host(host) => host.run(threads, &[], script),
+            Self::Guest(guest) => guest.run(script),
+        }
+    }
+
+    /// Whether its times are an emulator's.
+    fn is_emulated(&self) -> bool {
+        matches!(self, Self::Guest(guest) if guest.accel == Accelerator::Tcg)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(_) => f.write_str("host"),
+            Self::Guest(guest) => write!(f, "{}, {}", guest.machine(), guest.accel),
+        }
+    }
+}
+
 /// Measures and prints a table.
 ///
 /// # Errors
@@ -85,25 +125,13 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         Some(Contender::LlamaCpp) => Some(engine::python_with_llama_cpp(workspace)?),
         None => None,
     };
-    let in_guest = machine.arch.is_some() || machine.machine.is_some();
-    let guest = match in_guest {
-        true => {
-            let (kind, accel) = machine.native_if_possible()?;
-            Some(InGuest::new(workspace, consent, machine, kind, accel, &model)?)
-        }
-        false => None,
-    };
-    let host_model = model.clone().on_host(workspace)?;
-    let host = OnHost::new(workspace, &model, machine.timeout)?;
+    let place = Place::of(workspace, consent, machine, &model)?;
+    let host_model = model.on_host(workspace)?;
     let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
-        let output = match &guest {
-            Some(guest) => guest.run(&script)?,
-            None => host.run(threads, &[], &script)?,
-        };
-        let side: Side = console::figures(&output)?;
+        let side: Side = console::figures(&place.run(threads, &script)?)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
         if let Some(python) = &python {
             let other = llama_cpp(python, &host_model, threads as usize, &side)?;
@@ -114,13 +142,9 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         eprintln!("xtask: {repetition} of {repetitions}: batch of {SIZE}: {line}");
         sides.push(side);
     }
-    let emulated = guest.as_ref().is_some_and(|guest| guest.accel == Accelerator::Tcg);
-    let place = guest
-        .as_ref()
-        .map_or_else(|| "host".to_owned(), |guest| format!("{}, {}", guest.machine(), guest.accel));
     Ok(Report {
-        place,
-        figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
+        figure: if place.is_emulated() { "time, emulated" } else { "time, native" }.to_owned(),
+        place: place.to_string(),
         repetitions: *repetitions,
         engine: medians(&sides)?,
         llama_cpp: match others.first() {
