@@ -91,11 +91,6 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     Ok(if report.passed() { 0 } else { FAILED })
 }
 
-/// Runs of what is measured in time.
-fn runs(options: &AcceptanceOptions) -> u32 {
-    options.rounds.saturating_mul(RUNS)
-}
-
 /// The lines of a bench, or one that says why it failed.
 fn lines(what: &str, machine: &str, bar: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
     match result {
@@ -114,24 +109,25 @@ fn speedups(
 ) -> Result<Vec<Line>> {
     let (counted, left_out): (Vec<u32>, Vec<u32>) =
         [4, 8].into_iter().partition(|&cores| options.smp.iter().any(|smp| smp.cores() == cores));
-    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, generate, repetitions| ScalingBenchOptions {
+    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, generate, rounds, repetitions| ScalingBenchOptions {
         arch: options.arch,
         smp,
         model: options.model.clone(),
         prompts,
         generate,
         kind: vec![kind],
+        rounds,
         repetitions,
         memory: MemorySize::DEFAULT,
         timeout: options.timeout,
         json: None,
         svg: None,
     };
-    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], TIMED, runs(options))];
+    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], TIMED, options.rounds, RUNS)];
     if !counted.is_empty() {
         // A large model has enough to do in few tokens, and is slow to emulate.
         let tokens = if *model == Model::Embedded { 16 } else { 2 };
-        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], tokens, 3));
+        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], tokens, 1, 3));
     }
     let mut all = Vec::new();
     for bench in benches {
@@ -157,7 +153,7 @@ fn evenness(
     for &arch in architectures {
         let mut ways = vec![(AccelChoice::Tcg, 50, 1)];
         match Host::detect().choose(AccelChoice::Kvm, arch) {
-            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, runs(options))),
+            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, options.rounds.saturating_mul(RUNS))),
             Err(reason) => all.push(criteria::only_emulated(arch.name(), format!("{reason:#}"))),
         }
         for (accel, steps, rounds) in ways {

@@ -8,18 +8,22 @@ mod plot;
 mod report;
 
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::median;
 use crate::arch::Arch;
 use crate::cli::ScalingBenchOptions;
+use crate::counting::Part;
 use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::workspace::{self, Workspace};
 use place::{Place, Sample};
 pub use report::{Curve, Figure, Instructions, Kind, Measured, Point, Report};
+
+/// The samples of a place by the number of its cores.
+type Found = BTreeMap<u32, Vec<Sample>>;
 
 /// Measures, prints a table, and writes JSON and a plot.
 ///
@@ -55,45 +59,46 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
     let mut cores = [&[1], options.smp.as_slice()].concat();
     cores.sort_unstable();
     cores.dedup();
+    let host_cores = host_cores::count() as u32;
     let mut report = Report {
         model: options.model.clone(),
         tokens: options.generate,
-        host_cores: host_cores::count() as u32,
+        host_cores,
         host_load: load(),
         curves: Vec::new(),
     };
     let mut hashes = BTreeMap::new();
     for &kind in &options.kind {
-        for place in place::all(workspace, consent, kind, &architectures, &model, options)? {
-            let mut points: BTreeMap<u32, Vec<Point>> = BTreeMap::new();
-            let mut alone = BTreeMap::new();
-            for &cores in &cores {
-                let samples = match place.cannot(kind, cores, report.host_cores) {
-                    Some(reason) => Err(reason),
-                    None => {
-                        eprintln!("xtask: {kind}, {place}, {cores} cores");
-                        Ok(place.run(workspace, kind, cores)?)
-                    }
-                };
-                if let Ok(samples) = &samples {
-                    check(&mut hashes, samples, &place)?;
-                }
-                for &prompts in &options.prompts {
-                    let figure = match &samples {
-                        Ok(samples) => Figure::Measured(figure(kind, samples, prompts, cores, &mut alone)?),
-                        Err(reason) => Figure::NotMeasuredHere { reason: reason.clone() },
-                    };
-                    points.entry(prompts).or_default().push(Point { cores, figure });
+        let places = place::all(workspace, consent, kind, &architectures, &model, options)?;
+        let mut found = vec![Found::new(); places.len()];
+        for round in 1..=options.rounds {
+            for (place, found) in places.iter().zip(&mut found) {
+                for &cores in cores.iter().filter(|&&cores| place.cannot(kind, cores, host_cores).is_none()) {
+                    eprintln!("xtask: {round} of {}: {kind}, {place}, {cores} cores", options.rounds);
+                    let samples = place.run(workspace, kind, cores)?;
+                    check(&mut hashes, &samples, place)?;
+                    let samples = if kind.is_timed() { warm(samples) } else { samples };
+                    found.entry(cores).or_default().extend(samples);
                 }
             }
-            let (place, kernels) = (place.to_string(), place.kernels().map(str::to_owned));
-            report.curves.extend(points.into_iter().map(|(prompts, points)| Curve {
-                kind,
-                place: place.clone(),
-                kernels: kernels.clone(),
-                prompts,
-                points,
-            }));
+        }
+        for (place, found) in places.iter().zip(&found) {
+            for &prompts in &options.prompts {
+                let point = |&cores: &u32| -> Result<Point> {
+                    let figure = match place.cannot(kind, cores, host_cores) {
+                        Some(reason) => Figure::NotMeasuredHere { reason },
+                        None => Figure::Measured(figure(kind, found, prompts, cores)?),
+                    };
+                    Ok(Point { cores, figure })
+                };
+                report.curves.push(Curve {
+                    kind,
+                    place: place.to_string(),
+                    kernels: place.kernels().map(str::to_owned),
+                    prompts,
+                    points: cores.iter().map(point).collect::<Result<_>>()?,
+                });
+            }
         }
     }
     Ok(report)
@@ -119,42 +124,41 @@ fn check(hashes: &mut BTreeMap<u32, String>, samples: &[Sample], place: &Place<'
     Ok(())
 }
 
-/// What became of a batch on so many workers. Remembers in `alone` how many instructions one worker took for it.
-fn figure(
-    kind: Kind,
-    samples: &[Sample],
-    prompts: u32,
-    workers: u32,
-    alone: &mut BTreeMap<u32, u64>,
-) -> Result<Measured> {
-    let of = |workers: u32, batches: u32| {
+/// All but the first of each, which warms up.
+fn warm(samples: Vec<Sample>) -> Vec<Sample> {
+    let mut met = BTreeSet::new();
+    let again = |Sample { run, .. }: &Sample| !met.insert((run.prompts, run.workers, run.batches));
+    samples.into_iter().filter(again).collect()
+}
+
+/// What became of a batch on so many workers.
+fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measured> {
+    let of = |cores: u32, workers: u32, batches: u32| {
         let wanted = (prompts, workers, batches);
         let fits =
             move |sample: &&Sample| (sample.run.prompts, sample.run.workers, sample.run.batches) == wanted;
-        samples.iter().filter(fits).collect::<Vec<_>>()
+        found.get(&cores).into_iter().flatten().filter(fits).collect::<Vec<_>>()
     };
-    let (one, own, missing) =
-        (of(1, 1), of(workers, 1), || format!("no run of {prompts} prompts on {workers} workers"));
+    let (own, missing) =
+        (of(workers, workers, 1), || format!("no run of {prompts} prompts on {workers} workers"));
     let first = own.first().with_context(missing)?;
-    // What disturbs only ever adds.
-    let least = own.iter().filter_map(|sample| sample.part.as_ref()).min_by_key(|part| part.critical.total());
-    let (speedup, bound) = if kind == Kind::Instructions {
-        let took = least.with_context(missing)?.critical.total();
-        if workers == 1 {
-            alone.insert(prompts, took);
-        }
-        (*alone.get(&prompts).with_context(missing)? as f64 / took as f64, None)
-    } else {
-        let copies = if workers > 1 { of(workers, workers) } else { Vec::new() };
+    let counted = least(&own);
+    let (speedup, bound) = if kind.is_timed() {
+        let one = of(workers, 1, 1);
+        let copies = if workers > 1 { of(workers, workers, workers) } else { Vec::new() };
         let bound = faster(&one, &copies).map(|times| f64::from(workers) * times);
         (faster(&one, &own).with_context(missing)?, bound)
+    } else {
+        let instructions = |part: Option<&Part>| part.map(|part| part.critical.total() as f64);
+        let alone = instructions(least(&of(1, 1, 1))).with_context(missing)?;
+        (alone / instructions(counted).with_context(missing)?, None)
     };
-    let seconds = || median(warm(&own).iter().map(|sample| sample.run.seconds).collect());
+    let seconds = || median(own.iter().map(|sample| sample.run.seconds).collect());
     Ok(Measured {
         speedup,
         bound,
-        tokens_per_second: (kind != Kind::Instructions).then(|| f64::from(first.run.tokens) / seconds()),
-        instructions: least.map(|part| Instructions {
+        tokens_per_second: kind.is_timed().then(|| f64::from(first.run.tokens) / seconds()),
+        instructions: counted.map(|part| Instructions {
             critical: part.critical,
             alone: part.alone,
             all: part.cores.iter().map(|count| count.total()).sum(),
@@ -164,23 +168,23 @@ fn figure(
     })
 }
 
+/// The run of the fewest instructions: what disturbs only ever adds.
+fn least<'s>(samples: &[&'s Sample]) -> Option<&'s Part> {
+    samples.iter().filter_map(|sample| sample.part.as_ref()).min_by_key(|part| part.critical.total())
+}
+
 /// How many times as fast `others` are as those of `one` that ran just before them: the median, so that a machine whose
 /// speed changes meanwhile changes both sides alike. `None` where there are none.
 fn faster(one: &[&Sample], others: &[&Sample]) -> Option<f64> {
-    let pairs = warm(one).iter().zip(warm(others));
+    let pairs = one.iter().zip(others);
     let times: Vec<f64> = pairs.map(|(one, other)| one.run.seconds / other.run.seconds).collect();
     (!times.is_empty()).then(|| median(times))
-}
-
-/// All but the first, which warms up, where there are more.
-fn warm<'s, 'r>(samples: &'s [&'r Sample]) -> &'s [&'r Sample] {
-    if samples.len() > 1 { &samples[1..] } else { samples }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counting::{Count, Part};
+    use crate::counting::Count;
     use place::Run;
 
     fn sample((workers, batches): (u32, u32), seconds: f64, critical: u64) -> Sample {
@@ -193,28 +197,28 @@ mod tests {
 
     #[test]
     fn time_is_compared_with_the_run_before_and_warm() {
-        let mut alone = BTreeMap::from([(8, 1000)]);
         let cold = [(1, 1, 9.0), (2, 1, 9.0), (2, 2, 9.0)];
         // Now twice as slow, and with one run disturbed.
-        let warm = [1.0, 2.0, 2.0].map(|slow| [(1, 1, 4.0 * slow), (2, 1, 2.5 * slow), (2, 2, 5.0 * slow)]);
+        let slower = [1.0, 2.0, 2.0].map(|slow| [(1, 1, 4.0 * slow), (2, 1, 2.5 * slow), (2, 2, 5.0 * slow)]);
         let disturbed = [(1, 1, 8.0), (2, 1, 16.0), (2, 2, 16.0)];
-        let runs = [&cold[..], &disturbed, warm.as_flattened()].concat();
-        let samples: Vec<Sample> =
+        let runs = [&cold[..], &disturbed, slower.as_flattened()].concat();
+        let samples =
             runs.iter().map(|&(workers, batches, seconds)| sample((workers, batches), seconds, 0)).collect();
-        let measured = figure(Kind::Native, &samples, 8, 2, &mut alone).expect("both ran");
+        let found = Found::from([(2, warm(samples))]);
+        let measured = figure(Kind::Native, &found, 8, 2).expect("both ran");
         assert_eq!((measured.speedup, measured.bound), (1.6, Some(1.6)));
         assert_eq!(measured.tokens_per_second, Some(20.0));
-        assert!(figure(Kind::Native, &samples, 16, 2, &mut alone).is_err());
+        assert!(figure(Kind::Native, &found, 16, 2).is_err());
     }
 
     #[test]
     fn instructions_are_compared_with_the_boot_on_one_core() {
-        let mut alone = BTreeMap::new();
-        let one = [sample((1, 1), 1.0, 4_000), sample((1, 1), 1.0, 4_004)];
-        let first = figure(Kind::Instructions, &one, 8, 1, &mut alone).expect("it ran");
+        let one = vec![sample((1, 1), 1.0, 4_000), sample((1, 1), 1.0, 4_004)];
+        let two = vec![sample((2, 1), 1.0, 9_000), sample((2, 1), 1.0, 2_500)];
+        let found = Found::from([(1, one), (2, two)]);
+        let first = figure(Kind::Instructions, &found, 8, 1).expect("it ran");
         assert_eq!((first.speedup, first.bound), (1.0, None));
-        let two = [sample((2, 1), 1.0, 9_000), sample((2, 1), 1.0, 2_500)];
-        let measured = figure(Kind::Instructions, &two, 8, 2, &mut alone).expect("both ran");
+        let measured = figure(Kind::Instructions, &found, 8, 2).expect("both ran");
         assert_eq!((measured.speedup, measured.tokens_per_second), (1.6, None));
         assert_eq!(measured.instructions.map(|counts| counts.all), Some(5_000));
     }

@@ -120,7 +120,7 @@ impl Place<'_> {
     pub fn cannot(&self, kind: Kind, cores: u32, host_cores: u32) -> Option<String> {
         match &self.system {
             System::Missing { reason, .. } => Some(reason.clone()),
-            _ if kind != Kind::Instructions && cores > host_cores => {
+            _ if kind.is_timed() && cores > host_cores => {
                 Some(format!("{cores} cores on a host of {host_cores}"))
             }
             _ => None,
@@ -138,15 +138,15 @@ impl Place<'_> {
     /// When it cannot be started or does not end well.
     pub fn run(&self, workspace: &Workspace, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
         let Self { system, kernels, model, options } = self;
-        let by_turns = kind != Kind::Instructions && cores > 1;
+        let by_turns = kind.is_timed() && cores > 1;
         let workers = if by_turns { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
-        let warm_up = u32::from(kind != Kind::Instructions);
+        let warm_up = u32::from(kind.is_timed());
         let (repetitions, tokens) = (options.repetitions.saturating_add(warm_up), options.generate);
         let script =
             format!("bench scaling --json -r {repetitions} -n {tokens} {workers} {}", prompts.join(","));
         let mut words = Vec::new();
-        let named = if kind == Kind::Instructions { Some(COUNTED_KERNELS) } else { self.kernels() };
+        let named = if kind.is_timed() { self.kernels() } else { Some(COUNTED_KERNELS) };
         words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));
         let (output, parts) = match system {
             System::Host(host) => (host.run(cores, &words, &script)?, None),

@@ -19,6 +19,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether its figures are times, which the host disturbs.
+    pub const fn is_timed(self) -> bool {
+        matches!(self, Self::Native | Self::Emulated)
+    }
+
     /// What the figures say, and what they do not.
     const fn meaning(self) -> &'static str {
         match self {
