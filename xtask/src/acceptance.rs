@@ -6,6 +6,7 @@
 mod circumstances;
 mod criteria;
 mod report;
+mod speedups;
 mod work;
 
 use anyhow::Result;
@@ -131,7 +132,7 @@ fn speedups(
     }
     let mut all = Vec::new();
     for bench in benches {
-        let found = scaling::measure(workspace, consent, &bench).map(|report| criteria::speedups(&report));
+        let found = scaling::measure(workspace, consent, &bench).map(|report| speedups::lines(&report));
         let what = format!("speed-up, {}", bench.kind[0]);
         all.extend(lines(&what, "every machine", "the same bits everywhere", found)?);
     }

@@ -3,7 +3,6 @@
 use super::report::{Criterion, Line};
 use super::{Evidence, Guests};
 use crate::bench::jitter;
-use crate::bench::scaling::{self, Figure, Kind};
 use crate::test::guests;
 use crate::test::report::Row;
 
@@ -116,41 +115,6 @@ fn scenarios(row: &Row, what: &str) -> Line {
     Line::judged(what, &row.name, value.concat().join("; "), ALL_PASS, row.failed == 0 && row.passed > 0)
 }
 
-/// The least speed-up over one core, where there is a bar for it.
-const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
-    match (kind, prompts, cores) {
-        (Kind::Instructions, 1, 4) => Some(3.6),
-        (Kind::Instructions, 8 | 16, 4) => Some(3.9),
-        (Kind::Instructions, 8 | 16, 8) => Some(7.6),
-        (Kind::Native, 8 | 16, 2) => Some(1.9),
-        (Kind::Native, 8 | 16, 4) => Some(3.7),
-        _ => None,
-    }
-}
-
-/// What `bench scaling` found, where there is a bar.
-pub fn speedups(report: &scaling::Report) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for curve in &report.curves {
-        for point in &curve.points {
-            let Some(least) = least_speedup(curve.kind, curve.prompts, point.cores) else { continue };
-            let what = format!("speed-up, {}, {}", curve.kind, curve.batch());
-            let machine = format!("{}, {} cores", curve.place, point.cores);
-            let bar = format!("at least {least}");
-            lines.push(match &point.figure {
-                Figure::Measured(measured) => {
-                    let of = |bound| format!(" of {bound:.2} that batches make which share nothing");
-                    let bound = measured.bound.map(of).unwrap_or_default();
-                    let value = format!("{:.2}{bound} ({})", measured.speedup, measured.plan);
-                    Line::judged(what, machine, value, bar, measured.speedup >= least)
-                }
-                Figure::NotMeasuredHere { reason } => Line::not_measured(what, machine, bar, reason),
-            });
-        }
-    }
-    lines
-}
-
 const UNEVEN: &str = "deviation / mean of a core's share of the step for a token, worst core";
 
 /// What `bench jitter` found: evenness in time where that is native, in instructions where it is emulated, and what must
@@ -198,7 +162,6 @@ mod tests {
     use super::super::report::Verdict;
     use super::*;
     use crate::arch::Arch;
-    use crate::bench::scaling::{Curve, Measured, Point};
     use std::time::Duration;
 
     fn row(passed: u32, failed: u32) -> Row {
@@ -234,39 +197,5 @@ mod tests {
         assert_eq!(verdicts(vec![good(), boot(4, None, true)], 0), [Met, Met, Met, Missed]);
         assert_eq!(verdicts(vec![good(), boot(4, Some("a"), false)], 0), [Missed, Missed, Missed, Missed]);
         assert_eq!(verdicts(vec![good()], 1), [Met, Missed, Met, Missed]);
-    }
-
-    #[test]
-    fn speedups_have_bars_by_kind_batch_and_cores() {
-        let measured = |speedup| {
-            let (plan, hash) = ("together".to_owned(), String::new());
-            let (bound, tokens_per_second, instructions) = (None, None, None);
-            Figure::Measured(Measured { speedup, bound, tokens_per_second, instructions, plan, hash })
-        };
-        let points = vec![
-            Point { cores: 1, figure: measured(1.0) },
-            Point { cores: 4, figure: measured(3.9) },
-            Point { cores: 8, figure: measured(7.5) },
-        ];
-        let (place, kernels) = ("x86_64 guest".to_owned(), None);
-        let curve = |kind, prompts| Curve {
-            kind,
-            place: place.clone(),
-            kernels: kernels.clone(),
-            prompts,
-            points: points.clone(),
-        };
-        let missing = Figure::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
-        let native = Curve { points: vec![Point { cores: 4, figure: missing }], ..curve(Kind::Native, 8) };
-        let report = scaling::Report {
-            model: String::new(),
-            tokens: 1,
-            host_cores: 2,
-            host_load: None,
-            curves: vec![curve(Kind::Instructions, 8), curve(Kind::Instructions, 1), native],
-        };
-        let verdicts: Vec<Verdict> = speedups(&report).into_iter().map(|line| line.verdict).collect();
-        let missing = Verdict::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
-        assert_eq!(verdicts, [Verdict::Met, Verdict::Missed, Verdict::Met, missing]);
     }
 }

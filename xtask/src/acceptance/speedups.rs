@@ -1,0 +1,119 @@
+//! The second criterion's lines, from what `bench scaling` found. Owns their bars, and when the machine itself gave too
+//! little to say.
+
+use super::report::Line;
+use crate::bench::scaling::{Curve, Figure, Kind, Measured, Point, Report};
+
+/// The least speed-up over one core, where there is a bar for it.
+const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
+    match (kind, prompts, cores) {
+        (Kind::Instructions, 1, 4) => Some(3.6),
+        (Kind::Instructions, 8 | 16, 4) => Some(3.9),
+        (Kind::Instructions, 8 | 16, 8) => Some(7.6),
+        (Kind::Native, 8 | 16, 2) => Some(1.9),
+        (Kind::Native, 8 | 16, 4) => Some(3.7),
+        _ => None,
+    }
+}
+
+/// What `bench scaling` found, where there is a bar.
+pub fn lines(report: &Report) -> Vec<Line> {
+    let points = report.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
+    points.filter_map(|(curve, point)| line(report, curve, point)).collect()
+}
+
+fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
+    let least = least_speedup(curve.kind, curve.prompts, point.cores)?;
+    let what = format!("speed-up, {}, {}", curve.kind, curve.batch());
+    let machine = format!("{}, {} cores", curve.place, point.cores);
+    let bar = format!("at least {least}");
+    let Measured { speedup, bound, plan, .. } = match &point.figure {
+        Figure::Measured(measured) => measured,
+        Figure::NotMeasuredHere { reason } => return Some(Line::not_measured(what, machine, bar, reason)),
+    };
+    let of = bound.map(|bound| format!(" of {bound:.2} that batches make which share nothing"));
+    let value = format!("{speedup:.2}{} ({plan})", of.unwrap_or_default());
+    let given = machine_gives(report, curve.kind, point.cores);
+    Some(match given.filter(|given| speedup.max(*given) < least) {
+        Some(given) => {
+            let reason = format!("{value}, nowhere more than {given:.2}: the machine did not give the cores");
+            Line::not_measured(what, machine, bar, reason)
+        }
+        None => Line::judged(what, machine, value, bar, *speedup >= least),
+    })
+}
+
+/// The most that batches on so many cores made which share nothing, wherever they ran. Where it is below a bar, the machine
+/// itself did not have the cores then: others use them, or two are one.
+fn machine_gives(report: &Report, kind: Kind, cores: u32) -> Option<f64> {
+    let curves = report.curves.iter().filter(|curve| curve.kind == kind);
+    let points = curves.flat_map(|curve| &curve.points).filter(|point| point.cores == cores);
+    let bounds = points.filter_map(|point| match &point.figure {
+        Figure::Measured(measured) => measured.bound,
+        Figure::NotMeasuredHere { .. } => None,
+    });
+    bounds.reduce(f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    fn measured(speedup: f64, bound: Option<f64>) -> Figure {
+        let (plan, hash) = ("together".to_owned(), String::new());
+        let (tokens_per_second, instructions) = (None, None);
+        Figure::Measured(Measured { speedup, bound, tokens_per_second, instructions, plan, hash })
+    }
+
+    fn judged(curves: Vec<Curve>) -> Vec<Verdict> {
+        let model = String::new();
+        let report = Report { model, tokens: 1, host_cores: 2, host_load: None, curves };
+        lines(&report).into_iter().map(|line| line.verdict).collect()
+    }
+
+    #[test]
+    fn a_machine_whose_cores_have_other_work_gives_no_speedup() {
+        let on = |place: &str, speedup, bound| Curve {
+            kind: Kind::Native,
+            place: place.to_owned(),
+            kernels: None,
+            prompts: 8,
+            points: vec![Point { cores: 2, figure: measured(speedup, Some(bound)) }],
+        };
+        let [Verdict::NotMeasuredHere { reason }, Verdict::Met] =
+            &judged(vec![on("host", 1.7, 1.75), on("guest", 1.9, 1.8)])[..]
+        else {
+            panic!("one where the machine gave 1.8, one that made it all the same")
+        };
+        assert!(reason.starts_with("1.70 of 1.75"), "{reason}");
+        // What is slow in one place alone is that place's.
+        assert_eq!(
+            judged(vec![on("host", 1.95, 1.96), on("guest", 1.5, 1.5)]),
+            [Verdict::Met, Verdict::Missed]
+        );
+    }
+
+    #[test]
+    fn speedups_have_bars_by_kind_batch_and_cores() {
+        let measured = |speedup| measured(speedup, None);
+        let points = vec![
+            Point { cores: 1, figure: measured(1.0) },
+            Point { cores: 4, figure: measured(3.9) },
+            Point { cores: 8, figure: measured(7.5) },
+        ];
+        let (place, kernels) = ("x86_64 guest".to_owned(), None);
+        let curve = |kind, prompts| Curve {
+            kind,
+            place: place.clone(),
+            kernels: kernels.clone(),
+            prompts,
+            points: points.clone(),
+        };
+        let missing = Figure::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
+        let native = Curve { points: vec![Point { cores: 4, figure: missing }], ..curve(Kind::Native, 8) };
+        let verdicts = judged(vec![curve(Kind::Instructions, 8), curve(Kind::Instructions, 1), native]);
+        let missing = Verdict::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
+        assert_eq!(verdicts, [Verdict::Met, Verdict::Missed, Verdict::Met, missing]);
+    }
+}
