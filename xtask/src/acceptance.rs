@@ -108,30 +108,35 @@ fn speedups(
 ) -> Result<Vec<Line>> {
     let (counted, left_out): (Vec<u32>, Vec<u32>) =
         [4, 8].into_iter().partition(|&cores| options.smp.iter().any(|smp| smp.cores() == cores));
-    let bench = |kind, smp: Vec<u32>, prompts: Vec<u32>, generate, rounds, repetitions| ScalingBenchOptions {
+    // A large model has enough to do in few tokens, and is slow to emulate. The small one's batches of few are over in
+    // milliseconds, as short as what disturbs them.
+    let (timed, emulated) = if *model == Model::Embedded { (200, 16) } else { (48, 2) };
+    let native = ScalingBenchOptions {
         arch: options.arch,
-        smp,
+        smp: vec![2, 4],
         model: options.model.clone(),
-        prompts,
-        generate,
-        kind: vec![kind],
-        rounds,
-        repetitions,
+        prompts: vec![8, 16],
+        generate: timed,
+        kind: vec![Kind::Native],
+        rounds: options.rounds,
+        repetitions: RUNS,
         memory: MemorySize::DEFAULT,
         timeout: options.timeout,
         json: None,
         svg: None,
     };
-    // A large model has enough to do in few tokens, and is slow to emulate. The small one's batches of few are over in
-    // milliseconds, as soon as what disturbs them.
-    let (tokens_timed, tokens_counted) = if *model == Model::Embedded { (200, 16) } else { (48, 2) };
-    let mut benches = vec![bench(Kind::Native, vec![2, 4], vec![8, 16], tokens_timed, options.rounds, RUNS)];
-    if !counted.is_empty() {
-        benches.push(bench(Kind::Instructions, counted, vec![1, 8, 16], tokens_counted, 1, 3));
-    }
+    let instructions = ScalingBenchOptions {
+        smp: counted,
+        prompts: vec![1, 8, 16],
+        generate: emulated,
+        kind: vec![Kind::Instructions],
+        rounds: 1,
+        repetitions: 3,
+        ..native.clone()
+    };
     let mut all = Vec::new();
-    for bench in benches {
-        let found = scaling::measure(workspace, consent, &bench).map(|report| speedups::lines(&report));
+    for bench in [native, instructions].iter().filter(|bench| !bench.smp.is_empty()) {
+        let found = scaling::measure(workspace, consent, bench).map(|report| speedups::lines(&report));
         let what = format!("speed-up, {}", bench.kind[0]);
         all.extend(lines(&what, "every machine", "the same bits everywhere", found)?);
     }

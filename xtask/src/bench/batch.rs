@@ -121,20 +121,21 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     let machine = &options.machine;
     let threads = machine.smp.cores();
     let model = Model::resolve(workspace, consent, &machine.model)?;
-    let python = match options.compare {
-        Some(Contender::LlamaCpp) => Some(engine::python_with_llama_cpp(workspace)?),
+    let contender = match options.compare {
+        Some(Contender::LlamaCpp) => {
+            Some((engine::python_with_llama_cpp(workspace)?, model.clone().on_host(workspace)?))
+        }
         None => None,
     };
     let place = Place::of(workspace, consent, machine, &model)?;
-    let host_model = model.on_host(workspace)?;
     let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
         let side: Side = console::figures(&place.run(threads, &script)?)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
-        if let Some(python) = &python {
-            let other = llama_cpp(python, &host_model, threads as usize, &side)?;
+        if let Some((python, file)) = &contender {
+            let other = llama_cpp(python, file, threads as usize, &side)?;
             line +=
                 &format!(", against llama.cpp {:.2}", against(&side.rows, &other.rows).unwrap_or(f64::NAN));
             others.push(other);

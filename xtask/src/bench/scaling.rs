@@ -59,11 +59,10 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
     let mut cores = [&[1], options.smp.as_slice()].concat();
     cores.sort_unstable();
     cores.dedup();
-    let host_cores = host_cores::count() as u32;
     let mut report = Report {
         model: options.model.clone(),
         tokens: options.generate,
-        host_cores,
+        host_cores: host_cores::count() as u32,
         host_load: load(),
         curves: Vec::new(),
     };
@@ -73,7 +72,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
         let mut found = vec![Found::new(); places.len()];
         for round in 1..=options.rounds {
             for (place, found) in places.iter().zip(&mut found) {
-                for &cores in cores.iter().filter(|&&cores| place.cannot(kind, cores, host_cores).is_none()) {
+                for &cores in cores.iter().filter(|&&cores| place.cannot(kind, cores).is_none()) {
                     eprintln!("xtask: {round} of {}: {kind}, {place}, {cores} cores", options.rounds);
                     let samples = place.run(workspace, kind, cores)?;
                     check(&mut hashes, &samples, place)?;
@@ -85,7 +84,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
         for (place, found) in places.iter().zip(&found) {
             for &prompts in &options.prompts {
                 let point = |&cores: &u32| -> Result<Point> {
-                    let figure = match place.cannot(kind, cores, host_cores) {
+                    let figure = match place.cannot(kind, cores) {
                         Some(reason) => Figure::NotMeasuredHere { reason },
                         None => Figure::Measured(figure(kind, found, prompts, cores)?),
                     };

@@ -32,7 +32,7 @@ pub enum BenchCommand {
 }
 
 /// Options of `cargo xtask bench scaling`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct ScalingBenchOptions {
     /// Only guests of this architecture
     #[arg(long)]

@@ -14,6 +14,7 @@ use crate::build::{self, Built};
 use crate::cli::ScalingBenchOptions;
 use crate::counting::{Counting, Part};
 use crate::guest::Ending;
+use crate::host_cores;
 use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::setup::{self, Consent, Tool};
@@ -117,11 +118,11 @@ pub fn all<'p>(
 
 impl Place<'_> {
     /// Why so many cores cannot be measured here, if so.
-    pub fn cannot(&self, kind: Kind, cores: u32, host_cores: u32) -> Option<String> {
+    pub fn cannot(&self, kind: Kind, cores: u32) -> Option<String> {
         match &self.system {
             System::Missing { reason, .. } => Some(reason.clone()),
-            _ if kind.is_timed() && cores > host_cores => {
-                Some(format!("{cores} cores on a host of {host_cores}"))
+            _ if kind.is_timed() && !host_cores::suffice_for(cores) => {
+                Some(format!("{cores} cores on a host of {}", host_cores::count()))
             }
             _ => None,
         }
