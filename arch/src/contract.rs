@@ -11,19 +11,14 @@
 use crate::{CoreTopology, CpuId, HwCpuId, PhysAddr, PhysRange, VirtAddr, paging};
 use core::fmt;
 
-/// The block that a core finds through GS base or TPIDR_EL1. One per core, made by the kernel, never freed.
-#[repr(C)]
+/// The block that a core finds from its stack pointer or TPIDR_EL1. One per core, made by the kernel, never freed.
 pub struct CoreLocal {
-    /// Address of this block, for the architecture's entry code. Offset 0.
-    pub self_address: VirtAddr,
-    /// Top of the kernel stack, where entry from the engine starts. Offset 8.
-    pub stack_top: VirtAddr,
-    /// Bottom of the kernel stack; the page below is unmapped.
-    pub stack_bottom: VirtAddr,
-    /// Dense index. Offset 24.
-    pub cpu: CpuId,
-    /// Top of a small second stack for reporting that the first one overflowed. Offset 32.
+    /// Its window of kernel stacks, laid out as [`crate::stacks`] says.
+    pub stacks: VirtAddr,
+    /// Top of the first emergency stack in it, for entry code.
     pub emergency_top: VirtAddr,
+    /// Dense index.
+    pub cpu: CpuId,
     /// The hardware's name.
     pub hardware: HwCpuId,
     /// What the architecture keeps per core.
@@ -129,6 +124,8 @@ pub enum FaultKind {
     },
     /// The kernel's own stack ran into its guard page.
     KernelStackOverflow,
+    /// The machine itself reports an error, whatever it was doing: never the engine's fault.
+    Hardware(&'static str),
     /// Anything else, by the architecture manual's name.
     Other(&'static str),
 }
@@ -188,10 +185,11 @@ pub trait Architecture {
 
     /// This core's block.
     ///
-    /// Panics when the core has not been through [`Self::init_core`].
+    /// Panics before [`Self::core_is_initialised`].
     fn core_local() -> &'static CoreLocal;
 
-    /// Whether [`Self::init_core`] has run on this core.
+    /// Whether this core has a block: from [`Self::init_core`] on or, on the boot core, from its first
+    /// [`Self::restart_stack`] on.
     fn core_is_initialised() -> bool;
 
     /// This core's id, read from the hardware and not from memory.
@@ -252,11 +250,11 @@ pub trait Architecture {
     /// A page of instructions that [`Self::move_vectors`] has executed in the engine's mode, if it does so.
     fn vector_code() -> Option<PhysRange>;
 
-    /// Abandons the current kernel stack: continues in `entry` at the top of this core's stack.
+    /// Abandons the current stack: continues in `entry` at the top of the kernel stack of `local`, this core's block.
     ///
     /// # Safety
     /// Nothing on the stack (guards, borrowed data) is used afterwards.
-    unsafe fn restart_stack(entry: fn() -> !) -> !;
+    unsafe fn restart_stack(local: &'static CoreLocal, entry: fn() -> !) -> !;
 
     /// Installs another level-4 table and drops every cached translation of this core.
     ///

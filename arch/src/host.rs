@@ -210,7 +210,7 @@ impl Architecture for Host {
         None
     }
 
-    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+    unsafe fn restart_stack(_: &'static CoreLocal, entry: fn() -> !) -> ! {
         resume_unwind(Box::new(Abandoned(entry)))
     }
 

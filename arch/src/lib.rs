@@ -17,6 +17,7 @@ mod contract;
 pub mod paging;
 #[cfg(target_os = "none")]
 mod rate;
+pub mod stacks;
 mod topology;
 mod types;
 

@@ -2,9 +2,8 @@
 
 use crate::{engine, kprintln, memory, per_cpu, power};
 use core::fmt;
-use embodios_abi::layout;
 use embodios_arch::paging::PAGE;
-use embodios_arch::{Fault, FaultKind, VirtAddr};
+use embodios_arch::{Fault, FaultKind, VirtAddr, stacks};
 
 /// Deepest backtrace.
 const MAX_FRAMES: usize = 32;
@@ -25,6 +24,7 @@ impl fmt::Display for Description<'_> {
                 write!(f, "{tried} {why} address")?;
             }
             FaultKind::KernelStackOverflow => f.write_str("kernel stack overflow: guard page hit")?,
+            FaultKind::Hardware(name) => write!(f, "{name}: the hardware reports an error")?,
             FaultKind::Other(name) => f.write_str(name)?,
         }
         match self.0.address {
@@ -36,7 +36,7 @@ impl fmt::Display for Description<'_> {
 
 /// Handles a fault; the thread or the machine does not go on.
 pub fn handle(fault: &Fault<'_>) -> ! {
-    if fault.from_user {
+    if fault.from_user && !matches!(fault.kind, FaultKind::Hardware(_)) {
         let core = per_cpu::this();
         kprintln!("engine fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault));
         report(fault);
@@ -62,7 +62,7 @@ fn report(fault: &Fault<'_>) {
         }
         // A frame record of the kernel lies on one of its stacks. The memory lock may be held by the faulting
         // code itself, so mappings are not asked; the stacks' bounds are enough.
-        on_kernel_stack(address)
+        stacks::contain(per_cpu::all().len(), address, 16)
     };
     let mut frame = fault.frame_pointer;
     for _ in 0..MAX_FRAMES {
@@ -80,13 +80,4 @@ fn report(fault: &Fault<'_>) {
         }
         frame = VirtAddr(caller);
     }
-}
-
-/// Whether 16 bytes at `address` lie on the mapped half of a kernel stack that exists.
-fn on_kernel_stack(address: u64) -> bool {
-    let Some(offset) = address.checked_sub(layout::KERNEL_STACKS) else { return false };
-    let window = offset / layout::KERNEL_STACK_STRIDE;
-    let inside = offset % layout::KERNEL_STACK_STRIDE;
-    let stack = layout::KERNEL_STACK_STRIDE - layout::KERNEL_STACK_SIZE..=layout::KERNEL_STACK_STRIDE - 16;
-    window < per_cpu::all().len() as u64 && stack.contains(&inside)
 }

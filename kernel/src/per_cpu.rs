@@ -1,4 +1,4 @@
-//! One block a core, found by dense index; a core finds its own through GS base / TPIDR_EL1.
+//! One block a core, found by dense index; a core finds its own from its stack pointer or TPIDR_EL1.
 
 use crate::scheduler::Pending;
 use crate::sync::{AtomicBool, shared};
@@ -62,11 +62,9 @@ impl PerCpu {
     pub(crate) fn on_host(index: usize) -> Self {
         let nowhere = embodios_arch::VirtAddr(0);
         let local: &CoreLocal = Box::leak(Box::new(CoreLocal {
-            self_address: nowhere,
-            stack_top: nowhere,
-            stack_bottom: nowhere,
-            cpu: CpuId(index as u32),
+            stacks: nowhere,
             emergency_top: nowhere,
+            cpu: CpuId(index as u32),
             hardware: HwCpuId(index as u64 * 7),
             arch: (),
         }));

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use embodios_abi::layout;
 use embodios_arch::paging::PAGE;
-use embodios_arch::{Arch, Architecture, VirtAddr};
+use embodios_arch::{Arch, Architecture, VirtAddr, stacks};
 
 type Outcome = Result<(), &'static str>;
 
@@ -142,10 +142,15 @@ fn write_xor_execute() -> Outcome {
 fn stacks_are_guarded() -> Outcome {
     let memory = memory();
     for core in per_cpu::all() {
-        let bottom = core.local.stack_bottom.0;
+        let window = core.local.stacks;
+        let emergency = (0..stacks::EMERGENCY_STACKS).map(|number| {
+            (stacks::emergency_bottom(window, number).0, stacks::emergency_top(window, number).0)
+        });
         let mapped = |address| memory.translate(VirtAddr(address)).is_some();
-        if !mapped(bottom) || !mapped(core.local.stack_top.0 - 1) || mapped(bottom - 1) {
-            return Err("a kernel stack is not mapped or has no guard");
+        for (bottom, top) in emergency.chain([(stacks::stack_bottom(window).0, window.0 + stacks::WINDOW)]) {
+            if !(bottom..top).step_by(PAGE as usize).all(mapped) || mapped(bottom - 1) {
+                return Err("a kernel stack is not mapped or has no guard");
+            }
         }
     }
     drop(memory);

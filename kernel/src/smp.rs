@@ -12,10 +12,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use embodios_abi::CoreStatistics;
-use embodios_abi::layout::{EMERGENCY_STACK_SIZE, KERNEL_STACK_SIZE, KERNEL_STACK_STRIDE, KERNEL_STACKS};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{
-    Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange, StartRecord, VirtAddr,
+    Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange, StartRecord, stacks,
 };
 
 /// How long a core may take from being asked to being initialised. Real and emulated machines need well under
@@ -29,26 +28,19 @@ const START_TIME: Duration = Duration::from_secs(2);
 pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), MemoryError> {
     let mut blocks = Vec::with_capacity(cores.len());
     let statistics = memory().allocate(cores.len() as u64 * PAGE, PAGE)?;
-    let stacks = memory().allocate(cores.len() as u64 * (KERNEL_STACK_SIZE + EMERGENCY_STACK_SIZE), PAGE)?;
-    let mut frames = stacks.start.0;
+    let mut frames = memory().allocate(cores.len() as u64 * STACK_BYTES, PAGE)?;
     for (index, &hardware) in cores.iter().enumerate() {
-        let window = KERNEL_STACKS + index as u64 * KERNEL_STACK_STRIDE;
-        let stack_top = window + KERNEL_STACK_STRIDE;
-        let stack_bottom = VirtAddr(stack_top - KERNEL_STACK_SIZE);
-        for (place, size) in [(stack_bottom, KERNEL_STACK_SIZE), (VirtAddr(window), EMERGENCY_STACK_SIZE)] {
-            memory().map(place, PhysRange::new(frames, size), Access::KERNEL_DATA)?;
-            frames += size;
-        }
-        let local: &mut CoreLocal = Box::leak(Box::new(CoreLocal {
-            self_address: VirtAddr(0),
-            stack_top: VirtAddr(stack_top),
-            stack_bottom,
+        let window = stacks::window(index);
+        let local: &CoreLocal = Box::leak(Box::new(CoreLocal {
+            stacks: window,
+            emergency_top: stacks::emergency_top(window, 0),
             cpu: CpuId(index as u32),
             hardware,
-            emergency_top: VirtAddr(window + EMERGENCY_STACK_SIZE),
             arch: Default::default(),
         }));
-        local.self_address = VirtAddr(local as *const CoreLocal as u64);
+        let own = PhysRange::new(frames.start.0, STACK_BYTES);
+        frames.start = own.end;
+        map_stacks(local, own)?;
         let block = PerCpu::new(local, statistics_page(statistics, index));
         if let Some(&place) = topology.get(index) {
             block.set_topology(|| place);
@@ -57,6 +49,24 @@ pub fn prepare(cores: &[HwCpuId], topology: &[CoreTopology]) -> Result<(), Memor
     }
     per_cpu::install(blocks);
     scheduler::prepare(cores.len());
+    Ok(())
+}
+
+/// Bytes of all stacks of a core.
+const STACK_BYTES: u64 = stacks::STACK_SIZE + stacks::EMERGENCY_STACKS * stacks::EMERGENCY_SIZE;
+
+/// Maps the stacks of the core of `local` to `frames`, and leaves the block's address where the core looks for it.
+fn map_stacks(local: &'static CoreLocal, frames: PhysRange) -> Result<(), MemoryError> {
+    let mut memory = memory();
+    let stack = PhysRange::new(frames.start.0, stacks::STACK_SIZE);
+    memory.map(stacks::stack_bottom(local.stacks), stack, Access::KERNEL_DATA)?;
+    let offset = stacks::block_pointer(local.stacks).0 - stacks::stack_bottom(local.stacks).0;
+    memory.fill(stack, offset, &core::ptr::from_ref(local).addr().to_ne_bytes());
+    for number in 0..stacks::EMERGENCY_STACKS {
+        let start = stack.end.0 + number * stacks::EMERGENCY_SIZE;
+        let frames = PhysRange::new(start, stacks::EMERGENCY_SIZE);
+        memory.map(stacks::emergency_bottom(local.stacks, number), frames, Access::KERNEL_DATA)?;
+    }
     Ok(())
 }
 
@@ -80,7 +90,7 @@ pub fn start_others(options: &Options) {
             continue;
         }
         let record = Box::leak(Box::new(StartRecord {
-            stack_top: core.local.stack_top,
+            stack_top: stacks::stack_top(core.local.stacks),
             entry: secondary_main,
             local: core.local,
             root,

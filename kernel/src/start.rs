@@ -49,8 +49,9 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         panic!("kernel stacks for {} cores: {error}", boot.cores.len());
     }
     phases::done("per-CPU blocks and stacks");
+    let local = per_cpu::all()[CpuId::BOOT.index()].local;
     // SAFETY: first on this core, with the block made for it.
-    unsafe { Arch::init_core(per_cpu::all()[CpuId::BOOT.index()].local) };
+    unsafe { Arch::init_core(local) };
     let origin = Origin {
         program: boot.engine,
         modules: boot.modules.iter().copied().collect::<Vec<_>>(),
@@ -60,7 +61,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     };
     *LATER.lock() = Some(Later { origin, options });
     // SAFETY: all that the rest needs has been moved out of this stack.
-    unsafe { Arch::restart_stack(start_on_own_stack) }
+    unsafe { Arch::restart_stack(local, start_on_own_stack) }
 }
 
 /// The second half: the boot core is a core like the others, with a guarded stack.

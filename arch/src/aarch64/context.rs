@@ -3,8 +3,8 @@
 
 use super::AArch64;
 use super::vectors::Frame;
-use crate::VirtAddr;
 use crate::contract::{Architecture, UserContext, UserStart};
+use crate::{VirtAddr, stacks};
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 
@@ -36,7 +36,7 @@ impl UserContext for Frame {
 /// As there.
 pub(super) unsafe fn enter_user(context: &Frame) -> ! {
     // SAFETY: the frame is that of an engine thread; its rights are those of EL0 on the current tables.
-    unsafe { restore(context, AArch64::core_local().stack_top) }
+    unsafe { restore(context, stacks::stack_top(AArch64::core_local().stacks)) }
 }
 
 /// Loads all registers and returns from the exception, the kernel stack empty.

@@ -7,13 +7,13 @@ use super::descriptor::Descriptor;
 use super::{start, vectors};
 use crate::contract::StartRecord;
 use crate::paging::Access;
+use crate::stacks;
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::{MaybeUninit, align_of, offset_of};
 
-/// A kernel stack fills the upper half of a window of this size and alignment; the lower half is the
-/// guard. So the bit of this value's half tells the two apart in any stack pointer.
-pub(super) const STACK_WINDOW: u64 = 0x1_0000;
+/// Bytes of the boot stack with its guard below, each as large as a kernel stack: the same bit tells the two apart.
+pub(super) const BOOT_STACK_BYTES: u64 = 2 * stacks::STACK_SIZE;
 
 /// MAIR_EL1: attribute 0 is Device-nGnRE, attribute 1 Normal write-back (Arm ARM).
 const MAIR: u64 = 0xff04;
@@ -42,7 +42,10 @@ const ICC_SRE: u64 = 0b1001;
 const SPSR_EL1H: u64 = 0x3c5;
 
 #[repr(C, align(65536))]
-pub(super) struct BootStack(UnsafeCell<MaybeUninit<[u8; STACK_WINDOW as usize]>>);
+pub(super) struct BootStack(UnsafeCell<MaybeUninit<[u8; BOOT_STACK_BYTES as usize]>>);
+
+const _: () =
+    assert!(align_of::<BootStack>() as u64 == BOOT_STACK_BYTES, "the bit of the stack's size is its own");
 
 // SAFETY: only its address is taken; the boot core alone runs on it.
 unsafe impl Sync for BootStack {}
@@ -130,7 +133,7 @@ unsafe extern "C" fn boot() -> ! {
         root = sym BOOT_ROOT,
         enable_translation = sym enable_translation,
         stack = sym BOOT_STACK,
-        window = const STACK_WINDOW,
+        window = const BOOT_STACK_BYTES,
         main = sym board_main,
     )
 }

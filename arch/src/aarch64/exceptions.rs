@@ -3,9 +3,9 @@
 //! Owns the decoding of ESR_EL1 and the register dump; policy is the kernel's, through its handlers.
 
 use super::vectors::Frame;
-use super::{AArch64, entry::STACK_WINDOW, gic, identification, semihosting, timer};
-use crate::VirtAddr;
+use super::{AArch64, gic, identification, semihosting, timer};
 use crate::contract::{Architecture, Fault, FaultKind, Interrupt, handlers};
+use crate::{VirtAddr, stacks};
 use core::fmt;
 
 /// Exception classes, ESR_EL1 bits 31:26 (Arm ARM).
@@ -100,11 +100,7 @@ impl Frame {
 
 /// Whether `address` lies in the guard below this core's kernel stack.
 fn in_guard(address: u64) -> bool {
-    if !AArch64::core_is_initialised() {
-        return false;
-    }
-    let bottom = AArch64::core_local().stack_bottom.0;
-    address < bottom && address / STACK_WINDOW == bottom / STACK_WINDOW
+    AArch64::core_is_initialised() && stacks::is_guard(AArch64::core_local().stacks, address)
 }
 
 /// Synchronous exceptions.

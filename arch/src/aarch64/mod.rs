@@ -22,7 +22,7 @@ mod vector;
 mod vectors;
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
-use crate::{Conduit, CoreTopology, GicDescription, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+use crate::{Conduit, CoreTopology, GicDescription, HwCpuId, PhysAddr, PhysRange, VirtAddr, stacks};
 use aarch64_cpu::asm::{self, barrier};
 use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0};
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
@@ -166,9 +166,9 @@ impl Architecture for AArch64 {
         None
     }
 
-    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+    unsafe fn restart_stack(local: &'static CoreLocal, entry: fn() -> !) -> ! {
         // SAFETY: handed on.
-        unsafe { context::restart_stack(entry, Self::core_local().stack_top) }
+        unsafe { context::restart_stack(entry, stacks::stack_top(local.stacks)) }
     }
 
     unsafe fn load_root(root: PhysAddr) {

@@ -2,9 +2,10 @@
 //!
 //! Owns the frame's layout and the switch to the emergency stack. Decides nothing.
 
-use super::entry::{BOOT_STACK, STACK_WINDOW};
+use super::entry::{BOOT_STACK, BOOT_STACK_BYTES};
 use super::exceptions;
 use crate::contract::CoreLocal;
+use crate::stacks;
 use core::mem::{offset_of, size_of};
 
 /// All registers of the interrupted program, as the vectors lay them out on the kernel stack.
@@ -156,7 +157,7 @@ core::arch::global_asm!(
     "  sub sp, sp, #({frame} + {reserve})",
     "  add sp, sp, x0",
     "  sub x0, sp, x0",
-    "  tbz x0, #{window_half}, 2f",
+    "  tbz x0, #{stack_bit}, 2f",
     "  sub x0, sp, x0",
     "  sub sp, sp, x0",
     "  add sp, sp, #{reserve}",
@@ -185,8 +186,8 @@ core::arch::global_asm!(
     "  bl {overflow}",
     frame = const FRAME,
     reserve = const RESERVE,
-    window = const STACK_WINDOW,
-    window_half = const STACK_WINDOW.ilog2() - 1,
+    window = const BOOT_STACK_BYTES,
+    stack_bit = const stacks::STACK_SIZE.ilog2(),
     emergency_top = const offset_of!(CoreLocal, emergency_top),
     boot_stack = sym BOOT_STACK,
     synchronous = sym exceptions::synchronous,

@@ -3,8 +3,8 @@
 
 use super::segments::{USER_CODE, USER_DATA};
 use super::traps::Frame;
-use crate::contract::{Architecture, UserContext, UserStart};
-use crate::x86_64::X86_64;
+use crate::VirtAddr;
+use crate::contract::{UserContext, UserStart};
 use core::arch::asm;
 
 /// RFLAGS of a fresh thread: interrupts on, and the bit that is always set.
@@ -34,7 +34,7 @@ impl UserContext for Frame {
     }
 }
 
-/// See [`Architecture::enter_user`].
+/// See [`crate::Architecture::enter_user`].
 ///
 /// # Safety
 /// As there.
@@ -44,14 +44,13 @@ pub unsafe fn enter_user(context: &Frame) -> ! {
     unsafe { asm!("mov rsp, {}", "jmp trap_return", in(reg) context, options(noreturn)) }
 }
 
-/// See [`Architecture::restart_stack`].
+/// See [`crate::Architecture::restart_stack`].
 ///
 /// # Safety
 /// As there.
-pub unsafe fn restart_stack(entry: fn() -> !) -> ! {
-    let stack_top = X86_64::core_local().stack_top.0;
+pub unsafe fn restart_stack(stack_top: VirtAddr, entry: fn() -> !) -> ! {
     // SAFETY: nothing on the stack is used again (caller); its top is 16-byte aligned before the call.
     unsafe {
-        asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) stack_top, in(reg) entry, options(noreturn))
+        asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) stack_top.0, in(reg) entry, options(noreturn))
     }
 }

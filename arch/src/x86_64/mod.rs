@@ -26,16 +26,20 @@ pub use segments::CoreState;
 pub use traps::{DEVICE_VECTORS, Frame};
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
-use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr, stacks};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
-use x86_64::registers::model_specific::Msr;
 
 /// See [`Architecture`].
 pub struct X86_64;
 
-/// IA32_GS_BASE (SDM volume 4, table 2-2).
-const GS_BASE: Msr = Msr::new(0xc000_0101);
+/// Where this core's stack is.
+fn stack_pointer() -> VirtAddr {
+    let address;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) address, options(nomem, nostack, preserves_flags)) }
+    VirtAddr(address)
+}
 
 impl Architecture for X86_64 {
     const NAME: &'static str = "x86_64";
@@ -47,23 +51,21 @@ impl Architecture for X86_64 {
         features::enable();
         segments::load(local);
         traps::load();
-        let mut gs_base = GS_BASE;
-        // SAFETY: ring 0 reaches memory through GS only in `core_local`, which expects this block.
-        unsafe { gs_base.write(local.self_address.0) }
         apic::init_core();
     }
 
     fn core_local() -> &'static CoreLocal {
         assert!(Self::core_is_initialised(), "per-CPU data is used after the core's initialisation");
-        let address: u64;
-        // SAFETY: GS base points to this core's block (the assertion), whose first word is its own address.
-        unsafe { asm!("mov {}, gs:[0]", out(reg) address, options(nostack, readonly, preserves_flags)) }
-        // SAFETY: blocks are never freed.
-        unsafe { &*(address as *const CoreLocal) }
+        // From the stack, not from GS, which the engine may have changed: the kernel never loads GS, and no
+        // exception finds it in a wrong state.
+        let pointer =
+            stacks::block_pointer(stacks::window_of(stack_pointer())).0 as *const &'static CoreLocal;
+        // SAFETY: this is a kernel stack (the assertion), whose last word the kernel filled before its first use.
+        unsafe { *pointer }
     }
 
     fn core_is_initialised() -> bool {
-        segments::task_register() != 0
+        stack_pointer().0 >= stacks::FIRST_WINDOW
     }
 
     fn hardware_id() -> HwCpuId {
@@ -135,9 +137,9 @@ impl Architecture for X86_64 {
         Some(vector::code())
     }
 
-    unsafe fn restart_stack(entry: fn() -> !) -> ! {
+    unsafe fn restart_stack(local: &'static CoreLocal, entry: fn() -> !) -> ! {
         // SAFETY: passed on to the caller.
-        unsafe { context::restart_stack(entry) }
+        unsafe { context::restart_stack(stacks::stack_top(local.stacks), entry) }
     }
 
     unsafe fn load_root(root: PhysAddr) {

@@ -3,6 +3,7 @@
 //! Selectors are chosen for hypervisors that fix the user ones: CS 0x33 and SS 0x2b.
 
 use crate::contract::CoreLocal;
+use crate::stacks;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use x86_64::VirtAddr;
@@ -19,8 +20,6 @@ pub const USER_DATA: u16 = 0x28 | 3;
 pub const USER_CODE: u16 = 0x30 | 3;
 /// Task state; takes two entries.
 const TASK_STATE: u16 = 0x40;
-/// Interrupt-stack-table entry that double faults switch to, counted from 0.
-pub const DOUBLE_FAULT_STACK: u16 = 0;
 
 /// 64-bit flat segments (3.4.5): accessed, so that loading them writes nothing.
 pub const CODE_0: u64 = 0x00af_9b00_0000_ffff;
@@ -52,9 +51,11 @@ pub fn load(local: &'static CoreLocal) {
     let task = local.arch.task.get();
     // SAFETY: this core is the only user of its state, and has not loaded it yet.
     unsafe {
-        (*task).privilege_stack_table[0] = VirtAddr::new_truncate(local.stack_top.0);
-        (*task).interrupt_stack_table[usize::from(DOUBLE_FAULT_STACK)] =
-            VirtAddr::new_truncate(local.emergency_top.0);
+        (*task).privilege_stack_table[0] = VirtAddr::new_truncate(stacks::stack_top(local.stacks).0);
+        for number in 0..stacks::EMERGENCY_STACKS {
+            (*task).interrupt_stack_table[number as usize] =
+                VirtAddr::new_truncate(stacks::emergency_top(local.stacks, number).0);
+        }
         // No port is open to ring 3: the map starts past the limit.
         (*task).iomap_base = size_of::<TaskStateSegment>() as u16;
         let (low, high) = task_descriptor(task as u64);
@@ -81,6 +82,8 @@ pub fn load(local: &'static CoreLocal) {
             "mov fs, {zero:x}",
             "mov gs, {zero:x}",
             "ltr {task:x}",
+            // Reset leaves a table at address 0, of which ring 3 would see what firmware left there (8.2.1, 10.1.1).
+            "lldt {zero:x}",
             code = const KERNEL_CODE as u64,
             scratch = out(reg) _,
             data = in(reg) u64::from(KERNEL_DATA),
@@ -95,12 +98,4 @@ const fn task_descriptor(base: u64) -> (u64, u64) {
     let limit = size_of::<TaskStateSegment>() as u64 - 1;
     let low = limit | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56;
     (low, base >> 32)
-}
-
-/// The selector in the task register; 0 until [`load`] ran on this core.
-pub fn task_register() -> u16 {
-    let selector;
-    // SAFETY: reads a register.
-    unsafe { asm!("str {:x}", out(reg) selector, options(nomem, nostack, preserves_flags)) }
-    selector
 }

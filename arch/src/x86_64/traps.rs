@@ -1,9 +1,9 @@
 //! The interrupt descriptor table, the entry stubs, and what each vector means.
 
-use super::segments::{DOUBLE_FAULT_STACK, KERNEL_CODE};
+use super::segments::KERNEL_CODE;
 use super::{X86_64, apic};
 use crate::contract::{Architecture, Fault, FaultKind, Interrupt, handlers};
-use crate::{CpuId, VirtAddr};
+use crate::{CpuId, VirtAddr, stacks};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -21,9 +21,14 @@ pub const DEVICE_VECTORS: RangeInclusive<u8> = 0x40..=0x4f;
 /// Vector of system calls.
 const SYSTEM_CALL: u8 = 0x80;
 const EXCEPTIONS: RangeInclusive<u8> = 0..=31;
+const NON_MASKABLE: u64 = 2;
 const INVALID_OPCODE: u64 = 6;
 const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
+const MACHINE_CHECK: u64 = 18;
+/// Vectors that may come in any state of the stack, in the order of the emergency stacks that serve them.
+const ON_EMERGENCY_STACKS: [u64; stacks::EMERGENCY_STACKS as usize] =
+    [DOUBLE_FAULT, NON_MASKABLE, MACHINE_CHECK];
 
 /// All registers of what was interrupted, in the order the stubs push them.
 #[derive(Clone, Default)]
@@ -54,7 +59,8 @@ pub struct Frame {
 }
 
 // One 16-byte stub a vector: pushes a zero where the processor pushes no error code (6.13), then the vector.
-// Entry from ring 3 exchanges GS base; the frame is complete before Rust runs, with 16-byte alignment.
+// The frame is complete before Rust runs, with 16-byte alignment. GS is left alone on the way in and out: the kernel
+// does not use it.
 global_asm!(
     ".balign 16",
     "trap_stubs:",
@@ -86,17 +92,9 @@ global_asm!(
     "push r14",
     "push r15",
     "cld",
-    "test byte ptr [rsp + 18 * 8], 3",
-    "jz 2f",
-    "swapgs",
-    "2:",
     "mov rdi, rsp",
     "call {handle}",
     "trap_return:",
-    "test byte ptr [rsp + 18 * 8], 3",
-    "jz 3f",
-    "swapgs",
-    "3:",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -113,12 +111,14 @@ global_asm!(
     "pop rcx",
     "pop rax",
     "add rsp, 16",
+    "trap_exit:",
     "iretq",
     handle = sym handle,
 );
 
 unsafe extern "C" {
     static trap_stubs: u8;
+    static trap_exit: u8;
 }
 
 /// The table (6.10); 16 bytes a vector.
@@ -137,7 +137,9 @@ pub fn load() {
         fill(DEVICE_VECTORS, 0, 0);
         fill(TIMER_VECTOR..=IPI_VECTOR, 0, 0);
         fill(SPURIOUS_VECTOR..=SPURIOUS_VECTOR, 0, 0);
-        fill(DOUBLE_FAULT as u8..=DOUBLE_FAULT as u8, 0, DOUBLE_FAULT_STACK + 1);
+        for (vector, stack) in ON_EMERGENCY_STACKS.into_iter().zip(1..) {
+            fill(vector as u8..=vector as u8, 0, stack);
+        }
         fill(SYSTEM_CALL..=SYSTEM_CALL, 3, 0);
     }
     let pointer = DescriptorTablePointer {
@@ -205,13 +207,16 @@ fn is_trapped_system_call(frame: &mut Frame) -> bool {
 }
 
 fn report(frame: &Frame) -> ! {
-    let from_user = frame.cs & 3 != 0;
+    if frame.rip == &raw const trap_exit as u64 {
+        report_return(frame);
+    }
     let cr2: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, cr2", out(reg) cr2, options(nomem, nostack, preserves_flags)) }
     let (kind, address) = match frame.vector {
         PAGE_FAULT => (page_fault(frame.error), Some(VirtAddr(cr2))),
         DOUBLE_FAULT if hit_guard(cr2) => (FaultKind::KernelStackOverflow, Some(VirtAddr(cr2))),
+        NON_MASKABLE | MACHINE_CHECK => (FaultKind::Hardware(name(frame.vector)), None),
         vector => (FaultKind::Other(name(vector)), None),
     };
     handlers().fault(&Fault {
@@ -219,8 +224,24 @@ fn report(frame: &Frame) -> ! {
         address,
         pc: VirtAddr(frame.rip),
         frame_pointer: VirtAddr(frame.rbp),
-        from_user,
+        from_user: frame.cs & 3 != 0,
         registers: frame,
+    })
+}
+
+/// Reports that the processor refused to return to ring 3: the fault of the engine, whose registers these are
+/// (SDM volume 2, IRET). The frame of the fault holds them but for what was still to be popped.
+fn report_return(frame: &Frame) -> ! {
+    // SAFETY: the stack pointer at the fault is that of the instruction, which had not popped its operands.
+    let [rip, cs, rflags, rsp, ss] = unsafe { (frame.rsp as *const [u64; 5]).read() };
+    let registers = Frame { rip, cs, rflags, rsp, ss, ..frame.clone() };
+    handlers().fault(&Fault {
+        kind: FaultKind::Other("return to a state that the processor refuses"),
+        address: None,
+        pc: VirtAddr(rip),
+        frame_pointer: VirtAddr(frame.rbp),
+        from_user: true,
+        registers: &registers,
     })
 }
 
@@ -229,12 +250,9 @@ fn page_fault(error: u64) -> FaultKind {
     FaultKind::Page { present: error & 1 != 0, write: error & 2 != 0, execute: error & 16 != 0 }
 }
 
-/// Whether `address` lies below this core's stack, between it and the emergency stack.
+/// Whether `address` lies in the guard below this core's stack.
 fn hit_guard(address: u64) -> bool {
-    X86_64::core_is_initialised() && {
-        let local = X86_64::core_local();
-        (local.emergency_top.0..local.stack_bottom.0).contains(&address)
-    }
+    X86_64::core_is_initialised() && stacks::is_guard(X86_64::core_local().stacks, address)
 }
 
 /// Names of the exceptions (table 6-1).

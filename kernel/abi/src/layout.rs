@@ -1,7 +1,7 @@
 //! Virtual addresses, the same on both architectures (4 KiB granule, four levels, 48 bits).
 //!
 //! Level-4 slot 0 is the kernel's identity map of the first 512 GiB of physical memory and never
-//! accessible to the engine. Slots 1 and 2 are the engine's, slot 3 holds the kernel's stacks.
+//! accessible to the engine. Slots 1 and 2 are the engine's, slot 3 (`embodios_arch::stacks`) holds the kernel's stacks.
 
 /// First address the engine may ever use; everything below belongs to the kernel.
 pub const ENGINE_START: u64 = 0x80_0000_0000;
@@ -29,17 +29,6 @@ pub const VECTOR_STATE_SIZE: u64 = 0x1000;
 pub const HEAP: u64 = 0xa0_0000_0000;
 /// Modules (models) are mapped from here, read-only.
 pub const MODULES: u64 = 0x100_0000_0000;
-/// Kernel stacks, in root slot 3, out of the engine's reach: core `i` owns the window
-/// `[KERNEL_STACKS + i * KERNEL_STACK_STRIDE, + KERNEL_STACK_STRIDE)`. Its upper half is the stack, its lowest
-/// [`EMERGENCY_STACK_SIZE`] bytes the emergency stack, and what is between stays unmapped: the guard.
-/// So bit 15 of a valid stack address minus one is 1, and 0 on the guard below.
-pub const KERNEL_STACKS: u64 = 0x180_0000_0000;
-/// Distance between two kernel stacks' windows.
-pub const KERNEL_STACK_STRIDE: u64 = 0x1_0000;
-/// Mapped bytes of a kernel stack.
-pub const KERNEL_STACK_SIZE: u64 = 0x8000;
-/// Mapped bytes of the stack on which the overflow of the other one is reported.
-pub const EMERGENCY_STACK_SIZE: u64 = 0x2000;
 /// First address past the engine's part of the address space.
 pub const ENGINE_END: u64 = 0x180_0000_0000;
 /// Unit of [`crate::Call::MemoryGrant`] and of the engine's large mappings, in bytes.

@@ -177,5 +177,5 @@ pub fn restart() -> ! {
     drop(turn);
     launch(entry);
     // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
-    unsafe { Arch::restart_stack(scheduler::run) }
+    unsafe { Arch::restart_stack(per_cpu::this().local, scheduler::run) }
 }

@@ -184,7 +184,7 @@ pub fn stop_others(expired: impl Fn() -> bool) -> Result<(), &'static PerCpu> {
 fn leave_stack() -> ! {
     // SAFETY: nothing below this frame is used again: locks are released, and what the thread's system call
     // borrowed was the engine's.
-    unsafe { Arch::restart_stack(run) }
+    unsafe { Arch::restart_stack(per_cpu::this().local, run) }
 }
 
 /// A core's loop: the next thread, or halting until there is one.
