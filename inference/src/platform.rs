@@ -40,7 +40,7 @@ pub struct Core {
 
 /// A thread of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ThreadId(pub u32);
+pub struct ThreadId(pub u64);
 
 impl fmt::Display for ThreadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +75,8 @@ pub enum PlatformError {
     Reserved(usize),
     /// No memory for another thread.
     OutOfMemory,
+    /// As many threads as the machine has room for exist.
+    TooManyThreads(u64),
 }
 
 impl fmt::Display for PlatformError {
@@ -85,6 +87,7 @@ impl fmt::Display for PlatformError {
             Self::NoSuchThread(thread) => write!(f, "there is no thread {thread}"),
             Self::Reserved(core) => write!(f, "core {core} is reserved"),
             Self::OutOfMemory => write!(f, "no memory for another thread"),
+            Self::TooManyThreads(most) => write!(f, "this machine has {most} threads at most, and all exist"),
         }
     }
 }

@@ -37,7 +37,7 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
         }
         Call::ThreadCreate => create_thread(a, b, c),
         Call::ThreadExit => scheduler::exit(),
-        Call::ThreadJoin => join_thread(context, thread(a)?, deadline(b)),
+        Call::ThreadJoin => join_thread(context, ThreadId(a), deadline(b)),
         Call::Yield => {
             context.set_result(encode_result(Ok(0)));
             scheduler::yield_now(context);
@@ -59,12 +59,12 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
         Call::AffinitySet => {
             let cores = affinity::read(b, c)?;
             context.set_result(encode_result(Ok(0)));
-            counted(scheduler::set_affinity(context, thread(a)?, cores)).map(|()| 0)
+            counted(scheduler::set_affinity(context, ThreadId(a), cores)).map(|()| 0)
         }
-        Call::AffinityGet => get_affinity(thread(a)?, b, c),
+        Call::AffinityGet => get_affinity(ThreadId(a), b, c),
         Call::PrioritySet => {
             let priority = priority(b)?;
-            let id = thread(a)?;
+            let id = ThreadId(a);
             scheduler::change(|scheduler| scheduler.set_priority(id, priority)).map(|()| 0)
         }
         Call::ReserveCores => {
@@ -107,12 +107,8 @@ fn answer(query: Query) -> u64 {
         Query::MemoryFree => memory().free_bytes(),
         Query::MemoryGranted => engine::with(|engine| engine.granted()).unwrap_or(0),
         Query::CurrentHardwareId => Arch::hardware_id().0,
-        Query::CurrentThread => scheduler::current_thread().map_or(0, |id| id.0.into()),
+        Query::CurrentThread => scheduler::current_thread().map_or(0, |id| id.0),
     }
-}
-
-fn thread(number: u64) -> Result<ThreadId, Error> {
-    u32::try_from(number).map(ThreadId).map_err(|_| Error::NoSuchThread)
 }
 
 fn priority(number: u64) -> Result<u8, Error> {
@@ -129,7 +125,7 @@ fn create_thread(entry: u64, argument: u64, record: u64) -> Result<u64, Error> {
     let priority = priority(wanted)?;
     let cores = affinity::read(address, count)?;
     counted(scheduler::change(|scheduler| scheduler.check(&cores)))?;
-    engine::create_thread(entry, argument, priority, cores).map(|id| id.0.into())
+    engine::create_thread(entry, argument, priority, cores).map(|id| id.0)
 }
 
 fn join_thread(context: &Context, id: ThreadId, deadline: Option<u64>) -> Result<u64, Error> {

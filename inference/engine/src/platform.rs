@@ -43,18 +43,19 @@ pub fn machine() -> &'static Machine {
 }
 
 /// Takes note of the machine whose cores are [`cores::all`].
-pub fn init(clock: Clock) -> &'static Machine {
-    MACHINE.call_once(|| Machine::new(clock))
+pub fn init(clock: Clock, max_threads: u64) -> &'static Machine {
+    MACHINE.call_once(|| Machine::new(clock, max_threads))
 }
 
 /// The machine under the engine.
 pub struct Machine {
     cores: Vec<Core>,
     clock: Clock,
+    max_threads: u64,
 }
 
 impl Machine {
-    fn new(clock: Clock) -> Self {
+    fn new(clock: Clock, max_threads: u64) -> Self {
         let core = |core: &cores::Core| Core {
             hardware_id: core.info().hardware_id,
             online: core.is_online(),
@@ -63,7 +64,7 @@ impl Machine {
             capacity: core.info().capacity as u16,
             housekeeping: core.is(CoreFlags::HOUSEKEEPING),
         };
-        Self { cores: cores::all().iter().map(core).collect(), clock }
+        Self { cores: cores::all().iter().map(core).collect(), clock, max_threads }
     }
 
     /// The machine's clock.
@@ -82,7 +83,7 @@ impl Machine {
         let task = Box::into_raw(Box::new(Task { entry, argument }));
         // SAFETY: the thread takes over the box, and only it does.
         let started = unsafe { system::thread_create(cores, priority, arch::thread_start, task as usize) };
-        started.map(|id| ThreadId(id as u32)).map_err(|error| {
+        started.map(ThreadId).map_err(|error| {
             // SAFETY: no thread started, so the box is still this function's.
             drop(unsafe { Box::from_raw(task) });
             refusal(error, cores, ThreadId(0))
@@ -108,7 +109,8 @@ fn refusal(error: Error, cores: &CoreSet, thread: ThreadId) -> PlatformError {
             PlatformError::Reserved(first(&|core| all.get(core).is_some_and(cores::Core::is_reserved)))
         }
         Error::NoSuchThread => PlatformError::NoSuchThread(thread),
-        Error::OutOfMemory | Error::TooManyThreads => PlatformError::OutOfMemory,
+        Error::OutOfMemory => PlatformError::OutOfMemory,
+        Error::TooManyThreads => PlatformError::TooManyThreads(machine().max_threads),
         Error::Unknown | Error::BadAddress | Error::TimedOut => {
             panic!("the kernel does not understand a request for cores {cores} or thread {thread}: {error:?}")
         }
@@ -135,7 +137,7 @@ impl Platform for Machine {
     }
 
     fn current_thread(&self) -> ThreadId {
-        ThreadId(query(Query::CurrentThread) as u32)
+        ThreadId(query(Query::CurrentThread))
     }
 
     fn set_affinity(&self, thread: ThreadId, cores: &CoreSet) -> Result<(), PlatformError> {

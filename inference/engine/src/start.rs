@@ -25,7 +25,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
         modules.iter().map(|module| Module { name: text(module.name), bytes: bytes(module.bytes) }).collect();
     cores::init(infos);
     console::run(
-        platform::init(clock),
+        platform::init(clock, info.max_threads),
         &Start {
             machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
             restarts: info.restarts,

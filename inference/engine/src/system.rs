@@ -59,9 +59,9 @@ pub fn thread_exit() -> ! {
 }
 
 /// Waits until a thread is gone, at most until the counter shows `deadline`.
-pub fn thread_join(thread: u32, deadline: u64) -> Result<u64, Error> {
+pub fn thread_join(thread: u64, deadline: u64) -> Result<u64, Error> {
     // SAFETY: no addresses.
-    unsafe { blocking(Call::ThreadJoin, [thread.into(), deadline, 0]) }
+    unsafe { blocking(Call::ThreadJoin, [thread, deadline, 0]) }
 }
 
 /// Lets other threads of this core run.
@@ -89,22 +89,22 @@ pub fn wake(word: &AtomicU32, count: u32) -> Result<u64, Error> {
 }
 
 /// Confines a thread to `cores`.
-pub fn affinity_set(thread: u32, cores: &CoreSet) -> Result<u64, Error> {
+pub fn affinity_set(thread: u64, cores: &CoreSet) -> Result<u64, Error> {
     let Span { address, count } = span(cores);
     // SAFETY: the kernel reads the words of a live set.
-    unsafe { blocking(Call::AffinitySet, [thread.into(), address, count]) }
+    unsafe { blocking(Call::AffinitySet, [thread, address, count]) }
 }
 
 /// Reads a thread's set of cores into `words`. Result: how many words it needs.
-pub fn affinity_get(thread: u32, words: &mut [u64]) -> Result<u64, Error> {
+pub fn affinity_get(thread: u64, words: &mut [u64]) -> Result<u64, Error> {
     // SAFETY: the kernel writes inside a slice that this call borrows alone.
-    unsafe { call(Call::AffinityGet, [thread.into(), words.as_mut_ptr() as u64, words.len() as u64]) }
+    unsafe { call(Call::AffinityGet, [thread, words.as_mut_ptr() as u64, words.len() as u64]) }
 }
 
 /// Sets a thread's priority.
-pub fn priority_set(thread: u32, priority: u64) -> Result<u64, Error> {
+pub fn priority_set(thread: u64, priority: u64) -> Result<u64, Error> {
     // SAFETY: no addresses.
-    unsafe { call(Call::PrioritySet, [thread.into(), priority, 0]) }
+    unsafe { call(Call::PrioritySet, [thread, priority, 0]) }
 }
 
 /// Keeps `cores` for the threads on them.

@@ -10,7 +10,7 @@ use super::record::Record;
 use super::team::Team;
 use super::thread::start_thread;
 use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
-use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::atomic::Ordering::Relaxed;
 
 /// What the workers share.
@@ -33,7 +33,7 @@ pub struct Worker {
     pub queue: Queue,
     pub record: Record,
     /// Number of its thread.
-    thread: AtomicU32,
+    thread: AtomicU64,
 }
 
 impl Crew {

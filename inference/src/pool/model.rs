@@ -17,7 +17,7 @@ use super::{Mode, Pool, Settings};
 use crate::platform::{Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory, Platform};
 use crate::platform::{PlatformError, Power, ThreadId};
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::sync::atomic::{AtomicU32, AtomicUsize};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 /// Schedules tried, at random and with few changes of thread (Burckhardt et al., "A randomized scheduler with
 /// probabilistic guarantees of finding bugs", ASPLOS 2010).
@@ -33,8 +33,8 @@ fn check(model: fn()) {
 #[derive(Default)]
 struct Model {
     cores: Vec<Core>,
-    threads: Mutex<HashMap<u32, JoinHandle<()>>>,
-    started: AtomicU32,
+    threads: Mutex<HashMap<u64, JoinHandle<()>>>,
+    started: AtomicU64,
     futex: Mutex<()>,
     woken: Condvar,
 }

@@ -82,6 +82,8 @@ pub struct EngineInfo {
     pub cores: Span,
     /// Number of online cores.
     pub online: u64,
+    /// Threads that exist at the same time at most.
+    pub max_threads: u64,
     /// Modules, as [`ModuleInfo`].
     pub modules: Span,
     /// The kernel's command line, UTF-8.

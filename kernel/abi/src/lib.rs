@@ -19,5 +19,5 @@ pub use info::{CoreFlags, CoreInfo, EngineInfo, FULL_CAPACITY, INFO_MAGIC, Modul
 pub use mark::Mark;
 pub use statistics::{CoreCounts, CoreStatistics, Count, Counts};
 pub use syscall::{
-    Call, Error, MAX_THREADS, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result, encode_result,
+    Call, Error, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result, encode_result,
 };

@@ -16,8 +16,6 @@ use bytemuck::{Pod, Zeroable};
 
 /// Priorities of threads: 0, the lowest, to one below this.
 pub const PRIORITIES: u64 = 32;
-/// Threads that exist at the same time at most.
-pub const MAX_THREADS: u64 = 256;
 
 /// What [`Call::ThreadCreate`] is told about the new thread.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -166,7 +164,7 @@ pub enum Error {
     Offline = 6,
     /// No thread has this number; for [`Call::ThreadJoin`], none ever had, or it is the caller's own.
     NoSuchThread = 7,
-    /// [`MAX_THREADS`] exist.
+    /// [`crate::EngineInfo::max_threads`] exist.
     TooManyThreads = 8,
     /// A core is kept: see [`Call::ReserveCores`].
     Reserved = 9,

@@ -5,6 +5,7 @@ use crate::affinity;
 use crate::board::MAX_MODULES;
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
+use crate::scheduler;
 use crate::topology::{self, Place};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
@@ -91,6 +92,7 @@ pub fn map(
         silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
         cores: writer.records(cores),
         online,
+        max_threads: scheduler::max_threads(per_cpu::all().len()) as u64,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(origin.command_line),
         machine: writer.text(origin.machine),

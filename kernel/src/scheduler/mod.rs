@@ -7,6 +7,7 @@
 //! Vector registers: a thread that blocks has given them up (see `embodios_abi::Call`). Only one that loses its core
 //! against its will has them saved, and restored before it goes on.
 
+mod list;
 mod placement;
 mod run_queue;
 mod state;
@@ -30,7 +31,7 @@ use embodios_abi::{Error, layout};
 use embodios_arch::{Arch, Architecture, Transfer, VirtAddr};
 use embodios_core_set::CoreSet;
 pub use placement::Move;
-pub use state::Scheduler;
+pub use state::{Scheduler, max_threads};
 pub use thread::{Context, Reason, ThreadId};
 
 /// How long threads of one priority run in turn.
@@ -292,13 +293,10 @@ pub fn settle(this: &PerCpu, context: &mut Context) {
         let is_tick = scheduler.quantum_is_over(core, now);
         let stays = scheduler.may_stay(core, now, quantum());
         this.statistics.update(|counts| counts.ticks.add((is_tick && !stays).into()));
-        let slot = scheduler.current(core).map(|thread| {
-            if !stays {
-                thread.context = context.clone();
-            }
-            thread.id.slot()
-        });
-        (stays, false, slot, scheduler.timer(core))
+        if !stays && let Some(thread) = scheduler.current(core) {
+            thread.context = context.clone();
+        }
+        (stays, false, scheduler.slot_on(core), scheduler.timer(core))
     });
     if stopping {
         abandon();

@@ -41,8 +41,8 @@ impl Scheduler {
         let mut priorities = self.cores.iter().fold(0, |all, part| all | part.queue.priorities());
         while priorities != 0 {
             let priority = 31 - priorities.leading_zeros() as u8;
-            let wanted = |slot: usize| self.thread(slot).affinity.contains(core);
-            let found = self.cores.iter().find_map(|part| part.queue.find(priority, wanted));
+            let wanted = |&slot: &usize| self.thread(slot).affinity.contains(core);
+            let found = self.cores.iter().find_map(|part| part.queue.iter(&self.links, priority).find(wanted));
             if found.is_some() {
                 return found;
             }
@@ -106,9 +106,9 @@ impl Scheduler {
             State::Blocked(_) => {
                 let thread = self.thread_mut(slot);
                 thread.core = first;
-                if let Some(deadline) = thread.deadline {
-                    self.cores[old].deadlines.remove(&(deadline, slot));
-                    self.cores[first].deadlines.insert((deadline, slot));
+                if thread.deadline.is_some() {
+                    self.drop_deadline(old, slot);
+                    self.keep_deadline(first, slot);
                     self.kick(first);
                 }
             }

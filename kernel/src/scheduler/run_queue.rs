@@ -1,21 +1,27 @@
 //! The threads that wait for one core: a first-in, first-out queue for every priority.
 
-use alloc::collections::VecDeque;
+use super::list::{Links, List};
 use embodios_abi::PRIORITIES;
 
-/// Slots of threads that are ready to run.
-#[derive(Debug, Default)]
+/// Slots of threads that are ready to run. The links between them are the caller's, the same at every call.
+#[derive(Debug)]
 pub struct RunQueue {
     /// Bit `p` says that `queues[p]` holds somebody.
     occupied: u32,
-    queues: [VecDeque<usize>; PRIORITIES as usize],
+    queues: [List; PRIORITIES as usize],
     length: usize,
+}
+
+impl Default for RunQueue {
+    fn default() -> Self {
+        Self { occupied: 0, queues: [List::EMPTY; PRIORITIES as usize], length: 0 }
+    }
 }
 
 impl RunQueue {
     /// Puts a thread behind those of its priority.
-    pub fn push(&mut self, priority: u8, slot: usize) {
-        self.queues[usize::from(priority)].push_back(slot);
+    pub fn push(&mut self, links: &mut Links, priority: u8, slot: usize) {
+        links.push(&mut self.queues[usize::from(priority)], slot);
         self.occupied |= 1 << priority;
         self.length += 1;
     }
@@ -23,24 +29,22 @@ impl RunQueue {
     /// The first thread of the highest priority.
     #[must_use]
     pub fn first(&self) -> Option<usize> {
-        self.find(self.highest()?, |_| true)
+        self.queues[usize::from(self.highest()?)].first()
     }
 
-    /// The first thread of `priority` that `wanted` wants.
-    pub fn find(&self, priority: u8, wanted: impl Fn(usize) -> bool) -> Option<usize> {
-        self.queues[usize::from(priority)].iter().copied().find(|&slot| wanted(slot))
+    /// The threads of `priority`, the first first.
+    pub fn iter(&self, links: &Links, priority: u8) -> impl Iterator<Item = usize> {
+        links.iter(&self.queues[usize::from(priority)])
     }
 
-    /// Takes a thread of `priority` out; whether it was there.
-    pub fn remove(&mut self, priority: u8, slot: usize) -> bool {
+    /// Takes out a thread of `priority`, which is here.
+    pub fn remove(&mut self, links: &mut Links, priority: u8, slot: usize) {
         let queue = &mut self.queues[usize::from(priority)];
-        let Some(place) = queue.iter().position(|&other| other == slot) else { return false };
-        queue.remove(place);
-        if queue.is_empty() {
+        links.remove(queue, slot);
+        if *queue == List::EMPTY {
             self.occupied &= !(1 << priority);
         }
         self.length -= 1;
-        true
     }
 
     /// The highest priority that somebody has.
@@ -63,12 +67,6 @@ impl RunQueue {
     pub const fn len(&self) -> usize {
         self.length
     }
-
-    /// Forgets everybody.
-    pub fn clear(&mut self) {
-        self.queues.iter_mut().for_each(VecDeque::clear);
-        (self.occupied, self.length) = (0, 0);
-    }
 }
 
 #[cfg(test)]
@@ -81,7 +79,7 @@ mod tests {
         /// Against a plain list, sorted by priority and then by arrival.
         #[test]
         fn serves_by_priority_and_then_by_arrival(steps in prop::collection::vec((0u8..4, 0u8..32), 1..200)) {
-            let mut queue = RunQueue::default();
+            let (mut queue, mut links) = (RunQueue::default(), Links::of(200));
             let mut model: Vec<(u8, usize)> = Vec::new();
             for (slot, (action, priority)) in steps.into_iter().enumerate() {
                 match action {
@@ -92,16 +90,18 @@ mod tests {
                         let first = queue.first();
                         prop_assert_eq!(first, expected.map(|entry| entry.1));
                         if let Some((priority, slot)) = expected {
-                            prop_assert!(queue.remove(priority, slot));
-                            prop_assert!(!queue.remove(priority, slot));
+                            queue.remove(&mut links, priority, slot);
                         }
                     }
                     1 => {
                         let found = model.iter().find(|&&(p, slot)| p == priority && slot % 2 == 0);
-                        prop_assert_eq!(queue.find(priority, |slot| slot % 2 == 0), found.map(|entry| entry.1));
+                        prop_assert_eq!(
+                            queue.iter(&links, priority).find(|slot| slot % 2 == 0),
+                            found.map(|entry| entry.1)
+                        );
                     }
                     _ => {
-                        queue.push(priority, slot);
+                        queue.push(&mut links, priority, slot);
                         model.push((priority, slot));
                     }
                 }

@@ -2,31 +2,44 @@
 //!
 //! A change that concerns another core notes it in `kicks`; the shell interrupts those cores.
 
+use super::list::{Links, List};
 use super::run_queue::RunQueue;
 use super::thread::{Context, Reason, State, Thread, ThreadId};
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use embodios_abi::{Error, MAX_THREADS, encode_result};
+use embodios_abi::{Error, encode_result};
 use embodios_arch::UserContext;
 use embodios_core_set::CoreSet;
 
+/// Threads that a machine with `cores` cores may have at the same time: a crew for every core while the one before it
+/// ends, and some for tests.
+#[must_use]
+pub const fn max_threads(cores: usize) -> usize {
+    if cores < 64 { 256 } else { 4 * cores }
+}
+
 /// One core's part.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Core {
     /// Slot of the thread that runs.
     pub current: Option<usize>,
     /// Those that wait for it.
     pub queue: RunQueue,
-    /// Deadlines of blocked threads that belong here, with their slots.
-    pub deadlines: BTreeSet<(u64, usize)>,
+    /// Blocked threads with a deadline that belong here, the first deadline first.
+    pub deadlines: List,
     /// When the running thread has to share; `None` while nobody of its priority waits. The only reason for a tick.
     pub quantum_end: Option<u64>,
+}
+
+impl Core {
+    fn new() -> Self {
+        Self { current: None, queue: RunQueue::default(), deadlines: List::EMPTY, quantum_end: None }
+    }
 }
 
 #[derive(Default)]
 struct Slot {
     /// Threads that had this slot before.
-    generation: u32,
+    generation: u64,
     /// Given to a thread that is being made.
     taken: bool,
     thread: Option<Thread>,
@@ -34,14 +47,19 @@ struct Slot {
 
 /// All threads and cores.
 pub struct Scheduler {
+    /// As many as there may be threads: made at boot, never grown.
     slots: Vec<Slot>,
+    /// Of run queues, and of those who wait on a word: nobody does both.
+    pub(super) links: Links,
+    /// Of those who have a deadline.
+    pub(super) deadline_links: Links,
     pub(super) cores: Vec<Core>,
     /// Cores that take threads.
     pub(super) online: CoreSet,
     /// Cores that are kept for the threads on them.
     pub(super) reserved: CoreSet,
     /// Blocked on a word, the first to wait first.
-    pub(super) waiting: Vec<usize>,
+    pub(super) waiting: List,
     /// Cores that have to look at their part again.
     pub kicks: CoreSet,
     /// Threads in run queues.
@@ -56,19 +74,24 @@ impl Scheduler {
     pub const fn new() -> Self {
         Self {
             slots: Vec::new(),
+            links: Links::none(),
+            deadline_links: Links::none(),
             cores: Vec::new(),
             online: CoreSet::new(),
             reserved: CoreSet::new(),
-            waiting: Vec::new(),
+            waiting: List::EMPTY,
             kicks: CoreSet::new(),
             ready: 0,
             stopping: false,
         }
     }
 
-    /// Makes room for cores `0..count`, none of them online.
+    /// Makes room for cores `0..count`, none of them online, and for their threads.
     pub fn add_cores(&mut self, count: usize) {
-        self.cores.resize_with(count, Core::default);
+        let threads = max_threads(count);
+        self.cores.resize_with(count, Core::new);
+        self.slots.resize_with(threads, Slot::default);
+        (self.links, self.deadline_links) = (Links::of(threads), Links::of(threads));
     }
 
     /// Lets a core take threads.
@@ -82,13 +105,7 @@ impl Scheduler {
     /// [`Error::TooManyThreads`].
     pub fn take_slot(&mut self) -> Result<usize, Error> {
         let free = |slot: &Slot| slot.thread.is_none() && !slot.taken;
-        let slot = self.slots.iter().position(free).unwrap_or(self.slots.len());
-        if slot == self.slots.len() {
-            if slot as u64 == MAX_THREADS {
-                return Err(Error::TooManyThreads);
-            }
-            self.slots.push(Slot::default());
-        }
+        let slot = self.slots.iter().position(free).ok_or(Error::TooManyThreads)?;
         self.slots[slot].taken = true;
         Ok(slot)
     }
@@ -108,7 +125,7 @@ impl Scheduler {
         near: usize,
     ) -> ThreadId {
         let core = if affinity.contains(near) { near } else { affinity.iter().next().unwrap_or(near) };
-        let id = ThreadId::new(slot, self.slots[slot].generation);
+        let id = self.number(slot);
         self.slots[slot].taken = false;
         self.slots[slot].thread = Some(Thread {
             id,
@@ -131,18 +148,25 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NoSuchThread`].
     pub fn find(&self, id: ThreadId) -> Result<usize, Error> {
-        let thread = self.slots.get(id.slot()).and_then(|slot| slot.thread.as_ref());
-        thread.filter(|thread| thread.id == id).map(|_| id.slot()).ok_or(Error::NoSuchThread)
+        let slot = self.slot_of(id);
+        let thread = self.slots[slot].thread.as_ref();
+        thread.filter(|thread| thread.id == id).map(|_| slot).ok_or(Error::NoSuchThread)
     }
 
     /// Whether the number was some thread's that is gone.
     #[must_use]
     pub fn has_ended(&self, id: ThreadId) -> bool {
-        let slot = self.slots.get(id.slot());
-        slot.is_some_and(|slot| {
-            let next = ThreadId::new(id.slot(), slot.generation);
-            id.0 < next.0
-        })
+        id.0 < self.number(self.slot_of(id)).0
+    }
+
+    /// The number of the thread that has a slot, or will have it next.
+    fn number(&self, slot: usize) -> ThreadId {
+        ThreadId(slot as u64 + self.slots[slot].generation * self.slots.len() as u64)
+    }
+
+    /// The slot that a number belongs to, whether or not a thread has it.
+    pub(super) const fn slot_of(&self, id: ThreadId) -> usize {
+        (id.0 % self.slots.len() as u64) as usize
     }
 
     /// The thread in a slot.
@@ -158,16 +182,22 @@ impl Scheduler {
         self.slots[slot].thread.as_mut().expect("a slot in use has a thread")
     }
 
+    /// The slot of the thread that runs on a core.
+    #[must_use]
+    pub fn slot_on(&self, core: usize) -> Option<usize> {
+        self.cores[core].current
+    }
+
     /// The thread that runs on a core.
     pub fn current(&mut self, core: usize) -> Option<&mut Thread> {
         let slot = self.cores[core].current?;
         Some(self.thread_mut(slot))
     }
 
-    /// Threads that `wanted` wants, by slot.
-    pub(super) fn find_all(&self, wanted: impl Fn(&Thread) -> bool) -> Vec<usize> {
-        let all = self.slots.iter().enumerate();
-        all.filter(|(_, slot)| slot.thread.as_ref().is_some_and(&wanted)).map(|(slot, _)| slot).collect()
+    /// The next thread from slot `from` on that `wanted` wants.
+    pub(super) fn find_from(&self, from: usize, wanted: impl Fn(&Thread) -> bool) -> Option<usize> {
+        let rest = self.slots.iter().enumerate().skip(from);
+        rest.filter(|(_, slot)| slot.thread.as_ref().is_some_and(&wanted)).map(|(slot, _)| slot).next()
     }
 
     /// Has a core look at its part again.
@@ -182,7 +212,7 @@ impl Scheduler {
         (thread.state, thread.core) = (State::Ready, core);
         let priority = thread.priority;
         let Core { current, queue, quantum_end, .. } = &mut self.cores[core];
-        queue.push(priority, slot);
+        queue.push(&mut self.links, priority, slot);
         self.ready += 1;
         let (current, has_quantum) = (*current, quantum_end.is_some());
         let concerned = current.is_none_or(|current| {
@@ -197,7 +227,8 @@ impl Scheduler {
     /// Takes a ready thread out of its queue.
     pub(super) fn unqueue(&mut self, slot: usize) {
         let Thread { core, priority, .. } = *self.thread(slot);
-        self.ready -= usize::from(self.cores[core].queue.remove(priority, slot));
+        self.cores[core].queue.remove(&mut self.links, priority, slot);
+        self.ready -= 1;
     }
 
     /// The next thread for a core, which is without one; it is the core's from now on. `quantum` is how long threads
@@ -288,9 +319,11 @@ impl Scheduler {
 
     /// Ends the wait of all threads that are blocked for this one reason, as successful.
     pub(super) fn wake_all(&mut self, reason: Reason) {
-        for slot in self.find_all(|thread| thread.state == State::Blocked(reason)) {
+        let mut from = 0;
+        while let Some(slot) = self.find_from(from, |thread| thread.state == State::Blocked(reason)) {
             self.thread_mut(slot).context.set_result(encode_result(Ok(0)));
             self.unblock(slot);
+            from = slot + 1;
         }
     }
 
@@ -320,15 +353,13 @@ impl Scheduler {
     /// Forgets all threads and lets new ones run.
     pub fn clear(&mut self) {
         for slot in &mut self.slots {
-            slot.generation += u32::from(slot.thread.take().is_some());
+            slot.generation += u64::from(slot.thread.take().is_some());
             slot.taken = false;
         }
-        for core in &mut self.cores {
-            core.queue.clear();
-            core.deadlines.clear();
-            (core.current, core.quantum_end) = (None, None);
-        }
-        self.waiting.clear();
+        self.links.clear();
+        self.deadline_links.clear();
+        self.cores.iter_mut().for_each(|core| *core = Core::new());
+        self.waiting = List::EMPTY;
         self.reserved = CoreSet::new();
         (self.ready, self.stopping) = (0, false);
     }

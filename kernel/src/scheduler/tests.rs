@@ -1,9 +1,9 @@
 //! The scheduler's decisions, without hardware.
 
 use super::placement::Move;
-use super::state::Scheduler;
+use super::state::{Scheduler, max_threads};
 use super::thread::{Context, Reason, State, ThreadId};
-use embodios_abi::{Error, MAX_THREADS, encode_result};
+use embodios_abi::{Error, encode_result};
 use embodios_arch::host::Program;
 use embodios_arch::{UserContext, UserStart, VirtAddr};
 use embodios_core_set::CoreSet;
@@ -40,7 +40,7 @@ fn kicks(scheduler: &mut Scheduler) -> Vec<usize> {
 }
 
 fn result(scheduler: &Scheduler, id: ThreadId) -> Option<u64> {
-    scheduler.thread(id.slot()).context.result
+    scheduler.thread(scheduler.slot_of(id)).context.result
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn quanta_pass_in_turn_and_only_among_equals() {
     assert_eq!(pick(&mut scheduler, 0, QUANTUM), Some(b));
     scheduler.exit(0);
     assert_eq!(pick(&mut scheduler, 0, 20), Some(a));
-    assert!(scheduler.thread(a.slot()).vectors_saved);
+    assert!(scheduler.thread(scheduler.slot_of(a)).vectors_saved);
     assert_eq!(scheduler.timer(0), None, "alone it has no tick");
     create(&mut scheduler, 4, &[0]);
     assert!(scheduler.may_stay(0, 1000, QUANTUM), "a lower priority waits");
@@ -103,7 +103,7 @@ fn wakes_go_to_the_first_who_waits_on_the_word() {
     assert_eq!(result(&scheduler, threads[2]), Some(0));
     assert_eq!(scheduler.wake(64, u64::MAX), 1);
     assert_eq!(scheduler.wake(64, u64::MAX), 0);
-    assert_eq!(scheduler.thread(threads[1].slot()).state, State::Blocked(Reason::Word(128)));
+    assert_eq!(scheduler.thread(scheduler.slot_of(threads[1])).state, State::Blocked(Reason::Word(128)));
 }
 
 #[test]
@@ -179,9 +179,9 @@ fn joins_end_with_the_thread_and_numbers_are_not_used_again() {
     assert_eq!(pick(&mut scheduler, 0, 0), Some(joiner));
     assert!(scheduler.has_ended(joined) && scheduler.find(joined) == Err(Error::NoSuchThread));
     let next = create(&mut scheduler, 5, &[1]);
-    assert!(next != joined && next.slot() == joined.slot() && !scheduler.has_ended(next));
-    assert!(!scheduler.has_ended(ThreadId(u32::MAX)), "no thread ever had this number");
-    for _ in 2..MAX_THREADS {
+    assert!(next != joined && scheduler.slot_of(next) == scheduler.slot_of(joined) && !scheduler.has_ended(next));
+    assert!(!scheduler.has_ended(ThreadId(u64::MAX)), "no thread ever had this number");
+    for _ in 2..max_threads(2) {
         create(&mut scheduler, 0, &[0]);
     }
     assert_eq!(scheduler.take_slot(), Err(Error::TooManyThreads));
@@ -297,14 +297,16 @@ proptest! {
             take(&mut scheduler, step, &mut threads, now as u64);
             let mut queued = 0;
             for &id in threads.iter().filter(|id| !scheduler.has_ended(**id)) {
-                let thread = scheduler.thread(id.slot());
-                let runs = (0..CORES).filter(|&core| scheduler.cores[core].current == Some(id.slot())).count();
+                let slot = scheduler.slot_of(id);
+                let thread = scheduler.thread(slot);
+                let runs = (0..CORES).filter(|&core| scheduler.cores[core].current == Some(slot)).count();
                 let is_queued = |core: &usize| {
-                    scheduler.cores[*core].queue.find(thread.priority, |slot| slot == id.slot()).is_some()
+                    let queue = &scheduler.cores[*core].queue;
+                    queue.iter(&scheduler.links, thread.priority).any(|other| other == slot)
                 };
                 let queues: Vec<usize> = (0..CORES).filter(is_queued).collect();
                 queued += queues.len();
-                let waits = scheduler.waiting.iter().filter(|&&slot| slot == id.slot()).count();
+                let waits = scheduler.links.iter(&scheduler.waiting).filter(|&other| other == slot).count();
                 match thread.state {
                     State::Running => prop_assert_eq!((runs, queues.len(), waits), (1, 0, 0)),
                     State::Ready => {
@@ -317,18 +319,22 @@ proptest! {
                         prop_assert!(thread.affinity.contains(thread.core));
                     }
                 }
-                let timed = scheduler.cores.iter().flat_map(|core| &core.deadlines);
-                let timed = timed.filter(|(_, slot)| *slot == id.slot()).count();
+                let timed = scheduler.cores.iter().flat_map(|core| scheduler.deadline_links.iter(&core.deadlines));
+                let timed = timed.filter(|&other| other == slot).count();
                 prop_assert_eq!(timed, usize::from(thread.deadline.is_some()));
             }
             prop_assert_eq!(queued, scheduler.ready);
+            for core in &scheduler.cores {
+                let deadlines = scheduler.deadline_links.iter(&core.deadlines);
+                prop_assert!(deadlines.is_sorted_by_key(|slot| scheduler.thread(slot).deadline));
+            }
         }
         for core in 0..CORES {
             let idle = scheduler.cores[core].current.is_none();
             let waits = |thread: &super::thread::Thread| {
                 thread.state == State::Ready && thread.affinity.contains(core)
             };
-            let expected = idle && !scheduler.find_all(waits).is_empty();
+            let expected = idle && scheduler.find_from(0, waits).is_some();
             prop_assert!(!expected || scheduler.pick(core, 1000, QUANTUM).is_some());
         }
     }

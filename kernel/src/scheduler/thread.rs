@@ -1,32 +1,15 @@
 //! What the kernel keeps of one engine thread.
 
-use embodios_abi::MAX_THREADS;
 use embodios_arch::{Arch, Architecture};
 use embodios_core_set::CoreSet;
 
 /// Its general registers while it does not run.
 pub type Context = <Arch as Architecture>::Context;
 
-/// A thread's number: its slot, and how many threads had the slot before. So a number means one thread only, until
-/// the slot has had 2^24 of them.
+/// A thread's number: its slot, plus the number of slots for each thread that had the slot before. So a number means
+/// one thread only: 64 bits do not run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThreadId(pub u32);
-
-impl ThreadId {
-    const SLOTS: u32 = MAX_THREADS as u32;
-
-    /// The thread that has `slot` as the `generation`th.
-    #[must_use]
-    pub const fn new(slot: usize, generation: u32) -> Self {
-        Self(slot as u32 + generation.wrapping_mul(Self::SLOTS))
-    }
-
-    /// Its slot.
-    #[must_use]
-    pub const fn slot(self) -> usize {
-        (self.0 % Self::SLOTS) as usize
-    }
-}
+pub struct ThreadId(pub u64);
 
 /// What a thread that does not want to run waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

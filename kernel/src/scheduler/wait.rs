@@ -17,15 +17,28 @@ impl Scheduler {
         thread.state = State::Blocked(reason);
         thread.deadline = deadline;
         let home = thread.core;
-        if let Some(deadline) = deadline {
-            self.cores[home].deadlines.insert((deadline, slot));
+        if deadline.is_some() {
+            self.keep_deadline(home, slot);
             if home != core {
                 self.kick(home);
             }
         }
         if let Reason::Word(_) = reason {
-            self.waiting.push(slot);
+            self.links.push(&mut self.waiting, slot);
         }
+    }
+
+    /// Has a core look after the deadline of a thread, which has one.
+    pub(super) fn keep_deadline(&mut self, core: usize, slot: usize) {
+        let deadline = |slot: usize| self.thread(slot).deadline;
+        let earlier = |&other: &usize| deadline(other) <= deadline(slot);
+        let place = self.deadline_links.backwards(&self.cores[core].deadlines).find(earlier);
+        self.deadline_links.insert_after(&mut self.cores[core].deadlines, place, slot);
+    }
+
+    /// Has a core look after it no longer.
+    pub(super) fn drop_deadline(&mut self, core: usize, slot: usize) {
+        self.deadline_links.remove(&mut self.cores[core].deadlines, slot);
     }
 
     /// Ends a thread's wait.
@@ -33,11 +46,11 @@ impl Scheduler {
         let thread = self.thread_mut(slot);
         thread.woken = true;
         let (home, state) = (thread.core, thread.state);
-        if let Some(deadline) = thread.deadline.take() {
-            self.cores[home].deadlines.remove(&(deadline, slot));
+        if thread.deadline.take().is_some() {
+            self.drop_deadline(home, slot);
         }
         if let State::Blocked(Reason::Word(_)) = state {
-            self.waiting.retain(|&other| other != slot);
+            self.links.remove(&mut self.waiting, slot);
         }
         self.make_ready(slot);
     }
@@ -45,27 +58,33 @@ impl Scheduler {
     /// Wakes up to `limit` threads that wait on the word at `address`, the first to wait first; how many it were.
     pub fn wake(&mut self, address: u64, limit: u64) -> u64 {
         let mut woken = 0;
-        while woken < limit {
-            let here = |&slot: &usize| self.thread(slot).state == State::Blocked(Reason::Word(address));
-            let Some(&slot) = self.waiting.iter().find(|slot| here(slot)) else { break };
-            self.thread_mut(slot).context.set_result(encode_result(Ok(0)));
-            self.unblock(slot);
-            woken += 1;
+        let mut next = self.waiting.first();
+        while let Some(slot) = next
+            && woken < limit
+        {
+            next = self.links.next(slot);
+            if self.thread(slot).state == State::Blocked(Reason::Word(address)) {
+                self.thread_mut(slot).context.set_result(encode_result(Ok(0)));
+                self.unblock(slot);
+                woken += 1;
+            }
         }
         woken
     }
 
     /// Wakes the threads that wait for input: they ask again.
     pub fn wake_readers(&mut self) {
-        for slot in self.find_all(|thread| thread.state == State::Blocked(Reason::Input)) {
+        let mut from = 0;
+        while let Some(slot) = self.find_from(from, |thread| thread.state == State::Blocked(Reason::Input)) {
             self.unblock(slot);
+            from = slot + 1;
         }
     }
 
     /// Ends the waits of a core whose deadlines have passed.
     pub fn expire(&mut self, core: usize, now: u64) {
-        while let Some(&(deadline, slot)) = self.cores[core].deadlines.first()
-            && deadline <= now
+        while let Some(slot) = self.cores[core].deadlines.first()
+            && self.thread(slot).deadline.is_some_and(|deadline| deadline <= now)
         {
             let thread = self.thread_mut(slot);
             let result = match thread.state {
@@ -81,7 +100,7 @@ impl Scheduler {
     #[must_use]
     pub fn timer(&self, core: usize) -> Option<u64> {
         let core = &self.cores[core];
-        let deadline = core.deadlines.first().map(|&(deadline, _)| deadline);
+        let deadline = core.deadlines.first().and_then(|slot| self.thread(slot).deadline);
         [deadline, core.quantum_end].into_iter().flatten().min()
     }
 }

@@ -52,7 +52,7 @@ fn joining(machine: &Machine) -> Outcome {
     check(early == Err(Error::TimedOut), || format!("a thread that waits was joined: {early:?}"))?;
     let again = machine.join_thread(thread);
     check(again == Ok(()), || format!("joined again: {again:?}"))?;
-    for nobody in [machine.current_thread(), ThreadId(u32::MAX)] {
+    for nobody in [machine.current_thread(), ThreadId(u64::MAX)] {
         let joined = machine.join_thread(nobody);
         let expected = Err(PlatformError::NoSuchThread(nobody));
         check(joined == expected, || format!("thread {nobody} joined: {joined:?}"))?;

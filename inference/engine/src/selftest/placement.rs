@@ -188,7 +188,7 @@ fn bad_sets(machine: &Machine) -> Outcome {
         check(kept == Err(expected), || format!("{set} reserved: {kept:?}"))?;
     }
     check(machine.affinity(me) == Ok(home.clone()), || "a refused request had an effect".into())?;
-    let nobody = ThreadId(u32::MAX);
+    let nobody = ThreadId(u64::MAX);
     let moved = machine.set_affinity(nobody, &home);
     check(moved == Err(PlatformError::NoSuchThread(nobody)), || format!("no thread, moved: {moved:?}"))
 }

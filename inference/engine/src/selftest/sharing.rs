@@ -110,7 +110,7 @@ fn many_threads(machine: &Machine) -> Outcome {
 /// The order in which threads came.
 struct Arrivals {
     count: AtomicU32,
-    threads: [AtomicU32; 3],
+    threads: [AtomicU64; 3],
 }
 
 extern "C" fn arrive(argument: usize) {
@@ -121,7 +121,7 @@ extern "C" fn arrive(argument: usize) {
 }
 
 fn priorities(machine: &Machine) -> Outcome {
-    let arrivals = Arrivals { count: AtomicU32::new(0), threads: [const { AtomicU32::new(0) }; 3] };
+    let arrivals = Arrivals { count: AtomicU32::new(0), threads: [const { AtomicU64::new(0) }; 3] };
     let argument = (&raw const arrivals).expose_provenance();
     // All on the core of this thread, which is their rival.
     let me = machine.current_thread();

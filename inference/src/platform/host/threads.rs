@@ -33,7 +33,7 @@ struct Thread {
 }
 
 std::thread_local! {
-    static CURRENT: ThreadId = ThreadId(gettid().as_raw_nonzero().get().unsigned_abs());
+    static CURRENT: ThreadId = ThreadId(gettid().as_raw_nonzero().get().unsigned_abs().into());
 }
 
 /// The thread that runs this.
