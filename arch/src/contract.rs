@@ -75,11 +75,24 @@ pub trait UserContext: Clone {
     fn set_result(&mut self, result: u64);
     /// Has it make the same system call again when it goes on.
     fn repeat_call(&mut self);
+    /// For tests: makes it one that the processor refuses to return to. False where none can be made.
+    fn spoil(&mut self) -> bool;
 }
 
-/// Bytes at the start of the room for vector registers that have to be zero before it is used: on x86_64 XSAVE's
-/// legacy region and header, of which it writes only a part (SDM volume 1, 13.4).
-pub const VECTOR_HEADER: usize = 576;
+/// Bytes of [`INITIAL_VECTORS`]: on x86_64 XSAVE's legacy region and header, on AArch64 all registers and more.
+const INITIAL_BYTES: usize = 576;
+
+/// How the room for vector registers begins before its first use. Restored, it gives a thread registers of which all
+/// are zero but for the control registers of x86_64, which have their values after reset with all exceptions masked:
+/// FCW at 0, MXCSR at 24 (SDM volume 1, 10.5.1.1, 13.4).
+pub const INITIAL_VECTORS: [u8; INITIAL_BYTES] = {
+    let mut bytes = [0; INITIAL_BYTES];
+    if cfg!(target_arch = "x86_64") {
+        (bytes[0], bytes[1]) = (0x7f, 0x03);
+        (bytes[24], bytes[25]) = (0x80, 0x1f);
+    }
+    bytes
+};
 
 /// Which way vector registers move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +101,8 @@ pub enum Transfer {
     Save,
     /// From memory to the registers.
     Restore,
+    /// From [`INITIAL_VECTORS`] to the registers.
+    Clear,
 }
 
 /// Page tables made when the image was built.
@@ -212,6 +227,10 @@ pub trait Architecture {
     /// visible to it by then.
     fn send_ipi(target: HwCpuId);
 
+    /// Interrupts another core although it has interrupts masked; it reports what it was doing and ends the machine.
+    /// False where there is no such interrupt.
+    fn send_nmi(target: HwCpuId) -> bool;
+
     /// With interrupts masked: enables them and halts in one indivisible step, returns masked again
     /// after at least one interrupt was handled (or spuriously).
     fn wait_for_interrupt();
@@ -238,13 +257,13 @@ pub trait Architecture {
     /// The kernel stack holds nothing of use but `context`.
     unsafe fn enter_user(context: &Self::Context) -> !;
 
-    /// Moves the vector registers from or to `area`, a page of the engine, writable, whose first [`VECTOR_HEADER`]
-    /// bytes were zeroed before its first use. `None`: done. Otherwise only unprivileged code may do it: [`Self::vector_code`]
+    /// Moves the vector registers from or to `area` (which is not looked at for [`Transfer::Clear`]), a page of the engine, writable, which began with
+    /// [`INITIAL_VECTORS`] before its first use. `None`: done. Otherwise only unprivileged code may do it: [`Self::vector_code`]
     /// is mapped for the engine at `code`, and the caller enters the result, whose next system call says that it is
     /// done.
     ///
     /// # Safety
-    /// `area` and `code` are as said; for [`Transfer::Restore`], `area` was saved to.
+    /// `area` and `code` are as said.
     unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Self::Context>;
 
     /// A page of instructions that [`Self::move_vectors`] has executed in the engine's mode, if it does so.
@@ -261,6 +280,13 @@ pub trait Architecture {
     /// # Safety
     /// The table maps the kernel as the current one does.
     unsafe fn load_root(root: PhysAddr);
+
+    /// Installs the kernel's own level-4 table, drops every cached translation of this core, and clears registers that
+    /// unprivileged code may have changed and that no context holds.
+    ///
+    /// # Safety
+    /// As for [`Self::load_root`].
+    unsafe fn leave_engine(root: PhysAddr);
 
     /// Tables that the image brings along, if it does: where every instruction of the kernel is expensive, they
     /// spare it most of the mapping at boot.

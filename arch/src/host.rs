@@ -139,6 +139,10 @@ impl Architecture for Host {
         WIRES.arrived.notify_all();
     }
 
+    fn send_nmi(_: HwCpuId) -> bool {
+        false
+    }
+
     fn wait_for_interrupt() {
         let me = Self::hardware_id().0;
         let mut state = WIRES.state();
@@ -216,6 +220,8 @@ impl Architecture for Host {
 
     unsafe fn load_root(_: PhysAddr) {}
 
+    unsafe fn leave_engine(_: PhysAddr) {}
+
     fn built_in_tables() -> Option<BuiltInTables> {
         None
     }
@@ -250,6 +256,10 @@ impl UserContext for HostContext {
 
     fn repeat_call(&mut self) {
         self.repeats += 1;
+    }
+
+    fn spoil(&mut self) -> bool {
+        false
     }
 }
 

@@ -47,8 +47,8 @@ pub mod host;
 pub use host::Host as Arch;
 
 pub use contract::{
-    Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, Interrupt, StartError, StartRecord,
-    Transfer, UserContext, UserStart, VECTOR_HEADER, handlers, register_handlers,
+    Architecture, BuiltInTables, CoreLocal, Fault, FaultKind, Handlers, INITIAL_VECTORS, Interrupt,
+    StartError, StartRecord, Transfer, UserContext, UserStart, handlers, register_handlers,
 };
 pub use topology::{Caches, CoreTopology, FULL_CAPACITY};
 pub use types::{

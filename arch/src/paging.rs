@@ -6,6 +6,7 @@
 use crate::types::{PhysAddr, PhysRange, VirtAddr};
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, fence};
 
 /// Bytes of the smallest page and of a table.
 pub const PAGE: u64 = 4096;
@@ -74,11 +75,9 @@ pub trait Entry: Copy {
 pub trait Tables {
     /// A zeroed frame.
     fn allocate(&mut self) -> Option<PhysAddr>;
-    /// Takes one back.
-    fn free(&mut self, table: PhysAddr);
 }
 
-/// Why a mapping was refused. What was mapped before the refusal stays.
+/// Why a mapping was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
     /// No frame for a table.
@@ -99,6 +98,17 @@ impl fmt::Display for MapError {
     }
 }
 
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// The memory.
+    pub phys: PhysAddr,
+    /// The rights.
+    pub access: Access,
+    /// Bytes from there on to the end of the leaf.
+    pub rest: u64,
+}
+
 /// A tree of tables with entries of type `E`.
 pub struct AddressSpace<E> {
     root: PhysAddr,
@@ -106,7 +116,15 @@ pub struct AddressSpace<E> {
     entries: PhantomData<E>,
 }
 
+/// A tree of tables, to be read while another core may add to it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<E> {
+    root: PhysAddr,
+    entries: PhantomData<E>,
+}
+
 /// The part of a mapping that is still to do.
+#[derive(Clone)]
 struct Job {
     virt: u64,
     phys: u64,
@@ -119,6 +137,17 @@ impl Job {
     const fn fits(&self, level: u8) -> bool {
         let mask = span(level) - 1;
         (self.virt | self.phys) & mask == 0 && self.end - self.virt > mask
+    }
+
+    /// How many leaves of `level` are next, in the table of the first.
+    fn room(&self, level: u8) -> usize {
+        (ENTRIES - index(self.virt, level)).min(((self.end - self.virt) >> shift(level)) as usize)
+    }
+
+    /// Takes note that the next `leaves` of `level` are done.
+    const fn advance(&mut self, level: u8, leaves: usize) {
+        self.virt += (leaves as u64) << shift(level);
+        self.phys += (leaves as u64) << shift(level);
     }
 }
 
@@ -158,16 +187,36 @@ impl<E: Entry> AddressSpace<E> {
         Self { root, largest_leaf, entries: PhantomData }
     }
 
+    /// Another space that has the tables of this one below the root slots `slots`.
+    ///
+    /// # Errors
+    /// [`MapError::OutOfTables`].
+    pub fn share(&self, slots: &[usize], tables: &mut impl Tables) -> Result<Self, MapError> {
+        let root = tables.allocate().ok_or(MapError::OutOfTables)?;
+        let mut other = Self { root, ..*self };
+        slots.iter().for_each(|&slot| other.write(root, slot, self.read(self.root, slot)));
+        Ok(other)
+    }
+
     /// Physical address of the level-4 table.
     #[must_use]
     pub const fn root(&self) -> PhysAddr {
         self.root
     }
 
+    /// Lets translations be read without a lock on this space.
+    ///
+    /// # Safety
+    /// While the view is used, this space is only added to, and its tables are not used for anything else.
+    #[must_use]
+    pub const unsafe fn view(&self) -> View<E> {
+        View { root: self.root, entries: PhantomData }
+    }
+
     /// Maps `range` at `virt` with the largest pages that fit.
     ///
     /// # Errors
-    /// [`MapError`]; nothing that was mapped before is changed.
+    /// [`MapError`]; nothing that was mapped before is changed, and without a table nothing is mapped at all.
     pub fn map(
         &mut self,
         virt: VirtAddr,
@@ -179,6 +228,11 @@ impl<E: Entry> AddressSpace<E> {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
+        let mut later = job.clone();
+        while later.virt < later.end {
+            let (_, level) = self.table_for(&later, tables)?;
+            later.advance(level, later.room(level));
+        }
         while job.virt < job.end {
             let (table, level) = self.table_for(&job, tables)?;
             self.fill(table, level, &mut job);
@@ -198,6 +252,8 @@ impl<E: Entry> AddressSpace<E> {
                 Target::Empty if level <= self.largest_leaf && job.fits(level) => return Ok((table, level)),
                 Target::Empty => {
                     let next = tables.allocate().ok_or(MapError::OutOfTables)?;
+                    // Who finds the table, a table walker of another core among them, finds it empty.
+                    fence(Ordering::Release);
                     self.write(table, slot, E::table(next));
                     table = next;
                 }
@@ -209,31 +265,22 @@ impl<E: Entry> AddressSpace<E> {
     /// Fills a run of empty slots of one table with leaves. Kept tight: most of what a boot maps goes
     /// through here, and some hypervisors emulate every instruction of the kernel.
     fn fill(&mut self, table: PhysAddr, level: u8, job: &mut Job) {
-        let (first, shift) = (index(job.virt, level), shift(level));
-        let room = (ENTRIES - first).min(((job.end - job.virt) >> shift) as usize);
+        let (first, room) = (index(job.virt, level), job.room(level));
         let mut entry = E::leaf(PhysAddr(job.phys), level, job.access);
         let mut filled = 0;
         while filled < room && self.read(table, first + filled).target(level) == Target::Empty {
             self.write(table, first + filled, entry);
-            entry = entry.advance(1 << shift);
+            entry = entry.advance(span(level));
             filled += 1;
         }
-        job.virt += (filled as u64) << shift;
-        job.phys += (filled as u64) << shift;
+        job.advance(level, filled);
     }
 
-    /// Where `virt` leads, and with which rights.
+    /// Where `virt` leads.
     #[must_use]
-    pub fn translate(&self, virt: VirtAddr) -> Option<(PhysAddr, Access)> {
-        let mut table = self.root;
-        for level in (1..=ROOT_LEVEL).rev() {
-            match self.read(table, index(virt.0, level)).target(level) {
-                Target::Empty => return None,
-                Target::Table(next) => table = next,
-                Target::Leaf(base, access) => return Some((PhysAddr(base.0 + virt.0 % span(level)), access)),
-            }
-        }
-        None
+    pub fn translate(&self, virt: VirtAddr) -> Option<Translation> {
+        // SAFETY: nobody changes the space during this call.
+        unsafe { self.view() }.translate(virt)
     }
 
     /// Gives every leaf that touches `virt..virt + length` the rights `access`; what is not mapped stays so.
@@ -252,46 +299,50 @@ impl<E: Entry> AddressSpace<E> {
         }
     }
 
-    /// Empties one slot of the root (512 GiB) and gives its tables back. The mapped memory itself is the
-    /// caller's. No core may use the slot, and each must drop its cached translations before it is
-    /// filled again.
-    pub fn clear_root_slot(&mut self, slot: usize, tables: &mut impl Tables) {
-        if let Target::Table(table) = self.read(self.root, slot).target(ROOT_LEVEL) {
-            self.clear(self.root, slot);
-            self.free_below(table, ROOT_LEVEL - 1, tables);
-        }
+    fn read(&self, table: PhysAddr, slot: usize) -> E {
+        // SAFETY: `table` came from `Tables` (see `new`).
+        unsafe { entry::<E>(table, slot).read_volatile() }
     }
 
-    fn free_below(&mut self, table: PhysAddr, level: u8, tables: &mut impl Tables) {
-        if level > 1 {
-            for slot in 0..ENTRIES {
-                if let Target::Table(next) = self.read(table, slot).target(level) {
-                    self.free_below(next, level - 1, tables);
+    fn write(&mut self, table: PhysAddr, slot: usize, value: E) {
+        // SAFETY: as in `read`; `&mut self` makes this the only writer.
+        unsafe { entry::<E>(table, slot).write_volatile(value) }
+    }
+}
+
+impl<E: Entry> View<E> {
+    /// Where `virt` leads. Nowhere where it has more than 48 bits.
+    #[must_use]
+    pub fn translate(self, virt: VirtAddr) -> Option<Translation> {
+        if virt.0 >> (shift(ROOT_LEVEL) + 9) != 0 {
+            return None;
+        }
+        let mut table = self.root;
+        for level in (1..=ROOT_LEVEL).rev() {
+            // SAFETY: `table` is the root or was found in a table; tables stay (see `AddressSpace::view`), and an
+            // entry is written in one piece, after the table that it leads to.
+            let found = unsafe { entry::<E>(table, index(virt.0, level)).read_volatile() };
+            match found.target(level) {
+                Target::Empty => return None,
+                Target::Table(next) => table = next,
+                Target::Leaf(base, access) => {
+                    let offset = virt.0 % span(level);
+                    return Some(Translation {
+                        phys: PhysAddr(base.0 + offset),
+                        access,
+                        rest: span(level) - offset,
+                    });
                 }
             }
         }
-        tables.free(table);
+        None
     }
+}
 
-    fn slot(table: PhysAddr, slot: usize) -> *mut E {
-        debug_assert!(slot < ENTRIES);
-        (table.identity().0 as *mut E).wrapping_add(slot)
-    }
-
-    fn read(&self, table: PhysAddr, slot: usize) -> E {
-        // SAFETY: `table` came from `Tables` (see `new`), `slot` is within its 512 entries.
-        unsafe { Self::slot(table, slot).read_volatile() }
-    }
-
-    fn write(&mut self, table: PhysAddr, slot: usize, entry: E) {
-        // SAFETY: as in `read`; `&mut self` makes this the only writer.
-        unsafe { Self::slot(table, slot).write_volatile(entry) }
-    }
-
-    fn clear(&mut self, table: PhysAddr, slot: usize) {
-        // SAFETY: as in `write`; all-zero is an empty entry by the contract of `Tables`.
-        unsafe { Self::slot(table, slot).cast::<u64>().write_volatile(0) }
-    }
+/// Where an entry of a table lies.
+fn entry<E>(table: PhysAddr, slot: usize) -> *mut E {
+    debug_assert!(slot < ENTRIES);
+    (table.identity().0 as *mut E).wrapping_add(slot)
 }
 
 #[cfg(test)]

@@ -78,11 +78,15 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     };
     console.announce();
     misled.iter().for_each(|error| console.complain(error));
-    let action = match options.script {
+    let mut action = match options.script {
         Some(script) => console.obey_script(script, misled.is_empty()),
         None => console.obey_terminal(),
     };
-    platform.power(action)
+    loop {
+        let refusal = platform.power(action);
+        console.complain(&refusal.into());
+        action = console.obey_terminal();
+    }
 }
 
 struct Console<'s> {

@@ -77,6 +77,10 @@ pub enum PlatformError {
     OutOfMemory,
     /// As many threads as the machine has room for exist.
     TooManyThreads(u64),
+    /// Whoever started the machine has not allowed it, as this word of the command line does.
+    NotAllowed(&'static str),
+    /// Somebody else does it now.
+    Busy,
 }
 
 impl fmt::Display for PlatformError {
@@ -88,6 +92,8 @@ impl fmt::Display for PlatformError {
             Self::Reserved(core) => write!(f, "core {core} is reserved"),
             Self::OutOfMemory => write!(f, "no memory for another thread"),
             Self::TooManyThreads(most) => write!(f, "this machine has {most} threads at most, and all exist"),
+            Self::NotAllowed(word) => write!(f, "not allowed: the machine was started without `{word}`"),
+            Self::Busy => write!(f, "somebody else does that now"),
         }
     }
 }
@@ -217,6 +223,6 @@ pub trait Platform: Sync {
     /// Result: `(passed, failed)`.
     fn self_test(&self, wakes: u32) -> (u32, u32);
 
-    /// Ends the session.
-    fn power(&self, action: Power) -> !;
+    /// Ends the session. Returns why not where that is not allowed.
+    fn power(&self, action: Power) -> PlatformError;
 }

@@ -5,7 +5,9 @@
 
 use crate::command_line::Options;
 use crate::per_cpu;
+use crate::sync::shared;
 use crate::user;
+use alloc::vec::Vec;
 use embodios_abi::Error;
 use embodios_core_set::{CoreSet, MAX_CORES};
 use spin::Once;
@@ -26,9 +28,16 @@ fn choose(wanted: &CoreSet, online: usize) -> Result<CoreSet, CoreSet> {
     }
 }
 
-/// Chooses the housekeeping cores, once all cores that come have come.
+shared!(ONLINE: Once<Vec<usize>> = Once::new());
+
+/// The kernel's index of every core of the engine's, as of the first call.
+fn online() -> &'static [usize] {
+    ONLINE.call_once(|| per_cpu::online().map(|core| core.cpu.index()).collect())
+}
+
+/// Numbers the cores for the engine and chooses the housekeeping ones, once all cores that come have come.
 pub fn settle(options: &Options) {
-    let online = per_cpu::online().count();
+    let online = online().len();
     HOUSEKEEPING.call_once(|| {
         choose(&options.housekeeping, online).unwrap_or_else(|absent| {
             log::error!(
@@ -55,15 +64,13 @@ pub fn housekeeping() -> &'static CoreSet {
 /// # Errors
 /// [`Error::Offline`] when a core of it is none of the engine's.
 pub fn to_kernel(set: &CoreSet) -> Result<CoreSet, Error> {
-    let cores = set.iter().map(|core| per_cpu::online().nth(core).map(|core| core.cpu.index()));
-    cores.collect::<Option<CoreSet>>().ok_or(Error::Offline)
+    set.iter().map(|core| online().get(core).copied()).collect::<Option<CoreSet>>().ok_or(Error::Offline)
 }
 
 /// The reverse of [`to_kernel`].
 #[must_use]
 pub fn to_engine(set: &CoreSet) -> CoreSet {
-    let online = per_cpu::online().enumerate();
-    online.filter(|(_, core)| set.contains(core.cpu.index())).map(|(index, _)| index).collect()
+    online().iter().enumerate().filter(|(_, core)| set.contains(**core)).map(|(index, _)| index).collect()
 }
 
 /// Reads a set that the engine passes as `count` words at `address`; by the kernel's index.
@@ -74,8 +81,16 @@ pub fn read(address: u64, count: u64) -> Result<CoreSet, Error> {
     if count > (MAX_CORES / 64) as u64 {
         return Err(Error::Offline);
     }
-    let words = user::words(address, count)?;
-    to_kernel(&CoreSet::from_words(&words).ok_or(Error::Offline)?)
+    let mut set = CoreSet::new();
+    for (index, mut word) in user::Words::new(address, count)?.iter().enumerate() {
+        while word != 0 {
+            let core = 64 * index + word.trailing_zeros() as usize;
+            // No longer set than the machine has cores.
+            set.insert(*online().get(core).ok_or(Error::Offline)?);
+            word &= word - 1;
+        }
+    }
+    Ok(set)
 }
 
 #[cfg(test)]

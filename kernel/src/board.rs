@@ -62,11 +62,14 @@ pub struct Image {
     pub data: PhysRange,
 }
 
+/// What a break on the line reads as: Ctrl-D.
+pub const END_OF_INPUT: u8 = 4;
+
 /// The serial line.
 pub trait Console: Sync {
-    /// Writes all bytes, waiting for the device as needed. Callers take turns.
-    fn write(&self, bytes: &[u8]);
-    /// The next received byte, if one is there.
+    /// Writes as many bytes as the device takes at once, from the first on; how many those were. Callers take turns.
+    fn write(&self, bytes: &[u8]) -> usize;
+    /// The next received byte, if one is there; [`END_OF_INPUT`] for a break. `None` as well where there is no device.
     fn read(&self) -> Option<u8>;
     /// Has received bytes interrupt `cpu` from now on, as [`embodios_arch::Interrupt::Device`].
     fn enable_interrupt(&self, cpu: CpuId, hardware: HwCpuId);

@@ -1,7 +1,9 @@
 //! The kernel's words on the command line. The engine reads its own (`model=`, `workers=`, `exec=`) from the same text.
 
+use embodios_abi::{ALLOW, ALLOW_POWER, ALLOW_TESTS};
 use embodios_core_set::CoreSet;
 use log::LevelFilter;
+use spin::Once;
 
 /// What the kernel takes from the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,13 +14,58 @@ pub struct Options {
     pub absent_core: Option<u32>,
     /// `housekeeping=0,2-3`: cores for the console and devices; empty when nothing was said.
     pub housekeeping: CoreSet,
+    /// `allow=power`: the engine may end and restart the machine.
+    pub allows_power: bool,
+    /// `allow=tests`: the engine may run the kernel's tests and test hooks.
+    pub allows_tests: bool,
+}
+
+impl Options {
+    /// What holds without a word.
+    const fn new() -> Self {
+        Self {
+            log: LevelFilter::Warn,
+            absent_core: None,
+            housekeeping: CoreSet::new(),
+            allows_power: false,
+            allows_tests: false,
+        }
+    }
+
+    /// Takes a list of what is allowed; false when something in it is unknown.
+    fn allow(&mut self, list: &str) -> bool {
+        list.split(',').all(|what| match what {
+            ALLOW_POWER => {
+                self.allows_power = true;
+                true
+            }
+            ALLOW_TESTS => {
+                self.allows_tests = true;
+                true
+            }
+            _ => false,
+        })
+    }
+}
+
+static OPTIONS: Once<Options> = Once::new();
+
+/// Sets the machine's options, once.
+pub fn set(options: Options) {
+    OPTIONS.call_once(|| options);
+}
+
+/// The machine's options; those of an empty line before [`set`].
+pub fn options() -> &'static Options {
+    static NONE: Options = Options::new();
+    OPTIONS.get().unwrap_or(&NONE)
 }
 
 /// Reads the kernel's words. `exec=` ends them: what follows belongs to the engine. The second value is the
 /// first word of the kernel's that made no sense.
 #[must_use]
 pub fn parse(line: &str) -> (Options, Option<&str>) {
-    let mut options = Options { log: LevelFilter::Warn, absent_core: None, housekeeping: CoreSet::new() };
+    let mut options = Options::new();
     let mut bad = None;
     for word in line.split_ascii_whitespace() {
         let understood = match word.split_once('=') {
@@ -28,6 +75,7 @@ pub fn parse(line: &str) -> (Options, Option<&str>) {
                 options.absent_core = core.parse().ok().filter(|&core| core > 0);
                 options.absent_core.is_some()
             }
+            Some((ALLOW, list)) => options.allow(list),
             Some(("housekeeping", cores)) => cores.parse().map(|cores| options.housekeeping = cores).is_ok(),
             _ => true,
         };
@@ -47,8 +95,23 @@ mod tests {
         let (options, bad) =
             parse("model=none log=debug hook.absent=2 housekeeping=1-2,8 exec=log=error; help");
         let housekeeping = [1, 2, 8].into_iter().collect();
-        assert_eq!(options, Options { log: LevelFilter::Debug, absent_core: Some(2), housekeeping });
+        let expected =
+            Options { log: LevelFilter::Debug, absent_core: Some(2), housekeeping, ..Options::new() };
+        assert_eq!(options, expected);
         assert_eq!(bad, None);
+    }
+
+    #[test]
+    fn nothing_is_allowed_that_is_not_named() {
+        let allowed = |line| {
+            let (options, bad) = parse(line);
+            (options.allows_power, options.allows_tests, bad)
+        };
+        assert_eq!(allowed("exec=allow=power"), (false, false, None));
+        assert_eq!(allowed("allow=power"), (true, false, None));
+        assert_eq!(allowed("allow=tests,power"), (true, true, None));
+        assert_eq!(allowed("allow=tests,all"), (false, true, Some("allow=tests,all")));
+        assert_eq!(allowed("allow="), (false, false, Some("allow=")));
     }
 
     #[test]

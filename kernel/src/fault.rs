@@ -1,6 +1,6 @@
 //! Reports faults: the kernel's end the machine, the engine's end the engine.
 
-use crate::{engine, kprintln, memory, per_cpu, power};
+use crate::{engine, kprintln, memory, per_cpu, power, user};
 use core::fmt;
 use embodios_arch::paging::PAGE;
 use embodios_arch::{Fault, FaultKind, VirtAddr, stacks};
@@ -38,9 +38,10 @@ impl fmt::Display for Description<'_> {
 pub fn handle(fault: &Fault<'_>) -> ! {
     if fault.from_user && !matches!(fault.kind, FaultKind::Hardware(_)) {
         let core = per_cpu::this();
-        kprintln!("engine fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault));
-        report(fault);
-        engine::restart()
+        engine::restart(|| {
+            kprintln!("engine fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault));
+            report(fault);
+        })
     }
     power::die(|| {
         match per_cpu::try_this() {
@@ -58,7 +59,7 @@ fn report(fault: &Fault<'_>) {
     kprintln!("  at {:#018x}", fault.pc.0);
     let readable = |address: u64| {
         if fault.from_user {
-            return engine::with(|engine| engine.may_access(address, 16, false)).unwrap_or(false);
+            return user::may_read(address, 16);
         }
         // A frame record of the kernel lies on one of its stacks. The memory lock may be held by the faulting
         // code itself, so mappings are not asked; the stacks' bounds are enough.

@@ -3,19 +3,30 @@
 //! Owns a sorted list of free extents. It writes nothing into the memory it manages and clears nothing;
 //! setting up costs a few steps a region, whatever the amount of memory.
 
+use crate::board::{MAX_MEMORY, MAX_RESERVED};
+use core::fmt;
 use embodios_arch::{PhysAddr, PhysRange, paging::PAGE};
 use heapless::Vec;
 
-/// Free extents that can be told apart. Neighbours merge, and large users take whole 2 MiB blocks, so that
-/// this bounds fragmentation, not memory.
-const MAX_EXTENTS: usize = 64;
+/// Free extents that can be told apart: as many as a boot description can lead to, and as many again. Neighbours merge
+/// and the lowest that fits is taken, so that this bounds fragmentation, not memory.
+const MAX_EXTENTS: usize = 2 * (MAX_MEMORY + MAX_RESERVED);
+
+/// A list that has no room for another extent. What was to change has not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFragmented;
+
+impl fmt::Display for TooFragmented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memory is in more than {MAX_EXTENTS} pieces")
+    }
+}
 
 /// Free physical memory in units of [`PAGE`].
+#[derive(Clone)]
 pub struct Frames {
     /// Sorted by address, neither empty nor touching.
     free: Vec<PhysRange, MAX_EXTENTS>,
-    /// Bytes given back that no extent was left for.
-    lost: u64,
 }
 
 impl Default for Frames {
@@ -28,21 +39,31 @@ impl Frames {
     /// No memory at all.
     #[must_use]
     pub const fn new() -> Self {
-        Self { free: Vec::new(), lost: 0 }
+        Self { free: Vec::new() }
     }
 
-    /// Adds all whole frames of `memory` that no part of `reserved` touches.
-    pub fn add(&mut self, memory: &[PhysRange], reserved: &[PhysRange]) {
-        for region in memory {
-            let start = region.start.0.div_ceil(PAGE) * PAGE;
-            let end = region.end.0 / PAGE * PAGE;
-            if start < end {
-                self.free(PhysRange { start: PhysAddr(start), end: PhysAddr(end) });
-            }
+    /// Adds all whole frames of `region`, which may overlap what was added before.
+    ///
+    /// # Errors
+    /// [`TooFragmented`].
+    pub fn add(&mut self, region: PhysRange) -> Result<(), TooFragmented> {
+        let start = region.start.0.div_ceil(PAGE) * PAGE;
+        let end = region.end.0 / PAGE * PAGE;
+        if start >= end {
+            return Ok(());
         }
-        for range in reserved {
-            self.remove(range.widen(PAGE));
-        }
+        let whole = PhysRange { start: PhysAddr(start), end: PhysAddr(end) };
+        // Twice named is there once.
+        self.remove(whole)?;
+        self.free(whole)
+    }
+
+    /// Takes all frames out that a part of `range` touches.
+    ///
+    /// # Errors
+    /// [`TooFragmented`].
+    pub fn reserve(&mut self, range: PhysRange) -> Result<(), TooFragmented> {
+        self.remove(range.widen(PAGE))
     }
 
     /// Bytes free.
@@ -51,14 +72,8 @@ impl Frames {
         self.free.iter().map(|extent| extent.length()).sum()
     }
 
-    /// Bytes that could not be recorded because the list was full.
-    #[must_use]
-    pub const fn lost(&self) -> u64 {
-        self.lost
-    }
-
     /// Takes `length` bytes (a multiple of [`PAGE`]) at a multiple of `align` (a power of two, at least
-    /// [`PAGE`]): the lowest that fit. Contents are unspecified.
+    /// [`PAGE`]): the lowest that fit. Contents are unspecified. `None` also where the rest would be in too many pieces.
     pub fn allocate(&mut self, length: u64, align: u64) -> Option<PhysRange> {
         debug_assert!(length.is_multiple_of(PAGE) && align.is_power_of_two() && align >= PAGE);
         let fits = |extent: &PhysRange| {
@@ -67,15 +82,14 @@ impl Frames {
         };
         let start = self.free.iter().find_map(fits)?;
         let taken = PhysRange::new(start, length);
-        self.remove(taken).then_some(taken)
+        self.remove(taken).ok().map(|()| taken)
     }
 
-    /// Takes `range` out of what is free. False, and nothing changed, when that needs one more extent
-    /// than there is room for.
-    fn remove(&mut self, range: PhysRange) -> bool {
+    /// Takes `range` out of what is free.
+    fn remove(&mut self, range: PhysRange) -> Result<(), TooFragmented> {
         let splits = self.free.iter().any(|e| e.start < range.start && range.end < e.end);
         if splits && self.free.is_full() {
-            return false;
+            return Err(TooFragmented);
         }
         let mut slot = 0;
         while let Some(&extent) = self.free.get(slot) {
@@ -85,7 +99,7 @@ impl Frames {
                 (true, true) if left == extent || right == extent => slot += 1,
                 (true, true) => {
                     self.free[slot] = left;
-                    self.insert(slot + 1, right);
+                    self.insert(slot + 1, right)?;
                     slot += 2;
                 }
                 (true, false) => {
@@ -101,11 +115,14 @@ impl Frames {
                 }
             }
         }
-        true
+        Ok(())
     }
 
     /// Gives `range` (page-aligned, not free now) back.
-    pub fn free(&mut self, range: PhysRange) {
+    ///
+    /// # Errors
+    /// [`TooFragmented`]; never for what was allocated last.
+    pub fn free(&mut self, range: PhysRange) -> Result<(), TooFragmented> {
         let slot = self.free.partition_point(|extent| extent.start < range.start);
         let joins_left = slot > 0 && self.free[slot - 1].end == range.start;
         let joins_right = self.free.get(slot).is_some_and(|right| right.start == range.end);
@@ -116,14 +133,13 @@ impl Frames {
             }
             (true, false) => self.free[slot - 1].end = range.end,
             (false, true) => self.free[slot].start = range.start,
-            (false, false) => self.insert(slot, range),
+            (false, false) => self.insert(slot, range)?,
         }
+        Ok(())
     }
 
-    fn insert(&mut self, slot: usize, range: PhysRange) {
-        if self.free.insert(slot, range).is_err() {
-            self.lost += range.length();
-        }
+    fn insert(&mut self, slot: usize, range: PhysRange) -> Result<(), TooFragmented> {
+        self.free.insert(slot, range).map_err(|_| TooFragmented)
     }
 }
 
@@ -138,12 +154,18 @@ mod tests {
         PhysRange::new(first * PAGE, pages * PAGE)
     }
 
+    fn of(regions: &[PhysRange]) -> Frames {
+        let mut frames = Frames::new();
+        regions.iter().for_each(|&region| frames.add(region).expect("few pieces"));
+        frames
+    }
+
     #[test]
     fn reserved_ranges_are_never_handed_out() {
         let memory = [range(1, 99), range(200, 100)];
         let reserved = [PhysRange::new(10 * PAGE + 5, 10), range(90, 120), PhysRange::new(299 * PAGE + 1, 1)];
-        let mut frames = Frames::new();
-        frames.add(&memory, &reserved);
+        let mut frames = of(&memory);
+        reserved.iter().for_each(|&range| frames.reserve(range).expect("few pieces"));
         assert_eq!(frames.available(), (99 - 1 - 10 + 90 - 1) * PAGE);
         while let Some(frame) = frames.allocate(PAGE, PAGE) {
             for r in &reserved {
@@ -155,21 +177,26 @@ mod tests {
 
     #[test]
     fn partial_frames_at_the_edges_are_left_out() {
-        let mut frames = Frames::new();
-        frames.add(&[PhysRange::new(100, 3 * PAGE)], &[]);
+        let frames = of(&[PhysRange::new(100, 3 * PAGE)]);
         assert_eq!(frames.available(), 2 * PAGE);
     }
 
     #[test]
-    fn what_cannot_be_recorded_is_counted() {
-        let mut frames = Frames::new();
-        for i in 0..MAX_EXTENTS as u64 {
-            frames.free(range(2 * i, 1));
-        }
-        assert_eq!(frames.lost(), 0);
-        frames.free(range(10_000, 3));
-        assert_eq!(frames.lost(), 3 * PAGE);
-        assert_eq!(frames.available(), MAX_EXTENTS as u64 * PAGE);
+    fn regions_that_overlap_are_there_once() {
+        let frames = of(&[range(10, 20), range(5, 10), range(12, 3), range(30, 10), range(0, 60)]);
+        assert_eq!(frames.available(), 60 * PAGE);
+        assert_eq!(frames.free.len(), 1);
+    }
+
+    #[test]
+    fn a_full_list_is_an_error_and_frees_nothing() {
+        let regions: StdVec<_> = (0..MAX_EXTENTS as u64).map(|i| range(10 * i, 9)).collect();
+        let mut frames = of(&regions);
+        let before = frames.available();
+        assert_eq!(frames.add(range(100_000, 3)), Err(TooFragmented));
+        assert_eq!(frames.reserve(range(3, 1)), Err(TooFragmented), "it would be in two pieces");
+        assert_eq!(frames.available(), before);
+        assert_eq!(frames.reserve(range(0, 1)), Ok(()), "an edge needs no further extent");
     }
 
     proptest! {
@@ -177,8 +204,8 @@ mod tests {
         fn agrees_with_a_set_of_frames(
             steps in prop::collection::vec((0u8..3, 1u64..40, 0u32..5), 1..200),
         ) {
-            let mut frames = Frames::new();
-            frames.add(&[range(3, 500), range(700, 300)], &[range(20, 5)]);
+            let mut frames = of(&[range(3, 500), range(700, 300)]);
+            frames.reserve(range(20, 5)).expect("few pieces");
             let mut free: BTreeSet<u64> = (3..20).chain(25..503).chain(700..1000).collect();
             let mut held: StdVec<PhysRange> = StdVec::new();
             for (action, pages, align) in steps {
@@ -201,7 +228,7 @@ mod tests {
                     }
                 } else if let Some(range) = held.pop() {
                     free.extend(range.start.0 / PAGE..range.end.0 / PAGE);
-                    frames.free(range);
+                    prop_assert_eq!(frames.free(range), Ok(()));
                 }
                 prop_assert_eq!(frames.available(), free.len() as u64 * PAGE);
             }

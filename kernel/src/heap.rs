@@ -1,8 +1,8 @@
 //! The kernel's heap: small, for what is sized by the machine (per-core blocks, tables).
 
+use crate::scheduler::max_threads;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
-use crate::scheduler::max_threads;
 use embodios_arch::paging::PAGE;
 use linked_list_allocator::Heap;
 use spin::Mutex;

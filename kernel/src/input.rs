@@ -1,21 +1,54 @@
 //! Bytes typed at the console, from the interrupt that brings them to the thread that reads them.
+//!
+//! Owns what Ctrl-C means to the kernel: each is counted where the engine sees it, and a second one within a second ends
+//! the engine, also one that loops. Bytes for which there is no room stay in the device.
 
 use crate::board::Console;
+use crate::engine::signals;
 use crate::scheduler::{self, Context, Reason, Scheduler};
-use crate::{affinity, output, per_cpu};
+use crate::time::Instant;
+use crate::{affinity, engine, kprintln, output, per_cpu};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use embodios_arch::UserContext;
 use heapless::Deque;
 use spin::{Mutex, Once};
 
 /// Bytes kept for a reader that is busy; a pasted page fits.
 const CAPACITY: usize = 4096;
+/// Ctrl-C.
+const INTERRUPT: u8 = 3;
+/// Two of them within this time end the engine.
+const TWICE: Duration = Duration::from_secs(1);
 
 struct Input {
     bytes: Deque<u8, CAPACITY>,
-    lost: u64,
+    /// When the last Ctrl-C came.
+    interrupted: Option<Instant>,
 }
 
-static INPUT: Mutex<Input> = Mutex::new(Input { bytes: Deque::new(), lost: 0 });
+static INPUT: Mutex<Input> = Mutex::new(Input { bytes: Deque::new(), interrupted: None });
+/// The engine is to end, as was typed.
+static END: AtomicBool = AtomicBool::new(false);
+
+impl Input {
+    /// Takes what the device has, as far as there is room; whether Ctrl-C came twice.
+    fn fill(&mut self, console: &dyn Console) -> bool {
+        let mut ends = false;
+        while !self.bytes.is_full()
+            && let Some(byte) = console.read()
+        {
+            // There is room.
+            let _ = self.bytes.push_back(byte);
+            if byte == INTERRUPT {
+                signals::interrupt();
+                let now = Instant::now();
+                ends |= self.interrupted.replace(now).is_some_and(|last| now <= last + TWICE);
+            }
+        }
+        ends
+    }
+}
 
 /// Leads the console's interrupt to the first housekeeping core; no other core takes a device interrupt. Done for the
 /// first reader: some hypervisors need milliseconds for it, and until then the device keeps what comes.
@@ -32,15 +65,25 @@ fn listen() {
 
 /// Takes what the device has. For the device's interrupt.
 pub fn receive(console: &dyn Console) {
-    {
-        let mut input = INPUT.lock();
-        while let Some(byte) = console.read() {
-            if input.bytes.push_back(byte).is_err() {
-                input.lost += 1;
-            }
-        }
-    }
+    fill(&mut INPUT.lock(), console);
     scheduler::change(Scheduler::wake_readers);
+}
+
+/// Takes what the device has, and has the calling core [`obey`] before it goes on.
+fn fill(input: &mut Input, console: &dyn Console) {
+    if input.fill(console) {
+        END.store(true, Ordering::Release);
+        per_cpu::this().attention.store(true, Ordering::Release);
+    }
+}
+
+/// Ends the engine if that was typed, and forgets what was typed before. Called where a core holds nothing: before it
+/// goes on with its thread, or without one.
+pub fn obey() {
+    if END.swap(false, Ordering::AcqRel) {
+        INPUT.lock().bytes.clear();
+        engine::restart(|| kprintln!("engine ended from the console: Ctrl-C twice"))
+    }
 }
 
 /// Gives up to `capacity` bytes of input to `take`, at least one; the number. Where there is none, the calling thread,
@@ -52,8 +95,12 @@ pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8))
     listen();
     let mut again = context.clone();
     again.repeat_call();
-    let (count, lost) = scheduler::block_unless(&again, Reason::Input, None, |_| {
+    scheduler::block_unless(&again, Reason::Input, None, |_| {
         let mut input = INPUT.lock();
+        // What the device kept for want of room or, before the first call, of an interrupt.
+        if let Some(board) = output::board() {
+            fill(&mut input, board.console());
+        }
         let mut count = 0;
         while count < capacity
             && let Some(byte) = input.bytes.pop_front()
@@ -61,10 +108,50 @@ pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8))
             take(count, byte);
             count += 1;
         }
-        (count > 0).then(|| (count, core::mem::take(&mut input.lost)))
-    });
-    if lost > 0 {
-        log::warn!("console input came faster than it was read: {lost} bytes are lost");
+        (count > 0).then_some(count)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embodios_arch::{CpuId, HwCpuId};
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    struct Line(Mutex<VecDeque<u8>>);
+
+    impl Console for Line {
+        fn write(&self, bytes: &[u8]) -> usize {
+            bytes.len()
+        }
+        fn read(&self) -> Option<u8> {
+            self.0.lock().pop_front()
+        }
+        fn enable_interrupt(&self, _: CpuId, _: HwCpuId) {}
     }
-    count
+
+    #[test]
+    fn what_has_no_room_stays_in_the_device() {
+        let sent: Vec<u8> = (0..3 * CAPACITY).map(|i| b'a' + (i % 26) as u8).collect();
+        let line = Line(Mutex::new(sent.iter().copied().collect()));
+        let mut input = Input { bytes: Deque::new(), interrupted: None };
+        let mut read = Vec::new();
+        while read.len() < sent.len() {
+            assert!(!input.fill(&line));
+            assert!(input.bytes.is_full() || line.0.lock().is_empty());
+            read.extend(core::iter::from_fn(|| input.bytes.pop_front()).take(1000));
+        }
+        assert_eq!(read, sent);
+    }
+
+    #[test]
+    fn a_second_interrupt_ends_the_engine_and_both_are_input() {
+        let line = Line(Mutex::new([b'a', INTERRUPT, b'b'].into()));
+        let mut input = Input { bytes: Deque::new(), interrupted: None };
+        assert!(!input.fill(&line));
+        line.0.lock().push_back(INTERRUPT);
+        assert!(input.fill(&line));
+        assert_eq!(input.bytes.iter().copied().collect::<Vec<_>>(), [b'a', INTERRUPT, b'b', INTERRUPT]);
+    }
 }

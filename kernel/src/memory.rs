@@ -1,28 +1,30 @@
-//! The machine's memory as one object: free frames, page tables, the one address space.
+//! The machine's memory as one object: free frames, page tables, the kernel's address space and the engine's.
 //!
-//! Owns which frame belongs to whom. Everything that maps or unmaps goes through [`Memory`], under its lock.
+//! Owns which frame belongs to whom. Everything that maps goes through [`Memory`], under its lock. The kernel takes
+//! what it needs at boot and nothing later, so that all frames taken after [`Memory::begin_engine`] are the engine's:
+//! an engine's memory is given back, tables included, by going back to what was free before.
 
-use crate::board::BootInfo;
-use crate::frames::Frames;
-use alloc::vec::Vec;
+mod boot;
+mod source;
+
+use crate::frames::TooFragmented;
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
-use embodios_abi::layout;
-use embodios_arch::paging::{Access, AddressSpace, MapError, PAGE, Tables};
-use embodios_arch::{Arch, Architecture, PhysAddr, PhysRange, VirtAddr};
+use core::sync::atomic::{AtomicU64, Ordering};
+use embodios_arch::paging::{Access, AddressSpace, MapError, PAGE, Translation, View};
+use embodios_arch::{Arch, Architecture, PhysAddr, PhysRange, VirtAddr, stacks};
+use source::{Source, Supply, zero};
 use spin::{Mutex, MutexGuard};
+
+pub use boot::init;
 
 type Entry = <Arch as Architecture>::Entry;
 
-/// Page tables that the image brings along, zeroed by the loader: enough for a common boot, so that no
-/// table has to be cleared while time counts.
-const FIRST_TABLES: usize = 40;
+/// Root slots that are the kernel's, the same in both spaces: memory at its own addresses, and stacks.
+const KERNEL_SLOTS: [usize; 2] = [0, root_slot(stacks::FIRST_WINDOW)];
 
-#[repr(C, align(4096))]
-struct TablePool([[u64; 512]; FIRST_TABLES]);
-
-static mut TABLE_POOL: TablePool = TablePool([[0; 512]; FIRST_TABLES]);
-static POOL_USED: AtomicUsize = AtomicUsize::new(0);
+const fn root_slot(address: u64) -> usize {
+    (address >> 39) as usize
+}
 
 /// Why memory could not be provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum MemoryError {
     },
     /// The page tables refused.
     Map(MapError),
+    /// What is free cannot be written down.
+    TooFragmented,
 }
 
 impl fmt::Display for MemoryError {
@@ -45,6 +49,7 @@ impl fmt::Display for MemoryError {
                 write!(f, "no piece of {wanted} bytes is free ({free} bytes in all)")
             }
             Self::Map(error) => error.fmt(f),
+            Self::TooFragmented => TooFragmented.fmt(f),
         }
     }
 }
@@ -55,50 +60,39 @@ impl From<MapError> for MemoryError {
     }
 }
 
-/// Where tables come from: the pool, then tables given back, then free frames.
-pub struct TableSource {
-    frames: Frames,
-    spare: Vec<PhysAddr>,
-}
-
-impl Tables for TableSource {
-    fn allocate(&mut self) -> Option<PhysAddr> {
-        let slot = POOL_USED.fetch_add(1, Ordering::Relaxed);
-        if slot < FIRST_TABLES {
-            return Some(PhysAddr((&raw const TABLE_POOL) as u64 + slot as u64 * PAGE));
-        }
-        POOL_USED.store(FIRST_TABLES, Ordering::Relaxed);
-        let table = match self.spare.pop() {
-            Some(table) => table,
-            None => self.frames.allocate(PAGE, PAGE)?.start,
-        };
-        zero(PhysRange::new(table.0, PAGE));
-        Some(table)
+impl From<TooFragmented> for MemoryError {
+    fn from(_: TooFragmented) -> Self {
+        Self::TooFragmented
     }
-
-    fn free(&mut self, table: PhysAddr) {
-        self.spare.push(table);
-    }
-}
-
-/// Clears frames that the caller owns.
-fn zero(range: PhysRange) {
-    // SAFETY: the frames belong to the caller and physical memory is mapped at its own address.
-    unsafe { core::ptr::write_bytes(range.start.identity().0 as *mut u8, 0, range.length() as usize) }
 }
 
 /// See the module.
 pub struct Memory {
-    tables: TableSource,
-    space: AddressSpace<Entry>,
+    source: Source,
+    kernel: AddressSpace<Entry>,
+    engine: AddressSpace<Entry>,
     total: u64,
+    /// What was free before the engine got anything; `None` before the first engine.
+    before_engine: Option<Supply>,
+    /// Frames below this may hold bytes of an earlier engine.
+    used_before: PhysAddr,
 }
 
+/// Root of the engine's space, for reading without the lock; 0 before there is one.
+static ENGINE_ROOT: AtomicU64 = AtomicU64::new(0);
+
+/// An address space that is never used: the real one takes its place before any use.
+const NO_SPACE: AddressSpace<Entry> =
+    // SAFETY: not used.
+    unsafe { AddressSpace::adopt(PhysAddr(0), 2) };
+
 static MEMORY: Mutex<Memory> = Mutex::new(Memory {
-    tables: TableSource { frames: Frames::new(), spare: Vec::new() },
-    // SAFETY: an address space that is never used: `init` puts the real one in its place before any other use.
-    space: unsafe { AddressSpace::adopt(PhysAddr(0), 2) },
+    source: Source::new(),
+    kernel: NO_SPACE,
+    engine: NO_SPACE,
     total: 0,
+    before_engine: None,
+    used_before: PhysAddr(0),
 });
 
 /// The machine's memory. Nothing can be had from it before [`init`].
@@ -106,83 +100,44 @@ pub fn memory() -> MutexGuard<'static, Memory> {
     MEMORY.lock()
 }
 
-/// Builds the kernel's address space and returns its root together with memory for the kernel's heap of
-/// `heap` bytes.
-///
-/// # Errors
-/// [`MemoryError`] when the machine has too little memory or its map contradicts itself.
-///
-/// # Safety
-/// `boot` describes this machine; called once, on boot tables that map all memory at its own address.
-pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRange), MemoryError> {
+/// Makes the memory around `value` the engine's, for tests of system calls.
+#[cfg(test)]
+pub fn own_for_test<T>(value: &'static T) {
     let mut memory = memory();
-    let Memory { tables, space, total } = &mut *memory;
-    tables.frames.add(&boot.memory, &boot.reserved);
-    *total = boot.memory.iter().map(|region| region.length()).sum();
-    let free = tables.frames.available();
-    let heap = tables.frames.allocate(heap, PAGE).ok_or(MemoryError::Exhausted { wanted: heap, free })?;
-    let built_in = Arch::built_in_tables();
-    let covered = built_in.map_or(PhysRange::new(0, 0), |tables| tables.covers);
-    // SAFETY: built-in tables, pool and frames are exclusive and identity-mapped; the board vouches for the leaf size.
-    *space = unsafe {
-        match built_in {
-            Some(built_in) => AddressSpace::<Entry>::adopt(built_in.root, boot.largest_leaf),
-            None => AddressSpace::<Entry>::new(boot.largest_leaf, tables)?,
-        }
-    };
-    let image = boot.image;
-    let sections = [
-        (image.text, Access::KERNEL_CODE),
-        (image.rodata, Access::KERNEL_CONSTANTS),
-        (image.data, Access::KERNEL_DATA),
-    ];
-    let devices = boot.devices.iter().map(|&range| (range, Access::DEVICE));
-    for (range, access) in sections.into_iter().chain(devices) {
-        let range = range.widen(PAGE);
-        if covered.contains(range) {
-            space.protect(range.start.identity(), range.length(), access);
-        } else {
-            space.map(range.start.identity(), range, access, tables)?;
-        }
+    let Memory { source, engine, .. } = &mut *memory;
+    if ENGINE_ROOT.load(Ordering::Relaxed) == 0 {
+        // SAFETY: tables of the pool are reachable at their address, as all memory of a host.
+        *engine = unsafe { AddressSpace::new(3, source) }.expect("the pool is fresh");
+        ENGINE_ROOT.store(engine.root().0, Ordering::Release);
     }
-    for region in &boot.memory {
-        let region = PhysRange { start: region.start.max(covered.end), end: region.end };
-        map_memory(space, tables, region, &sections.map(|(range, _)| range))?;
+    let around = PhysRange::new(core::ptr::from_ref(value) as u64, size_of::<T>() as u64).widen(1 << 30);
+    match engine.map(around.start.identity(), around, Access::engine(true, false), source) {
+        Ok(()) | Err(MapError::Occupied(_)) => {}
+        Err(error) => panic!("{error}"),
     }
-    Ok((space.root(), heap))
 }
 
-/// Maps a region of memory, except page 0 (null must fault) and the kernel image, which has its own rights.
-fn map_memory(
-    space: &mut AddressSpace<Entry>,
-    tables: &mut TableSource,
-    region: PhysRange,
-    image: &[PhysRange],
-) -> Result<(), MemoryError> {
-    let mut start = region.start.0.div_ceil(PAGE).max(1) * PAGE;
-    let end = (region.end.0 / PAGE * PAGE).min(layout::ENGINE_START);
-    let mut sections: heapless::Vec<PhysRange, 8> = image.iter().map(|range| range.widen(PAGE)).collect();
-    sections.sort_unstable_by_key(|section| section.start.0);
-    sections.retain(|section| section.end.0 > start && section.start.0 < end);
-    for section in sections {
-        if start < section.start.0 {
-            let gap = PhysRange { start: PhysAddr(start), end: section.start };
-            space.map(gap.start.identity(), gap, Access::KERNEL_DATA, tables)?;
-        }
-        start = section.end.0;
-    }
-    if start < end {
-        let rest = PhysRange { start: PhysAddr(start), end: PhysAddr(end) };
-        space.map(rest.start.identity(), rest, Access::KERNEL_DATA, tables)?;
-    }
-    Ok(())
+/// The engine's space, for looking up what its threads pass.
+///
+/// # Safety
+/// The caller serves a thread of the engine, so that [`Memory::end_engine`] does not run before it is done.
+pub unsafe fn engine_view() -> View<Entry> {
+    let root = PhysAddr(ENGINE_ROOT.load(Ordering::Acquire));
+    // SAFETY: an engine runs (caller), so its root has been published; while it runs its space only grows.
+    unsafe { AddressSpace::adopt(root, 2).view() }
 }
 
 impl Memory {
-    /// The root table.
+    /// The root of the kernel's own space, in which there is no engine.
     #[must_use]
-    pub const fn root(&self) -> PhysAddr {
-        self.space.root()
+    pub const fn kernel_root(&self) -> PhysAddr {
+        self.kernel.root()
+    }
+
+    /// The root of the space of the engine and the kernel.
+    #[must_use]
+    pub const fn engine_root(&self) -> PhysAddr {
+        self.engine.root()
     }
 
     /// Bytes of memory the machine has.
@@ -194,7 +149,7 @@ impl Memory {
     /// Bytes nobody holds.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        self.tables.frames.available()
+        self.source.supply.frames.available()
     }
 
     /// Takes frames; contents are unspecified.
@@ -202,38 +157,80 @@ impl Memory {
     /// # Errors
     /// [`MemoryError::Exhausted`].
     pub fn allocate(&mut self, length: u64, align: u64) -> Result<PhysRange, MemoryError> {
-        let taken = self.tables.frames.allocate(length, align);
+        let taken = self.source.take(length, align);
         taken.ok_or_else(|| MemoryError::Exhausted { wanted: length, free: self.free_bytes() })
     }
 
-    /// Gives frames back.
+    /// Takes frames for the engine: they hold nothing of an earlier one.
+    ///
+    /// # Errors
+    /// [`MemoryError::Exhausted`].
+    pub fn allocate_for_engine(&mut self, length: u64, align: u64) -> Result<PhysRange, MemoryError> {
+        let taken = self.allocate(length, align)?;
+        zero(PhysRange { start: taken.start, end: taken.end.min(self.used_before) });
+        Ok(taken)
+    }
+
+    /// Gives back what was allocated last.
     pub fn free(&mut self, range: PhysRange) {
-        let lost = self.tables.frames.lost();
-        self.tables.frames.free(range);
-        if self.tables.frames.lost() > lost {
-            log::error!("free memory is too fragmented: {range} is lost until the next boot");
+        if let Err(error) = self.source.supply.frames.free(range) {
+            log::error!("{error}: {range} is not used until the engine is started anew");
         }
     }
 
-    /// Maps frames.
+    /// Maps frames for the kernel.
     ///
     /// # Errors
     /// [`MemoryError::Map`].
     pub fn map(&mut self, virt: VirtAddr, range: PhysRange, access: Access) -> Result<(), MemoryError> {
-        self.space.map(virt, range, access, &mut self.tables)?;
+        self.kernel.map(virt, range, access, &mut self.source)?;
         Arch::publish_tables();
         Ok(())
     }
 
-    /// Where an address leads.
-    #[must_use]
-    pub fn translate(&self, virt: VirtAddr) -> Option<(PhysAddr, Access)> {
-        self.space.translate(virt)
+    /// Maps frames for the engine.
+    ///
+    /// # Errors
+    /// [`MemoryError::Map`].
+    pub fn map_for_engine(
+        &mut self,
+        virt: VirtAddr,
+        range: PhysRange,
+        access: Access,
+    ) -> Result<(), MemoryError> {
+        self.engine.map(virt, range, access, &mut self.source)?;
+        Arch::publish_tables();
+        Ok(())
     }
 
-    /// Empties a 512 GiB slot; see [`AddressSpace::clear_root_slot`].
-    pub fn clear_root_slot(&mut self, slot: usize) {
-        self.space.clear_root_slot(slot, &mut self.tables);
+    /// Makes a space for an engine, from what is free now. The kernel's space does not change from here on.
+    ///
+    /// # Errors
+    /// [`MemoryError::Map`] without memory for a table.
+    pub fn begin_engine(&mut self) -> Result<(), MemoryError> {
+        let supply = self.source.supply.clone();
+        self.engine = self.kernel.share(&KERNEL_SLOTS, &mut self.source)?;
+        self.before_engine = Some(supply);
+        Arch::publish_tables();
+        ENGINE_ROOT.store(self.engine.root().0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes back all frames and tables of the engine.
+    ///
+    /// # Safety
+    /// No core has the engine's space, or remembers a translation of it: each has loaded the kernel's root.
+    pub unsafe fn end_engine(&mut self) {
+        if let Some(supply) = self.before_engine.take() {
+            self.source.supply = supply;
+            self.used_before = self.source.highest;
+        }
+    }
+
+    /// Where an address leads while the engine runs.
+    #[must_use]
+    pub fn translate(&self, virt: VirtAddr) -> Option<Translation> {
+        self.engine.translate(virt)
     }
 
     /// Copies `bytes` into frames of `range` at `offset`, zeroing nothing else.

@@ -1,8 +1,9 @@
 //! Words on the console: the shared lock, `kprintln!`, and the sink of the `log` macros.
 
-use crate::{Board, per_cpu};
+use crate::{Board, Console, per_cpu};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
+use embodios_arch::{Arch, Architecture};
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::{Mutex, Once};
 
@@ -10,6 +11,13 @@ static BOARD: Once<&'static dyn Board> = Once::new();
 static TURN: Mutex<()> = Mutex::new(());
 /// Set by the panic path: from then on the lock is not waited for, since its holder may never return.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
+
+/// How often a device is asked that takes nothing, before it is taken for absent: at one byte in 10 ms, the slowest line,
+/// a device that works takes something long before.
+const DEVICE_PATIENCE: u32 = 100_000;
+
+/// Bytes that are prepared at a time.
+const PIECE: usize = 128;
 
 /// How often a core that panics looks for the console to become free before it writes anyway.
 const PATIENCE: u32 = 1_000_000;
@@ -33,25 +41,83 @@ pub fn force() {
     LAST_WORDS.store(true, Ordering::Release);
 }
 
-/// Writes bytes in one piece.
+/// Writes all bytes to a device, which is waited for as long as it takes any.
+pub fn write_all(console: &dyn Console, mut bytes: &[u8]) {
+    let mut patience = DEVICE_PATIENCE;
+    while !bytes.is_empty() && patience > 0 {
+        match console.write(bytes) {
+            0 => patience -= 1,
+            written => {
+                bytes = &bytes[written..];
+                patience = DEVICE_PATIENCE;
+            }
+        }
+    }
+}
+
+/// Writes bytes as a terminal on a serial line wants them, with a return before each new line. `send` is told bytes in
+/// their order and says how many it took; the result is how many of `bytes` were, and the first refusal ends it.
+fn with_returns(bytes: &[u8], mut send: impl FnMut(&[u8]) -> usize) -> usize {
+    let mut done = 0;
+    for piece in bytes.chunks(PIECE) {
+        let mut expanded = heapless::Vec::<u8, { 2 * PIECE }>::new();
+        for &byte in piece {
+            let both = [b'\r', byte];
+            // Each byte becomes two at most, so they fit.
+            let _ = expanded.extend_from_slice(if byte == b'\n' { &both } else { &both[1..] });
+        }
+        let taken = send(&expanded);
+        // A return without its new line is not a byte of the caller's.
+        done += taken - expanded[..taken].iter().zip(&expanded[1..]).filter(is_return).count();
+        if taken < expanded.len() {
+            break;
+        }
+    }
+    done
+}
+
+/// Whether the first of two neighbours was put before the second.
+fn is_return(&(&first, &second): &(&u8, &u8)) -> bool {
+    (first, second) == (b'\r', b'\n')
+}
+
+/// Writes bytes in one piece, waiting for the device and for its other users. For the kernel's own words, which are few.
 pub fn write(bytes: &[u8]) {
     let Some(board) = board() else { return };
     let mut guard = TURN.try_lock();
     let mut patience = PATIENCE;
     while guard.is_none() && !(LAST_WORDS.load(Ordering::Acquire) && patience == 0) {
-        core::hint::spin_loop();
+        Arch::relax();
         patience = patience.saturating_sub(1);
         guard = TURN.try_lock();
     }
-    // Terminals on a serial line want a return with each new line.
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        match line.split_last() {
-            Some((b'\n', text)) => {
-                board.console().write(text);
-                board.console().write(b"\r\n");
+    with_returns(bytes, |bytes| {
+        write_all(board.console(), bytes);
+        bytes.len()
+    });
+}
+
+/// Writes what the device takes at once; how many of `bytes` those were. None while another core writes.
+pub fn try_write(bytes: &[u8]) -> usize {
+    let (Some(board), Some(_turn)) = (board(), TURN.try_lock()) else { return 0 };
+    with_returns(bytes, |bytes| {
+        let written = board.console().write(bytes);
+        // Not between a return and its new line.
+        match bytes[..written].last() {
+            Some(b'\r') if bytes.get(written) == Some(&b'\n') => {
+                write_all(board.console(), b"\n");
+                written + 1
             }
-            _ => board.console().write(line),
+            _ => written,
         }
+    })
+}
+
+/// Writes the engine's bytes as text: what would command a terminal is a dot.
+pub fn write_text(bytes: &[u8]) {
+    let plain = |&byte: &u8| if byte == b'\n' || byte >= b' ' && byte != 0x7f { byte } else { b'.' };
+    for piece in bytes.chunks(PIECE) {
+        write(&piece.iter().map(plain).collect::<heapless::Vec<u8, PIECE>>());
     }
 }
 
@@ -116,4 +182,43 @@ impl Log for ConsoleLog {
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_returns;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    proptest! {
+        /// However much a device takes at a time, who goes on behind what was taken writes each byte once.
+        #[test]
+        fn what_was_taken_is_counted(
+            text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..700),
+            takes in prop::collection::vec(0usize..300, 1..20),
+        ) {
+            let mut out = Vec::new();
+            let mut rest = &text[..];
+            let mut takes = takes.iter().cycle();
+            while !rest.is_empty() {
+                let mut room = takes.next().copied().unwrap_or(0) + 2;
+                let done = with_returns(rest, |bytes| {
+                    let mut taken = bytes.len().min(room);
+                    if taken > 0 && bytes[taken - 1] == b'\r' && bytes.get(taken) == Some(&b'\n') {
+                        taken += 1;
+                    }
+                    room -= taken.min(room);
+                    out.extend_from_slice(&bytes[..taken]);
+                    taken
+                });
+                rest = &rest[done..];
+            }
+            let expected: Vec<u8> = text
+                .iter()
+                .flat_map(|&byte| if byte == b'\n' { [Some(b'\r'), Some(byte)] } else { [None, Some(byte)] })
+                .flatten()
+                .collect();
+            prop_assert_eq!(out, expected);
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub struct PerCpu {
     pub pending: Mutex<Option<Pending>>,
     /// The counter value for which the timer is set; [`NO_TIMER`] when it is not.
     timer: AtomicU64,
-    /// The life of the engine whose tables this core has loaded.
+    /// The life of the engine whose tables this core has loaded; 0 on the kernel's own.
     pub life: AtomicU64,
     /// A kernel function to run in the next inter-processor interrupt.
     pub call: Mutex<Option<fn(&PerCpu)>>,
@@ -75,6 +75,12 @@ impl PerCpu {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Acquire)
+    }
+
+    /// Whether the core has the engine's tables.
+    #[must_use]
+    pub fn has_engine(&self) -> bool {
+        self.life.load(Ordering::Acquire) != 0
     }
 
     /// Notes where the core sits, unless that is known.

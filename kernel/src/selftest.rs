@@ -5,11 +5,11 @@
 use crate::memory::memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::time::Instant;
-use crate::{engine, kprintln};
+use crate::{engine, kprintln, scheduler};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use embodios_abi::layout;
-use embodios_arch::paging::PAGE;
+use embodios_arch::paging::{PAGE, Translation};
 use embodios_arch::{Arch, Architecture, VirtAddr, stacks};
 
 type Outcome = Result<(), &'static str>;
@@ -31,8 +31,11 @@ const TESTS: &[Test] = &[
 /// How long another core may take to answer; only a core that is stuck takes longer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// Runs all tests; how many passed and failed.
-pub fn run() -> (u32, u32) {
+/// Runs all tests; how many passed and failed. `None` while another core runs them. The rest fails at once when the
+/// engine is to leave.
+pub fn run() -> Option<(u32, u32)> {
+    static TURN: spin::Mutex<()> = spin::Mutex::new(());
+    let _turn = TURN.try_lock()?;
     let mut failed = 0;
     for (name, test) in TESTS {
         match test() {
@@ -43,10 +46,11 @@ pub fn run() -> (u32, u32) {
             }
         }
     }
-    (TESTS.len() as u32 - failed, failed)
+    Some((TESTS.len() as u32 - failed, failed))
 }
 
-/// Has `core` run `work` in its next interrupt and waits until it has.
+/// Has `core` run `work` in its next interrupt and waits until it has. Only one core calls others, so that nobody who
+/// waits is waited for.
 fn call_on(core: &PerCpu, work: fn(&PerCpu)) -> Outcome {
     if core.cpu == per_cpu::this().cpu {
         work(core);
@@ -56,10 +60,14 @@ fn call_on(core: &PerCpu, work: fn(&PerCpu)) -> Outcome {
     core.interrupt();
     let asked = Instant::now();
     while core.call.lock().is_some() {
+        if scheduler::is_stopping() {
+            *core.call.lock() = None;
+            return Err("the engine is to leave");
+        }
         if asked.elapsed() > ANSWER_TIME {
             return Err("a core did not answer");
         }
-        core::hint::spin_loop();
+        Arch::relax();
     }
     Ok(())
 }
@@ -117,8 +125,9 @@ fn write_xor_execute() -> Outcome {
     let code = memory.translate(VirtAddr(write_xor_execute as fn() -> Outcome as usize as u64));
     let constant = memory.translate(VirtAddr("constant".as_ptr() as u64));
     let data = memory.translate(VirtAddr(&raw const NEVER as u64));
-    let rights =
-        |found: Option<(_, embodios_arch::paging::Access)>| found.map(|(_, a)| (a.write, a.execute, a.user));
+    let rights = |found: Option<Translation>| {
+        found.map(|Translation { access, .. }| (access.write, access.execute, access.user))
+    };
     if rights(code) != Some((false, true, false)) {
         return Err("kernel code is not read-only and executable");
     }
@@ -130,7 +139,7 @@ fn write_xor_execute() -> Outcome {
     }
     let engine = (layout::IMAGE..layout::IMAGE + 0x80_0000).step_by(PAGE as usize);
     let mut pages = 0;
-    for (_, access) in engine.filter_map(|address| memory.translate(VirtAddr(address))) {
+    for Translation { access, .. } in engine.filter_map(|address| memory.translate(VirtAddr(address))) {
         pages += 1;
         if access.write && access.execute || !access.user {
             return Err("an engine page has the wrong rights");

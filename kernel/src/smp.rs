@@ -75,6 +75,8 @@ fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
     let place = (all.start.identity().0 + core as u64 * PAGE) as *mut CoreStatistics;
     // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nobody else and never freed.
     unsafe {
+        // The engine sees all of the page.
+        place.cast::<u8>().write_bytes(0, PAGE as usize);
         place.write(CoreStatistics::default());
         &*place
     }
@@ -83,7 +85,7 @@ fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
 /// Starts every core but the boot core. A core that does not come is reported by its hardware id, and the boot
 /// goes on without it.
 pub fn start_others(options: &Options) {
-    let root = memory().root();
+    let root = memory().kernel_root();
     for core in per_cpu::all().iter().skip(1) {
         if options.absent_core == Some(core.cpu.0) {
             report_missing(core, format_args!("did not start within {} ms", START_TIME.as_millis()));

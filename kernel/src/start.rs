@@ -12,12 +12,7 @@ use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, regis
 use spin::Mutex;
 
 /// What the first half of the start leaves for the second, which runs on another stack.
-struct Later {
-    origin: Origin,
-    options: command_line::Options,
-}
-
-static LATER: Mutex<Option<Later>> = Mutex::new(None);
+static ORIGIN: Mutex<Option<Origin>> = Mutex::new(None);
 
 /// Starts the kernel. Called once, by the boot core, on the board's boot stack and boot tables.
 ///
@@ -59,21 +54,22 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         machine: boot.machine,
         entry_counter: boot.entry_counter,
     };
-    *LATER.lock() = Some(Later { origin, options });
+    command_line::set(options);
+    *ORIGIN.lock() = Some(origin);
     // SAFETY: all that the rest needs has been moved out of this stack.
     unsafe { Arch::restart_stack(local, start_on_own_stack) }
 }
 
 /// The second half: the boot core is a core like the others, with a guarded stack.
 fn start_on_own_stack() -> ! {
-    let Some(later) = LATER.lock().take() else { unreachable!("`start` filled it") };
+    let Some(origin) = ORIGIN.lock().take() else { unreachable!("`start` filled it") };
     smp::come_online();
     phases::done("boot core");
-    smp::start_others(&later.options);
+    smp::start_others(command_line::options());
     phases::done("other cores");
-    affinity::settle(&later.options);
-    let entry_counter = later.origin.entry_counter;
-    if let Err(error) = engine::start(later.origin) {
+    affinity::settle(command_line::options());
+    let entry_counter = origin.entry_counter;
+    if let Err(error) = engine::start(origin) {
         panic!("{error}");
     }
     phases::done("engine loaded");

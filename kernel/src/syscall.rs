@@ -2,13 +2,14 @@
 
 use crate::memory::memory;
 use crate::scheduler::{self, Context, Reason, Scheduler, ThreadId};
-use crate::{affinity, engine, input, kprintln, output, per_cpu, power, selftest, user};
-use alloc::vec::Vec;
-use embodios_abi::{Call, Error, PRIORITIES, PowerAction, Query, ThreadRecord, encode_result};
+use crate::{affinity, command_line, engine, input, kprintln, output, per_cpu, power, selftest, user};
+use embodios_abi::{
+    Call, Error, Hook, MAX_MESSAGE, PRIORITIES, PowerAction, Query, ThreadRecord, encode_result,
+};
 use embodios_arch::{Arch, Architecture, UserContext};
 
-/// Longest piece that one core writes to the console before others have a turn, in bytes.
-const WRITE_PIECE: usize = 4096;
+/// Most bytes that one call writes to the console or reads from it: a core that serves a call takes no interrupts.
+const PIECE: u64 = 512;
 
 /// Serves a call of the thread whose registers are `context`, and puts the result there. Does not return when the
 /// thread does not go on at once.
@@ -27,12 +28,12 @@ pub fn dispatch(context: &mut Context, number: u64, arguments: [u64; 3]) {
 fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {
     match call {
         Call::ConsoleWrite => {
-            user::bytes(a, b)?.chunks(WRITE_PIECE).for_each(output::write);
+            let bytes = user::Bytes::new(a, b.min(PIECE))?;
             engine::has_spoken();
-            Ok(b)
+            Ok(output::try_write(bytes.copy(&mut [0; PIECE as usize])) as u64)
         }
         Call::ConsoleRead => {
-            let mut buffer = user::Buffer::new(a, b)?;
+            let mut buffer = user::Buffer::new(a, b.min(PIECE))?;
             Ok(input::read(context, buffer.length(), |index, byte| buffer.put(index, byte)) as u64)
         }
         Call::ThreadCreate => create_thread(a, b, c),
@@ -81,24 +82,38 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
             engine::with(|engine| engine.grant(a)).and_then(Result::ok).ok_or(Error::OutOfMemory)
         }
         Call::Query => Query::from_number(a).map(answer).ok_or(Error::Unknown),
+        Call::Power if !command_line::options().allows_power => Err(Error::NotAllowed),
+        Call::SelfTest | Call::TestHook if !command_line::options().allows_tests => Err(Error::NotAllowed),
         Call::Power => match a {
             a if a == PowerAction::Off as u64 => power::off(b),
             a if a == PowerAction::Reboot as u64 => power::reboot(),
             _ => Err(Error::Unknown),
         },
         Call::SelfTest => {
-            let (passed, failed) = selftest::run();
+            let (passed, failed) = selftest::run().ok_or(Error::Busy)?;
             Ok(u64::from(passed) << 32 | u64::from(failed))
         }
-        Call::OverflowKernelStack => Ok(selftest::overflow_stack(0)),
-        Call::Abort => {
-            let message = user::bytes(a, b).unwrap_or_default();
-            kprintln!("engine failed on core {}:", per_cpu::this().cpu);
-            message.chunks(WRITE_PIECE).for_each(output::write);
-            output::write(b"\n");
-            engine::restart()
-        }
+        Call::TestHook => match Hook::from_number(a).ok_or(Error::Unknown)? {
+            Hook::OverflowStack => Ok(selftest::overflow_stack(0)),
+            Hook::BadReturn => context.spoil().then_some(0).ok_or(Error::Unknown),
+            Hook::NonMaskable => Arch::send_nmi(Arch::hardware_id()).then_some(0).ok_or(Error::Unknown),
+        },
+        Call::Abort => abort(a, b),
     }
+}
+
+/// Ends the engine with a message of which the kernel shows the beginning, as text.
+fn abort(address: u64, length: u64) -> ! {
+    let mut buffer = [0; MAX_MESSAGE];
+    let message = match user::Bytes::new(address, length.min(MAX_MESSAGE as u64)) {
+        Ok(bytes) => bytes.copy(&mut buffer),
+        Err(_) => b"(its message is not its own)",
+    };
+    engine::restart(|| {
+        kprintln!("engine failed on core {}:", per_cpu::this().cpu);
+        output::write_text(message);
+        output::write(b"\n");
+    })
 }
 
 fn answer(query: Query) -> u64 {
@@ -120,8 +135,12 @@ fn deadline(ticks: u64) -> Option<u64> {
 }
 
 fn create_thread(entry: u64, argument: u64, record: u64) -> Result<u64, Error> {
-    let words = user::words(record, (size_of::<ThreadRecord>() / 8) as u64)?;
-    let &[wanted, address, count] = &words[..] else { return Err(Error::BadAddress) };
+    let entry = user::code(entry)?;
+    let words = user::Words::new(record, (size_of::<ThreadRecord>() / 8) as u64)?;
+    let mut words = words.iter();
+    let (Some(wanted), Some(address), Some(count)) = (words.next(), words.next(), words.next()) else {
+        return Err(Error::BadAddress);
+    };
     let priority = priority(wanted)?;
     let cores = affinity::read(address, count)?;
     counted(scheduler::change(|scheduler| scheduler.check(&cores)))?;
@@ -154,12 +173,13 @@ fn get_affinity(id: ThreadId, address: u64, count: u64) -> Result<u64, Error> {
     let cores = scheduler::change(|scheduler| {
         scheduler.find(id).map(|slot| scheduler.thread(slot).affinity.clone())
     })?;
-    let bytes: Vec<u8> =
-        affinity::to_engine(&cores).words().iter().flat_map(|word| word.to_le_bytes()).collect();
-    let needed = bytes.len() as u64 / 8;
+    let cores = affinity::to_engine(&cores);
+    let words = cores.words();
+    let needed = words.len() as u64;
     if needed <= count {
-        let mut buffer = user::Buffer::new(address, bytes.len() as u64)?;
-        bytes.iter().enumerate().for_each(|(index, &byte)| buffer.put(index, byte));
+        let mut buffer = user::Buffer::new(address, 8 * needed)?;
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+        bytes.enumerate().for_each(|(index, byte)| buffer.put(index, byte));
     }
     Ok(needed)
 }

@@ -1,47 +1,96 @@
-//! The engine's memory seen from the kernel. Each access is checked against what the engine holds.
+//! The engine's memory seen from the kernel. Each access is checked against the engine's own space.
+//!
+//! Other threads of the engine may change their memory while it is read: values are copied out once, by volatile
+//! reads, and never trusted to stay.
 
-use crate::engine;
-use alloc::vec::Vec;
+use crate::memory::engine_view;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_abi::Error;
+use embodios_arch::VirtAddr;
+use embodios_arch::paging::Access;
 
-fn check(address: u64, length: u64, write: bool) -> Result<(), Error> {
-    match engine::with(|engine| engine.may_access(address, length, write)) {
-        Some(true) => Ok(()),
-        _ => Err(Error::BadAddress),
+/// Whether `length` bytes at `address` are the engine's with the rights that `wanted` asks for. A step for each leaf:
+/// callers bound the length.
+fn check(address: u64, length: u64, wanted: impl Fn(Access) -> bool) -> Result<(), Error> {
+    let end = address.checked_add(length).ok_or(Error::BadAddress)?;
+    // SAFETY: a system call or a report of a running engine asks.
+    let view = unsafe { engine_view() };
+    let mut at = address;
+    while at < end {
+        let found = view.translate(VirtAddr(at)).filter(|found| found.access.user && wanted(found.access));
+        at = at.saturating_add(found.ok_or(Error::BadAddress)?.rest);
+    }
+    Ok(())
+}
+
+/// Whether the engine may read `length` bytes at `address`.
+#[must_use]
+pub fn may_read(address: u64, length: u64) -> bool {
+    check(address, length, |_| true).is_ok()
+}
+
+/// Whether a thread of the engine can begin at `address`.
+///
+/// # Errors
+/// [`Error::BadAddress`] when it is not code of the engine.
+pub fn code(address: u64) -> Result<VirtAddr, Error> {
+    check(address, 1, |access| access.execute).map(|()| VirtAddr(address))
+}
+
+/// Bytes of the engine to read.
+#[derive(Clone, Copy)]
+pub struct Bytes {
+    start: *const u8,
+    length: usize,
+}
+
+impl Bytes {
+    /// Those at `address`.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`] when they are not all the engine's.
+    pub fn new(address: u64, length: u64) -> Result<Self, Error> {
+        check(address, length, |_| true)?;
+        Ok(Self { start: address as *const u8, length: length as usize })
+    }
+
+    /// Copies as many of them as fit; those.
+    pub fn copy<'b>(&self, buffer: &'b mut [u8]) -> &'b [u8] {
+        let length = self.length.min(buffer.len());
+        for (index, byte) in buffer[..length].iter_mut().enumerate() {
+            // SAFETY: inside what was checked to be mapped; engine memory stays mapped until its last thread, the
+            // caller's included, has left. Every value of a byte is valid.
+            *byte = unsafe { ptr::read_volatile(self.start.add(index)) };
+        }
+        &buffer[..length]
     }
 }
 
-/// The bytes at `address`. Other threads of the engine may change them while they are read, so they are
-/// only ever copied on.
-///
-/// # Errors
-/// [`Error::BadAddress`] when they are not all the engine's.
-pub fn bytes(address: u64, length: u64) -> Result<&'static [u8], Error> {
-    check(address, length, false)?;
-    if length == 0 {
-        return Ok(&[]);
-    }
-    // SAFETY: checked to be mapped; engine memory stays mapped until its last thread, the caller's included,
-    // has left. A racing engine thread can change the values but every value of a byte is valid.
-    Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) })
+/// Words of the engine to read.
+pub struct Words {
+    start: *const u64,
+    count: usize,
 }
 
-/// `count` words at `address`.
-///
-/// # Errors
-/// [`Error::BadAddress`] when they are not all the engine's, or misaligned.
-pub fn words(address: u64, count: u64) -> Result<Vec<u64>, Error> {
-    if count == 0 {
-        // The address of nothing is nobody's business.
-        return Ok(Vec::new());
+impl Words {
+    /// `count` words at `address`.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`] when they are not all the engine's, or misaligned. The address of nothing is not looked at.
+    pub fn new(address: u64, count: u64) -> Result<Self, Error> {
+        if count > 0 && !address.is_multiple_of(8) {
+            return Err(Error::BadAddress);
+        }
+        check(address, count.checked_mul(8).ok_or(Error::BadAddress)?, |_| true)?;
+        Ok(Self { start: address as *const u64, count: count as usize })
     }
-    if !address.is_multiple_of(8) {
-        return Err(Error::BadAddress);
+
+    /// Their values, each read once.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        // SAFETY: as in `Bytes::copy`; the words are aligned.
+        (0..self.count).map(|index| unsafe { ptr::read_volatile(self.start.add(index)) })
     }
-    let bytes = bytes(address, count.checked_mul(8).ok_or(Error::BadAddress)?)?;
-    Ok(bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())).collect())
 }
 
 /// A window of engine memory to write into.
@@ -56,7 +105,7 @@ impl Buffer {
     /// # Errors
     /// [`Error::BadAddress`] when it is not all the engine's to write.
     pub fn new(address: u64, length: u64) -> Result<Self, Error> {
-        check(address, length, true)?;
+        check(address, length, |access| access.write)?;
         Ok(Self { start: address as *mut u8, length: length as usize })
     }
 
@@ -84,7 +133,7 @@ pub fn word(address: u64) -> Result<impl Fn() -> u32, Error> {
     if !address.is_multiple_of(4) {
         return Err(Error::BadAddress);
     }
-    check(address, 4, false)?;
+    check(address, 4, |_| true)?;
     let word = address as *const AtomicU32;
     // SAFETY: aligned and mapped (checked) for as long as the caller's thread lives; atomic, so races are fine.
     Ok(move || unsafe { (*word).load(Ordering::Acquire) })

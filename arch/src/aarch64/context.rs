@@ -28,6 +28,11 @@ impl UserContext for Frame {
     fn repeat_call(&mut self) {
         self.elr -= INSTRUCTION;
     }
+
+    fn spoil(&mut self) -> bool {
+        // An illegal return is taken at EL1 itself, and no register of EL0 leads to one.
+        false
+    }
 }
 
 /// See [`Architecture::enter_user`].

@@ -119,6 +119,10 @@ impl Architecture for AArch64 {
         gic::send_ipi(target);
     }
 
+    fn send_nmi(_: HwCpuId) -> bool {
+        false
+    }
+
     fn wait_for_interrupt() {
         debug_assert!(DAIF.is_set(DAIF::I), "interrupts are masked in the kernel");
         // A pending interrupt ends WFI although it is masked, so none is lost between the caller's check
@@ -172,6 +176,12 @@ impl Architecture for AArch64 {
     }
 
     unsafe fn load_root(root: PhysAddr) {
+        // SAFETY: handed on.
+        unsafe { translation::load_root(root) };
+    }
+
+    unsafe fn leave_engine(root: PhysAddr) {
+        // Contexts hold TPIDR_EL0, and EL0 reaches no other register that outlives it.
         // SAFETY: handed on.
         unsafe { translation::load_root(root) };
     }

@@ -3,7 +3,7 @@
 //! The only place of the kernel that touches them. EL1 may, and computes nothing with them.
 
 use crate::VirtAddr;
-use crate::contract::Transfer;
+use crate::contract::{INITIAL_VECTORS, Transfer};
 use core::arch::naked_asm;
 
 /// Q0 to Q31, then FPCR and FPSR (whose names need a target with vector registers), 544 bytes in all.
@@ -46,6 +46,12 @@ macro_rules! each_pair {
     };
 }
 
+/// Read by EL1 from here for [`Transfer::Clear`].
+static INITIAL: Aligned = Aligned(INITIAL_VECTORS);
+
+#[repr(align(16))]
+struct Aligned([u8; INITIAL_VECTORS.len()]);
+
 /// See [`crate::Architecture::move_vectors`].
 ///
 /// # Safety
@@ -56,6 +62,7 @@ pub(super) unsafe fn transfer(transfer: Transfer, area: VirtAddr) {
         match transfer {
             Transfer::Save => save(area),
             Transfer::Restore => restore(area),
+            Transfer::Clear => restore(VirtAddr(INITIAL.0.as_ptr() as u64)),
         }
     }
 }

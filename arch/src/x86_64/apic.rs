@@ -41,6 +41,7 @@ const DIVIDE_BY_1: u32 = 0b1011;
 const INIT: u32 = 5 << 8 | 1 << 14;
 const STARTUP: u32 = 6 << 8 | 1 << 14;
 const FIXED: u32 = 1 << 14;
+const NMI: u32 = 4 << 8 | 1 << 14;
 const DELIVERY_PENDING: u32 = 1 << 12;
 
 /// Times of the universal start-up algorithm (8.4.4.1), in microseconds. A hypervisor needs neither.
@@ -145,6 +146,11 @@ fn command(target: HwCpuId, command: u32) -> bool {
 pub fn send(target: HwCpuId, vector: u8) {
     debug_assert_eq!(vector, IPI_VECTOR);
     command(target, FIXED | u32::from(vector));
+}
+
+/// Sends a non-maskable interrupt. False when the id cannot be addressed.
+pub fn send_nmi(target: HwCpuId) -> bool {
+    command(target, NMI)
 }
 
 /// INIT, then start-up at `page`, with the pauses that real hardware asks for.

@@ -1,7 +1,7 @@
 //! An engine thread's registers between two times it runs, and leaving the kernel stack for good: to ring 3, or to
 //! its own beginning.
 
-use super::segments::{USER_CODE, USER_DATA};
+use super::segments::{NO_SEGMENT, USER_CODE, USER_DATA};
 use super::traps::Frame;
 use crate::VirtAddr;
 use crate::contract::{UserContext, UserStart};
@@ -31,6 +31,11 @@ impl UserContext for Frame {
 
     fn repeat_call(&mut self) {
         self.rip -= SYSTEM_CALL;
+    }
+
+    fn spoil(&mut self) -> bool {
+        self.cs = NO_SEGMENT.into();
+        true
     }
 }
 

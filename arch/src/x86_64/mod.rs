@@ -29,9 +29,15 @@ use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartR
 use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr, stacks};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
+use x86_64::registers::model_specific::Msr;
 
 /// See [`Architecture`].
 pub struct X86_64;
+
+/// IA32_FS_BASE and IA32_GS_BASE (SDM volume 4, table 2-2), which ring 3 may change where a hypervisor allows
+/// FSGSBASE.
+const FS_BASE: u32 = 0xc000_0100;
+const GS_BASE: u32 = 0xc000_0101;
 
 /// Where this core's stack is.
 fn stack_pointer() -> VirtAddr {
@@ -95,6 +101,10 @@ impl Architecture for X86_64 {
         apic::send(target, traps::IPI_VECTOR);
     }
 
+    fn send_nmi(target: HwCpuId) -> bool {
+        apic::send_nmi(target)
+    }
+
     fn wait_for_interrupt() {
         // SAFETY: the instruction after `sti` runs before any interrupt is taken (SDM volume 2, STI), so that an
         // interrupt that is pending already ends the `hlt`. Handlers keep to the kernel's rules.
@@ -146,6 +156,15 @@ impl Architecture for X86_64 {
         // SAFETY: the caller's tables map the kernel; no global pages exist, so the write drops every
         // cached translation (4.10.4.1).
         unsafe { asm!("mov cr3, {}", in(reg) root.0, options(nostack, preserves_flags)) }
+    }
+
+    unsafe fn leave_engine(root: PhysAddr) {
+        // SAFETY: handed on.
+        unsafe { Self::load_root(root) }
+        for base in [FS_BASE, GS_BASE] {
+            // SAFETY: ring 0 reaches no memory through FS or GS.
+            unsafe { Msr::new(base).write(0) }
+        }
     }
 
     fn built_in_tables() -> Option<BuiltInTables> {

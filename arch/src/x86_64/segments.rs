@@ -18,6 +18,8 @@ pub const KERNEL_DATA: u16 = 0x18;
 pub const USER_DATA: u16 = 0x28 | 3;
 /// Ring-3 code.
 pub const USER_CODE: u16 = 0x30 | 3;
+/// An empty entry.
+pub const NO_SEGMENT: u16 = 0x38 | 3;
 /// Task state; takes two entries.
 const TASK_STATE: u16 = 0x40;
 

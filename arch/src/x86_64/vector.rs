@@ -20,6 +20,7 @@ global_asm!(
     "vector_code:",
     ".quad vector_save - vector_code, vector_restore - vector_code",
     ".quad vector_save_sse - vector_code, vector_restore_sse - vector_code",
+    ".quad vector_initial - vector_code",
     "vector_save: xsave64 [rdi]",
     "int 0x80",
     "vector_restore: xrstor64 [rdi]",
@@ -28,6 +29,12 @@ global_asm!(
     "int 0x80",
     "vector_restore_sse: fxrstor64 [rdi]",
     "int 0x80",
+    // As `INITIAL_VECTORS`: the two control registers, and zeroes.
+    ".balign 64",
+    "vector_initial: .short 0x37f",
+    ".skip 22",
+    ".long 0x1f80",
+    ".skip 548",
     ".balign 4096",
     ".section .text",
 );
@@ -39,6 +46,7 @@ struct Entries {
     restore: u64,
     save_sse: u64,
     restore_sse: u64,
+    initial: u64,
 }
 
 unsafe extern "C" {
@@ -59,10 +67,11 @@ pub fn transfer(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Frame {
     let offset = match (transfer, components) {
         // Without XSAVE there is only what FXSAVE knows (SDM volume 1, 10.5).
         (Transfer::Save, 0) => entries.save_sse,
-        (Transfer::Restore, 0) => entries.restore_sse,
+        (Transfer::Restore | Transfer::Clear, 0) => entries.restore_sse,
         (Transfer::Save, _) => entries.save,
-        (Transfer::Restore, _) => entries.restore,
+        (Transfer::Restore | Transfer::Clear, _) => entries.restore,
     };
+    let area = if transfer == Transfer::Clear { VirtAddr(code.0 + entries.initial) } else { area };
     let entry = VirtAddr(code.0 + offset);
     let mut context = Frame::new(&UserStart { entry, stack_top: VirtAddr(0), argument: area.0 });
     context.rax = components.into();

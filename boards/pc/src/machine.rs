@@ -5,6 +5,7 @@ use core::arch::asm;
 use embodios_abi::ExitStatus;
 use embodios_arch::x86_64::{inb, outb};
 use embodios_arch::{Arch, Architecture};
+use embodios_kernel::output::write_all;
 use embodios_kernel::{Board, Console};
 
 /// QEMU's `isa-debug-exit` device, as `cargo xtask` configures it.
@@ -59,7 +60,7 @@ impl Board for Pc {
     fn power_off(&self, status: ExitStatus) -> ! {
         // SAFETY: ends the emulator; on a machine without the device nothing listens there.
         unsafe { out32(EXIT_PORT, status.code()) }
-        SERIAL.write(b"it is now safe to switch off\r\n");
+        write_all(&SERIAL, b"it is now safe to switch off\r\n");
         Arch::halt()
     }
 

@@ -7,6 +7,7 @@ use core::arch::asm;
 use embodios_arch::Line;
 use embodios_arch::x86_64::{DEVICE_VECTORS, inb, outb, route};
 use embodios_board_pc::madt::{IoApic, MAX_IO_APICS};
+use embodios_kernel::board::END_OF_INPUT;
 use embodios_kernel::{Console, CpuId, HwCpuId};
 use heapless::Vec;
 use spin::Once;
@@ -17,13 +18,14 @@ const FIFO_CONTROL: u16 = PORT + 2;
 const LINE_CONTROL: u16 = PORT + 3;
 const MODEM_CONTROL: u16 = PORT + 4;
 const LINE_STATUS: u16 = PORT + 5;
-/// Line status: a byte was received; the transmit FIFO is empty.
+/// Line status: a byte was received; it is a break; the transmit FIFO is empty.
 const RECEIVED: u8 = 1;
+const BREAK: u8 = 1 << 4;
 const TRANSMIT_EMPTY: u8 = 1 << 5;
+/// What every port reads as where there is no device.
+const NOTHING: u8 = 0xff;
 /// Bytes the transmit FIFO takes when it is empty.
 const FIFO: usize = 16;
-/// How often the status is read before a transmitter that never empties is taken for absent.
-const PATIENCE: u32 = 100_000;
 
 /// The port and where its interrupt goes.
 pub struct Serial {
@@ -56,13 +58,13 @@ impl Serial {
         self.routing.call_once(|| Routing { io_apics, line });
     }
 
+    fn status(&self) -> u8 {
+        // SAFETY: as in `init`.
+        unsafe { inb(LINE_STATUS) }
+    }
+
+    /// Fills the transmit FIFO, which is empty.
     fn burst(&self, bytes: &[u8]) {
-        for _ in 0..PATIENCE {
-            // SAFETY: as in `init`.
-            if unsafe { inb(LINE_STATUS) } & TRANSMIT_EMPTY != 0 {
-                break;
-            }
-        }
         // SAFETY: as in `init`; reads `bytes` only.
         unsafe {
             asm!(
@@ -77,13 +79,24 @@ impl Serial {
 }
 
 impl Console for Serial {
-    fn write(&self, bytes: &[u8]) {
-        bytes.chunks(FIFO).for_each(|piece| self.burst(piece));
+    fn write(&self, bytes: &[u8]) -> usize {
+        let pieces = bytes.chunks(FIFO).take_while(|_| self.status() & TRANSMIT_EMPTY != 0);
+        pieces
+            .map(|piece| {
+                self.burst(piece);
+                piece.len()
+            })
+            .sum()
     }
 
     fn read(&self) -> Option<u8> {
+        let status = self.status();
+        if status == NOTHING || status & RECEIVED == 0 {
+            return None;
+        }
         // SAFETY: as in `init`.
-        unsafe { (inb(LINE_STATUS) & RECEIVED != 0).then(|| inb(PORT)) }
+        let byte = unsafe { inb(PORT) };
+        Some(if status & BREAK == 0 { byte } else { END_OF_INPUT })
     }
 
     fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {

@@ -10,7 +10,7 @@ use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
 use embodios_kernel::modules::Files;
-use embodios_kernel::{Board, BootInfo, Console, HwCpuId, Module, PhysAddr, PhysRange};
+use embodios_kernel::{Board, BootInfo, HwCpuId, Module, PhysAddr, PhysRange, kprintln, output};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 
@@ -33,9 +33,8 @@ const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 
 /// Ends the machine before there is a kernel.
 fn refuse(reason: &str) -> ! {
-    SERIAL.write(b"cannot boot: ");
-    SERIAL.write(reason.as_bytes());
-    SERIAL.write(b"\r\n");
+    output::init(&PC);
+    kprintln!("cannot boot: {reason}");
     PC.power_off(ExitStatus::Failure)
 }
 

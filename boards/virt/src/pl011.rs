@@ -3,8 +3,8 @@
 //! Its functions take no lock: the kernel makes writers take turns, and a panic must get its words out
 //! whoever held the port. Line speed stays as firmware set it.
 
-use core::fmt;
 use embodios_arch::aarch64::gic;
+use embodios_kernel::board::END_OF_INPUT;
 use embodios_kernel::{Console, CpuId, HwCpuId, PhysRange};
 
 /// Register offsets.
@@ -17,6 +17,8 @@ mod register {
     pub const ICR: u64 = 0x44;
 }
 
+/// DR: a break.
+const BREAK: u32 = 1 << 10;
 /// FR: nothing received.
 const RECEIVE_EMPTY: u32 = 1 << 4;
 /// FR: no room to send.
@@ -63,41 +65,22 @@ impl Pl011 {
 }
 
 impl Console for Pl011 {
-    fn write(&self, bytes: &[u8]) {
-        for &byte in bytes {
-            while self.read_register(register::FR) & TRANSMIT_FULL != 0 {
-                core::hint::spin_loop();
-            }
-            self.write_register(register::DR, u32::from(byte));
-        }
+    fn write(&self, bytes: &[u8]) -> usize {
+        let has_room = |_: &&u8| self.read_register(register::FR) & TRANSMIT_FULL == 0;
+        bytes.iter().take_while(has_room).map(|&byte| self.write_register(register::DR, byte.into())).count()
     }
 
     fn read(&self) -> Option<u8> {
-        let empty = self.read_register(register::FR) & RECEIVE_EMPTY != 0;
+        if self.read_register(register::FR) & RECEIVE_EMPTY != 0 {
+            return None;
+        }
         // Bits above the byte tell of line errors; a byte received badly is still shown.
-        (!empty).then(|| self.read_register(register::DR) as u8)
+        let received = self.read_register(register::DR);
+        Some(if received & BREAK == 0 { received as u8 } else { END_OF_INPUT })
     }
 
     fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
         gic::enable_device(self.interrupt, hardware);
         self.write_register(register::IMSC, RECEIVED);
-    }
-}
-
-/// For messages before the kernel runs.
-pub struct Lines<'a>(pub &'a Pl011);
-
-impl fmt::Write for Lines<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive('\n') {
-            match part.strip_suffix('\n') {
-                Some(line) => {
-                    self.0.write(line.as_bytes());
-                    self.0.write(b"\r\n");
-                }
-                None => self.0.write(part.as_bytes()),
-            }
-        }
-        Ok(())
     }
 }

@@ -1,15 +1,15 @@
 //! From the first Rust function to the kernel: the device tree becomes a [`BootInfo`].
 
 use crate::image;
-use crate::pl011::{Lines, Pl011};
+use crate::pl011::Pl011;
 use board_virt::{Cores, Machine};
-use core::fmt::{self, Write};
+use core::fmt;
 use embodios_abi::ExitStatus;
 use embodios_arch::aarch64::{self, psci, semihosting};
 use embodios_arch::{Arch, Architecture, GicDescription};
 use embodios_kernel::board::MAX_RESERVED;
 use embodios_kernel::modules::Files;
-use embodios_kernel::{Board, BootInfo, Console, PhysRange};
+use embodios_kernel::{Board, BootInfo, Console, PhysRange, kprintln, output};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
 
@@ -67,7 +67,7 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
         refuse(format_args!("{error}"));
     }
     for (core, why) in &cores.refused {
-        say(&board.console, format_args!("core {core} is not used: {why}"));
+        say(board, format_args!("core {core} is not used: {why}"));
     }
     let boot = match describe(&machine, cores, tree, entry_counter) {
         Ok(boot) => boot,
@@ -149,9 +149,9 @@ fn describe(
     })
 }
 
-fn say(console: &Pl011, message: fmt::Arguments<'_>) {
-    // The port takes whatever it is given.
-    let _written = writeln!(Lines(console), "embodios: {message}");
+fn say(board: &'static Virt, message: fmt::Arguments<'_>) {
+    output::init(board);
+    kprintln!("embodios: {message}");
 }
 
 /// Ends the machine before the kernel has started.
@@ -160,6 +160,6 @@ fn refuse(message: fmt::Arguments<'_>) -> ! {
         // SAFETY: this machine has a port there, and nobody uses it yet.
         Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) } }
     });
-    say(&board.console, message);
+    say(board, message);
     board.power_off(ExitStatus::Failure)
 }

@@ -3,6 +3,7 @@
 use core::hint::black_box;
 use core::ptr;
 
+use embodios_abi::Hook;
 use embodios_inference::console::Fault;
 
 use crate::{arch, system};
@@ -19,9 +20,16 @@ pub fn commit(fault: Fault) -> ! {
             unsafe { ptr::write_volatile(black_box(arch::KERNEL_ADDRESS as *mut u8), 0) };
         }
         Fault::Panic => panic!("asked for at the console"),
-        Fault::Stack => {
-            let _ = system::overflow_kernel_stack();
-        }
+        Fault::Stack => hook(Hook::OverflowStack),
+        Fault::Return => hook(Hook::BadReturn),
+        Fault::NonMaskable => hook(Hook::NonMaskable),
     }
     panic!("{fault:?} did not stop the engine")
+}
+
+/// Has the kernel commit a fault of its own.
+fn hook(hook: Hook) {
+    if let Err(error) = system::test_hook(hook) {
+        panic!("the kernel refused {hook:?}: {error:?}");
+    }
 }

@@ -4,6 +4,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
+use embodios_abi::MAX_GRANT;
 use embodios_abi::layout::LARGE_PAGE;
 use linked_list_allocator::Heap;
 use spin::Mutex;
@@ -21,14 +22,19 @@ fn grow(heap: &mut Heap, layout: Layout) -> bool {
     // The list rounds sizes up to its own granularity and may lose some bytes to alignment.
     let needed = layout.size().checked_add(layout.align()).and_then(|sum| sum.checked_add(page));
     let Some(bytes) = needed.map(|needed| needed / page * page) else { return false };
-    let bytes = bytes.max(page);
-    let Ok(start) = system::memory_grant(bytes) else { return false };
-    if heap.size() == 0 {
-        // SAFETY: the grant is fresh, this heap's alone, and stays mapped.
-        unsafe { heap.init(start as *mut u8, bytes) };
-    } else {
-        // SAFETY: grants are contiguous upwards, so that this one begins where the heap ends.
-        unsafe { heap.extend(bytes) };
+    let mut missing = bytes.max(page);
+    while missing > 0 {
+        let bytes = missing.min(MAX_GRANT as usize);
+        // What came before the refusal stays the heap's.
+        let Ok(start) = system::memory_grant(bytes) else { return false };
+        if heap.size() == 0 {
+            // SAFETY: the grant is fresh, this heap's alone, and stays mapped.
+            unsafe { heap.init(start as *mut u8, bytes) };
+        } else {
+            // SAFETY: grants are contiguous upwards, so that this one begins where the heap ends.
+            unsafe { heap.extend(bytes) };
+        }
+        missing -= bytes;
     }
     true
 }

@@ -1,6 +1,7 @@
 //! [`Platform`] over system calls.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU32;
 
@@ -111,7 +112,7 @@ fn refusal(error: Error, cores: &CoreSet, thread: ThreadId) -> PlatformError {
         Error::NoSuchThread => PlatformError::NoSuchThread(thread),
         Error::OutOfMemory => PlatformError::OutOfMemory,
         Error::TooManyThreads => PlatformError::TooManyThreads(machine().max_threads),
-        Error::Unknown | Error::BadAddress | Error::TimedOut => {
+        Error::Unknown | Error::BadAddress | Error::TimedOut | Error::NotAllowed | Error::Busy => {
             panic!("the kernel does not understand a request for cores {cores} or thread {thread}: {error:?}")
         }
     }
@@ -197,9 +198,14 @@ impl Platform for Machine {
         cores::current()
     }
 
-    fn write(&self, bytes: &[u8]) {
-        if let Err(error) = system::console_write(bytes) {
-            panic!("the kernel refused console output: {error:?}");
+    fn write(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match system::console_write(bytes) {
+                // The device is busy, or another core writes.
+                Ok(0) => self.yield_now(),
+                Ok(written) => bytes = &bytes[written as usize..],
+                Err(error) => panic!("the kernel refused console output: {error:?}"),
+            }
         }
     }
 
@@ -257,17 +263,34 @@ impl Platform for Machine {
     fn self_test(&self, wakes: u32) -> (u32, u32) {
         let kernel = match system::self_test() {
             Ok(counts) => ((counts >> 32) as u32, counts as u32),
-            Err(error) => panic!("the kernel refused to test itself: {error:?}"),
+            Err(error) => {
+                self.write(b"test kernel: its own tests ... FAILED\n");
+                self.write(format!("  {}\n", not_allowed(error, "allow=tests")).as_bytes());
+                (0, 1)
+            }
         };
         let engine = selftest::run(self, wakes);
         (kernel.0 + engine.0, kernel.1 + engine.1)
     }
 
-    fn power(&self, action: Power) -> ! {
-        match action {
+    fn power(&self, action: Power) -> PlatformError {
+        let refusal = match action {
             Power::Off { success: true } => system::power(PowerAction::Off, ExitStatus::Success.code()),
             Power::Off { success: false } => system::power(PowerAction::Off, ExitStatus::Failure.code()),
             Power::Reboot => system::power(PowerAction::Reboot, ExitStatus::Success.code()),
+        };
+        match refusal {
+            Ok(_) => panic!("the machine is off, and goes on"),
+            Err(error) => not_allowed(error, "allow=power"),
         }
+    }
+}
+
+/// What a refusal means of a call that the command line allows by `word`.
+fn not_allowed(error: Error, word: &'static str) -> PlatformError {
+    match error {
+        Error::NotAllowed => PlatformError::NotAllowed(word),
+        Error::Busy => PlatformError::Busy,
+        error => panic!("the kernel does not understand a request that `{word}` allows: {error:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::AtomicU32;
 
-use embodios_abi::{Call, Error, PowerAction, Query, Span, ThreadRecord, decode_result};
+use embodios_abi::{Call, Error, Hook, PowerAction, Query, Span, ThreadRecord, decode_result};
 use embodios_inference::platform::CoreSet;
 
 use crate::arch;
@@ -23,7 +23,7 @@ unsafe fn blocking(call: Call, arguments: [u64; 3]) -> Result<u64, Error> {
     decode_result(unsafe { arch::blocking_call(call as u64, arguments) })
 }
 
-/// Writes `bytes` to the console.
+/// Writes `bytes` to the console, as far as it takes them at once. Result: how many that were.
 pub fn console_write(bytes: &[u8]) -> Result<u64, Error> {
     // SAFETY: the kernel reads the bytes of a live slice.
     unsafe { call(Call::ConsoleWrite, [bytes.as_ptr() as u64, bytes.len() as u64, 0]) }
@@ -137,11 +137,10 @@ pub fn query(query: Query) -> Result<u64, Error> {
     unsafe { call(Call::Query, [query as u64, 0, 0]) }
 }
 
-/// Ends or restarts the machine with an `ExitStatus` code.
-pub fn power(action: PowerAction, code: u32) -> ! {
+/// Ends or restarts the machine with an `ExitStatus` code. Returns why not, if it is not allowed.
+pub fn power(action: PowerAction, code: u32) -> Result<u64, Error> {
     // SAFETY: no addresses.
-    let refusal = unsafe { call(Call::Power, [action as u64, code.into(), 0]) };
-    panic!("the kernel refused to power off: {refusal:?}")
+    unsafe { call(Call::Power, [action as u64, code.into(), 0]) }
 }
 
 /// Runs the kernel's tests. Result: `passed << 32 | failed`.
@@ -150,10 +149,10 @@ pub fn self_test() -> Result<u64, Error> {
     unsafe { call(Call::SelfTest, [0; 3]) }
 }
 
-/// Overflows the kernel stack of this core.
-pub fn overflow_kernel_stack() -> Result<u64, Error> {
-    // SAFETY: no arguments; the kernel contains what follows.
-    unsafe { call(Call::OverflowKernelStack, [0; 3]) }
+/// Has the kernel do something to itself.
+pub fn test_hook(hook: Hook) -> Result<u64, Error> {
+    // SAFETY: no addresses; the kernel contains what follows.
+    unsafe { call(Call::TestHook, [hook as u64, 0, 0]) }
 }
 
 /// Stops the engine as failed, with `message` as its last words.

@@ -24,6 +24,10 @@ pub enum Fault {
     Panic,
     /// Overflow the kernel's stack.
     Stack,
+    /// Have the kernel return to a state that the processor refuses.
+    Return,
+    /// Have the kernel interrupted by what it cannot mask.
+    NonMaskable,
 }
 
 /// Tokens that `generate` and `chat` make when nothing else is said.
@@ -187,6 +191,8 @@ fn crash(rest: &str) -> Result<Command<'_>, ParseError> {
         "kernel" => Fault::Kernel,
         "panic" => Fault::Panic,
         "stack" => Fault::Stack,
+        "return" => Fault::Return,
+        "nmi" => Fault::NonMaskable,
         other => return Err(ParseError::Fault(other.into())),
     };
     let core = match core.trim_end() {

@@ -201,7 +201,7 @@ impl Platform for Host {
         (0, 0)
     }
 
-    fn power(&self, action: Power) -> ! {
+    fn power(&self, action: Power) -> PlatformError {
         match action {
             Power::Off { success } => std::process::exit(i32::from(!success)),
             Power::Reboot => {

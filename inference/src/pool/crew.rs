@@ -10,8 +10,8 @@ use super::record::Record;
 use super::team::Team;
 use super::thread::start_thread;
 use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
-use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
 
 /// What the workers share.
 pub struct Crew {

@@ -121,7 +121,7 @@ impl Platform for Model {
     fn self_test(&self, _wakes: u32) -> (u32, u32) {
         (0, 0)
     }
-    fn power(&self, _action: Power) -> ! {
+    fn power(&self, _action: Power) -> PlatformError {
         panic!("a model has no power")
     }
 }

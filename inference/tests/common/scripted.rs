@@ -96,7 +96,7 @@ impl Platform for Scripted {
         self.write(b"test scripted platform ... ok\n");
         (1, 0)
     }
-    fn power(&self, action: Power) -> ! {
+    fn power(&self, action: Power) -> PlatformError {
         panic_any(action)
     }
 }

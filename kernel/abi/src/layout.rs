@@ -10,9 +10,11 @@ pub const ENGINE_START: u64 = 0x80_0000_0000;
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
-/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`,
-/// whose rest is unspecified.
+/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`, whose rest
+/// is zero.
 pub const STATISTICS: u64 = INFO + 0x10_1000;
+/// Where the words are mapped by which the kernel tells a running engine something, read-only.
+pub const SIGNALS: u64 = INFO + 0xf_f000;
 /// Where the instructions are mapped that save and restore vector registers, on machines where the kernel itself
 /// does not.
 pub const VECTOR_CODE: u64 = INFO + 0x10_0000;

@@ -19,5 +19,6 @@ pub use info::{CoreFlags, CoreInfo, EngineInfo, FULL_CAPACITY, INFO_MAGIC, Modul
 pub use mark::Mark;
 pub use statistics::{CoreCounts, CoreStatistics, Count, Counts};
 pub use syscall::{
-    Call, Error, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result, encode_result,
+    ALLOW, ALLOW_POWER, ALLOW_TESTS, Call, Error, Hook, MAX_GRANT, MAX_MESSAGE, PRIORITIES, PowerAction,
+    Query, ThreadRecord, decode_result, encode_result,
 };

@@ -17,6 +17,20 @@ use bytemuck::{Pod, Zeroable};
 /// Priorities of threads: 0, the lowest, to one below this.
 pub const PRIORITIES: u64 = 32;
 
+/// Most bytes of one [`Call::MemoryGrant`]: no call keeps its core for long.
+pub const MAX_GRANT: u64 = 8 << 20;
+
+/// Most bytes of an [`Call::Abort`]'s message that are printed.
+pub const MAX_MESSAGE: usize = 512;
+
+/// Word of the kernel's command line that allows what an engine may not do otherwise: a list of [`ALLOW_POWER`] and
+/// [`ALLOW_TESTS`], `allow=power,tests`.
+pub const ALLOW: &str = "allow";
+/// In the list of [`ALLOW`]: [`Call::Power`].
+pub const ALLOW_POWER: &str = "power";
+/// In the list of [`ALLOW`]: [`Call::SelfTest`] and [`Call::TestHook`].
+pub const ALLOW_TESTS: &str = "tests";
+
 /// What [`Call::ThreadCreate`] is told about the new thread.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -50,7 +64,8 @@ macro_rules! calls {
 }
 
 calls! {
-    /// `(address, length)`: writes bytes to the console. Result: `length`.
+    /// `(address, length)`: writes bytes to the console, as many as it takes at once. Result: how many that were, which
+    /// may be 0.
     ConsoleWrite = 0,
     /// `(address, capacity)`, blocking: waits until input is there, copies what fits. Result: bytes copied, at
     /// least 1 unless `capacity` is 0.
@@ -87,21 +102,22 @@ calls! {
     ReserveCores = 12,
     /// `()`: ends the reservation. Result: 0.
     ReleaseCores = 13,
-    /// `(bytes)`: maps that many more bytes, rounded up to [`crate::layout::LARGE_PAGE`], directly after
-    /// the last grant, starting at [`crate::layout::HEAP`]. Contents are unspecified. Result: address of
-    /// the first new byte.
+    /// `(bytes)`: maps that many more bytes, at most [`MAX_GRANT`], rounded up to [`crate::layout::LARGE_PAGE`], directly
+    /// after the last grant, starting at [`crate::layout::HEAP`]. They hold nothing of an earlier engine and are
+    /// unspecified else. Result: address of the first new byte.
     MemoryGrant = 14,
     /// `(query)`: one number of [`Query`].
     Query = 15,
-    /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code. Does not return.
+    /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code, where the command line allows it. Does
+    /// not return.
     Power = 16,
-    /// `()`: runs the kernel's own tests and reports each on the console.
-    /// Result: `passed << 32 | failed`.
+    /// `()`: runs the kernel's own tests and reports each on the console, where the command line allows it and nobody
+    /// runs them now. Result: `passed << 32 | failed`.
     SelfTest = 17,
-    /// `()`: overflows the kernel stack of the calling core on purpose. Does not return.
-    OverflowKernelStack = 18,
-    /// `(address, length)`: stops the engine as failed, with these bytes as its last message. Does
-    /// not return; the kernel starts a fresh engine.
+    /// `(hook)`: commits a [`Hook`], where the command line allows it.
+    TestHook = 18,
+    /// `(address, length)`: stops the engine as failed, with these bytes, as far as [`MAX_MESSAGE`] reaches, as its last
+    /// message. Does not return; the kernel starts a fresh engine.
     Abort = 19,
 }
 
@@ -146,6 +162,32 @@ pub enum PowerAction {
     Reboot = 1,
 }
 
+/// What [`Call::TestHook`] does to the kernel on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Hook {
+    /// Overflows the kernel stack of the calling core, which ends the machine.
+    OverflowStack = 0,
+    /// Returns to a state that the processor refuses, which ends the engine. [`Error::Unknown`] where there is none.
+    BadReturn = 1,
+    /// Interrupts the calling core by a non-maskable interrupt, which ends the machine. [`Error::Unknown`] where there is
+    /// none.
+    NonMaskable = 2,
+}
+
+impl Hook {
+    /// The hook with this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            0 => Self::OverflowStack,
+            1 => Self::BadReturn,
+            2 => Self::NonMaskable,
+            _ => return None,
+        })
+    }
+}
+
 /// Why a system call was refused. A refused call has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -168,10 +210,14 @@ pub enum Error {
     TooManyThreads = 8,
     /// A core is kept: see [`Call::ReserveCores`].
     Reserved = 9,
+    /// The command line does not allow it: see [`ALLOW`].
+    NotAllowed = 10,
+    /// Somebody else does it now.
+    Busy = 11,
 }
 
 impl Error {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Unknown,
         Self::BadAddress,
         Self::OutOfMemory,
@@ -181,6 +227,8 @@ impl Error {
         Self::NoSuchThread,
         Self::TooManyThreads,
         Self::Reserved,
+        Self::NotAllowed,
+        Self::Busy,
     ];
 }
 

@@ -1,6 +1,6 @@
 //! Maps the engine's ELF file: read-only segments in place, writable ones copied.
 
-use super::{Engine, LoadError};
+use super::LoadError;
 use crate::memory::Memory;
 use embodios_abi::layout;
 use embodios_arch::paging::{Access, PAGE};
@@ -13,21 +13,20 @@ use xmas_elf::program::{ProgramHeader, Type};
 ///
 /// # Errors
 /// [`LoadError`]; the program is part of the image, so a bad one is a build error found at the first boot.
-pub fn map(engine: &mut Engine, memory: &mut Memory, program: &'static [u8]) -> Result<VirtAddr, LoadError> {
+pub fn map(memory: &mut Memory, program: &'static [u8]) -> Result<VirtAddr, LoadError> {
     let elf = ElfFile::new(program).map_err(LoadError::Program)?;
     if elf.header.pt2.type_().as_type() != FileType::Executable {
         return Err(LoadError::Program("not an executable"));
     }
     for header in elf.program_iter() {
         if header.get_type().map_err(LoadError::Program)? == Type::Load && header.mem_size() > 0 {
-            map_segment(engine, memory, program, header)?;
+            map_segment(memory, program, header)?;
         }
     }
     Ok(VirtAddr(elf.header.pt2.entry_point()))
 }
 
 fn map_segment(
-    engine: &mut Engine,
     memory: &mut Memory,
     program: &'static [u8],
     header: ProgramHeader<'_>,
@@ -53,15 +52,15 @@ fn map_segment(
     let first_page = virt / PAGE * PAGE;
     let access = Access::engine(flags.is_write(), flags.is_execute());
     if flags.is_write() {
-        let frames = memory.allocate((end - first_page).next_multiple_of(PAGE), PAGE)?;
+        let frames = memory.allocate_for_engine((end - first_page).next_multiple_of(PAGE), PAGE)?;
         memory.fill(frames, virt - first_page, bytes);
-        engine.map_owned(memory, first_page, frames, access)?;
+        memory.map_for_engine(VirtAddr(first_page), frames, access)?;
     } else {
         if in_file != in_memory {
             return Err(LoadError::Program("a read-only segment has no bytes in the file"));
         }
         let place = PhysRange::new(bytes.as_ptr() as u64, in_file).widen(PAGE);
-        engine.map(memory, first_page, place, access)?;
+        memory.map_for_engine(VirtAddr(first_page), place, access)?;
     }
     Ok(())
 }

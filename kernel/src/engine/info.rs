@@ -12,7 +12,7 @@ use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
 use embodios_abi::{CoreFlags, CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{Arch, Architecture};
+use embodios_arch::{Arch, Architecture, VirtAddr};
 
 /// Bytes on their way to [`layout::INFO`].
 struct Writer {
@@ -67,12 +67,7 @@ fn describe(index: usize, core: &PerCpu, place: &Place) -> CoreInfo {
 ///
 /// # Errors
 /// [`LoadError::Memory`].
-pub fn map(
-    engine: &mut Engine,
-    memory: &mut Memory,
-    origin: &Origin,
-    modules: &[Span],
-) -> Result<(), LoadError> {
+pub fn map(engine: &Engine, memory: &mut Memory, origin: &Origin, modules: &[Span]) -> Result<(), LoadError> {
     let mut writer = Writer { bytes: Vec::with_capacity(1024) };
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
     let mut all: Vec<&PerCpu> = Vec::with_capacity(per_cpu::all().len());
@@ -96,10 +91,13 @@ pub fn map(
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(origin.command_line),
         machine: writer.text(origin.machine),
+        interrupts: layout::SIGNALS,
     };
     writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));
-    let frames = memory.allocate((writer.bytes.len() as u64).next_multiple_of(PAGE), PAGE)?;
+    // Nothing else is in its pages.
+    writer.bytes.resize(writer.bytes.len().next_multiple_of(PAGE as usize), 0);
+    let frames = memory.allocate_for_engine(writer.bytes.len() as u64, PAGE)?;
     memory.fill(frames, 0, &writer.bytes);
-    engine.map_owned(memory, layout::INFO, frames, Access::engine(false, false))?;
+    memory.map_for_engine(VirtAddr(layout::INFO), frames, Access::engine(false, false))?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod held;
 mod image;
 mod info;
 mod modules;
+pub mod signals;
 
 use crate::board::Module;
 use crate::memory::{MemoryError, memory};
@@ -24,9 +25,11 @@ use embodios_core_set::CoreSet;
 pub use held::{Engine, stack_top};
 use spin::Once;
 
-/// How long the other cores have to leave a crashed engine. A core leaves at its next interrupt, so only a
-/// core that is stuck in the kernel takes longer.
+/// How long the other cores usually have to leave an engine at most. A core leaves at its next interrupt or at the end of
+/// its system call; only on a host with far fewer cores does it take seconds.
 const STOP_TIME: Duration = Duration::from_secs(5);
+/// After this a core is taken for lost, and the machine with it. The longest that was seen on an overloaded host is 9 s.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What every incarnation of the engine is made from.
 pub struct Origin {
@@ -73,7 +76,11 @@ static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
 /// Whether the engine that runs has used the console.
 static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
 /// Number of the engine's life, from 1 on: cores load the tables anew when it changes.
-static LIFE: AtomicU64 = AtomicU64::new(0);
+static LIFE: AtomicU64 = AtomicU64::new(NO_LIFE);
+/// What a core has loaded that runs on the kernel's own tables.
+const NO_LIFE: u64 = 0;
+/// The engine of the boot.
+const FIRST_LIFE: u64 = 1;
 /// Priority of the first thread: in the middle.
 const FIRST_PRIORITY: u8 = PRIORITIES as u8 / 2;
 
@@ -83,12 +90,6 @@ shared!(ENGINE: Mutex<Option<Engine>> = Mutex::new(None));
 /// Runs `f` on the engine, if there is one.
 pub fn with<T>(f: impl FnOnce(&mut Engine) -> T) -> Option<T> {
     ENGINE.lock().as_mut().map(f)
-}
-
-/// Makes an engine that holds this memory, for tests of system calls.
-#[cfg(test)]
-pub fn own_for_test<T>(memory: &'static T) {
-    *ENGINE.lock() = Some(Engine::with(memory));
 }
 
 /// Notes that the engine has used the console: it works well enough to be started again if it crashes later.
@@ -116,7 +117,7 @@ fn load(origin: &Origin, restarts: u64) -> Result<VirtAddr, LoadError> {
 /// Starts the first thread, on a housekeeping core. From then on the engine may crash at any time.
 fn launch(entry: VirtAddr) {
     let cores = affinity::to_kernel(affinity::housekeeping());
-    let thread = cores.and_then(|cores| create_thread(entry.0, layout::INFO, FIRST_PRIORITY, cores));
+    let thread = cores.and_then(|cores| create_thread(entry, layout::INFO, FIRST_PRIORITY, cores));
     if let Err(error) = thread {
         panic!("no first thread of the engine: {error:?}");
     }
@@ -125,8 +126,13 @@ fn launch(entry: VirtAddr) {
 /// Starts a thread at `entry(argument)` that runs on `cores`, by the kernel's index, only.
 ///
 /// # Errors
-/// [`Error::TooManyThreads`], [`Error::OutOfMemory`].
-pub fn create_thread(entry: u64, argument: u64, priority: u8, cores: CoreSet) -> Result<ThreadId, Error> {
+/// [`Error::TooManyThreads`], [`Error::OutOfMemory`], and those of [`Scheduler::check`].
+pub fn create_thread(
+    entry: VirtAddr,
+    argument: u64,
+    priority: u8,
+    cores: CoreSet,
+) -> Result<ThreadId, Error> {
     let near = per_cpu::this().cpu.index();
     let slot = scheduler::change(Scheduler::take_slot)?;
     let mapped = with(|engine| engine.map_stacks(&mut memory(), slot));
@@ -134,38 +140,70 @@ pub fn create_thread(entry: u64, argument: u64, priority: u8, cores: CoreSet) ->
         scheduler::change(|scheduler| scheduler.return_slot(slot));
         return Err(Error::OutOfMemory);
     }
-    let start = UserStart { entry: VirtAddr(entry), stack_top: VirtAddr(stack_top(slot)), argument };
+    let start = UserStart { entry, stack_top: VirtAddr(stack_top(slot)), argument };
     let context = Context::new(&start);
-    Ok(scheduler::change(|scheduler| scheduler.create(slot, context, priority, cores, near)))
+    scheduler::change(|scheduler| match scheduler.check(&cores) {
+        Ok(()) => Ok(scheduler.create(slot, context, priority, cores, near)),
+        Err(error) => {
+            scheduler.return_slot(slot);
+            Err(error)
+        }
+    })
 }
 
-/// Loads the tables on the calling core if the engine that runs is not the one that ran here last.
-pub fn use_tables(this: &PerCpu) {
+/// Loads the engine's tables on the calling core if it has not got them. Whether its registers may hold what an earlier
+/// engine left there.
+pub fn use_tables(this: &PerCpu) -> bool {
     let life = LIFE.load(Ordering::Acquire);
-    if this.life.swap(life, Ordering::Relaxed) != life {
-        // SAFETY: the root is the kernel's own with the engine's slots filled.
-        unsafe { Arch::load_root(memory().root()) }
+    let is_new = this.life.swap(life, Ordering::Relaxed) != life;
+    if is_new {
+        // SAFETY: the root has the kernel's slots and the engine's.
+        unsafe { Arch::load_root(memory().engine_root()) }
+    }
+    is_new && life > FIRST_LIFE
+}
+
+/// Loads the kernel's own tables on the calling core, which remembers nothing of the engine from then on.
+pub fn leave_tables(this: &PerCpu) {
+    if this.life.load(Ordering::Relaxed) != NO_LIFE {
+        // SAFETY: the root maps the kernel.
+        unsafe { Arch::leave_engine(memory().kernel_root()) }
+        this.life.store(NO_LIFE, Ordering::Release);
     }
 }
 
-/// Ends a crashed engine on all cores, takes its memory back and starts a fresh one. The caller has reported
-/// why. When several cores crash at once the first one here does the work and the others leave.
-pub fn restart() -> ! {
+/// Says that a core takes long to leave the engine and, in the end, gives up on the machine.
+fn complain(core: &PerCpu, since: Instant, said: &mut bool) {
+    let waited = since.elapsed();
+    if waited > STOP_TIME && !core::mem::replace(said, true) {
+        kprintln!("core {} (hardware id {}) takes long to leave the engine", core.cpu, core.hardware);
+    }
+    if waited > PATIENCE {
+        // Where that is possible, it says what it was doing.
+        if Arch::send_nmi(core.hardware) {
+            Arch::halt();
+        }
+        panic!("core {} (hardware id {}) did not leave the engine", core.cpu, core.hardware);
+    }
+}
+
+/// Ends the engine on all cores, takes its memory back and starts a fresh one. `report` says why, when no other core
+/// says anything any more. When several cores crash at once the first one here does the work and the others leave.
+pub fn restart(report: impl FnOnce()) -> ! {
     static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
+    let (since, mut said) = (Instant::now(), false);
+    scheduler::stop_others(|core| complain(core, since, &mut said));
+    report();
     let silent =
         if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
     SILENT_LIVES.store(silent, Ordering::Relaxed);
-    assert!(silent < MAX_SILENT_LIVES, "the engine crashed {silent} times in a row before it said a word");
-    let asked = Instant::now();
-    if let Err(core) = scheduler::stop_others(|| asked.elapsed() > STOP_TIME) {
-        panic!("core {} (hardware id {}) did not leave the crashed engine", core.cpu, core.hardware);
-    }
-    let engine = ENGINE.lock().take();
-    let restarts = engine.as_ref().map_or(0, |engine| engine.restarts() + 1);
-    if let Some(engine) = engine {
-        engine.release(&mut memory());
-    }
+    assert!(silent < MAX_SILENT_LIVES, "the engine ended {silent} times in a row before it said a word");
+    let this = per_cpu::this();
+    leave_tables(this);
+    let restarts = ENGINE.lock().take().map_or(0, |engine| engine.restarts() + 1);
+    // SAFETY: all other cores have left, and so has this one.
+    unsafe { memory().end_engine() }
     scheduler::change(Scheduler::clear);
     kprintln!("engine restarted ({restarts})");
     let entry = match ORIGIN.get().map(|origin| load(origin, restarts)) {
@@ -177,5 +215,5 @@ pub fn restart() -> ! {
     drop(turn);
     launch(entry);
     // SAFETY: every lock and value of this stack has been dropped; the root stays the same.
-    unsafe { Arch::restart_stack(per_cpu::this().local, scheduler::run) }
+    unsafe { Arch::restart_stack(this.local, scheduler::run) }
 }

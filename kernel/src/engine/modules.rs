@@ -1,13 +1,12 @@
 //! Maps modules read-only with the largest pages; the bytes beside them on their edge pages stay unseen.
 
-use super::Engine;
 use crate::board::Module;
 use crate::memory::{Memory, MemoryError};
 use alloc::vec::Vec;
 use embodios_abi::Span;
 use embodios_abi::layout::{self, LARGE_PAGE};
 use embodios_arch::paging::{Access, PAGE};
-use embodios_arch::{PhysAddr, PhysRange};
+use embodios_arch::{PhysAddr, PhysRange, VirtAddr};
 
 /// Modules keep their address modulo this, so that the largest pages fit inside them.
 const WINDOW: u64 = 1 << 30;
@@ -16,11 +15,7 @@ const WINDOW: u64 = 1 << 30;
 ///
 /// # Errors
 /// [`MemoryError`].
-pub fn map(
-    engine: &mut Engine,
-    memory: &mut Memory,
-    modules: &[Module<'_>],
-) -> Result<Vec<Span>, MemoryError> {
+pub fn map(memory: &mut Memory, modules: &[Module<'_>]) -> Result<Vec<Span>, MemoryError> {
     let mut window = layout::MODULES;
     let mut spans = Vec::with_capacity(modules.len());
     for module in modules {
@@ -31,10 +26,10 @@ pub fn map(
             let virt = shift + (piece.start.0 - range.start.0);
             let page = virt / PAGE * PAGE;
             if piece.start.0 % PAGE == 0 && piece.end.0 % PAGE == 0 {
-                engine.map(memory, page, piece, Access::engine(false, false))?;
+                memory.map_for_engine(VirtAddr(page), piece, Access::engine(false, false))?;
             } else {
                 let copy = memory.copy_edge(piece)?;
-                engine.map_owned(memory, page, copy, Access::engine(false, false))?;
+                memory.map_for_engine(VirtAddr(page), copy, Access::engine(false, false))?;
             }
         }
         spans.push(Span { address: shift, count: range.length() });

@@ -21,10 +21,10 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use crate::engine;
 use crate::per_cpu::{self, PerCpu};
 use crate::sync::{Mutex, shared};
 use crate::time::Instant;
+use crate::{engine, input, kprintln};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use embodios_abi::{Error, layout};
@@ -151,11 +151,23 @@ pub fn current_thread() -> Option<ThreadId> {
     SCHEDULER.lock().current(core).map(|thread| thread.id)
 }
 
-/// Ends the calling core's thread.
+/// Ends the calling core's thread. An engine without a thread can do nothing any more: it is ended.
 pub fn exit() -> ! {
     let core = per_cpu::this().cpu.index();
-    change(|scheduler| scheduler.exit(core));
+    let is_last = change(|scheduler| {
+        scheduler.exit(core);
+        !scheduler.has_threads()
+    });
+    if is_last {
+        engine::restart(|| kprintln!("engine has no thread left"));
+    }
     leave_stack()
+}
+
+/// Whether all cores are to leave the engine.
+#[must_use]
+pub fn is_stopping() -> bool {
+    SCHEDULER.lock().is_stopping()
 }
 
 /// Leaves the calling core's thread for good, when the engine is being stopped.
@@ -165,20 +177,20 @@ pub fn abandon() -> ! {
     leave_stack()
 }
 
-/// Has every other core leave its thread and waits until it has; after this no thread runs but the caller's.
-///
-/// # Errors
-/// The first core that still has one when `expired` says that the time is up.
-pub fn stop_others(expired: impl Fn() -> bool) -> Result<(), &'static PerCpu> {
-    let this = per_cpu::this().cpu.index();
+/// Has every other core leave its thread and the engine's tables, and waits until it has; after this no thread runs but
+/// the caller's. `waiting` is told, again and again, of a core that has not left yet.
+pub fn stop_others(mut waiting: impl FnMut(&PerCpu)) {
+    /// Between two looks at the lock, which those who leave need.
+    const APART: u32 = 1000;
+    let this = per_cpu::this();
     change(Scheduler::stop);
-    while let Some(core) = SCHEDULER.lock().still_running(this) {
-        if expired() {
-            return Err(&per_cpu::all()[core]);
-        }
-        Arch::relax();
+    let runs = || SCHEDULER.lock().still_running(this.cpu.index()).map(|core| &per_cpu::all()[core]);
+    // Who has no thread gets none, so that who has no tables loads none.
+    let has_tables = || per_cpu::online().find(|core| core.cpu != this.cpu && core.has_engine());
+    while let Some(core) = runs().or_else(has_tables) {
+        waiting(core);
+        (0..APART).for_each(|_| Arch::relax());
     }
-    Ok(())
 }
 
 /// Abandons the kernel stack for the core's loop.
@@ -195,10 +207,11 @@ pub fn run() -> ! {
     *this.pending.lock() = None;
     loop {
         this.attention.store(false, Ordering::Release);
+        input::obey();
         let now = Arch::counter();
         // Not handed from one to the next: registers are many, and each hand copies them.
         let mut context = None;
-        let (next, timer) = change(|scheduler| {
+        let (next, timer, stopping) = change(|scheduler| {
             scheduler.expire(core, now);
             let next = scheduler.pick(core, now, quantum()).map(|slot| {
                 let thread = scheduler.thread_mut(slot);
@@ -207,8 +220,11 @@ pub fn run() -> ! {
                 context = Some(thread.context.clone());
                 (slot, thread.vectors_saved, came, woken)
             });
-            (next, scheduler.timer(core))
+            (next, scheduler.timer(core), scheduler.is_stopping())
         });
+        if stopping {
+            engine::leave_tables(this);
+        }
         this.set_timer(timer);
         if let (Some((slot, restore, came, woken)), Some(context)) = (next, &context) {
             this.statistics.update(|counts| {
@@ -216,9 +232,9 @@ pub fn run() -> ! {
                 counts.migrations.add(came.into());
                 counts.wakeups_received.add(woken.into());
             });
-            engine::use_tables(this);
-            if restore {
-                move_vectors(this, slot, Transfer::Restore);
+            let has_remains = engine::use_tables(this);
+            if restore || has_remains {
+                move_vectors(this, slot, if restore { Transfer::Restore } else { Transfer::Clear });
                 restored(this);
             }
             // SAFETY: the stack holds nothing of use but the context.
@@ -232,13 +248,13 @@ pub fn run() -> ! {
 /// Moves vector registers; does not return where unprivileged code has to do it, and [`finish_move`] goes on.
 fn move_vectors(this: &PerCpu, slot: usize, transfer: Transfer) {
     let area = VirtAddr(layout::STACKS + slot as u64 * layout::STACK_STRIDE);
-    // SAFETY: every thread has a zeroed page there from its making on; the code is mapped with the engine, and
-    // what was saved is restored from where it was saved.
+    // SAFETY: every thread has a page there from its making on, which began as it should; the code is mapped with the
+    // engine, and what was saved is restored from where it was saved.
     let context = unsafe { Arch::move_vectors(transfer, area, VirtAddr(layout::VECTOR_CODE)) };
     if let Some(context) = context {
         *this.pending.lock() = Some(match transfer {
             Transfer::Save => Pending::Save,
-            Transfer::Restore => Pending::Restore,
+            Transfer::Restore | Transfer::Clear => Pending::Restore,
         });
         // SAFETY: the thread's own registers are in its record, so the stack holds nothing of use.
         unsafe { Arch::enter_user(&context) }
@@ -281,6 +297,7 @@ pub fn settle(this: &PerCpu, context: &mut Context) {
     if !this.attention.swap(false, Ordering::AcqRel) {
         return;
     }
+    input::obey();
     let core = this.cpu.index();
     let is_moving = this.pending.lock().is_some();
     let now = Arch::counter();

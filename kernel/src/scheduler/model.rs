@@ -6,7 +6,7 @@
 //! are for the thread sanitizer to judge.
 
 use super::{prepare, run};
-use crate::engine;
+use crate::memory::own_for_test;
 use crate::per_cpu::{self, PerCpu};
 use crate::start::Kernel;
 use alloc::boxed::Box;
@@ -85,6 +85,8 @@ type Ends = Arc<(Mutex<usize>, Condvar)>;
 struct Actor {
     step: Step,
     ends: Ends,
+    /// All of them.
+    count: usize,
 }
 
 /// A [`Program`].
@@ -92,9 +94,13 @@ fn act(actor: u64) -> SystemCall {
     // SAFETY: `machine` passes a leaked actor.
     let actor = unsafe { &*core::ptr::with_exposed_provenance::<Actor>(actor as usize) };
     (actor.step)().unwrap_or_else(|| {
-        *actor.ends.0.lock().unwrap() += 1;
+        let mut ended = actor.ends.0.lock().unwrap();
+        *ended += 1;
+        let is_last = *ended == actor.count;
+        drop(ended);
         actor.ends.1.notify_all();
-        (Call::ThreadExit as u64, [0; 3])
+        // The last one stays: an engine without a thread would be started anew.
+        if is_last { (Call::Sleep as u64, [u64::MAX, 0, 0]) } else { (Call::ThreadExit as u64, [0; 3]) }
     })
 }
 
@@ -106,11 +112,11 @@ fn machine(cores: usize, memory: &'static Memory, threads: Vec<(usize, Step)>) {
         super::SCHEDULER.lock().set_online(core.cpu.index());
         core.online.store(true, Ordering::SeqCst);
     }
-    engine::own_for_test(memory);
+    own_for_test(memory);
     let ends = Ends::default();
     let count = threads.len();
     for (core, step) in threads {
-        let actor: &Actor = Box::leak(Box::new(Actor { step, ends: ends.clone() }));
+        let actor: &Actor = Box::leak(Box::new(Actor { step, ends: ends.clone(), count }));
         let start = UserStart {
             entry: VirtAddr(act as Program as usize as u64),
             stack_top: VirtAddr(0),

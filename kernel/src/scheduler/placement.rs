@@ -42,7 +42,8 @@ impl Scheduler {
         while priorities != 0 {
             let priority = 31 - priorities.leading_zeros() as u8;
             let wanted = |&slot: &usize| self.thread(slot).affinity.contains(core);
-            let found = self.cores.iter().find_map(|part| part.queue.iter(&self.links, priority).find(wanted));
+            let found =
+                self.cores.iter().find_map(|part| part.queue.iter(&self.links, priority).find(wanted));
             if found.is_some() {
                 return found;
             }

@@ -110,6 +110,12 @@ impl Scheduler {
         Ok(slot)
     }
 
+    /// Whether there is a thread, or one that is being made.
+    #[must_use]
+    pub fn has_threads(&self) -> bool {
+        self.slots.iter().any(|slot| slot.thread.is_some() || slot.taken)
+    }
+
     /// Gives a slot back for which there is no thread after all.
     pub fn return_slot(&mut self, slot: usize) {
         self.slots[slot].taken = false;

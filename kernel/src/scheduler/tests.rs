@@ -179,7 +179,9 @@ fn joins_end_with_the_thread_and_numbers_are_not_used_again() {
     assert_eq!(pick(&mut scheduler, 0, 0), Some(joiner));
     assert!(scheduler.has_ended(joined) && scheduler.find(joined) == Err(Error::NoSuchThread));
     let next = create(&mut scheduler, 5, &[1]);
-    assert!(next != joined && scheduler.slot_of(next) == scheduler.slot_of(joined) && !scheduler.has_ended(next));
+    assert!(
+        next != joined && scheduler.slot_of(next) == scheduler.slot_of(joined) && !scheduler.has_ended(next)
+    );
     assert!(!scheduler.has_ended(ThreadId(u64::MAX)), "no thread ever had this number");
     for _ in 2..max_threads(2) {
         create(&mut scheduler, 0, &[0]);

@@ -71,7 +71,9 @@ impl fmt::Display for ParseError {
             Self::Task(word) => {
                 write!(f, "json wants tokenize, detokenize, logits, generate, chat or batch, found {word:?}")
             }
-            Self::Fault(word) => write!(f, "crash wants null, kernel, panic or stack, found {word:?}"),
+            Self::Fault(word) => {
+                write!(f, "crash wants null, kernel, panic, stack, return or nmi, found {word:?}")
+            }
         }
     }
 }

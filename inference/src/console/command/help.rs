@@ -50,7 +50,7 @@ test [WAKES] [batches=N]
                     test the kernel and the engine; WAKES: how often two threads
                     wake each other (3000); N batches of up to 32 requests
                     against each alone, instead of 3 small ones
-crash null | kernel | panic | stack [CORE]
+crash null | kernel | panic | stack | return | nmi [CORE]
                     fault on purpose, on core 0 unless another is given: the
                     kernel starts a fresh engine
                     (stack: a kernel stack, which stops the machine)
