@@ -14,9 +14,12 @@ mod input;
 mod json;
 mod keys;
 mod loaded;
+mod module;
 mod options;
+mod output;
 mod placement;
 mod report;
+mod script;
 mod selftest;
 mod start;
 mod statistics;
@@ -36,40 +39,47 @@ use editor::Editor;
 use error::CommandError;
 use input::Input;
 use loaded::{LoadError, Loaded};
+use output::Output;
+use script::Source;
+use start::StartOptions;
 pub use start::{Module, Start};
-use start::{StartOptions, script_after_restarts};
 use statistics::Baseline;
 use workers::Workers;
 
 /// Shown where a command is expected.
 const PROMPT: &str = "> ";
 
-/// Runs the engine: loads the model, obeys the commands of `exec=` or of the terminal, and ends the
-/// session.
+/// Said of commands behind a failure.
+const NOT_RUN: &str = "the commands behind that are not run; keep-going on the command line runs them";
+
+/// Runs the engine: loads the model, obeys the commands of a script or of the terminal, and ends the session.
 pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     let options = StartOptions::parse(start.command_line);
-    let word = |name: &str, value: &str, reason: &dyn fmt::Display| CommandError::Word {
-        word: format(format_args!("{name}={value}")),
+    let word = |word: &str, reason: &dyn fmt::Display| CommandError::Word {
+        word: word.into(),
         reason: format(format_args!("{reason}")),
     };
-    let mut misled = Vec::new();
+    let valued = |name: &str, value: &str| format(format_args!("{name}={value}"));
+    let mut errors: Vec<CommandError> =
+        options.unknown.iter().map(|unknown| word(unknown, &"unknown, or there twice")).collect();
     let spin = options.spin.map_or(Ok(DEFAULT_SPIN), |value| {
-        value.parse().map_err(|_| word("spin", value, &"not a whole number of microseconds"))
+        value.parse().map_err(|_| word(&valued("spin", value), &"not a whole number of microseconds"))
     });
     let spin = spin.unwrap_or_else(|error| {
-        misled.push(error);
+        errors.push(error);
         DEFAULT_SPIN
     });
     let mut workers = Workers::new(platform, spin, options.housekeeping);
     if let Some(value) = options.workers {
-        let cores = value.parse().map_err(|error| word("workers", value, &error));
-        let assigned =
-            cores.and_then(|cores| workers.assign(cores).map_err(|error| word("workers", value, &error)));
-        misled.extend(assigned.err());
+        let wrong = |reason: &dyn fmt::Display| word(&valued("workers", value), reason);
+        let cores = value.parse().map_err(|error| wrong(&error));
+        let assigned = cores.and_then(|cores| workers.assign(cores).map_err(|error| wrong(&error)));
+        errors.extend(assigned.err());
     }
     let mut console = Console {
         platform,
         start,
+        output: Output::new(platform, options.quiet),
         input: Input::new(platform),
         loaded: Loaded::new(platform, start, &options),
         workers,
@@ -77,9 +87,19 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         baseline: Baseline::default(),
     };
     console.announce();
-    misled.iter().for_each(|error| console.complain(error));
-    let mut action = match options.script {
-        Some(script) => console.obey_script(script, misled.is_empty()),
+    errors.iter().for_each(|error| console.complain(error));
+    // A model that is not wanted is no failure until somebody asks for it.
+    let no_model = console.loaded.as_ref().err().filter(|error| !matches!(error, LoadError::NotWanted));
+    if let Some(error) = no_model.filter(|_| options.quiet) {
+        console.complain(&error.into());
+    }
+    let well = errors.is_empty() && no_model.is_none();
+    let mut action = match &options.script {
+        Some(script) if well || options.keep_going => console.obey_script(script, well, options.keep_going),
+        Some(_) => {
+            console.output.note(format_args!("{NOT_RUN}\n"));
+            Power::Off { success: false }
+        }
         None => console.obey_terminal(),
     };
     loop {
@@ -89,9 +109,15 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     }
 }
 
+/// The words of a command line that the console does not know.
+pub fn unknown_words(line: &str) -> Vec<&str> {
+    StartOptions::parse(line).unknown
+}
+
 struct Console<'s> {
     platform: &'static dyn Platform,
     start: &'s Start<'s>,
+    output: Output,
     input: Input,
     loaded: Result<Loaded, LoadError>,
     workers: Workers,
@@ -100,11 +126,15 @@ struct Console<'s> {
 }
 
 impl Console<'_> {
+    /// Says what was asked for.
     fn say(&self, text: fmt::Arguments<'_>) {
-        self.platform.write(format(text).as_bytes());
+        self.output.answer(format(text).as_bytes());
     }
 
     fn announce(&self) {
+        if self.output.is_quiet() {
+            return;
+        }
         let model = match &self.loaded {
             Ok(loaded) => loaded.summary(),
             Err(error) => format(format_args!("none: {error}")),
@@ -112,7 +142,7 @@ impl Console<'_> {
         // Few bytes on purpose: each costs 10 µs and more on some serial lines.
         let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
-        self.say(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
+        self.output.note(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
     }
 
     fn banner(&self) -> String {
@@ -129,16 +159,25 @@ impl Console<'_> {
         ))
     }
 
-    /// Runs every command of `script`, also after a failed one, and powers off: with success if all went well, this
-    /// included.
-    fn obey_script(&mut self, script: &str, mut success: bool) -> Power {
-        let Some(lines) = script_after_restarts(script, self.start.restarts) else {
-            let restarts = self.start.restarts;
-            self.complain(&CommandError::Crashed { restarts, script: script.into() });
+    /// Runs the commands of `script` and powers off: with success if all went well, what came before included. A failed one
+    /// ends it, unless it shall `keep_going`.
+    fn obey_script(&mut self, script: &Source<'_>, mut success: bool, keep_going: bool) -> Power {
+        let commands = match script.commands(self.start.modules) {
+            Ok(commands) => commands,
+            Err(error) => {
+                self.complain(&error.into());
+                return Power::Off { success: false };
+            }
+        };
+        let restarts = self.start.restarts;
+        let Some(rest) = script::after_restarts(&commands, restarts) else {
+            self.complain(&CommandError::Crashed { restarts, script: format(format_args!("{script}")) });
             return Power::Off { success: false };
         };
-        for line in lines {
-            self.say(format_args!("{PROMPT}{line}\n"));
+        for (index, line) in rest.iter().enumerate() {
+            if !self.output.is_quiet() {
+                self.output.note(format_args!("{PROMPT}{line}\n"));
+            }
             match self.execute(line) {
                 Ok(None) => {}
                 Ok(Some(Power::Off { .. })) => break,
@@ -146,6 +185,12 @@ impl Console<'_> {
                 Err(error) => {
                     self.complain(&error);
                     success = false;
+                    if !keep_going {
+                        if index + 1 < rest.len() {
+                            self.output.note(format_args!("{NOT_RUN}\n"));
+                        }
+                        break;
+                    }
                 }
             }
         }
@@ -172,7 +217,7 @@ impl Console<'_> {
         let mut screen = String::from(PROMPT);
         loop {
             if self.input.is_empty() {
-                self.platform.write(screen.as_bytes());
+                self.echo(&screen);
                 screen.clear();
             }
             let bytes = self.input.wait();
@@ -182,14 +227,21 @@ impl Console<'_> {
             let (count, line) = editor.feed(bytes, &mut screen);
             self.input.take(count);
             if line.is_some() {
-                self.platform.write(screen.as_bytes());
+                self.echo(&screen);
                 return line;
             }
         }
     }
 
+    /// Shows a person what they type.
+    fn echo(&self, screen: &str) {
+        if !self.output.is_quiet() {
+            self.platform.write(screen.as_bytes());
+        }
+    }
+
     fn complain(&self, error: &CommandError) {
-        self.say(format_args!("error: {error}\n"));
+        self.output.note(format_args!("error: {error}\n"));
     }
 
     /// Runs one command. Result: how the session ends, if it shall.
@@ -201,7 +253,8 @@ impl Console<'_> {
             Command::Ids { text } => self.ids(text)?,
             Command::Batch { json, source } => self.batch(json, &source)?,
             Command::Bench(bench) => self.bench(&bench)?,
-            Command::Json { task } => self.json(task)?,
+            // A request that failed is an answer like others to a program.
+            Command::Json { task } => self.json(task).map(drop)?,
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {
                 let cpus = report::cpus(self.platform, self.workers.cores());

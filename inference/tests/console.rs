@@ -166,11 +166,17 @@ fn a_missing_or_damaged_model_leaves_the_console() {
         (&[][..], "", "the machine was started without a model"),
         (&[MODULE], "model=none", "started with model=none"),
         (&[MODULE, text], "model=x", "no module is called \"x\"; there are: story.gguf, notes.txt"),
-        (&[text], "", "notes.txt: header at offset 0: not a GGUF file: begins with \"not \""),
+        (&[text], "", "no module is a model (GGUF); there are: notes.txt"),
+        (&[MODULE, text], "model=notes.txt", "notes.txt is text, not a model"),
+        (
+            &[MODULE, Module { name: "b", ..MODULE }],
+            "",
+            "there are several, choose with model=NAME on the command line: story.gguf, b",
+        ),
         (&[broken], "", "broken.gguf: tensor "),
     ] {
         let Session { output, action, .. } =
-            session(1, modules, &format!("{words} exec=generate x; cpus; test"), 0, "");
+            session(1, modules, &format!("{words} keep-going exec=generate x; cpus; test"), 0, "");
         line(&output, &format!("model none: {reason}"));
         line(&output, &format!("error: no model loaded: {reason}"));
         line(&output, "cpu 0: hardware id ");
@@ -216,7 +222,7 @@ fn describes_the_machine_and_the_model() {
 fn workers_go_where_they_are_put() {
     let commands = "affinity; hash -n 2 Once; affinity; affinity workers=1,3; affinity; hash -n 2 Once; \
                     affinity workers=0-4; affinity workers=; pin 1 9; affinity";
-    let words = format!("workers=1-2 exec={commands}");
+    let words = format!("workers=1-2 keep-going exec={commands}");
     let Session { output, action, .. } = session(4, &[MODULE], &words, 0, "");
     for expected in [
         "workers: 1-2, as asked, not started",
@@ -245,10 +251,15 @@ fn bad_words_on_the_command_line_are_named() {
         ("workers=0-9", "error: workers=0-9 on the command line: core 2 is not online"),
         ("workers=two", "error: workers=two on the command line: \"two\" is no core"),
         ("spin=-1", "error: spin=-1 on the command line: not a whole number of microseconds"),
+        ("wrokers=0", "error: wrokers=0 on the command line: unknown, or there twice"),
     ] {
-        let Session { output, action, .. } = session(2, &[MODULE], &format!("{words} exec=ids a"), 0, "");
+        let run = |more: &str| session(2, &[MODULE], &format!("{words} {more}exec=ids a"), 0, "");
+        let Session { output, action, .. } = run("keep-going ");
         line(&output, error);
         line(&output, "ids 0 ");
+        assert_eq!(action, BAD);
+        let Session { output, action, .. } = run("");
+        assert!(output.contains(error) && !output.contains("ids 0"), "{output}");
         assert_eq!(action, BAD);
     }
     let kept = session(3, &[MODULE], "housekeeping=0 exec=affinity", 0, "");
@@ -281,6 +292,87 @@ fn statistics_come_as_text_and_json_and_begin_anew() {
 }
 
 #[test]
+fn a_script_ends_at_the_first_failure() {
+    let run = |words: &str| session(1, &[MODULE], words, 0, "");
+    let Session { output, action, .. } = run("exec=ids a; frob; ids b");
+    assert!(output.contains("ids 0 ") && !output.contains("> ids b"), "{output}");
+    line(&output, "the commands behind that are not run; keep-going");
+    assert_eq!(action, BAD);
+    let Session { output, action, .. } = run("keep-going exec=frob; ids b");
+    assert!(output.contains("> ids b\nids 0 "), "{output}");
+    assert_eq!(action, BAD);
+    // A model that is none fails a script that does not ask for it, too.
+    let broken = Module { name: "broken.gguf", bytes: &STORY[..STORY.len() / 2] };
+    let Session { output, action, .. } = session(1, &[broken], "model=broken.gguf exec=mem", 0, "");
+    assert!(output.contains("model none: broken.gguf: tensor ") && !output.contains("> mem"), "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn a_script_may_be_a_module() {
+    let bytes = b"# what is asked\r\nids a; b\r\n\r\nids \"c\n";
+    let modules = [MODULE, Module { name: "asked", bytes }];
+    let Session { output, action, .. } = session(1, &modules, "script=asked", 0, "");
+    let shown: Vec<&str> = output.lines().filter(|line| line.starts_with("> ")).collect();
+    assert_eq!(shown, ["> ids a; b", "> ids \"c"], "{output}");
+    assert_eq!(action, GOOD);
+    for (words, error) in [
+        ("script=other", "error: script: no module is called \"other\"; there are: story.gguf, asked"),
+        ("script=story.gguf", "error: script: story.gguf is a model (GGUF), not commands"),
+        ("exec=ids \"a; mem", "error: script: a quotation mark is not closed"),
+    ] {
+        let Session { output, action, .. } = session(1, &modules, words, 0, "");
+        line(&output, error);
+        assert_eq!(action, BAD);
+    }
+}
+
+#[test]
+fn a_quiet_console_frames_its_answers_and_says_nothing_else() {
+    let run = |commands: &str| session(1, &[MODULE], &format!("quiet keep-going exec={commands}"), 0, "");
+    let Session { output, action, .. } = run("ids a; batch --json -n 2 1 Once");
+    assert!(output.starts_with("\x02ids 0 "), "{output:?}");
+    assert!(output.ends_with("}\x03\x02\n\x03"), "{output:?}");
+    assert_eq!(action, GOOD);
+    // Errors and figures stand outside.
+    let Session { output, action, .. } = run("frob; generate -n 2 Once");
+    let outside: String = output.split('\x03').map(|part| part.split('\x02').next().unwrap()).collect();
+    assert!(
+        outside.starts_with("error: unknown command \"frob\"") && outside.contains("\n[2 tokens, "),
+        "{output:?}"
+    );
+    let inside: String =
+        output.split('\x02').skip(1).map(|part| part.split('\x03').next().unwrap()).collect();
+    assert!(!inside.contains("tokens") && !inside.contains('>'), "{inside:?}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn a_module_is_what_it_holds() {
+    let lines: &[u8] = b"{\"text\": \"Once\", \"tokens\": 2}\n";
+    let modules = [
+        Module { name: "lines.gguf", bytes: lines },
+        Module { name: "model.jsonl", bytes: STORY },
+        Module { name: "picture", bytes: b"\x89PNG\0" },
+    ];
+    let run = |words: &str| session(1, &modules, words, 0, "");
+    let Session { output, action, .. } = run("exec=batch lines.gguf; batch 0=lines.gguf@model.jsonl");
+    line(&output, "model model.jsonl: llama");
+    assert_eq!(output.matches("\"line\":1,").count(), 2, "{output}");
+    assert_eq!(action, GOOD);
+    for (name, error) in [
+        ("model.jsonl", "error: model.jsonl is a model (GGUF), not JSON lines"),
+        ("picture", "error: picture is neither a model (GGUF) nor text, not JSON lines"),
+    ] {
+        let Session { output, action, .. } = run(&format!("exec=batch {name}"));
+        line(&output, error);
+        assert_eq!(action, BAD);
+    }
+    let other = run("exec=batch 0=lines.gguf@lines.gguf");
+    line(&other.output, "error: no model loaded: lines.gguf is text, not a model");
+}
+
+#[test]
 fn a_script_goes_on_behind_a_crash() {
     let words = "exec=mem; crash null; cpus";
     let fault = catch_unwind(|| session(1, &[MODULE], words, 0, "")).err().unwrap();
@@ -309,8 +401,8 @@ fn obeys_the_terminal() {
 fn a_token_is_written_at_once_and_by_itself() {
     let typed = "generate -n 20 Once upon a time\r";
     let Session { writes, .. } = session(1, &[MODULE], "", 0, typed);
-    // Start, prompt, echo, 20 tokens, report, prompt.
-    assert_eq!(writes, 25);
+    // Start, prompt, echo, 20 tokens, the line's end, report, prompt.
+    assert_eq!(writes, 26);
 }
 
 #[test]

@@ -49,14 +49,22 @@ fn a_batch_comes_from_a_module_or_is_typed() {
     let Session { output, action, .. } = session(1, &[MODULE], "exec=batch -", 0, typed);
     assert!(output.contains("{\"error\":\"wants a string\",\"field\":\"text\",\"line\":1}"), "{output}");
     assert!(output.contains("\"line\":2,"), "{output}");
-    assert_eq!(action, GOOD);
+    line(&output, "error: 1 requests failed");
+    assert_eq!(action, BAD);
     // Lines in front of the model are not taken for it.
     let modules = [Module { name: "asked.jsonl", bytes: lines }, MODULE];
     let Session { action, .. } = session(1, &modules, "exec=batch asked.jsonl", 0, "");
     assert_eq!(action, GOOD);
-    let wrong = [MODULE, Module { name: "wrong.jsonl", bytes: b"{}\n" }];
-    let Session { output, .. } = session(1, &wrong, "exec=batch wrong.jsonl", 0, "");
-    line(&output, "error: no request: {\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
+    // A line that is no request fails alone, and fails the command.
+    let bytes = b"{}\n{\"text\": \"Once\", \"tokens\": 2}\n";
+    let wrong = [MODULE, Module { name: "wrong.jsonl", bytes }];
+    for command in ["batch wrong.jsonl", "batch 0=wrong.jsonl"] {
+        let Session { output, action, .. } = session(1, &wrong, &format!("exec={command}"), 0, "");
+        line(&output, "{\"error\":\"is missing, as is ids\",\"field\":\"text\",\"line\":1}");
+        assert!(output.contains("\"line\":2,"), "{output}");
+        line(&output, "error: 1 requests failed");
+        assert_eq!(action, BAD);
+    }
 }
 
 #[test]
@@ -109,7 +117,8 @@ fn batches_run_on_cores_of_their_own() {
         b"{\"text\": \"Once upon a time\", \"tokens\": 12}\n{\"text\": \"The princess\", \"tokens\": 9}\n";
     let other = Module { name: "other.gguf", bytes: STORY };
     let modules = [MODULE, Module { name: "a.jsonl", bytes: lines }, other];
-    let run = |commands: &str| session(4, &modules, &format!("exec={commands}"), 0, "");
+    let run =
+        |commands: &str| session(4, &modules, &format!("model=story.gguf keep-going exec={commands}"), 0, "");
     let Session { output, action, .. } =
         run("batch 0=a.jsonl 1-3=a.jsonl@other.gguf; hash -n 12 Once upon a time; cpus");
     let (first, rest) = output.split_once("[a.jsonl on cores 0, llama: ").unwrap();

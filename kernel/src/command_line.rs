@@ -1,6 +1,6 @@
 //! The kernel's words on the command line. The engine reads its own (`model=`, `workers=`, `exec=`) from the same text.
 
-use embodios_abi::{ALLOW, ALLOW_POWER, ALLOW_TESTS};
+use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS};
 use embodios_core_set::CoreSet;
 use log::LevelFilter;
 use spin::Once;
@@ -34,7 +34,7 @@ impl Options {
 
     /// Takes a list of what is allowed; false when something in it is unknown.
     fn allow(&mut self, list: &str) -> bool {
-        list.split(',').all(|what| match what {
+        list.split(',').filter(|what| !what.is_empty()).all(|what| match what {
             ALLOW_POWER => {
                 self.allows_power = true;
                 true
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(allowed("allow=power"), (true, false, None));
         assert_eq!(allowed("allow=tests,power"), (true, true, None));
         assert_eq!(allowed("allow=tests,all"), (false, true, Some("allow=tests,all")));
-        assert_eq!(allowed("allow="), (false, false, Some("allow=")));
+        assert_eq!(allowed("allow="), (false, false, None));
     }
 
     #[test]

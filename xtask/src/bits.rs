@@ -113,8 +113,10 @@ impl Place<'_> {
                     accel: Accelerator::Tcg,
                     memory: options.memory,
                     model,
+                    modules: &[],
                     words: &[],
                     script,
+                    keep_going: false,
                     timeout: options.timeout,
                     pinned: false,
                 };

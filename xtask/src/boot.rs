@@ -1,26 +1,26 @@
 //! One boot of an emulated machine under a script, its console kept.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fmt;
-use std::fs;
-use std::io::PipeReader;
+use std::io::{PipeReader, Write};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::accel::Accelerator;
 use crate::build::Built;
-use crate::command_line;
+use crate::command_line::{self, Manner, Script};
 use crate::counting::Counting;
 use crate::guest::{self, Ending};
 use crate::host_cores;
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::modules::Modules;
+use crate::modules::{Loaded, Modules};
 use crate::process::Sink;
 use crate::symbols::Symbols;
 use crate::topology::Topology;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// One machine to boot.
 pub struct Setup {
@@ -61,10 +61,14 @@ pub struct Plan<'a> {
     pub memory: MemorySize,
     /// Model.
     pub model: &'a Model,
+    /// Further files for the engine.
+    pub modules: &'a [PathBuf],
     /// Further words for the kernel.
     pub words: &'a [String],
     /// Commands for the console.
     pub script: &'a str,
+    /// Whether further ones are run behind a failed one.
+    pub keep_going: bool,
     /// When it is ended.
     pub timeout: Duration,
     /// Whether its cores keep to cores of the host, as far as each has one to itself: for what is measured.
@@ -96,7 +100,7 @@ pub fn run_counted(
     };
     let ending = boot(workspace, built, plan, counting, None, &mut sink)?;
     let log = workspace.output(plan.setup.kind.arch()).join(format!("{}.log", plan.name).replace(' ', "-"));
-    fs::write(&log, &output).with_context(|| format!("cannot write {}", log.display()))?;
+    workspace::replace_file(&log, |file| Ok(file.write_all(&output)?))?;
     Ok((String::from_utf8_lossy(&output).into_owned(), ending))
 }
 
@@ -122,12 +126,14 @@ fn boot(
     input: Option<PipeReader>,
     sink: Sink,
 ) -> Result<Ending> {
-    let Plan { setup, accel, memory, model, words, script, timeout, pinned, .. } = plan;
+    let Plan { setup, accel, memory, model, modules, words, script, keep_going, timeout, pinned, .. } = plan;
     let console = if input.is_some() { Console::Program } else { Console::Script };
-    let modules = Modules::of(model)?;
+    let modules = Modules::gather(model, modules, &workspace.output(setup.kind.arch()))?;
     let cores = setup.smp.cores();
     let own_cores = command_line::has_own_cores(*accel, cores);
-    let command_line = command_line::build(&modules, own_cores, words, Some(script))?;
+    let manner = Manner { keep_going: *keep_going, ..Manner::default() };
+    let script = Some(Script::Commands(script));
+    let command_line = command_line::build(&modules, own_cores, words, manner, script)?;
     let machine = Machine {
         kind: setup.kind,
         gic: setup.gic,
@@ -137,7 +143,7 @@ fn boot(
         smp: &setup.smp,
         memory: *memory,
         kernel: &built.image,
-        module: modules.file.as_deref(),
+        module: modules.file.as_ref().map(Loaded::path),
         command_line: &command_line,
         console,
         counting,

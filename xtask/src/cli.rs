@@ -228,15 +228,24 @@ pub struct QemuOptions {
     /// Model: a name of `cargo xtask model list`, a GGUF file, or `none`
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
-    /// A further file for the engine, such as JSON lines for `batch FILE` (NAME.jsonl) or another model
+    /// A further file for the engine: JSON lines for `batch FILE`, or another model to choose at the console
     #[arg(long, value_name = "PATH")]
     pub module: Vec<PathBuf>,
     /// Further words for the kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,
-    /// Run these console commands, separated by `;`, and power off
-    #[arg(long, value_name = "COMMANDS")]
+    /// Run these console commands and power off; `;` separates them but between "" and as `\\;`
+    #[arg(long, value_name = "COMMANDS", conflicts_with = "script")]
     pub exec: Option<String>,
+    /// Run the console commands in this file, one a line, and power off
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Go on behind a failed command of a script
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Answers alone on standard output; errors and the kernel's words on standard error
+    #[arg(long)]
+    pub quiet: bool,
     /// End a guest that still runs after this many seconds
     #[arg(long, value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Option<Duration>,
@@ -310,6 +319,7 @@ mod tests {
         for line in ["qemu --arch x86_64 --smp 4", "qemu --arch aarch64 --machine virt"] {
             assert!(Cli::try_parse_from(["xtask"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
         }
+        assert!(Cli::try_parse_from(["xtask", "qemu", "--exec", "a", "--script", "b"]).is_err());
         let cli = Cli::parse_from(["xtask", "qemu", "--exec", "a; b", "--", "-d", "int"]);
         let Command::Qemu(options) = cli.command else { panic!("not qemu") };
         assert_eq!(options.exec.as_deref(), Some("a; b"));

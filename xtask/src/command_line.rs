@@ -1,14 +1,16 @@
-//! The kernel's command line: the one place where its words are written.
+//! The kernel's command line: the one place where its words are written; `embodios_abi::command_line` has the list.
 //!
 //! Words are separated by spaces and stand in this order:
-//! - `module=NAME` or `module=NAME,BYTES` for each file that firmware loaded, in their order; `model=none` for no model
-//!   at all. With neither, the kernel's embedded story model serves.
+//! - `module=NAME` or `module=NAME,BYTES` for each file that firmware loaded, in their order, then `model=NAME`.
+//! - `allow=power,tests`, unless `--append` says otherwise: the console may end and test the machine.
 //! - `spin=5000` where each core of the guest has one of the host's, unless `--append` says otherwise.
 //! - the words of `--append`, for the kernel and the engine to read.
-//! - `exec=COMMANDS`: takes the rest of the line. The console runs the commands, which `;` separates,
-//!   and powers off with an exit status.
+//! - `quiet` and `keep-going`, as asked.
+//! - `script=NAME` for a module with commands, or `exec=COMMANDS`, which takes the rest of the line. The console runs the
+//!   commands and powers off with an exit status.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
+use embodios_abi::command_line::{ALLOW, WORDS, words};
 
 use crate::accel::Accelerator;
 use crate::host_cores;
@@ -17,6 +19,9 @@ use crate::modules::Modules;
 /// How long workers look for work that have a core of the host each: to wake one costs under KVM what many looks do, and
 /// looking takes nothing from anybody.
 const PATIENT: &str = "spin=5000";
+
+/// What the engine may do in a machine that a person or a test boots.
+const ALLOWED: &str = "allow=power,tests";
 
 /// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
@@ -28,56 +33,120 @@ pub fn of_process(workers: u32) -> Option<&'static str> {
     host_cores::suffice_for(workers).then_some(PATIENT)
 }
 
+/// Commands for the console.
+#[derive(Clone, Copy, Debug)]
+pub enum Script<'a> {
+    /// These, with `;` between them.
+    Commands(&'a str),
+    /// Those in the module of this name.
+    Module(&'a str),
+}
+
+/// How a script is run, beside what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Answers in frames, no banner, prompt or echo.
+    pub quiet: bool,
+    /// Further commands behind a failed one.
+    pub keep_going: bool,
+}
+
 /// Builds the command line.
 ///
 /// # Errors
-/// When a part cannot be expressed as words: control characters, `exec=` in `--append`.
-pub fn build(modules: &Modules, own_cores: bool, append: &[String], exec: Option<&str>) -> Result<String> {
-    let mut words = modules.words.clone();
-    let mut asked = append.iter().flat_map(|text| text.split(' '));
-    if own_cores && !asked.any(|word| word.starts_with("spin=")) {
-        words.push(PATIENT.to_owned());
+/// When a part cannot be expressed as words, or a word of `--append` is unknown or an option's own.
+pub fn build(
+    modules: &Modules,
+    own_cores: bool,
+    append: &[String],
+    manner: Manner,
+    script: Option<Script<'_>>,
+) -> Result<String> {
+    let mut line = modules.words.clone();
+    let asked = |name| append.iter().flat_map(|text| words(text)).any(|word| word.name == name);
+    if !asked(ALLOW) {
+        line.push(ALLOWED.to_owned());
+    }
+    if own_cores && !asked("spin") {
+        line.push(PATIENT.to_owned());
     }
     for text in append {
-        ensure!(
-            !text.split(' ').any(|word| word.starts_with("exec=")),
-            "--append {text}: commands are given with --exec"
-        );
-        words.push(text.clone());
+        words(text).try_for_each(|word| check(text, word.name, word.reader().is_some()))?;
+        line.push(text.clone());
     }
-    if let Some(commands) = exec {
-        ensure!(!commands.trim().is_empty(), "--exec: there is no command");
-        words.push(format!("exec={}", commands.trim()));
+    line.extend(manner.quiet.then(|| "quiet".to_owned()));
+    line.extend(manner.keep_going.then(|| "keep-going".to_owned()));
+    match script {
+        Some(Script::Commands(commands)) => {
+            ensure!(!commands.trim().is_empty(), "--exec: there is no command");
+            line.push(format!("exec={}", commands.trim()));
+        }
+        Some(Script::Module(name)) => line.push(format!("script={name}")),
+        None => {}
     }
-    let line = words.join(" ");
+    let line = line.join(" ");
     ensure!(!line.contains(char::is_control), "the kernel's command line has a control character: {line:?}");
     Ok(line)
+}
+
+/// Refuses a word of `--append` that nobody reads or that an option gives.
+fn check(text: &str, name: &str, known: bool) -> Result<()> {
+    let option = match name {
+        "model" | "module" | "script" | "exec" | "quiet" | "keep-going" => name,
+        _ if known => return Ok(()),
+        _ => {
+            let names: Vec<&str> = WORDS.iter().map(|&(name, _)| name).collect();
+            bail!("--append {text}: nobody reads the word `{name}`; there are: {}", names.join(", "))
+        }
+    };
+    bail!("--append {text}: `{name}` is given by the option --{option}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLAIN: Manner = Manner { quiet: false, keep_going: false };
+
     fn named(words: &[&str]) -> Modules {
-        Modules { file: None, words: words.iter().map(ToString::to_string).collect() }
+        Modules { words: words.iter().map(ToString::to_string).collect(), ..Modules::default() }
     }
 
     #[test]
     fn words_come_in_their_order() {
         let modules = named(&["module=some.gguf,9", "module=b"]);
-        let line = build(&modules, false, &["log=debug".into(), "a b".into()], Some(" cpus; generate Once "));
-        let expected = "module=some.gguf,9 module=b log=debug a b exec=cpus; generate Once";
+        let script = Some(Script::Commands(" cpus; generate Once "));
+        let append = ["log=debug".into(), "spin=1 workers=0".into()];
+        let line = build(&modules, true, &append, Manner { quiet: true, keep_going: true }, script);
+        let expected = "module=some.gguf,9 module=b allow=power,tests log=debug spin=1 workers=0 quiet keep-going exec=cpus; generate Once";
         assert_eq!(line.ok().as_deref(), Some(expected));
-        assert_eq!(build(&named(&[]), false, &[], None).ok().as_deref(), Some(""));
-        assert_eq!(build(&named(&[]), true, &["a".into()], None).ok().as_deref(), Some("spin=5000 a"));
-        assert_eq!(build(&named(&[]), true, &["a spin=0".into()], None).ok().as_deref(), Some("a spin=0"));
+        let line = |own_cores, script| build(&named(&[]), own_cores, &[], PLAIN, script).ok();
+        assert_eq!(line(false, None).as_deref(), Some("allow=power,tests"));
+        assert_eq!(
+            line(true, Some(Script::Module("s"))).as_deref(),
+            Some("allow=power,tests spin=5000 script=s")
+        );
+        let asked = build(&named(&[]), false, &["allow=".into()], PLAIN, None);
+        assert_eq!(asked.ok().as_deref(), Some("allow="));
     }
 
     #[test]
     fn what_words_cannot_carry_is_refused() {
-        assert!(build(&named(&["module=a\nb"]), false, &[], None).is_err());
-        assert!(build(&named(&[]), false, &["x exec=y".into()], None).is_err());
-        assert!(build(&named(&[]), false, &[], Some(" ")).is_err());
-        assert!(build(&named(&[]), false, &[], Some("a\nb")).is_err());
+        let exec = |commands| Some(Script::Commands(commands));
+        assert!(build(&named(&["module=a\nb"]), false, &[], PLAIN, None).is_err());
+        assert!(build(&named(&[]), false, &[], PLAIN, exec(" ")).is_err());
+        assert!(build(&named(&[]), false, &[], PLAIN, exec("a\nb")).is_err());
+    }
+
+    #[test]
+    fn words_that_nobody_reads_are_refused_by_name() {
+        let refused = |text: &str| {
+            let error = build(&named(&[]), false, &[text.to_owned()], PLAIN, None);
+            error.expect_err("nobody reads it").to_string()
+        };
+        assert!(refused("spin=0 lgo=info").contains("nobody reads the word `lgo`; there are: allow, log, "));
+        assert!(refused("x exec=y").contains("`x`"));
+        assert!(refused("model=other.gguf").contains("`model` is given by the option --model"));
+        assert!(refused("exec=log=y").contains("--exec"));
     }
 }

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use tempfile::TempPath;
 
 use crate::arch::Arch;
 use crate::build;
 use crate::process;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Instructions, told apart by whose they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,8 @@ struct Report {
 /// What makes a boot one that is counted.
 pub struct Counting {
     plugin: PathBuf,
-    out: PathBuf,
+    /// A file of this process's own.
+    out: TempPath,
     /// Turns end by the guest's own instructions.
     pub repeats: bool,
 }
@@ -71,7 +73,8 @@ impl Counting {
             "{qemu} was built without plugins"
         );
         let plugin = build::plugin(workspace, api == Api::Later)?;
-        Ok(Self { plugin, out: workspace.output(arch).join("instructions.json"), repeats: false })
+        let out = workspace::temporary(&workspace.output(arch), "instructions")?.into_temp_path();
+        Ok(Self { plugin, out, repeats: false })
     }
 
     /// Lets turns and the guest's clock go by instructions, a nanosecond each, not by the host's clock: a boot repeats
@@ -84,7 +87,7 @@ impl Counting {
     pub fn argument(&self) -> String {
         // A comma in a name is written twice.
         let [plugin, out] =
-            [&self.plugin, &self.out].map(|path| path.display().to_string().replace(',', ",,"));
+            [self.plugin.as_path(), &self.out].map(|path| path.display().to_string().replace(',', ",,"));
         format!("{plugin},out={out}")
     }
 
@@ -94,8 +97,10 @@ impl Counting {
     /// When there is no report, or none that can be read.
     pub fn take(&self) -> Result<Vec<Part>> {
         let shown = self.out.display();
-        let text = fs::read(&self.out).with_context(|| format!("the plugin wrote no {shown}"))?;
-        fs::remove_file(&self.out).with_context(|| format!("cannot remove {shown}"))?;
+        let text = fs::read(&self.out).with_context(|| format!("cannot read {shown}"))?;
+        ensure!(!text.is_empty(), "the plugin wrote nothing to {shown}");
+        // So that the next boot's report is not this one's.
+        fs::write(&self.out, "").with_context(|| format!("cannot write {shown}"))?;
         let report: Report = serde_json::from_slice(&text).with_context(|| format!("cannot read {shown}"))?;
         Ok(report.parts)
     }
@@ -146,7 +151,8 @@ mod tests {
 
     #[test]
     fn names_with_commas_reach_qemu() {
-        let counting = Counting { plugin: "a,b.so".into(), out: "c".into(), repeats: false };
-        assert_eq!(counting.argument(), "a,,b.so,out=c");
+        let out = TempPath::try_from_path("/none/c").expect("an absolute path");
+        let counting = Counting { plugin: "a,b.so".into(), out, repeats: false };
+        assert_eq!(counting.argument(), "a,,b.so,out=/none/c");
     }
 }

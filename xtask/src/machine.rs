@@ -169,7 +169,7 @@ impl Machine<'_> {
             let (length, arch) = (self.command_line.len(), self.kind.arch());
             ensure!(
                 arch != Arch::X86_64 || length < PVH_COMMAND_LINE,
-                "the kernel's command line has {length} bytes, QEMU hands {arch} up to {}: {:.40}...",
+                "the kernel's command line has {length} bytes, QEMU hands {arch} up to {} (--script FILE may be longer): {:.40}...",
                 PVH_COMMAND_LINE - 1,
                 self.command_line,
             );
@@ -304,7 +304,10 @@ mod tests {
         };
         assert!(with(MachineKind::Microvm, 4095).is_ok());
         let refused = with(MachineKind::Microvm, 4096).expect_err("a zero follows");
-        assert!(refused.to_string().contains("4096 bytes, QEMU hands x86_64 up to 4095"), "{refused}");
+        assert!(
+            refused.to_string().contains("4096 bytes, QEMU hands x86_64 up to 4095 (--script"),
+            "{refused}"
+        );
         assert!(with(MachineKind::Virt, 4096).is_ok());
     }
 

@@ -16,6 +16,7 @@ mod cli;
 mod command_line;
 mod counting;
 mod engine;
+mod frames;
 mod guest;
 mod host_cores;
 mod image;

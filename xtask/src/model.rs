@@ -103,12 +103,16 @@ fn names() -> String {
 /// Prints the catalogue.
 ///
 /// # Errors
-/// Those of standard output.
+/// Those of standard output, and when a model that is here cannot be read.
 pub fn list(workspace: &Workspace) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{EMBEDDED:<14} story model, Q8_0, 1.4 MiB (in the kernel, the default)")?;
     for entry in CATALOGUE {
-        let here = if entry.path(workspace).is_file() { "fetched" } else { "not fetched" };
+        let here = match (entry.is_cached(workspace)?, entry.path(workspace).exists()) {
+            (true, _) => "fetched",
+            (false, true) => "here, but not as it was published: fetched again when it is asked for",
+            (false, false) => "not fetched",
+        };
         writeln!(out, "{:<14} {} ({here})", entry.name, entry.about)?;
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! The files that firmware hands to the kernel, and the words that name them there (`kernel/src/modules.rs`).
 //!
-//! QEMU loads one file. Several are joined into one, each from a page on.
+//! QEMU loads one file. Several are joined into one, each from a page on, in a file of this boot's own.
 
 use anyhow::{Context, Result, ensure};
+use embodios_abi::command_line::{BUILT_IN_MODEL, MAX_MODULES};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use tempfile::TempPath;
 
 use crate::model::Model;
 use crate::workspace;
@@ -13,57 +15,83 @@ use crate::workspace;
 /// Where a file may begin within a module.
 const PAGE: u64 = 4096;
 
+/// Files that firmware can bring: the kernel has room for its own model beside them.
+const MOST: usize = MAX_MODULES - 1;
+
+/// What a GGUF file begins with.
+const GGUF: &[u8] = b"GGUF";
+
+/// Bytes at the start of a file in which a zero says that it is no text.
+const LOOK: u64 = 8192;
+
 /// What QEMU loads and the kernel is told.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Modules {
     /// The file to load.
-    pub file: Option<PathBuf>,
+    pub file: Option<Loaded>,
     /// Words of the kernel's command line.
     pub words: Vec<String>,
 }
 
-impl Modules {
-    /// The model's file and no other.
-    ///
-    /// # Errors
-    /// When its name cannot be a word of the command line.
-    pub fn of(model: &Model) -> Result<Self> {
-        let words = match model {
-            Model::Embedded => Vec::new(),
-            Model::None => vec!["model=none".to_owned()],
-            Model::File(path) => vec![format!("module={}", name(path)?)],
-        };
-        Ok(Self { file: model.file().map(Path::to_owned), words })
-    }
+/// A file that QEMU loads.
+#[derive(Debug)]
+pub enum Loaded {
+    /// The one that was given.
+    Given(PathBuf),
+    /// Several in one, which goes with this value.
+    Joined(TempPath),
+}
 
-    /// The model's file and `further` ones, which are joined in the file `joined` if they are several.
+impl Loaded {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Joined(path) => path,
+        }
+    }
+}
+
+impl Modules {
+    /// The model's file and `further` ones; several are joined in a new file in `directory`. The model is named to the
+    /// engine, which takes no other for it.
     ///
     /// # Errors
-    /// When a name cannot be a word of the command line, or a file cannot be read or written.
-    pub fn gather(model: &Model, further: &[PathBuf], joined: &Path) -> Result<Self> {
-        let mut modules = Self::of(model)?;
+    /// When a name cannot be a word of the command line or stands for two files, a file is neither a model nor text, cannot
+    /// be read or written, or there are more than the kernel has room for.
+    pub fn gather(model: &Model, further: &[PathBuf], directory: &Path) -> Result<Self> {
         let files: Vec<&Path> =
             model.file().into_iter().chain(further.iter().map(PathBuf::as_path)).collect();
+        ensure!(
+            files.len() <= MOST,
+            "{} files for the engine: the kernel has room for {MOST} beside its own model",
+            files.len()
+        );
+        let mut names: Vec<&str> = Vec::new();
+        // Firmware's modules come before the kernel's own, which a file of its name would stand in for.
+        names.extend((*model == Model::Embedded).then_some(BUILT_IN_MODEL));
         let mut words = Vec::new();
-        for file in &files {
-            let size = file.metadata().with_context(|| format!("cannot read {}", file.display()))?.len();
-            ensure!(size > 0, "{}: the file is empty", file.display());
-            words.push(format!("module={},{size}", name(file)?));
+        for (index, file) in files.iter().enumerate() {
+            let (name, shown) = (name(file)?, file.display());
+            ensure!(!names.contains(&name), "{shown}: another file for the engine is called {name} too");
+            names.push(name);
+            let size = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
+            ensure!(size > 0, "{shown}: the file is empty");
+            check_content(file)?;
+            let last = index + 1 == files.len();
+            words.push(if last { format!("module={name}") } else { format!("module={name},{size}") });
         }
-        match files.as_slice() {
-            [] | [_] if further.is_empty() => {}
-            [only] => {
-                modules.file = Some((*only).to_owned());
-                modules.words.push(format!("module={}", name(only)?));
-            }
-            _ => {
-                join(&files, joined)?;
-                modules.words.retain(|word| !word.starts_with("module="));
-                modules.words.append(&mut words);
-                modules.file = Some(joined.to_owned());
-            }
-        }
-        Ok(modules)
+        words.push(match model {
+            Model::Embedded => format!("model={BUILT_IN_MODEL}"),
+            Model::None => "model=none".to_owned(),
+            Model::File(path) => format!("model={}", name(path)?),
+        });
+        let file = match files.as_slice() {
+            [] => None,
+            [only] => Some(Loaded::Given((*only).to_owned())),
+            _ => Some(Loaded::Joined(join(&files, directory)?)),
+        };
+        Ok(Self { file, words })
     }
 }
 
@@ -72,22 +100,34 @@ fn name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let shown = path.display();
     ensure!(!name.is_empty(), "{shown}: the file name is not UTF-8");
-    let bad = name.chars().find(|&character| character == ' ' || character == ',');
-    ensure!(bad.is_none(), "{shown}: the file name contains a space or a comma");
+    let bad = name.chars().find(|&character| character.is_whitespace() || character == ',');
+    ensure!(bad.is_none(), "{shown}: the file name contains white space or a comma");
+    ensure!(name != "none", "{shown}: `none` names no file to the engine; give the file another name");
     Ok(name)
 }
 
-fn join(files: &[&Path], joined: &Path) -> Result<()> {
-    workspace::replace_file(joined, |output| {
-        for path in files {
-            let end = output.stream_position()?;
-            output.seek(SeekFrom::Start(end.next_multiple_of(PAGE)))?;
-            let cannot = || format!("cannot copy {} to {}", path.display(), joined.display());
-            let mut file = File::open(path).with_context(cannot)?;
-            io::copy(&mut file, output).with_context(cannot)?;
-        }
-        Ok(output.flush()?)
-    })
+/// Refuses what the engine has no use for, ahead of the boot: the engine goes by the same marks.
+fn check_content(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let mut start = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+    file.take(LOOK).read_to_end(&mut start).with_context(|| format!("cannot read {shown}"))?;
+    let known = start.starts_with(GGUF) || !start.contains(&0);
+    ensure!(known, "{shown}: neither a model (GGUF) nor text (JSON lines, or commands)");
+    Ok(())
+}
+
+fn join(files: &[&Path], directory: &Path) -> Result<TempPath> {
+    let (mut output, joined) = workspace::temporary(directory, "modules")?.into_parts();
+    for path in files {
+        let end = output.stream_position()?;
+        output.seek(SeekFrom::Start(end.next_multiple_of(PAGE)))?;
+        let cannot = || format!("cannot copy {} to {}", path.display(), joined.display());
+        let mut file = File::open(path).with_context(cannot)?;
+        io::copy(&mut file, &mut output).with_context(cannot)?;
+    }
+    output.flush()?;
+    Ok(joined)
 }
 
 #[cfg(test)]
@@ -95,41 +135,91 @@ mod tests {
     use super::*;
     use std::fs;
 
-    #[test]
-    fn a_model_alone_is_its_own_module() {
-        let file = Model::File("/models/some.gguf".into());
-        let modules = Modules::of(&file).expect("a good name");
-        assert_eq!(modules.file.as_deref(), Some(Path::new("/models/some.gguf")));
-        assert_eq!(modules.words, ["module=some.gguf"]);
-        let words = |model| Modules::of(&model).expect("no name").words;
-        assert_eq!((words(Model::None), words(Model::Embedded)), (vec!["model=none".to_owned()], vec![]));
-        for bad in ["/models/a b.gguf", "/models/a,5"] {
-            assert!(Modules::of(&Model::File(bad.into())).is_err(), "{bad}");
+    /// A directory with files in it.
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("a temporary directory"))
+        }
+
+        fn with(&self, name: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.0.path().join(name);
+            fs::write(&path, bytes).expect("it is writable");
+            path
+        }
+
+        fn gather(&self, model: Model, further: &[PathBuf]) -> Result<Modules> {
+            Modules::gather(&model, further, self.0.path())
         }
     }
 
     #[test]
-    fn several_files_lie_on_pages_of_their_own() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = |name: &str, bytes: &[u8]| {
-            let path = directory.path().join(name);
-            fs::write(&path, bytes).expect("it is writable");
-            path
+    fn the_model_asked_for_is_named() {
+        let files = Files::new();
+        let words = |model| files.gather(model, &[]).expect("a good name").words;
+        assert_eq!(words(Model::None), ["model=none"]);
+        assert_eq!(words(Model::Embedded), [format!("model={BUILT_IN_MODEL}")]);
+        let some = files.with("some.gguf", b"GGUF");
+        let modules = files.gather(Model::File(some.clone()), &[]).expect("a good file");
+        assert_eq!(modules.file.as_ref().map(Loaded::path), Some(some.as_path()));
+        assert_eq!(modules.words, ["module=some.gguf", "model=some.gguf"]);
+        // A further model is one to choose at the console, not the one in use.
+        let beside = files.gather(Model::Embedded, std::slice::from_ref(&some)).expect("a good file");
+        assert_eq!(beside.words, ["module=some.gguf".to_owned(), format!("model={BUILT_IN_MODEL}")]);
+    }
+
+    #[test]
+    fn files_are_refused_by_name() {
+        let files = Files::new();
+        let refused = |further: &[PathBuf], reason: &str| {
+            let error = files.gather(Model::Embedded, further).expect_err(reason).to_string();
+            assert!(error.contains(reason), "{error}");
         };
-        let (model, lines) = (file("a.gguf", &[1; 5000]), file("b.jsonl", b"{}\n"));
-        let joined = directory.path().join("modules");
-        let gather = |model, further: &[PathBuf]| Modules::gather(&model, further, &joined);
-        let both = gather(Model::File(model.clone()), std::slice::from_ref(&lines)).expect("good files");
-        assert_eq!(both.words, ["module=a.gguf,5000", "module=b.jsonl,3"]);
-        let bytes = fs::read(both.file.expect("joined")).expect("written");
-        assert_eq!((&bytes[..5000], &bytes[8192..]), (&[1; 5000][..], &b"{}\n"[..]));
+        for name in ["a b", "a,5", "a\u{a0}b"] {
+            refused(&[files.with(name, b"x")], "white space or a comma");
+        }
+        refused(&[files.with("none", b"x")], "another name");
+        refused(&[files.with("empty", b"")], "the file is empty");
+        refused(&[files.0.path().join("missing")], "cannot read");
+        refused(
+            &[files.with("image.png", b"\x89PNG\r\n\x1a\n\0\0")],
+            "image.png: neither a model (GGUF) nor text",
+        );
+        refused(&[files.with(BUILT_IN_MODEL, b"GGUF")], "another file for the engine is called");
+        let same = files.with("same", b"x");
+        refused(&[same.clone(), same], "another file for the engine is called same too");
+        let many: Vec<PathBuf> = (0..=MOST).map(|number| files.with(&format!("m{number}"), b"x")).collect();
+        refused(&many, "8 files for the engine: the kernel has room for 7 beside its own model");
+        assert!(files.gather(Model::Embedded, &many[1..]).is_ok());
+    }
+
+    #[test]
+    fn several_files_lie_on_pages_of_their_own() {
+        let files = Files::new();
+        let model = files.with("a.gguf", &[b"GGUF".as_slice(), &[1; 4996]].concat());
+        let lines = files.with("b.jsonl", b"{}\n");
+        let both = files.gather(Model::File(model), std::slice::from_ref(&lines)).expect("good files");
+        assert_eq!(both.words, ["module=a.gguf,5000", "module=b.jsonl", "model=a.gguf"]);
+        let bytes = fs::read(both.file.as_ref().expect("joined").path()).expect("written");
+        assert_eq!((&bytes[4..5000], &bytes[8192..]), (&[1; 4996][..], &b"{}\n"[..]));
         assert!(bytes[5000..8192].iter().all(|&byte| byte == 0));
-        let one = gather(Model::Embedded, std::slice::from_ref(&lines)).expect("a good file");
-        assert_eq!((one.file, one.words), (Some(lines.clone()), vec!["module=b.jsonl".to_owned()]));
-        let none = gather(Model::None, &[lines]).expect("a good file");
-        assert_eq!(none.words, ["model=none", "module=b.jsonl"]);
-        assert_eq!(gather(Model::File(model), &[]).expect("a good file").words, ["module=a.gguf"]);
-        assert!(gather(Model::Embedded, &[file("empty", b"")]).is_err());
-        assert!(gather(Model::Embedded, &[directory.path().join("missing")]).is_err());
+        let one = files.gather(Model::None, std::slice::from_ref(&lines)).expect("a good file");
+        assert_eq!(one.file.as_ref().map(Loaded::path), Some(lines.as_path()));
+        assert_eq!(one.words, ["module=b.jsonl", "model=none"]);
+    }
+
+    #[test]
+    fn two_boots_share_no_file() {
+        let files = Files::new();
+        let two = [files.with("a", b"x"), files.with("b", b"y")];
+        let boot = || files.gather(Model::Embedded, &two).expect("good files");
+        let (one, other) = (boot(), boot());
+        let path = |boot: &Modules| boot.file.as_ref().expect("joined").path().to_owned();
+        assert_ne!(path(&one), path(&other));
+        let path = path(&one);
+        assert!(path.is_file());
+        drop(one);
+        assert!(!path.exists(), "it goes with its boot");
     }
 }

@@ -1,18 +1,21 @@
 //! `cargo xtask qemu`: builds, boots, and ends with the guest's status.
 
-use anyhow::Result;
-use std::io::{self, IsTerminal};
+use anyhow::{Result, ensure};
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::Command;
 
 use crate::accel::{Accelerator, Host};
 use crate::build;
 use crate::cli::QemuOptions;
-use crate::command_line;
+use crate::command_line::{self, Manner, Script};
+use crate::frames::Frames;
 use crate::guest;
 use crate::host_cores;
 use crate::machine::{Console, Machine, MachineKind};
 use crate::model::Model;
-use crate::modules::Modules;
+use crate::modules::{Loaded, Modules};
 use crate::setup::{self, Consent, Tool};
 use crate::symbols::Symbols;
 use crate::terminal;
@@ -27,11 +30,15 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let arch = kind.arch();
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
-    let modules = Modules::gather(&model, &options.module, &workspace.output(arch).join("modules"))?;
+    let mut files = options.module.clone();
+    files.extend(options.script.clone());
+    let modules = Modules::gather(&model, &files, &workspace.output(arch))?;
+    let script = script(options)?;
     let cores = options.smp.cores();
     let own_cores = command_line::has_own_cores(accel, cores);
-    let command_line = command_line::build(&modules, own_cores, &options.append, options.exec.as_deref())?;
-    let console = if options.exec.is_some() { Console::Script } else { Console::Terminal };
+    let manner = Manner { quiet: options.quiet, keep_going: options.keep_going };
+    let command_line = command_line::build(&modules, own_cores, &options.append, manner, script)?;
+    let console = if script.is_some() { Console::Script } else { Console::Terminal };
     let mut machine = Machine {
         kind,
         gic: options.gic,
@@ -41,7 +48,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         smp: &options.smp,
         memory: options.memory,
         kernel: "kernel".as_ref(),
-        module: modules.file.as_deref(),
+        module: modules.file.as_ref().map(Loaded::path),
         command_line: &command_line,
         console,
         counting: None,
@@ -72,11 +79,26 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     }
     let saved = terminal::Saved::now();
     let mut symbols = Symbols::new(&built, &workspace.root);
-    let ending = guest::run(&mut qemu, console, options.timeout, &mut symbols, &mut terminal::write, |_| {});
+    let mut frames = Frames::default();
+    let mut sink = |bytes: &[u8]| match options.quiet {
+        true => frames.take(bytes, &mut terminal::write, &mut |note| io::stderr().write_all(note)),
+        false => terminal::write(bytes),
+    };
+    let ending = guest::run(&mut qemu, console, options.timeout, &mut symbols, &mut sink, |_| {});
     drop(saved);
     let ending = ending?;
     if let Some(reason) = ending.reason() {
         eprintln!("xtask: {reason}");
     }
     Ok(ending.code())
+}
+
+/// What the options give the console to do.
+fn script(options: &QemuOptions) -> Result<Option<Script<'_>>> {
+    // A name that is not UTF-8 has been refused with the other modules'.
+    let file =
+        options.script.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).map(Script::Module);
+    let script = file.or(options.exec.as_deref().map(Script::Commands));
+    ensure!(script.is_some() || !options.keep_going, "--keep-going: there is no --exec or --script");
+    Ok(script)
 }

@@ -2,10 +2,13 @@
 
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::NamedTempFile;
 
 use crate::arch::Arch;
 
@@ -83,10 +86,48 @@ pub fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) ->
     Ok(())
 }
 
+/// Makes a file of this process's own in `directory`, which goes with its value. Those that killed processes left go
+/// first: each has its owner's number in its name.
+///
+/// # Errors
+/// When the directory cannot be written to.
+pub fn temporary(directory: &Path, purpose: &str) -> Result<NamedTempFile> {
+    let cannot = || format!("cannot write to {}", directory.display());
+    fs::create_dir_all(directory).with_context(cannot)?;
+    for entry in fs::read_dir(directory).with_context(cannot)?.flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(purpose)?.strip_prefix('-')?.split_once('-'));
+        let owner = owner.and_then(|(owner, _)| owner.parse().ok()).and_then(Pid::from_raw);
+        if owner.is_some_and(|owner| test_kill_process(owner) == Err(Errno::SRCH)) {
+            // Whoever else clears it away is as welcome.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    let prefix = format!("{purpose}-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempfile_in(directory).with_context(cannot)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn files_of_the_dead_are_cleared_away() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // Waited for, so that nobody has its number.
+        let mut child = Command::new("true").spawn().expect("it starts");
+        child.wait().expect("it ends");
+        let left = directory.path().join(format!("modules-{}-abc", child.id()));
+        let other = directory.path().join("modules");
+        for path in [&left, &other] {
+            fs::write(path, "").expect("it is writable");
+        }
+        let one = temporary(directory.path(), "modules").expect("it is writable");
+        let two = temporary(directory.path(), "modules").expect("it is writable");
+        assert!(!left.exists() && other.exists() && one.path().exists() && one.path() != two.path());
+    }
 
     #[test]
     fn a_broken_write_leaves_the_old_file() {

@@ -1,9 +1,11 @@
 //! From the kernel's hand-over to the console, and what a panic does.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::slice;
 
+use embodios_abi::command_line::{self, Reader};
 use embodios_abi::{EngineInfo, INFO_MAGIC, ModuleInfo, Span};
 use embodios_inference::console::{self, Module, Start};
 
@@ -30,11 +32,17 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
             machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
             died_loading: info.silent_lives > 0,
-            command_line: text(info.command_line),
+            command_line: &engine_words(text(info.command_line)),
             modules: &modules,
             fault: Some(fault::commit),
         },
     )
+}
+
+/// The words of a command line that are not the kernel's alone: the engine's, and those that nobody knows.
+fn engine_words(line: &str) -> String {
+    let words = command_line::words(line).filter(|word| word.reader() != Some(Reader::Kernel));
+    words.map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
 
 /// First Rust code of every other thread.
@@ -106,5 +114,27 @@ mod last_words {
     #[unsafe(no_mangle)]
     extern "C" fn _Unwind_Resume() -> ! {
         system::abort(b"unwinding in a program whose panics abort")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_words_are_left_out() {
+        assert_eq!(
+            engine_words("log=info model=a  housekeeping=1 lgo hook.absent=1 exec=log=x;  y"),
+            "model=a housekeeping=1 lgo exec=log=x;  y"
+        );
+    }
+
+    #[test]
+    fn the_console_knows_every_word_that_is_for_it() {
+        for (name, reader) in command_line::WORDS {
+            let unknown = console::unknown_words(&alloc::format!("{name}=x"));
+            let alone = console::unknown_words(name);
+            assert_eq!(unknown.is_empty() || alone.is_empty(), reader != Reader::Kernel, "{name}");
+        }
     }
 }

@@ -92,6 +92,14 @@ pub enum Failure {
     OutOfMemory(OutOfMemory),
 }
 
+impl Finish {
+    /// Whether it ended for no reason of its own or its owner's.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Failed(_))
+    }
+}
+
 impl fmt::Display for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

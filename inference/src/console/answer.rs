@@ -85,7 +85,7 @@ impl Console<'_> {
 
     fn show_continuation(&mut self, options: &Options, prompt: &Encoding) -> Result<(), CommandError> {
         self.note_left_out(prompt);
-        let platform = self.platform;
+        let output = self.output;
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let tokenizer = &loaded.tokenizer;
         let mut reader = TokenReader::new(tokenizer, &options.stops);
@@ -94,9 +94,9 @@ impl Console<'_> {
         let result = run.on(pool, &mut |made| {
             let text = reader.push(made.token);
             if let Some(count) = options.probabilities {
-                platform.write(describe(made, count, tokenizer).as_bytes());
+                output.answer(describe(made, count, tokenizer).as_bytes());
             } else if !text.is_empty() {
-                platform.write(text.as_bytes());
+                output.answer(text.as_bytes());
             }
             if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -110,8 +110,9 @@ impl Console<'_> {
             }
         };
         self.totals.add(&report);
-        self.say(format_args!(
-            "{rest}\n[{} tokens, {:.2} s, {:.1} tokens/s; prompt {} tokens, {:.2} s, {:.1} tokens/s; logits hash {:016x}{}]\n",
+        self.say(format_args!("{rest}\n"));
+        self.output.note(format_args!(
+            "[{} tokens, {:.2} s, {:.1} tokens/s; prompt {} tokens, {:.2} s, {:.1} tokens/s; logits hash {:016x}{}]\n",
             report.tokens,
             report.generation_ns as f64 / 1e9,
             report.generation_rate(),
@@ -126,7 +127,7 @@ impl Console<'_> {
 
     fn note_left_out(&self, prompt: &Encoding) {
         if prompt.left_out > 0 {
-            self.say(format_args!(
+            self.output.note(format_args!(
                 "note: {} bytes of the text have no token in this model's vocabulary and are left out\n",
                 prompt.left_out
             ));

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use super::Console;
 use super::error::CommandError;
 use super::loaded::Loaded;
+use super::module::{self, Module};
 use super::options::Options;
-use super::start::Module;
 use crate::batch::{Batch, Event, Outcome, Request, Settings};
 use crate::cache::CacheError;
 use crate::json::{Lines, Requests, Task};
@@ -50,17 +50,18 @@ impl Console<'_> {
     /// # Errors
     /// When there is no model, no such module, or no memory.
     pub(super) fn batch(&mut self, json: bool, source: &Source<'_>) -> Result<(), CommandError> {
-        let (platform, modules) = (self.platform, self.start.modules);
+        let (platform, modules, output) = (self.platform, self.start.modules, self.output);
         let settings = Settings::new(budget(platform));
         let (count, options, text) = match source {
             Source::Prompt { count, options, text } => (count, options, text),
-            Source::Typed => return self.json(Task::Batch),
+            Source::Typed => return self.json(Task::Batch).and_then(all_well),
             Source::Groups(groups) => return self.batch_groups(groups),
             Source::Module(name) => {
                 let (loaded, pool) = self.loaded_and_pool(None)?;
                 let requests = loaded.requests();
-                let lines = lines_of(modules, name, &requests)?;
-                return Ok(lines.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?);
+                let mut answer = |bytes: &[u8]| output.answer(bytes);
+                let (lines, bad) = lines_of(modules, name, &requests, &mut answer)?;
+                return all_well(bad + lines.answer(&requests, pool, settings, &mut answer)?);
             }
         };
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
@@ -80,12 +81,13 @@ impl Console<'_> {
         });
         if json {
             let lines = Lines::of(requests.collect());
-            return Ok(lines.answer(&loaded.requests(), pool, settings, &mut |bytes| platform.write(bytes))?);
+            let mut answer = |bytes: &[u8]| output.answer(bytes);
+            return all_well(lines.answer(&loaded.requests(), pool, settings, &mut answer)?);
         }
         let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
         batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let start = platform.now_ns();
-        let (mut tokens, mut plans) = (0, Vec::new());
+        let (mut tokens, mut failed, mut plans) = (0, 0, Vec::new());
         for request in requests {
             batch.submit(pool, request)?;
         }
@@ -93,7 +95,8 @@ impl Console<'_> {
             let more = batch.long_step(pool, &mut |event| {
                 if let Event::Finished { id, outcome } = event {
                     tokens += outcome.tokens.len();
-                    platform.write(shown(id.0 + 1, &outcome).as_bytes());
+                    failed += usize::from(outcome.finish.is_failure());
+                    output.answer(shown(id.0 + 1, &outcome).as_bytes());
                 }
             });
             if let Some(plan) = batch.plan().filter(|plan| plans.iter().all(|(way, _)| *way != plan.way)) {
@@ -105,32 +108,44 @@ impl Console<'_> {
         }
         let seconds = (platform.now_ns() - start) as f64 / 1e9;
         let (steps, pages) = (batch.steps(), batch.pages().bytes());
-        self.say(format_args!(
+        self.output.note(format_args!(
             "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys and values]\n",
             tokens as f64 / seconds,
         ));
         for (_, plan) in plans {
-            self.say(format_args!("[{plan}]\n"));
+            self.output.note(format_args!("[{plan}]\n"));
         }
-        Ok(())
+        all_well(failed)
     }
 }
 
-/// The requests that the lines of a module are.
+/// No failure, unless requests failed.
 ///
 /// # Errors
-/// When there is no such module, or a line is no request.
-fn lines_of(modules: &[Module], name: &str, requests: &Requests<'_>) -> Result<Lines, CommandError> {
-    let found = modules.iter().find(|module| module.name == name);
-    let bytes = found.ok_or_else(|| CommandError::NoSuchModule(name.into()))?.bytes;
-    let mut lines = Lines::default();
+/// When `failed` is not 0.
+pub fn all_well(failed: usize) -> Result<(), CommandError> {
+    if failed > 0 { Err(CommandError::Requests(failed)) } else { Ok(()) }
+}
+
+/// The requests that the lines of a module are; `answer` gets the answers to lines that are none, whose number comes second.
+///
+/// # Errors
+/// When there is no such module, or it is something else.
+fn lines_of(
+    modules: &[Module],
+    name: &str,
+    requests: &Requests<'_>,
+    answer: &mut dyn FnMut(&[u8]),
+) -> Result<(Lines, usize), CommandError> {
+    let bytes = module::text(modules, name, "JSON lines")?;
+    let (mut lines, mut bad) = (Lines::default(), 0);
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-        if let Some(answer) = lines.take(requests, number, line) {
-            let answer = String::from_utf8_lossy(answer.trim_ascii()).into_owned();
-            return Err(CommandError::BadLine(answer));
+        if let Some(error) = lines.take(requests, number, line) {
+            answer(&error);
+            bad += 1;
         }
     }
-    Ok(lines)
+    Ok((lines, bad))
 }
 
 /// A result: how it went, then its text.

@@ -6,6 +6,8 @@ use core::fmt;
 
 use super::command::ParseError;
 use super::loaded::LoadError;
+use super::module::ModuleError;
+use super::script::ScriptError;
 use crate::batch::{Finish, Refusal};
 use crate::cache::CacheError;
 use crate::chat::ChatError;
@@ -72,10 +74,12 @@ pub enum CommandError {
     },
     /// Batches whose cores are not apart.
     NotApart,
-    /// No module has the name.
-    NoSuchModule(String),
-    /// A line of a module is no request; what it is answered with.
-    BadLine(String),
+    /// A module does not serve.
+    Module(ModuleError),
+    /// There are no commands to run.
+    Script(ScriptError),
+    /// Requests of a batch failed: how many.
+    Requests(usize),
     /// A line of input is longer than so many bytes, or than there is memory for.
     LongLine(usize),
     /// A kernel is not there to contain faults.
@@ -115,10 +119,9 @@ impl fmt::Display for CommandError {
             Self::NotApart => {
                 write!(f, "each batch wants cores of its own, and no other's between them")
             }
-            Self::NoSuchModule(name) => {
-                write!(f, "no module is called {name:?}, and it is no number of requests")
-            }
-            Self::BadLine(answer) => write!(f, "no request: {answer}"),
+            Self::Module(error) => error.fmt(f),
+            Self::Script(error) => write!(f, "script: {error}"),
+            Self::Requests(failed) => write!(f, "{failed} requests failed (see above)"),
             Self::LongLine(limit) => {
                 write!(f, "a line of input exceeds {limit} bytes or the memory there is")
             }
@@ -161,4 +164,6 @@ from! {
     GenerateError => Generate,
     CacheError => Cache,
     Refusal => Refused,
+    ModuleError => Module,
+    ScriptError => Script,
 }

@@ -21,32 +21,32 @@ const ACK: u8 = 0x06;
 const LONGEST: usize = 16 << 20;
 
 impl Console<'_> {
-    /// Answers lines until an empty one or the end of the input.
+    /// Answers lines until an empty one or the end of the input. Result: how many requests of a batch failed.
     ///
     /// # Errors
     /// When there is no model or no memory for a line.
-    pub(super) fn json(&mut self, task: Task) -> Result<(), CommandError> {
-        let platform = self.platform;
+    pub(super) fn json(&mut self, task: Task) -> Result<usize, CommandError> {
+        let (platform, output) = (self.platform, self.output);
         let (loaded, pool) = (self.loaded.as_ref()?, self.workers.pool(None)?);
         let requests = loaded.requests();
         let mut lines = Lines { platform, input: &mut self.input, line: Vec::new() };
         let mut together = Batched::default();
-        let mut number = 1;
+        let (mut number, mut bad) = (1, 0);
         while let Some(line) = lines.next()?.filter(|line| !line.is_empty()) {
             match task {
                 Task::Batch => {
                     if let Some(error) = together.take(&requests, number, line) {
-                        platform.write(&error);
+                        output.answer(&error);
+                        bad += 1;
                     }
                     platform.write(&[ACK]);
                 }
-                _ => requests.answer(pool, task, number, line, &mut |bytes| platform.write(bytes)),
+                _ => requests.answer(pool, task, number, line, &mut |bytes| output.answer(bytes)),
             }
             number += 1;
         }
         let settings = Settings::new(super::batch::budget(platform));
-        together.answer(&requests, pool, settings, &mut |bytes| platform.write(bytes))?;
-        Ok(())
+        Ok(bad + together.answer(&requests, pool, settings, &mut |bytes| output.answer(bytes))?)
     }
 }
 

@@ -5,8 +5,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::module::{Content, Module, ModuleError, named, names};
 use super::report::Bytes;
-use super::start::{Module, Start, StartOptions};
+use super::start::{Start, StartOptions};
 use crate::chat::{ChatError, ChatTemplate};
 use crate::gguf::{Gguf, GgufError};
 use crate::json::Requests;
@@ -20,23 +21,17 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 /// Value of `model=` for no model at all.
 const NO_MODEL: &str = "none";
 
-/// End of the name of a module that holds JSON lines.
-const LINES: &str = ".jsonl";
-
 /// Why no model is loaded.
 #[derive(Clone, Debug)]
 pub enum LoadError {
     /// It was asked for.
     NotWanted,
-    /// There is nothing to load.
-    NoModules,
-    /// No module has the name asked for.
-    NoSuchModule {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        names: String,
-    },
+    /// Nothing that is there is a model: the names of what is.
+    NoModels(String),
+    /// There are several, and none is asked for: their names.
+    Several(String),
+    /// No module has the name asked for, or it is no model.
+    Module(ModuleError),
     /// An engine died of it.
     Died(&'static str),
     /// This processor has no kernels of the name asked for.
@@ -58,10 +53,14 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotWanted => write!(f, "started with model={NO_MODEL}"),
-            Self::NoModules => write!(f, "the machine was started without a model"),
-            Self::NoSuchModule { wanted, names } => {
-                write!(f, "no module is called {wanted:?}; there are: {names}")
+            Self::NoModels(names) if names.is_empty() => {
+                write!(f, "the machine was started without a model")
             }
+            Self::NoModels(names) => write!(f, "no module is a model (GGUF); there are: {names}"),
+            Self::Several(names) => {
+                write!(f, "there are several, choose with model=NAME on the command line: {names}")
+            }
+            Self::Module(error) => error.fmt(f),
             Self::NoSuchKernels { wanted, names } => {
                 write!(f, "no kernels are called {wanted:?}; there are: {names}")
             }
@@ -99,8 +98,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the module that the options name, by default the first that is not a list of requests by its name; not if an
-    /// engine died of that.
+    /// Loads the module that the options name, by default the only model; not if an engine died of that.
     pub fn new(
         platform: &dyn Platform,
         start: &Start<'_>,
@@ -229,17 +227,26 @@ fn laid_out<'a>(
 }
 
 fn choose<'m>(modules: &'m [Module], wanted: Option<&str>) -> Result<&'m Module, LoadError> {
-    let Some(wanted) = wanted else {
-        let model = modules.iter().find(|module| !module.name.ends_with(LINES));
-        return model.ok_or(LoadError::NoModules);
-    };
-    if wanted == NO_MODEL {
-        return Err(LoadError::NotWanted);
+    let is_model = |module: &&Module| module.content() == Content::Model;
+    match wanted {
+        Some(NO_MODEL) => Err(LoadError::NotWanted),
+        Some(wanted) => {
+            let module = named(modules, wanted).map_err(LoadError::Module)?;
+            let other = |content| ModuleError::Other { name: wanted.into(), content, wanted: "a model" };
+            match module.content() {
+                Content::Model => Ok(module),
+                content => Err(LoadError::Module(other(content))),
+            }
+        }
+        None => {
+            let mut models = modules.iter().filter(is_model);
+            match (models.next(), models.next()) {
+                (None, _) => Err(LoadError::NoModels(names(modules))),
+                (Some(only), None) => Ok(only),
+                _ => Err(LoadError::Several(names(modules.iter().filter(is_model)))),
+            }
+        }
     }
-    modules.iter().find(|module| module.name == wanted).ok_or_else(|| LoadError::NoSuchModule {
-        wanted: wanted.into(),
-        names: modules.iter().map(|module| module.name).collect::<Vec<_>>().join(", "),
-    })
 }
 
 /// A large number, in millions or billions.

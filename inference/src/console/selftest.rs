@@ -13,10 +13,11 @@ use super::answer::Run;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
+use super::output::Output;
 use crate::company::{Company, Sizes, Tally};
 use crate::gguf::Gguf;
 use crate::kernels::Kernels;
-use crate::platform::{CoreSet, Platform};
+use crate::platform::CoreSet;
 use crate::pool::Pool;
 use crate::tokenizer::ParseSpecial;
 
@@ -30,7 +31,7 @@ const TEXT: &str = "The café costs €3.50,\n\tnicht 42! 你好 привет �
 
 /// Counts and reports.
 struct Tests {
-    platform: &'static dyn Platform,
+    output: Output,
     passed: u32,
     failed: u32,
 }
@@ -47,7 +48,7 @@ impl Tests {
                 format!("test {name} ... FAILED\n  {reason}\n")
             }
         };
-        self.platform.write(line.as_bytes());
+        self.output.answer(line.as_bytes());
     }
 }
 
@@ -56,7 +57,7 @@ impl Console<'_> {
     /// when one does.
     pub(super) fn test(&mut self, wakes: u32, batches: Option<NonZero<u32>>) -> Result<(), CommandError> {
         let (passed, failed) = self.platform.self_test(wakes);
-        let mut tests = Tests { platform: self.platform, passed, failed };
+        let mut tests = Tests { output: self.output, passed, failed };
         let available = self.workers.cores().len();
         tests.report("more threads than cores", pool::many_threads(self.platform));
         {
@@ -102,7 +103,7 @@ impl Console<'_> {
                 Some(count) => (count.get(), Sizes::FULL),
             };
             let result = company(loaded, pool, count, sizes);
-            let result = result.map(|tally| tests.platform.write(format!("{tally}\n").as_bytes()));
+            let result = result.map(|tally| tests.output.note(format_args!("{tally}\n")));
             tests.report("requests of a batch get what they get alone", result);
             for kernels in Kernels::available() {
                 let result = same_bits(loaded, pool, kernels, &mut first);

@@ -39,7 +39,7 @@ impl Lines {
         }
     }
 
-    /// Answers all of them, each by a line.
+    /// Answers all of them, each by a line. Result: how many failed.
     ///
     /// # Errors
     /// When the batch cannot begin.
@@ -49,16 +49,18 @@ impl Lines {
         pool: &mut Pool,
         settings: Settings,
         out: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), CacheError> {
+    ) -> Result<usize, CacheError> {
         let mut batch = Batch::new(requests.model, requests.tokenizer, requests.kernels, settings)?;
         batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let mut numbers: Vec<(RequestId, usize)> = Vec::new();
+        let mut failed = 0;
         for (number, request) in self.requests {
             match batch.submit(pool, request) {
                 Ok(id) => numbers.push((id, number)),
                 Err(refusal) => {
                     out(&text(&BadLine::whole(refusal).at_line(number)));
                     out(b"\n");
+                    failed += 1;
                 }
             }
         }
@@ -66,12 +68,13 @@ impl Lines {
             if let Event::Finished { id, outcome } = event
                 && let Ok(index) = numbers.binary_search_by_key(&id, |&(id, _)| id)
             {
+                failed += usize::from(outcome.finish.is_failure());
                 out(&text(&answer(numbers[index].1, &outcome)));
                 out(b"\n");
             }
         };
         while batch.long_step(pool, &mut tell) {}
-        Ok(())
+        Ok(failed)
     }
 }
 
@@ -120,7 +123,7 @@ fn answer(number: usize, outcome: &Outcome) -> Value {
         "prefill_ms": milliseconds(times.prefill()),
         "token_ms": milliseconds(times.gaps().sum()) / gaps,
     });
-    if let Finish::Failed(_) | Finish::Refused(_) = finish {
+    if finish.is_failure() {
         answer["error"] = Value::String(format!("{finish}"));
     }
     if !outcome.log_probabilities.is_empty() {

@@ -1,12 +1,13 @@
 //! The border between the kernel (ring 0 / EL1) and the engine (ring 3 / EL0), written down once.
 //!
 //! Owns: system call numbers and results, the read-only start-up information, the layout of the
-//! engine's address space, the per-core statistics, marks for who counts
+//! engine's address space, the words of the command line, the per-core statistics, marks for who counts
 //! instructions, and the exit status of the machine. Its records are
 //! plain old data (`bytemuck`), or atomics where both sides use them at once.
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod command_line;
 mod exit;
 mod info;
 pub mod layout;
@@ -19,6 +20,6 @@ pub use info::{CoreFlags, CoreInfo, EngineInfo, FULL_CAPACITY, INFO_MAGIC, Modul
 pub use mark::Mark;
 pub use statistics::{CoreCounts, CoreStatistics, Count, Counts};
 pub use syscall::{
-    ALLOW, ALLOW_POWER, ALLOW_TESTS, Call, Error, Hook, MAX_GRANT, MAX_MESSAGE, PRIORITIES, PowerAction,
-    Query, ThreadRecord, decode_result, encode_result,
+    Call, Error, Hook, MAX_GRANT, MAX_MESSAGE, PRIORITIES, PowerAction, Query, ThreadRecord, decode_result,
+    encode_result,
 };

@@ -23,14 +23,6 @@ pub const MAX_GRANT: u64 = 8 << 20;
 /// Most bytes of an [`Call::Abort`]'s message that are printed.
 pub const MAX_MESSAGE: usize = 512;
 
-/// Word of the kernel's command line that allows what an engine may not do otherwise: a list of [`ALLOW_POWER`] and
-/// [`ALLOW_TESTS`], `allow=power,tests`.
-pub const ALLOW: &str = "allow";
-/// In the list of [`ALLOW`]: [`Call::Power`].
-pub const ALLOW_POWER: &str = "power";
-/// In the list of [`ALLOW`]: [`Call::SelfTest`] and [`Call::TestHook`].
-pub const ALLOW_TESTS: &str = "tests";
-
 /// What [`Call::ThreadCreate`] is told about the new thread.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -210,7 +202,7 @@ pub enum Error {
     TooManyThreads = 8,
     /// A core is kept: see [`Call::ReserveCores`].
     Reserved = 9,
-    /// The command line does not allow it: see [`ALLOW`].
+    /// The command line does not allow it: see [`crate::command_line::ALLOW`].
     NotAllowed = 10,
     /// Somebody else does it now.
     Busy = 11,

@@ -67,8 +67,10 @@ pub fn measure(
         accel: Accelerator::Tcg,
         memory: MemorySize::DEFAULT,
         model,
+        modules: &[],
         words: &words,
         script: SCRIPT,
+        keep_going: true,
         timeout,
         pinned: false,
     };

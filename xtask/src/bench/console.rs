@@ -127,8 +127,10 @@ impl<'w> InGuest<'w> {
             accel: self.accel,
             memory: self.memory,
             model: &self.model,
+            modules: &[],
             words,
             script,
+            keep_going: false,
             timeout: self.timeout,
             pinned: true,
         };

@@ -63,8 +63,10 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOpt
             accel: Accelerator::Tcg,
             memory: MemorySize::DEFAULT,
             model: &Model::None,
+            modules: &[],
             words: &[],
             script: &format!("bench switch --json -n {}", options.rounds),
+            keep_going: false,
             timeout: options.timeout,
             pinned: false,
         };

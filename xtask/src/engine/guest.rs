@@ -61,8 +61,10 @@ impl Guest<'_> {
             accel,
             memory,
             model,
+            modules: &[],
             words: &[],
             script: &script,
+            keep_going: false,
             timeout,
             pinned: false,
         };

@@ -67,7 +67,7 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
             )
         },
         Scenario {
-            model: Model::File(lines),
+            modules: vec![lines],
             ..Scenario::new(
                 "a batch is read from a file beside the model",
                 "batch asked.jsonl; batch missing.jsonl",

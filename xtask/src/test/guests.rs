@@ -40,8 +40,10 @@ pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duratio
         accel: Accelerator::Tcg,
         memory: MemorySize::DEFAULT,
         model: &Model::Embedded,
+        modules: &[],
         words: &[],
         script: SCRIPT,
+        keep_going: true,
         timeout,
         pinned: false,
     };

@@ -1,8 +1,8 @@
 //! Boots whose console must say certain texts in order, and end in a certain way. The lists are `faults` and
 //! `placement`.
 
-use anyhow::{Context, Result};
-use std::fs;
+use anyhow::Result;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::build::Built;
 use crate::guest::Ending;
 use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Cores of these machines.
 const CORES: &str = "4";
@@ -25,6 +25,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// Model.
     pub model: Model,
+    /// Further files for the engine.
+    pub modules: Vec<PathBuf>,
     /// Words for the command line.
     pub words: Vec<String>,
     /// Commands for the console.
@@ -43,7 +45,7 @@ impl Scenario {
         says: &'static [&'static str],
         ending: Ending,
     ) -> Self {
-        Self { name, model: Model::Embedded, words: Vec::new(), script, says, ending }
+        Self { name, model: Model::Embedded, modules: Vec::new(), words: Vec::new(), script, says, ending }
     }
 }
 
@@ -68,15 +70,17 @@ pub fn run(
         time: Duration::ZERO,
         notes: Vec::new(),
     };
-    for Scenario { name, model, words, script, says, ending } in scenarios {
+    for Scenario { name, model, modules, words, script, says, ending } in scenarios {
         let plan = Plan {
             name: &format!("test {name}"),
             setup: &setup,
             accel: Accelerator::Tcg,
             memory: MemorySize::DEFAULT,
             model: &model,
+            modules: &modules,
             words: &words,
             script,
+            keep_going: true,
             timeout,
             pinned: false,
         };
@@ -102,7 +106,8 @@ pub fn run(
 /// When it cannot be written.
 pub fn file(workspace: &Workspace, arch: Arch, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = workspace.output(arch).join(name);
-    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    // Another test of this kind may be booting it: it gets the old file or the new one, whole.
+    workspace::replace_file(&path, |file| Ok(file.write_all(bytes)?))?;
     Ok(path)
 }
 

@@ -1,10 +1,9 @@
 //! `batch CORES=FILE[@MODEL] ...`: batches at the same time, each on cores of its own and, where one is named, with a
 //! model of its own.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{budget, lines_of};
+use super::{all_well, budget, lines_of};
 use crate::batch::Settings;
 use crate::cache::CacheError;
 use crate::console::Console;
@@ -31,7 +30,8 @@ struct Work<'m> {
     lines: Lines,
     answers: Vec<u8>,
     nanoseconds: u64,
-    result: Result<(), CacheError>,
+    /// How many requests failed.
+    result: Result<usize, CacheError>,
 }
 
 impl<'l> Group<'l> {
@@ -70,8 +70,11 @@ impl Console<'_> {
         for (group, own) in groups.iter().zip(&own) {
             let loaded = own.as_ref().map_or(shared, Ok)?;
             let requests = loaded.requests();
-            let lines = lines_of(start.modules, group.lines, &requests)?;
-            works.push(Work { requests, lines, answers: Vec::new(), nanoseconds: 0, result: Ok(()) });
+            let mut answers = Vec::new();
+            let (lines, bad) = lines_of(start.modules, group.lines, &requests, &mut |bytes| {
+                answers.extend_from_slice(bytes)
+            })?;
+            works.push(Work { requests, lines, answers, nanoseconds: 0, result: Ok(bad) });
         }
         let settings = Settings::new(budget(platform) / groups.len().max(1));
         let sizes: Vec<usize> = groups.iter().map(|group| group.cores.len()).collect();
@@ -81,18 +84,20 @@ impl Console<'_> {
             let begun = platform.now_ns();
             let lines = core::mem::take(&mut work.lines);
             let answers = &mut work.answers;
-            work.result =
+            let failed =
                 lines.answer(&work.requests, pool, settings, &mut |bytes| answers.extend_from_slice(bytes));
+            work.result = work.result.clone().and_then(|bad| Ok(bad + failed?));
             work.nanoseconds = platform.now_ns() - begun;
         })?;
+        let mut failed = 0;
         for (Group { cores, lines, .. }, work) in groups.iter().zip(works) {
             let model = work.requests.model.config.architecture.name;
-            let answers = String::from_utf8_lossy(&work.answers);
             let seconds = work.nanoseconds as f64 / 1e9;
-            self.say(format_args!("{answers}[{lines} on cores {cores}, {model}: {seconds:.2} s]\n"));
-            work.result?;
+            self.output.answer(&work.answers);
+            self.output.note(format_args!("[{lines} on cores {cores}, {model}: {seconds:.2} s]\n"));
+            failed += work.result?;
         }
-        Ok(())
+        all_well(failed)
     }
 }
 

@@ -162,8 +162,10 @@ impl Place<'_> {
                     accel: *accel,
                     memory: options.memory,
                     model,
+                    modules: &[],
                     words: &words,
                     script: &script,
+                    keep_going: false,
                     timeout: options.timeout,
                     pinned: true,
                 };
