@@ -143,7 +143,7 @@ fn read_entries<'a>(reader: &mut Reader<'a>, count: u64) -> Result<Vec<Entry<'a>
     let mut entries: Vec<Entry<'a>> = Vec::new();
     for index in 0..count {
         let offset = reader.offset();
-        let key = reader.utf8(MAX_KEY).map_err(|fault| GgufError {
+        let key = reader.name(MAX_KEY).map_err(|fault| GgufError {
             subject: Subject::KeyNumber(index),
             offset,
             fault,
@@ -177,7 +177,7 @@ fn read_infos<'a>(reader: &mut Reader<'a>, count: u64) -> Result<Vec<TensorInfo<
     let mut infos = Vec::new();
     for index in 0..count {
         let offset = reader.offset();
-        let name = reader.utf8(MAX_NAME).map_err(|fault| GgufError {
+        let name = reader.name(MAX_NAME).map_err(|fault| GgufError {
             subject: Subject::TensorNumber(index),
             offset,
             fault,

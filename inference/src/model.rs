@@ -7,6 +7,7 @@ mod architecture;
 mod config;
 mod error;
 mod gemma3;
+pub mod keys;
 mod lay_out;
 mod llama;
 mod qwen2;
@@ -20,7 +21,7 @@ use crate::gguf::Gguf;
 use crate::matrix::{Layout, Matrix};
 use crate::memory::{OutOfMemory, filled};
 pub use architecture::{ARCHITECTURES, Activation, Architecture, Local, Pairs, Part};
-pub use config::{Config, Window};
+pub use config::{Config, Pattern, Window};
 pub use error::ModelError;
 pub use lay_out::{Quantized, fastest_kernels, lay_out, quantized};
 use source::Source;
@@ -94,8 +95,9 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`ModelError`] names the key or the tensor that is missing, unsupported, unknown or does not fit the rest.
     pub fn load(gguf: &Gguf<'a>, layout: Layout) -> Result<Self, ModelError> {
-        let embedding = gguf.required_tensor("token_embd.weight")?;
-        let config = Config::read(gguf, embedding.shape())?;
+        keys::check_file(gguf)?;
+        let config = Config::read(gguf)?;
+        keys::check_all(gguf, &config)?;
         let mut source = Source::new(gguf, layout);
         let width = config.embedding;
         let token_embedding = source.matrix("token_embd.weight", width, config.vocabulary)?;

@@ -6,7 +6,7 @@ use core::fmt;
 use super::{TensorType, ValueType};
 
 /// Longest part of a file's own name that an error repeats, in characters.
-const SHOWN: usize = 80;
+pub(super) const SHOWN: usize = 80;
 
 /// A rejection.
 #[derive(Clone, Debug, PartialEq)]

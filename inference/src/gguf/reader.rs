@@ -61,12 +61,20 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    /// A string of at most `limit` bytes, checked to be UTF-8.
-    pub(super) fn utf8(&mut self, limit: u64) -> Result<&'a str, Fault> {
-        let bytes = self.string()?;
+    /// A name of at most `limit` bytes, checked to be UTF-8.
+    pub(super) fn name(&mut self, limit: u64) -> Result<&'a str, Fault> {
+        let bytes = without_nul(self.string()?);
         if bytes.len() as u64 > limit {
             return Err(Fault::TooLong { length: bytes.len() as u64, limit });
         }
         core::str::from_utf8(bytes).map_err(|_| Fault::NotUtf8)
     }
+}
+
+/// A string without the NULs that some writers end it with, as a reader in C sees it.
+pub(super) fn without_nul(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., 0] = text {
+        text = rest;
+    }
+    text
 }

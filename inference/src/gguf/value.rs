@@ -4,7 +4,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::Fault;
-use super::reader::Reader;
+use super::error::SHOWN;
+use super::reader::{Reader, without_nul};
 
 /// Arrays of arrays down to this depth are accepted (and skipped over); none in use goes past 2.
 const MAX_DEPTH: u32 = 4;
@@ -75,8 +76,8 @@ pub enum Value<'a> {
     Float(ValueType, f64),
     /// A boolean.
     Bool(bool),
-    /// Text.
-    String(&'a str),
+    /// Text, as bytes: nothing but what asks for UTF-8 checks it.
+    String(&'a [u8]),
     /// An array: element type, number of elements, their bytes.
     Array(ValueType, u64, &'a [u8]),
 }
@@ -85,6 +86,11 @@ impl<'a> Value<'a> {
     /// Reads type and value.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let kind = ValueType::from_number(reader.u32()?)?;
+        Self::read_as(kind, reader)
+    }
+
+    /// Reads a value of type `kind`.
+    fn read_as(kind: ValueType, reader: &mut Reader<'a>) -> Result<Self, Fault> {
         Ok(match kind {
             ValueType::U8 => Self::Integer(kind, u8::from_le_bytes(reader.array()?).into()),
             ValueType::I8 => Self::Integer(kind, i8::from_le_bytes(reader.array()?).into()),
@@ -96,12 +102,8 @@ impl<'a> Value<'a> {
             ValueType::I64 => Self::Integer(kind, i64::from_le_bytes(reader.array()?).into()),
             ValueType::F32 => Self::Float(kind, f32::from_le_bytes(reader.array()?).into()),
             ValueType::F64 => Self::Float(kind, f64::from_le_bytes(reader.array()?)),
-            ValueType::Bool => match reader.array::<1>()? {
-                [0] => Self::Bool(false),
-                [1] => Self::Bool(true),
-                [other] => return Err(Fault::NotBool(other)),
-            },
-            ValueType::String => Self::String(reader.utf8(u64::MAX)?),
+            ValueType::Bool => Self::Bool(truth(reader.array::<1>()?[0])?),
+            ValueType::String => Self::String(without_nul(reader.string()?)),
             ValueType::Array => {
                 let element = ValueType::from_number(reader.u32()?)?;
                 let count = reader.u64()?;
@@ -109,6 +111,19 @@ impl<'a> Value<'a> {
                 skip_array(&mut end, element, count, MAX_DEPTH)?;
                 Self::Array(element, count, reader.take(end.offset() - reader.offset())?)
             }
+        })
+    }
+
+    /// The elements of an array; of any other value the value itself.
+    pub fn elements(self) -> impl Iterator<Item = Self> {
+        let (mut reader, kind, count) = match self {
+            Self::Array(element, count, bytes) => (Reader::new(bytes), Some(element), count),
+            _ => (Reader::new(&[]), None, 1),
+        };
+        // Parsing walked all of them, so that none is cut off.
+        (0..count).map_while(move |_| match kind {
+            Some(kind) => Self::read_as(kind, &mut reader).ok(),
+            None => Some(self),
         })
     }
 
@@ -132,11 +147,39 @@ impl<'a> Value<'a> {
     }
 }
 
+const fn truth(byte: u8) -> Result<bool, Fault> {
+    match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Fault::NotBool(other)),
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    /// An array as its type and length, text with its first characters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(_, number) => number.fmt(f),
+            Self::Float(ValueType::F32, number) => (*number as f32).fmt(f),
+            Self::Float(_, number) => number.fmt(f),
+            Self::Bool(truth) => truth.fmt(f),
+            Self::String(text) => {
+                write!(f, "\"{}\"", text[..text.len().min(SHOWN)].escape_ascii())?;
+                f.write_str(if text.len() > SHOWN { "..." } else { "" })
+            }
+            Self::Array(element, count, _) => write!(f, "an array of {count} {element}"),
+        }
+    }
+}
+
 /// Moves past `count` elements.
 fn skip_array(reader: &mut Reader<'_>, element: ValueType, count: u64, depth: u32) -> Result<(), Fault> {
     if let Some(size) = element.size() {
         reader.check_count(count, size)?;
-        reader.take(count * size)?;
+        let elements = reader.take(count * size)?;
+        if element == ValueType::Bool {
+            elements.iter().try_for_each(|&byte| truth(byte).map(|_| ()))?;
+        }
         return Ok(());
     }
     // A string takes 8 bytes at least, an array 12.
@@ -163,10 +206,16 @@ pub trait FromValue<'a>: Sized {
     fn from_value(value: Value<'a>) -> Result<Self, Fault>;
 }
 
+impl<'a> FromValue<'a> for Value<'a> {
+    fn from_value(value: Value<'a>) -> Result<Self, Fault> {
+        Ok(value)
+    }
+}
+
 impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: Value<'a>) -> Result<Self, Fault> {
         match value {
-            Value::String(text) => Ok(text),
+            Value::String(text) => core::str::from_utf8(text).map_err(|_| Fault::NotUtf8),
             other => Err(other.wrong_type("a string")),
         }
     }

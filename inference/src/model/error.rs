@@ -53,6 +53,11 @@ pub enum ModelError {
         /// What would be accepted.
         wanted: String,
     },
+    /// A key below the architecture's name that nobody knows, so that it may change what is computed.
+    UnknownKey {
+        /// Key.
+        key: String,
+    },
     /// Not enough memory.
     OutOfMemory(OutOfMemory),
 }
@@ -81,6 +86,9 @@ impl fmt::Display for ModelError {
                 write!(f, "tensor {tensor:?} is no part of this architecture as it is known here")
             }
             Self::Value { key, value, wanted } => write!(f, "key {key:?} is {value}; wanted {wanted}"),
+            Self::UnknownKey { key } => {
+                write!(f, "key {key:?} is not known here, and may change what the model computes")
+            }
             Self::OutOfMemory(error) => error.fmt(f),
         }
     }

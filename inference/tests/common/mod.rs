@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod run;
+pub mod tiny;
 
 use std::path::PathBuf;
 
