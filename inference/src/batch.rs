@@ -5,8 +5,8 @@
 //! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits much longer for its
 //! next token than when all generate. Every request's tokens and log-probabilities are the same bits as when it is alone.
 //!
-//! Keys and values lie in pages under one budget; a request joins when its pages are there, and none is ever taken
-//! from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
+//! Keys and values lie in pages under one budget; a request joins when its pages and the memory for the rest are there,
+//! waits for them while others have them, and none is ever taken from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
 
 mod active;
 mod admission;
@@ -27,7 +27,7 @@ use crate::model::Model;
 use crate::pool::Pool;
 use crate::session::{CHUNK, SessionError};
 use crate::tokenizer::Tokenizer;
-use active::{Active, Told, Waiting};
+use active::{Active, Hold, Told, Waiting};
 use apart::Groups;
 use leg::Leg;
 use plan::LEG;
@@ -70,6 +70,9 @@ pub struct Batch<'m> {
     kernels: Kernels,
     groups: Groups<'m>,
     next: u64,
+    /// Requests that took part and do no more.
+    ended: u64,
+    comparisons: u64,
     plan: Option<Plan>,
     steps: usize,
 }
@@ -105,6 +108,8 @@ impl<'m> Batch<'m> {
             kernels,
             groups: Groups::new(),
             next: 0,
+            ended: 0,
+            comparisons: 0,
             plan: None,
             steps: 0,
         })
@@ -113,15 +118,15 @@ impl<'m> Batch<'m> {
     /// Makes room for steps on the pool's workers ahead of the first request, which else waits for that when it joins.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When there is no memory for steps that all cores go together; that of groups is dispensable.
     pub fn prepare(&mut self, pool: &Pool) -> Result<(), OutOfMemory> {
         let Self { model, settings, kernels, context, forward, groups, .. } = self;
         let workers = pool.workers();
         forward.prepare(workers)?;
-        match Plan::groups(model, settings.active, workers, settings.way) {
-            Some(counts) => groups.prepare(model, *kernels, *context, counts, workers, settings.active),
-            None => Ok(()),
+        if let Some(counts) = Plan::groups(model, settings.active, workers, settings.way) {
+            groups.prepare(model, *kernels, *context, counts, workers, settings.active);
         }
+        Ok(())
     }
 
     /// Takes a request; it joins at one of the next steps.
@@ -148,7 +153,8 @@ impl<'m> Batch<'m> {
         }
         let id = RequestId(self.next);
         self.next += 1;
-        self.waiting.push_back(Waiting { id, request, submitted: pool.platform().now_ns() });
+        let submitted = pool.platform().now_ns();
+        self.waiting.push_back(Waiting { id, request, submitted, hold: Hold::Nothing });
         Ok(id)
     }
 
@@ -196,6 +202,12 @@ impl<'m> Batch<'m> {
     #[must_use]
     pub const fn steps(&self) -> usize {
         self.steps
+    }
+
+    /// How often a request that waits was compared with those that take part.
+    #[must_use]
+    pub const fn comparisons(&self) -> u64 {
+        self.comparisons
     }
 
     /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as take a
@@ -305,6 +317,7 @@ impl<'m> Batch<'m> {
     fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
         let (outcome, sequence) = self.active.remove(index).end(finish, now);
         self.pages.end(sequence);
+        self.ended += 1;
         outcome
     }
 }

@@ -113,6 +113,36 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
 }
 
 #[test]
+fn requests_that_wait_are_compared_when_something_has_come() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(1);
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 26)).unwrap();
+    // Some generate, so that the beginning of the others goes ahead by few tokens a step.
+    for first in 0..4 {
+        batch.submit(&pool, greedy(vec![first; 3], 150)).unwrap();
+    }
+    batch.step(&mut pool, &mut |_| {});
+    let beginning: Vec<u32> = (0..5 * PAGE as u32).collect();
+    let waiting = 100;
+    for last in 0..waiting {
+        batch.submit(&pool, greedy([&beginning[..], &[last]].concat(), 2)).unwrap();
+    }
+    let (mut finished, mut shared) = (0, 0);
+    let (before, steps) = (batch.comparisons(), batch.steps());
+    while batch.step(&mut pool, &mut |event| {
+        if let Event::Finished { outcome, .. } = event {
+            finished += 1;
+            shared += outcome.shared_tokens;
+        }
+    }) {}
+    let (compared, steps) = (batch.comparisons() - before, batch.steps() - steps);
+    // When all that have the beginning are over, one more computes it.
+    assert!(shared >= 90 * beginning.len() && finished == 4 + waiting, "{shared} {finished}");
+    assert!(steps > 100 && compared <= 4 * u64::from(waiting), "{compared} in {steps} steps");
+}
+
+#[test]
 fn a_full_queue_and_a_small_budget_are_said() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());

@@ -26,9 +26,59 @@ pub(super) struct Waiting {
     pub id: RequestId,
     pub request: Request,
     pub submitted: u64,
+    pub hold: Hold,
 }
 
-/// A request with a sequence. Its lists have room for all that may come, its text for all that is likely to.
+/// What a request waits for, so that it is looked at again no sooner than that can have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing known.
+    Nothing,
+    /// So many whole pages of the beginning of another request, which begins alike.
+    Beginning { of: RequestId, pages: usize },
+    /// Pages or memory: those of a request that ends after so many others.
+    Memory { ended: u64 },
+}
+
+/// The buffers of a request that takes part: lists with room for all that may come, text for all that is likely to.
+pub(super) struct Buffers {
+    part: Part,
+    choices: Choices,
+    tokens: Vec<u32>,
+    log_probabilities: Vec<f32>,
+    text: String,
+    untold: Vec<Range<usize>>,
+    times: Vec<u64>,
+}
+
+impl Buffers {
+    /// The buffers of `request`, for steps of up to `rows` rows.
+    pub(super) fn new(
+        model: &Model<'_>,
+        request: &Request,
+        empty: Sequence,
+        rows: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let longest = request.limit.min(model.config.context - request.prompt.len() + 1);
+        let Request { prompt, limit, sampling, .. } = request;
+        let single = generate::Request { prompt, limit: *limit, end: &[], sampling: *sampling };
+        let wanted = if request.log_probabilities { longest } else { 0 };
+        let mut text = String::new();
+        let bytes = longest * TEXT_BYTES;
+        text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
+        Ok(Self {
+            part: Part::new(model, empty, rows)?,
+            choices: Choices::new(&single, model.config.vocabulary)?,
+            tokens: reserved(longest, "tokens")?,
+            log_probabilities: reserved(wanted, "log-probabilities")?,
+            text,
+            untold: reserved(longest.min(MOST_STEPS), "tokens")?,
+            times: reserved(longest, "times of tokens")?,
+        })
+    }
+}
+
+/// A request with a sequence.
 pub(super) struct Active<'t> {
     pub id: RequestId,
     pub request: Request,
@@ -61,49 +111,33 @@ impl AsMut<Part> for Active<'_> {
 }
 
 impl<'t> Active<'t> {
-    /// A request without a sequence yet, for steps of up to `rows` rows.
+    /// A request with its buffers and a sequence, which may hold the beginning of the prompt.
     pub(super) fn new(
-        model: &Model<'_>,
         tokenizer: &'t Tokenizer<'t>,
-        Waiting { id, mut request, submitted }: Waiting,
-        empty: Sequence,
-        rows: usize,
-    ) -> Result<Self, OutOfMemory> {
-        let context = model.config.context;
-        let longest = request.limit.min(context - request.prompt.len() + 1);
-        let Request { prompt, limit, sampling, .. } = &request;
-        let single = generate::Request { prompt, limit: *limit, end: &[], sampling: *sampling };
-        let choices = Choices::new(&single, model.config.vocabulary)?;
+        Waiting { id, mut request, submitted, .. }: Waiting,
+        Buffers { mut part, choices, tokens, log_probabilities, text, untold, times }: Buffers,
+        sequence: Sequence,
+        now: u64,
+    ) -> Self {
         let mut reader = TokenReader::new(tokenizer, core::mem::take(&mut request.stops));
         reader.reserve(TOKEN_BYTES);
-        let mut text = String::new();
-        let bytes = longest * TEXT_BYTES;
-        text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
-        let times = reserved(longest, "times of tokens")?;
-        let wanted = if request.log_probabilities { longest } else { 0 };
-        Ok(Self {
+        let shared = sequence.position();
+        part.sequence = sequence;
+        Self {
             id,
-            part: Part::new(model, empty, rows)?,
-            fed: 0,
-            shared: 0,
+            part,
+            fed: shared,
+            shared,
             choices,
             finish: None,
-            tokens: reserved(longest, "tokens")?,
-            log_probabilities: reserved(wanted, "log-probabilities")?,
+            tokens,
+            log_probabilities,
             reader,
             text,
-            untold: reserved(longest.min(MOST_STEPS), "tokens")?,
-            times: Times { submitted, started: 0, finished: 0, tokens: times },
+            untold,
+            times: Times { submitted, started: now, finished: 0, tokens: times },
             request,
-        })
-    }
-
-    /// Begins with a sequence, which may hold the beginning of the prompt.
-    pub(super) fn begin(&mut self, sequence: Sequence, now: u64) {
-        self.shared = sequence.position();
-        self.fed = self.shared;
-        self.part.sequence = sequence;
-        self.times.started = now;
+        }
     }
 
     /// Tokens of the prompt that have to be taken ahead of the last one, which the first choice follows.

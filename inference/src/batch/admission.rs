@@ -1,17 +1,25 @@
-//! Who joins a batch, and when: first come, first served, once pages for all that a request can need are there.
+//! Who joins a batch, and when: first come, first served, once pages and memory for all that a request can need are there.
+//!
+//! A request that has to wait is looked at again when what it waits for can have come, not at every step.
 
 use super::Batch;
-use super::active::{Active, Waiting};
-use super::request::{Event, Failure, Finish, Outcome, Request};
-use crate::cache::{CacheError, PAGE};
-use crate::memory::OutOfMemory;
+use super::active::{Active, Buffers, Hold, Waiting};
+use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
+use crate::cache::{CacheError, PAGE, Sequence};
+use crate::memory::{OutOfMemory, reserved};
 use crate::pool::Pool;
 use crate::session::CHUNK;
 
+/// Most requests that others pass by because they wait for a beginning.
+const PASSED: usize = 64;
+
+/// Bytes that stay free when a request joins: for its answer, and what else allocates without asking.
+const SPARE: usize = 512 << 10;
+
 /// What there is of a prompt's beginning.
 enum Beginning {
-    /// Another request is about to have it, or more of it than is there.
-    OnItsWay,
+    /// Another request is about to have so many whole pages of it, more than are there.
+    OnItsWay { pages: usize, of: RequestId },
     /// So many pages of the request at index `of`, if any.
     There { pages: usize, of: usize },
 }
@@ -28,67 +36,114 @@ impl Batch<'_> {
     pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
         let now = pool.platform().now_ns();
         let mut index = 0;
-        while index < self.waiting.len() && self.active.len() < self.settings.active {
+        while index < self.waiting.len().min(PASSED) && self.active.len() < self.settings.active {
+            match self.waiting[index].hold {
+                Hold::Memory { ended } if ended == self.ended => break,
+                Hold::Beginning { of, pages } if self.is_on_its_way(of, pages) => {
+                    index += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            self.comparisons += 1;
             let request = &self.waiting[index].request;
             let (shared, other) = match self.beginning(&request.prompt) {
-                Beginning::OnItsWay => {
+                Beginning::OnItsWay { pages, of } => {
+                    self.waiting[index].hold = Hold::Beginning { of, pages };
                     index += 1;
                     continue;
                 }
                 Beginning::There { pages, of } => (pages, of),
             };
             let positions = self.positions(request);
-            if !self.pages.has_room(positions, shared) {
-                break;
-            }
-            let Some(waiting) = self.waiting.remove(index) else { break };
-            let (id, prompt_tokens, submitted) =
-                (waiting.id, waiting.request.prompt.len(), waiting.submitted);
-            if let Err(error) = self.join(pool, waiting, positions, shared, other, now) {
-                let finish = Finish::Failed(Failure::OutOfMemory(error));
-                let outcome = Outcome::nothing(finish, prompt_tokens, submitted, now);
-                tell(Event::Finished { id, outcome });
+            let room = match self.pages.has_room(positions, shared) {
+                true => self.room(pool, index, positions, shared, other).map(Some),
+                false => Ok(None),
+            };
+            match room {
+                Ok(Some((buffers, sequence))) => {
+                    let Some(waiting) = self.waiting.remove(index) else { break };
+                    self.active.push(Active::new(self.tokenizer, waiting, buffers, sequence, now));
+                }
+                Err(error) if self.active.is_empty() => {
+                    let Some(waiting) = self.waiting.remove(index) else { break };
+                    let finish = Finish::Failed(Failure::OutOfMemory(error));
+                    let Waiting { id, request, submitted, .. } = waiting;
+                    let outcome = Outcome::nothing(finish, request.prompt.len(), submitted, now);
+                    tell(Event::Finished { id, outcome });
+                }
+                // What others have comes back when they end.
+                Ok(None) | Err(_) => {
+                    self.waiting[index].hold = Hold::Memory { ended: self.ended };
+                    break;
+                }
             }
         }
     }
 
-    fn join(
+    /// All that the waiting request at `index` needs. Where nobody takes part, whose end could be waited for, what is kept
+    /// for speed only makes place.
+    fn room(
         &mut self,
         pool: &Pool,
-        waiting: Waiting,
+        index: usize,
         positions: usize,
         shared: usize,
         other: usize,
-        now: u64,
-    ) -> Result<(), OutOfMemory> {
+    ) -> Result<(Buffers, Sequence), OutOfMemory> {
+        match self.allocate(pool, index, positions, shared, other) {
+            Err(_) if self.active.is_empty() => {
+                self.groups.give_up(pool.workers());
+                self.pages.give_back();
+                self.allocate(pool, index, positions, 0, usize::MAX)
+            }
+            result => result,
+        }
+    }
+
+    fn allocate(
+        &mut self,
+        pool: &Pool,
+        index: usize,
+        positions: usize,
+        shared: usize,
+        other: usize,
+    ) -> Result<(Buffers, Sequence), OutOfMemory> {
+        let _spare = reserved::<u8>(SPARE, "answer")?;
         self.prepare(pool)?;
-        let Self { model, tokenizer, pages, active, .. } = self;
-        let mut new = Active::new(model, tokenizer, waiting, pages.empty(), CHUNK)?;
+        let Self { model, waiting, pages, active, .. } = self;
+        let buffers = Buffers::new(model, &waiting[index].request, pages.empty(), CHUNK)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));
         match pages.begin(positions, begins_as) {
-            Ok(sequence) => new.begin(sequence, now),
-            Err(CacheError::OutOfMemory(error)) => return Err(error),
+            Ok(sequence) => Ok((buffers, sequence)),
+            Err(CacheError::OutOfMemory(error)) => Err(error),
             Err(error) => unreachable!("there was room: {error}"),
         }
-        active.push(new);
-        Ok(())
+    }
+
+    /// Whether a request is still about to have so many pages.
+    fn is_on_its_way(&self, of: RequestId, pages: usize) -> bool {
+        self.active.iter().any(|active| active.id == of && active.position() / PAGE < pages)
     }
 
     /// What of a prompt's beginning another request has, or is about to have, in whole pages.
     fn beginning(&self, prompt: &[u32]) -> Beginning {
         let mut best = Beginning::There { pages: 0, of: usize::MAX };
-        let (mut most, mut there) = (0, 0);
+        let (mut most, mut there, mut on_its_way) = (0, 0, RequestId(0));
         for (of, active) in self.active.iter().enumerate() {
             let other = &active.request.prompt;
             // The last token is taken for itself: its logits are wanted.
             let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
             // What the other request passes through ahead of its choices, and what has passed.
-            most = most.max(common.min(other.len() - 1) / PAGE);
+            let coming = common.min(other.len() - 1) / PAGE;
+            if coming > most {
+                (most, on_its_way) = (coming, active.id);
+            }
             let pages = common.min(active.position()) / PAGE;
             if pages > there {
                 (there, best) = (pages, Beginning::There { pages, of });
             }
         }
-        if most > there { Beginning::OnItsWay } else { best }
+        if most > there { Beginning::OnItsWay { pages: most, of: on_its_way } } else { best }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Groups<'m> {
     forwards: Vec<Forward<'m>>,
     /// Most sequences that a group can take.
     sequences: usize,
+    /// Workers for whose groups there was no memory.
+    given_up: usize,
     sizes: Vec<usize>,
     bounds: Vec<usize>,
 }
@@ -24,12 +26,33 @@ pub(super) struct Groups<'m> {
 impl<'m> Groups<'m> {
     /// No groups yet.
     pub(super) const fn new() -> Self {
-        Self { forwards: Vec::new(), sequences: 0, sizes: Vec::new(), bounds: Vec::new() }
+        Self { forwards: Vec::new(), sequences: 0, given_up: 0, sizes: Vec::new(), bounds: Vec::new() }
     }
 
     /// Makes room for any of these numbers of groups of `workers` workers that share out up to `sequences` sequences;
-    /// steps of no more allocate nothing.
+    /// steps of no more allocate nothing. Where there is no memory for it there are no groups: all cores go together then.
     pub(super) fn prepare(
+        &mut self,
+        model: &'m Model<'m>,
+        kernels: Kernels,
+        context: usize,
+        counts: RangeInclusive<usize>,
+        workers: usize,
+        sequences: usize,
+    ) {
+        let prepared = workers != self.given_up
+            && self.allocate(model, kernels, context, counts, workers, sequences).is_ok();
+        if !prepared {
+            self.give_up(workers);
+        }
+    }
+
+    /// Gives the memory of all groups back, and does without groups of so many workers.
+    pub(super) fn give_up(&mut self, workers: usize) {
+        *self = Self { given_up: workers, ..Self::new() };
+    }
+
+    fn allocate(
         &mut self,
         model: &'m Model<'m>,
         kernels: Kernels,
@@ -65,7 +88,7 @@ impl<'m> Groups<'m> {
         groups: usize,
         go: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
     ) -> bool {
-        let Self { forwards, sequences, sizes, bounds } = self;
+        let Self { forwards, sequences, sizes, bounds, .. } = self;
         let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
         let (workers, total) = (pool.workers(), rows(parts));
         if forwards.len() < groups {

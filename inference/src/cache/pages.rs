@@ -151,6 +151,12 @@ impl Pages {
         }
     }
 
+    /// Gives the memory of pages back that nobody has.
+    pub(crate) fn give_back(&mut self) {
+        self.made -= self.free.len();
+        self.free = Vec::new();
+    }
+
     /// Bytes of a page.
     #[must_use]
     pub const fn page_bytes(&self) -> usize {
