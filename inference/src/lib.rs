@@ -26,6 +26,7 @@ pub mod pool;
 pub mod rope;
 pub mod sample;
 pub mod session;
+pub mod sizing;
 mod sync;
 pub mod tiles;
 pub mod tokenizer;

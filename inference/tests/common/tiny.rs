@@ -20,13 +20,15 @@ const TOKENS: [&str; 10] = ["<end>", "a", "b", "c", "Ġ", "ab", "abc", "Ġa", "1
 /// Keys in the order in which they came, each with its type and value.
 pub struct Tiny {
     architecture: &'static str,
+    /// Rows of the token embedding.
+    pub vocabulary: u64,
     keys: Vec<(String, u32, Vec<u8>)>,
 }
 
 impl Tiny {
     /// With a byte-level tokenizer.
     pub fn new(architecture: &'static str) -> Self {
-        let mut tiny = Self { architecture, keys: Vec::new() };
+        let mut tiny = Self { architecture, vocabulary: TOKENS.len() as u64, keys: Vec::new() };
         tiny.text("general.architecture", architecture);
         for (key, value) in [
             ("block_count", LAYERS as u32),
@@ -97,7 +99,7 @@ impl Tiny {
         let architecture = Architecture::from_name(self.architecture).expect("one that is known");
         let square = [WIDTH, WIDTH];
         let mut tensors = vec![
-            ("token_embd.weight".to_owned(), vec![WIDTH, TOKENS.len() as u64]),
+            ("token_embd.weight".to_owned(), vec![WIDTH, self.vocabulary]),
             ("output_norm.weight".to_owned(), vec![WIDTH]),
         ];
         for layer in 0..LAYERS {
