@@ -222,8 +222,13 @@ impl<'m> Batch<'m> {
         self.go(pool, usize::MAX, tell)
     }
 
-    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many `products`.
+    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many `products`. An
+    /// interrupt ends all requests.
     fn go(&mut self, pool: &mut Pool, products: usize, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+        if pool.interrupted() {
+            self.cancel_all(pool, tell);
+            return false;
+        }
         self.admit(pool, tell);
         let generating = self.active.iter().all(Active::is_generating);
         schedule::take(&mut self.active, self.forward.capacity());
@@ -261,6 +266,17 @@ impl<'m> Batch<'m> {
             self.tell(pool, leg.steps(), tell);
         }
         !self.active.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Ends all requests.
+    fn cancel_all(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
+        let active = self.active.iter().map(|active| active.id);
+        let ids: Vec<RequestId> = active.chain(self.waiting.iter().map(|waiting| waiting.id)).collect();
+        for id in ids {
+            if let Some(outcome) = self.cancel(pool, id) {
+                tell(Event::Finished { id, outcome });
+            }
+        }
     }
 
     /// Tells of what was made in some steps, one step after the other, and takes leave of requests that are over.

@@ -34,8 +34,8 @@ use crate::platform::{Platform, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
 use answer::Totals;
 pub use command::Fault;
-use command::{Command, HELP, Stats};
-use editor::Editor;
+use command::{Command, NAMES, Stats, help_on};
+use editor::{Editor, Entered};
 use error::CommandError;
 use input::Input;
 use loaded::{LoadError, Loaded};
@@ -48,6 +48,9 @@ use workers::Workers;
 
 /// Shown where a command is expected.
 const PROMPT: &str = "> ";
+
+/// What has a terminal tell what is pasted from what is typed, and what ends that (xterm's bracketed paste).
+const PASTE: [&str; 2] = ["\x1b[?2004h", "\x1b[?2004l"];
 
 /// Said of commands behind a failure.
 const NOT_RUN: &str = "the commands behind that are not run; keep-going on the command line runs them";
@@ -76,11 +79,19 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         let assigned = cores.and_then(|cores| workers.assign(cores).map_err(|error| wrong(&error)));
         errors.extend(assigned.err());
     }
+    let columns = options
+        .terminal
+        .map(|value| value.parse().map_err(|_| word(&valued("terminal", value), &"not a number of columns")));
+    let columns = columns.transpose().unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
     let mut console = Console {
         platform,
         start,
         output: Output::new(platform, options.quiet),
-        input: Input::new(platform),
+        input: Input::new(platform, options.flow_control),
+        columns,
         loaded: Loaded::new(platform, start, &options),
         workers,
         totals: Totals::default(),
@@ -119,6 +130,8 @@ struct Console<'s> {
     start: &'s Start<'s>,
     output: Output,
     input: Input,
+    /// The width of the terminal, where a person is known to sit at one.
+    columns: Option<usize>,
     loaded: Result<Loaded, LoadError>,
     workers: Workers,
     totals: Totals,
@@ -178,14 +191,14 @@ impl Console<'_> {
             if !self.output.is_quiet() {
                 self.output.note(format_args!("{PROMPT}{line}\n"));
             }
-            match self.execute(line) {
+            match self.obey(line) {
                 Ok(None) => {}
                 Ok(Some(Power::Off { .. })) => break,
                 Ok(Some(Power::Reboot)) => return Power::Reboot,
                 Err(error) => {
                     self.complain(&error);
                     success = false;
-                    if !keep_going {
+                    if !keep_going || matches!(error, CommandError::Interrupted) {
                         if index + 1 < rest.len() {
                             self.output.note(format_args!("{NOT_RUN}\n"));
                         }
@@ -199,45 +212,36 @@ impl Console<'_> {
 
     /// Runs what is typed until that ends the session, or the input ends.
     fn obey_terminal(&mut self) -> Power {
-        let mut editor = Editor::new(PROMPT);
-        while let Some(line) = self.read_line(&mut editor) {
+        let mut editor = Editor::new(PROMPT, &NAMES, self.columns);
+        let paste = if self.columns.is_some() { PASTE } else { ["", ""] };
+        loop {
+            let screen = format(format_args!("{}{PROMPT}", paste[0]));
+            let entered = read_line(self.platform, &mut self.input, self.output, &mut editor, screen);
+            self.echo(paste[1]);
+            let Some(Entered::Line(line)) = entered else { return Power::Off { success: true } };
             if line.trim().is_empty() {
                 continue;
             }
-            match self.execute(&line) {
+            match self.obey(&line) {
                 Ok(None) => {}
                 Ok(Some(action)) => return action,
                 Err(error) => self.complain(&error),
-            }
-        }
-        Power::Off { success: true }
-    }
-
-    fn read_line(&mut self, editor: &mut Editor) -> Option<String> {
-        let mut screen = String::from(PROMPT);
-        loop {
-            if self.input.is_empty() {
-                self.echo(&screen);
-                screen.clear();
-            }
-            let bytes = self.input.wait();
-            if bytes.is_empty() {
-                return None;
-            }
-            let (count, line) = editor.feed(bytes, &mut screen);
-            self.input.take(count);
-            if line.is_some() {
-                self.echo(&screen);
-                return line;
             }
         }
     }
 
     /// Shows a person what they type.
     fn echo(&self, screen: &str) {
-        if !self.output.is_quiet() {
+        if !self.output.is_quiet() && !screen.is_empty() {
             self.platform.write(screen.as_bytes());
         }
+    }
+
+    /// Runs one command, until an interrupt. Result: how the session ends, if it shall.
+    fn obey(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
+        self.workers.heed(self.input.heeded());
+        let result = self.execute(line);
+        if self.input.take_interrupt() { Err(CommandError::Interrupted) } else { result }
     }
 
     fn complain(&self, error: &CommandError) {
@@ -254,7 +258,10 @@ impl Console<'_> {
             Command::Batch { json, source } => self.batch(json, &source)?,
             Command::Bench(bench) => self.bench(&bench)?,
             // A request that failed is an answer like others to a program.
-            Command::Json { task } => self.json(task).map(drop)?,
+            Command::Json { task } => {
+                let tally = self.json(task)?;
+                self.totals.add_batch(&tally);
+            }
             Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
             Command::Cpus => {
                 let cpus = report::cpus(self.platform, self.workers.cores());
@@ -274,7 +281,7 @@ impl Console<'_> {
             Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
             Command::PowerOff => return Ok(Some(Power::Off { success: true })),
-            Command::Help => self.say(format_args!("{HELP}")),
+            Command::Help(command) => self.say(format_args!("{}", help_on(command))),
         }
         Ok(None)
     }
@@ -299,5 +306,36 @@ impl Console<'_> {
 
     fn loaded_and_pool(&mut self, cores: Option<usize>) -> Result<(&Loaded, &mut Pool), CommandError> {
         Ok((self.loaded.as_ref()?, self.workers.pool(cores)?))
+    }
+}
+
+/// Has a person type a line, after `screen` is shown. `None` at the end of the input.
+fn read_line(
+    platform: &dyn Platform,
+    input: &mut Input,
+    output: Output,
+    editor: &mut Editor,
+    mut screen: String,
+) -> Option<Entered> {
+    let show = |screen: &str| {
+        if !output.is_quiet() {
+            platform.write(screen.as_bytes());
+        }
+    };
+    loop {
+        if input.is_empty() {
+            show(&screen);
+            screen.clear();
+        }
+        let bytes = input.wait();
+        if bytes.is_empty() {
+            return None;
+        }
+        let (count, entered) = editor.feed(bytes, &mut screen);
+        input.take(count);
+        if entered.is_some() {
+            show(&screen);
+            return entered;
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::pool::Pool;
 use crate::sample::Sampling;
 use crate::session::SessionError;
 use crate::tokenizer::{Encoding, ParseSpecial, Tokenizer};
-pub use batch::Lines;
+pub use batch::{Lines, Tally};
 pub use fields::BadLine;
 use fields::Fields;
 use sequence::Continuation;

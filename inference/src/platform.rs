@@ -123,6 +123,12 @@ pub enum Power {
     Reboot,
 }
 
+/// Whether a count of [`Platform::interrupts`] is later than another.
+#[must_use]
+pub const fn is_after(count: u32, other: u32) -> bool {
+    (count.wrapping_sub(other) as i32) > 0
+}
+
 /// The platform. One value, shared by every thread.
 pub trait Platform: Sync {
     /// Cores by dense index, online ones first; the caller of `main` runs on core 0.
@@ -193,6 +199,12 @@ pub trait Platform: Sync {
 
     /// Waits for input and copies what fits; 0 only at the end of input.
     fn read(&self, buffer: &mut [u8]) -> usize;
+
+    /// How often the person at the console has asked to stop what runs, since the machine's start; wraps. Each time has also
+    /// left a byte 0x03 in the input. 0 where nobody counts.
+    fn interrupts(&self) -> u32 {
+        0
+    }
 
     /// Zeroed memory for as long as this runs, to be read from end to end again and again, from a cache line's
     /// first byte on; `None` where there is not so much.

@@ -179,6 +179,18 @@ impl Pool {
         self.crew.pace.spin_ns() > 0
     }
 
+    /// Whether whoever waits for what the pool does has asked to stop: sessions and batches end then. `heed` says which
+    /// interrupts have had their effect.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        self.crew.pace.interrupted()
+    }
+
+    /// Takes so many of [`Platform::interrupts`] for heeded.
+    pub fn heed(&self, interrupts: u32) {
+        self.crew.pace.heed(interrupts);
+    }
+
     /// How [`Self::parallel_for`] shares its range out from now on. Without effect in deterministic mode.
     pub const fn set_mode(&mut self, mode: Mode) {
         if !self.fixed {

@@ -37,6 +37,8 @@ pub enum SessionError {
     },
     /// No tokens at all.
     Empty,
+    /// [`Pool::interrupted`].
+    Interrupted,
 }
 
 impl fmt::Display for SessionError {
@@ -51,6 +53,7 @@ impl fmt::Display for SessionError {
                 write!(f, "token {token} is not one of the model's {vocabulary}")
             }
             Self::Empty => write!(f, "no tokens to go on from"),
+            Self::Interrupted => write!(f, "interrupted"),
         }
     }
 }
@@ -131,7 +134,8 @@ impl<'m> Session<'m> {
     /// Takes `tokens` and returns a logit for each token of the vocabulary to come next.
     ///
     /// # Errors
-    /// When there are none, one does not exist or the context has no room for them; nothing is taken then.
+    /// When there are none, one does not exist or the context has no room for them; nothing is taken then. When it is
+    /// interrupted, some may have been taken.
     pub fn feed(&mut self, pool: &mut Pool, tokens: &[u32]) -> Result<&[f32], SessionError> {
         let vocabulary = self.model().config.vocabulary;
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
@@ -148,6 +152,9 @@ impl<'m> Session<'m> {
         forward.prepare(pool.workers())?;
         let mut chunks = tokens.chunks(forward.capacity()).peekable();
         while let Some(chunk) = chunks.next() {
+            if pool.interrupted() {
+                return Err(SessionError::Interrupted);
+            }
             part.tokens.extend_from_slice(chunk);
             part.wants_logits = chunks.peek().is_none();
             forward.step(pool, core::slice::from_mut(part));

@@ -10,7 +10,7 @@ use std::panic::catch_unwind;
 use common::{STORY, smollm2};
 use embodios_inference::console::{Fault, Module};
 use embodios_inference::platform::Power;
-use scripted::{BAD, GOOD, MODULE, Session, line, script, session};
+use scripted::{BAD, GOOD, MODULE, Session, interrupted_session, line, script, session};
 
 #[test]
 fn generates_the_reference_story() {
@@ -75,7 +75,7 @@ fn json_lines_are_answered_until_an_empty_one() {
     let lines: Vec<&str> = answers.lines().collect();
     assert_eq!(lines[0], r#"{"ids":[490],"left_out":0}"#);
     assert!(lines[1].contains(r#""line":3"#), "{}", lines[1]);
-    assert!(lines[2].starts_with("\u{6}\u{6}{\"ids\":[490,"), "{}", lines[2]);
+    assert!(lines[2].starts_with("{\"ids\":[490,"), "{}", lines[2]);
     assert_eq!(lines[3..], ["> ids Once", "ids 0 490"]);
     assert_eq!(action, GOOD);
 }
@@ -345,6 +345,109 @@ fn a_quiet_console_frames_its_answers_and_says_nothing_else() {
         output.split('\x02').skip(1).map(|part| part.split('\x03').next().unwrap()).collect();
     assert!(!inside.contains("tokens") && !inside.contains('>'), "{inside:?}");
     assert_eq!(action, BAD);
+}
+
+#[test]
+fn an_interrupt_stops_a_command_and_drops_what_was_typed_before_it() {
+    let typed = "generate -n 200 Once upon a time\rids lost\r\x03ids b\rpoweroff\r";
+    let run = |words: &str, typed: &str, at| interrupted_session(2, &[MODULE], words, 0, (typed, at));
+    let Session { output, action, .. } = run("", typed, " He had");
+    assert!(output.contains(" He had") && !output.contains("played"), "{output}");
+    line(&output, "error: interrupted");
+    assert!(!output.contains("lost") && output.contains("> ids b\nids 0 "), "{output}");
+    assert_eq!(action, GOOD);
+    // A script ends by it, whatever it is told of failures.
+    let Session { output, action, .. } =
+        run("keep-going exec=generate -n 200 Once upon a time; ids b", "\x03", " He had");
+    assert!(output.contains("error: interrupted") && !output.contains("ids b\nids"), "{output}");
+    assert_eq!(action, BAD);
+}
+
+#[test]
+fn an_interrupt_stops_a_batch_and_a_bench() {
+    let lines = b"{\"text\": \"Once\", \"tokens\": 2}\n{\"text\": \"Once upon a time\", \"tokens\": 250, \"ignore_end\": true}\n";
+    let modules = [MODULE, Module { name: "asked", bytes: lines }];
+    let run = |words: &str, at| interrupted_session(2, &modules, words, 0, ("\x03", at));
+    let Session { output, action, .. } = run("exec=batch asked", "\"line\":1,");
+    assert!(line(&output, "error: ").ends_with("interrupted"), "{output}");
+    let long = output.lines().find(|line| line.contains("\"line\":2,")).unwrap();
+    assert!(long.contains("\"stop\":\"cancelled\"") && !long.contains("\"ids\":[]"), "{output}");
+    assert_eq!(action, BAD);
+    for bench in ["bench batch -p 4 -n 4", "bench scaling -r 100 -n 4 1", "bench jitter", "hash -n 9 Once"] {
+        let at: &'static str = format!("> {bench}").leak();
+        let Session { output, action, .. } = run(&format!("exec={bench}"), at);
+        assert!(line(&output, "error: ").ends_with("interrupted"), "{output}");
+        assert_eq!(action, BAD);
+    }
+}
+
+#[test]
+fn the_input_may_end_by_a_character() {
+    let typed = "json tokenize\n{\"text\": \"Once\"}\n\x04ids Once\n\x04cpus\n";
+    let Session { output, action, .. } = session(1, &[MODULE], "", 0, typed);
+    assert!(output.contains("{\"ids\":[490],\"left_out\":0}\n> ids Once\nids 0 490\n> \n"), "{output}");
+    assert!(!output.contains("cpus"), "{output}");
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn what_is_read_is_acknowledged_to_who_asks() {
+    let typed = format!("ids {}\nids Once\npoweroff\n", "a ".repeat(200));
+    let Session { output, .. } = session(1, &[MODULE], "flow-control", 0, &typed);
+    assert_eq!(output.matches('\x05').count(), 1);
+    let (_, after) = output.split_once('\x05').unwrap();
+    let counts = after.split('\x06').skip(1).map(|part| usize::from(part.as_bytes()[0] - b' '));
+    let counts: Vec<usize> = counts.collect();
+    assert_eq!(counts.iter().sum::<usize>(), typed.len());
+    assert!(counts.iter().all(|count| (1..=64).contains(count)), "{counts:?}");
+    assert!(output.contains("ids 0 490\n"), "{output:?}");
+}
+
+#[test]
+fn a_person_sees_what_is_typed_and_how_it_ends() {
+    let typed =
+        "batch -\r{\"text\": \"Once\", \"tokens\": 2}\x7f}\r\r\x1b[200~ids a\r\rb\r\x1b[201~\rpoweroff\r";
+    let Session { output, action, .. } = session(1, &[MODULE], "terminal=200", 0, typed);
+    let note = "\x1b[?2004lJSON objects, one a line; an empty line ends them, all are answered then\n";
+    assert!(output.contains(note), "{output:?}");
+    assert!(output.contains("\"tokens\": 2}\x08\x1b[K}\n"), "{output:?}");
+    assert!(output.contains("\"line\":1,"), "{output:?}");
+    assert!(output.contains("lids 0 65 199 199 66\n"), "{output:?}");
+    assert_eq!(action, GOOD);
+    line(&session(1, &[MODULE], "terminal=wide", 0, "").output, "error: terminal=wide on the command line: ");
+}
+
+#[test]
+fn help_is_there_for_each_command() {
+    let (output, action) = script(1, "help chat; pin --help");
+    assert!(output.starts_with("> help chat\nchat [same options] TEXT\n"), "{output}");
+    assert!(output.contains("nothing said before is kept"), "{output}");
+    assert!(
+        output.ends_with("> pin --help\npin THREAD CORES    confine a thread to these cores\n"),
+        "{output}"
+    );
+    assert_eq!(action, GOOD);
+}
+
+#[test]
+fn statistics_count_batches_and_survive_a_resize() {
+    let (output, action) = script(
+        2,
+        "batch -n 2 3 Once; hash -n 4 Once; hash -c 1 -n 2 Once; stats; stats --json; stats reset; stats",
+    );
+    line(&output, "[without -t all 3 are the same text]");
+    assert_eq!(
+        output.matches("1 batches: 3 requests, 6 tokens made, 6 of prompts, in ").count(),
+        1,
+        "{output}"
+    );
+    line(&output, "0 batches: 0 requests, 0 tokens made, 0 of prompts, in ");
+    let object: serde_json::Value = serde_json::from_str(line(&output, "{")).unwrap();
+    assert_eq!(object["batches"]["requests"], 3);
+    let workers = object["workers"].as_array().unwrap();
+    let of_core_1 = workers.iter().find(|worker| worker["core"] == 1).unwrap();
+    assert!(of_core_1["items"].as_u64() > Some(0), "{object}");
+    assert_eq!(action, GOOD);
 }
 
 #[test]

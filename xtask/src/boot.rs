@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use std::fmt;
-use std::io::{PipeReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::command_line::{self, Manner, Script};
 use crate::counting::Counting;
 use crate::guest::{self, Ending};
 use crate::host_cores;
+use crate::input::Source;
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -104,7 +105,7 @@ pub fn run_counted(
     Ok((String::from_utf8_lossy(&output).into_owned(), ending))
 }
 
-/// Boots and waits for the end. The console reads `input`, and `sink` takes what it says.
+/// Boots and waits for the end. The console reads `input`, and `sink` takes what it says, answers in frames.
 ///
 /// # Errors
 /// When the machine does not fit together, QEMU cannot be started or the sink fails.
@@ -112,7 +113,7 @@ pub fn run_with_input(
     workspace: &Workspace,
     built: &Built,
     plan: &Plan<'_>,
-    input: PipeReader,
+    input: Source,
     sink: Sink,
 ) -> Result<Ending> {
     boot(workspace, built, plan, None, Some(input), sink)
@@ -123,15 +124,17 @@ fn boot(
     built: &Built,
     plan: &Plan<'_>,
     counting: Option<&Counting>,
-    input: Option<PipeReader>,
+    input: Option<Source>,
     sink: Sink,
 ) -> Result<Ending> {
     let Plan { setup, accel, memory, model, modules, words, script, keep_going, timeout, pinned, .. } = plan;
-    let console = if input.is_some() { Console::Program } else { Console::Script };
+    let console = Console::Script;
     let modules = Modules::gather(model, modules, &workspace.output(setup.kind.arch()))?;
     let cores = setup.smp.cores();
     let own_cores = command_line::has_own_cores(*accel, cores);
-    let manner = Manner { keep_going: *keep_going, ..Manner::default() };
+    let with_input = input.is_some();
+    let manner =
+        Manner { keep_going: *keep_going, quiet: with_input, flow_control: with_input, ..Manner::default() };
     let script = Some(Script::Commands(script));
     let command_line = command_line::build(&modules, own_cores, words, manner, script)?;
     let machine = Machine {
@@ -152,14 +155,11 @@ fn boot(
     };
     let mut qemu = Command::new(setup.kind.arch().qemu());
     qemu.args(machine.arguments()?);
-    if let Some(input) = input {
-        qemu.stdin(input);
-    }
     let mut symbols = Symbols::new(built, &workspace.root);
     let started = |process| {
         if *pinned && own_cores {
             host_cores::pin(process, cores);
         }
     };
-    guest::run(&mut qemu, console, Some(*timeout), &mut symbols, sink, started)
+    guest::run(&mut qemu, console, Some(*timeout), input, &mut symbols, sink, started)
 }

@@ -5,7 +5,7 @@
 //! - `allow=power,tests`, unless `--append` says otherwise: the console may end and test the machine.
 //! - `spin=5000` where each core of the guest has one of the host's, unless `--append` says otherwise.
 //! - the words of `--append`, for the kernel and the engine to read.
-//! - `quiet` and `keep-going`, as asked.
+//! - `quiet`, `flow-control`, `terminal=COLUMNS` and `keep-going`, as the boot's input and output want it.
 //! - `script=NAME` for a module with commands, or `exec=COMMANDS`, which takes the rest of the line. The console runs the
 //!   commands and powers off with an exit status.
 
@@ -42,11 +42,15 @@ pub enum Script<'a> {
     Module(&'a str),
 }
 
-/// How a script is run, beside what it says.
+/// How the console talks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
     /// Answers in frames, no banner, prompt or echo.
     pub quiet: bool,
+    /// Input is acknowledged.
+    pub flow_control: bool,
+    /// A person sits at a terminal of so many columns.
+    pub terminal: Option<u16>,
     /// Further commands behind a failed one.
     pub keep_going: bool,
 }
@@ -75,6 +79,8 @@ pub fn build(
         line.push(text.clone());
     }
     line.extend(manner.quiet.then(|| "quiet".to_owned()));
+    line.extend(manner.flow_control.then(|| "flow-control".to_owned()));
+    line.extend(manner.terminal.map(|columns| format!("terminal={columns}")));
     line.extend(manner.keep_going.then(|| "keep-going".to_owned()));
     match script {
         Some(Script::Commands(commands)) => {
@@ -93,6 +99,7 @@ pub fn build(
 fn check(text: &str, name: &str, known: bool) -> Result<()> {
     let option = match name {
         "model" | "module" | "script" | "exec" | "quiet" | "keep-going" => name,
+        "flow-control" | "terminal" => bail!("--append {text}: `{name}` is xtask's own"),
         _ if known => return Ok(()),
         _ => {
             let names: Vec<&str> = WORDS.iter().map(|&(name, _)| name).collect();
@@ -106,7 +113,7 @@ fn check(text: &str, name: &str, known: bool) -> Result<()> {
 mod tests {
     use super::*;
 
-    const PLAIN: Manner = Manner { quiet: false, keep_going: false };
+    const PLAIN: Manner = Manner { quiet: false, flow_control: false, terminal: None, keep_going: false };
 
     fn named(words: &[&str]) -> Modules {
         Modules { words: words.iter().map(ToString::to_string).collect(), ..Modules::default() }
@@ -117,8 +124,15 @@ mod tests {
         let modules = named(&["module=some.gguf,9", "module=b"]);
         let script = Some(Script::Commands(" cpus; generate Once "));
         let append = ["log=debug".into(), "spin=1 workers=0".into()];
-        let line = build(&modules, true, &append, Manner { quiet: true, keep_going: true }, script);
-        let expected = "module=some.gguf,9 module=b allow=power,tests log=debug spin=1 workers=0 quiet keep-going exec=cpus; generate Once";
+        let line = build(
+            &modules,
+            true,
+            &append,
+            Manner { quiet: true, flow_control: true, terminal: Some(80), keep_going: true },
+            script,
+        );
+        let expected = "module=some.gguf,9 module=b allow=power,tests log=debug spin=1 workers=0 quiet flow-control \
+                        terminal=80 keep-going exec=cpus; generate Once";
         assert_eq!(line.ok().as_deref(), Some(expected));
         let line = |own_cores, script| build(&named(&[]), own_cores, &[], PLAIN, script).ok();
         assert_eq!(line(false, None).as_deref(), Some("allow=power,tests"));

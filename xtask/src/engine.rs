@@ -3,7 +3,7 @@
 pub mod guest;
 
 use anyhow::Result;
-use std::io;
+use std::io::{self, Write};
 use std::process::Command;
 
 use crate::accel::Host;
@@ -59,8 +59,8 @@ fn in_guest(
         model,
         timeout: options.timeout,
     };
-    let mut notes = |line: &str| eprintln!("{line}");
-    let ending = guest.answer(options.task, io::stdin(), &mut terminal::write, &mut notes)?;
+    let mut notes = |text: &[u8]| io::stderr().write_all(text);
+    let ending = guest.answer(options.task, terminal::Input, &mut terminal::write, &mut notes)?;
     if let Some(reason) = ending.reason() {
         eprintln!("xtask: {reason}");
     }

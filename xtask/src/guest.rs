@@ -5,6 +5,7 @@ use embodios_abi::ExitStatus;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::input::{Line, Source};
 use crate::machine::Console;
 use crate::process::{self, End, Sink};
 use crate::symbols::{Annotator, Symbols};
@@ -67,8 +68,8 @@ impl Ending {
     }
 }
 
-/// Runs QEMU to its end and hands the guest's output, with readable backtraces, to `sink`, and the process's number to
-/// `started`.
+/// Runs QEMU to its end, sends `input` to the guest, and hands the guest's output, with readable backtraces, to `sink`, and
+/// the process's number to `started`.
 ///
 /// # Errors
 /// When QEMU cannot be started, the sink fails, or the user interrupts.
@@ -76,15 +77,27 @@ pub fn run(
     qemu: &mut Command,
     console: Console,
     timeout: Option<Duration>,
+    input: Option<Source>,
     symbols: &mut Symbols,
     sink: Sink,
     started: impl FnOnce(u32) + Send,
 ) -> Result<Ending> {
-    if console == Console::Script {
-        qemu.stdin(Stdio::null());
-    }
     let mut annotator = Annotator::new(|address| symbols.describe(address));
-    let end = process::stream_with(qemu, timeout, &mut |bytes| annotator.pass(bytes, sink), started)?;
+    let mut line = match input.map(Line::start).transpose()? {
+        Some((line, reader)) => {
+            qemu.stdin(reader);
+            Some(line)
+        }
+        None => {
+            qemu.stdin(Stdio::null());
+            None
+        }
+    };
+    let mut pass = |bytes: &[u8]| match &mut line {
+        Some(line) => annotator.pass(&line.take(bytes), sink),
+        None => annotator.pass(bytes, sink),
+    };
+    let end = process::stream_with(qemu, timeout, &mut pass, started)?;
     Ok(Ending::of(&end, timeout, console))
 }
 

@@ -84,12 +84,10 @@ pub enum Gic {
 /// Whom the guest's serial line talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// The terminal, beside QEMU's monitor on Ctrl-A; the guest may restart itself.
+    /// A person, beside QEMU's monitor on Ctrl-A; the guest may restart itself.
     Terminal,
-    /// Nobody types. A restart ends QEMU.
+    /// A program, or nobody. A restart ends QEMU.
     Script,
-    /// A program writes to QEMU's standard input. A restart ends QEMU.
-    Program,
 }
 
 /// Everything that shapes QEMU's command line.
@@ -142,9 +140,7 @@ impl Machine<'_> {
         list.words(&["-nodefaults", "-no-user-config", "-display", "none"]);
         match self.console {
             Console::Terminal => list.pair("-serial", "mon:stdio"),
-            Console::Script | Console::Program => {
-                list.words(&["-monitor", "none", "-serial", "stdio", "-no-reboot"])
-            }
+            Console::Script => list.words(&["-monitor", "none", "-serial", "stdio", "-no-reboot"]),
         }
         // How the kernel's exit status reaches the process (`embodios_abi::ExitStatus`).
         match self.kind.arch() {

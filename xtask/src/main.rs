@@ -20,6 +20,7 @@ mod frames;
 mod guest;
 mod host_cores;
 mod image;
+mod input;
 mod machine;
 mod memory;
 mod model;

@@ -13,6 +13,7 @@ use crate::command_line::{self, Manner, Script};
 use crate::frames::Frames;
 use crate::guest;
 use crate::host_cores;
+use crate::input::Source;
 use crate::machine::{Console, Machine, MachineKind};
 use crate::model::Model;
 use crate::modules::{Loaded, Modules};
@@ -36,9 +37,20 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     let script = script(options)?;
     let cores = options.smp.cores();
     let own_cores = command_line::has_own_cores(accel, cores);
-    let manner = Manner { quiet: options.quiet, keep_going: options.keep_going };
+    let console =
+        if script.is_none() && io::stdin().is_terminal() { Console::Terminal } else { Console::Script };
+    ensure!(
+        console == Console::Script || !options.quiet,
+        "--quiet: there is no --exec, no --script, and nothing is piped to standard input"
+    );
+    let columns = if console == Console::Terminal { terminal::columns() } else { None };
+    let manner = Manner {
+        quiet: options.quiet,
+        flow_control: true,
+        terminal: columns,
+        keep_going: options.keep_going,
+    };
     let command_line = command_line::build(&modules, own_cores, &options.append, manner, script)?;
-    let console = if script.is_some() { Console::Script } else { Console::Terminal };
     let mut machine = Machine {
         kind,
         gic: options.gic,
@@ -74,18 +86,22 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         let kernel = built.kernel.display();
         eprintln!("xtask: waiting for a debugger: gdb {kernel} -ex 'target remote 127.0.0.1:1234'");
     }
-    if console == Console::Terminal && io::stdin().is_terminal() {
+    if console == Console::Terminal {
         eprintln!("xtask: Ctrl-A x ends QEMU, Ctrl-A c switches to its monitor and back");
     }
-    let saved = terminal::Saved::now();
+    let (raw, input) = match console {
+        Console::Terminal => (terminal::Raw::begin(workspace), Source::Terminal),
+        Console::Script => (None, Source::Reader(Box::new(terminal::Input))),
+    };
     let mut symbols = Symbols::new(&built, &workspace.root);
     let mut frames = Frames::default();
     let mut sink = |bytes: &[u8]| match options.quiet {
         true => frames.take(bytes, &mut terminal::write, &mut |note| io::stderr().write_all(note)),
         false => terminal::write(bytes),
     };
-    let ending = guest::run(&mut qemu, console, options.timeout, &mut symbols, &mut sink, |_| {});
-    drop(saved);
+    let ending =
+        guest::run(&mut qemu, console, options.timeout, Some(input), &mut symbols, &mut sink, |_| {});
+    drop(raw);
     let ending = ending?;
     if let Some(reason) = ending.reason() {
         eprintln!("xtask: {reason}");

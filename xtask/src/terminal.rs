@@ -1,43 +1,93 @@
-//! xtask's own terminal while a guest uses it: put back as it was, and written to without buffering.
+//! xtask's own terminal while a guest uses it: made raw, put back as it was, read and written without buffering.
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io;
+use rustix::process::{Pid, test_kill_process};
+use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, ttyname};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-/// Remembers the terminal's settings and restores them when dropped.
-///
-/// QEMU makes the terminal raw and its standard input non-blocking; killed, it restores neither.
-pub struct Saved {
-    settings: Option<Termios>,
-    flags: Option<OFlags>,
+use crate::workspace::{self, Workspace};
+
+/// The terminal, which sends each key as it is until this is dropped.
+pub struct Raw {
+    settings: Termios,
+    /// The settings, for the next start after a kill that cannot be caught.
+    kept: Option<PathBuf>,
 }
 
-impl Saved {
-    /// Remembers how standard input is now; one that is no terminal has less to remember.
-    pub fn now() -> Self {
+impl Raw {
+    /// Makes standard input raw, if it is a terminal. One that a killed xtask has left raw is put back first.
+    pub fn begin(workspace: &Workspace) -> Option<Self> {
         let input = io::stdin();
-        Self { settings: tcgetattr(&input).ok(), flags: fcntl_getfl(&input).ok() }
+        let name = ttyname(&input, Vec::new()).ok()?;
+        let kept = workspace.reports().join(format!("terminal{}", name.to_string_lossy().replace('/', "-")));
+        if let Some(settings) = left_behind(&kept) {
+            // Settings that the terminal refuses are no worse than those that it has.
+            let _ = stty(&settings);
+        }
+        let settings = tcgetattr(&input).ok()?;
+        let text = format!("{}\n{}", std::process::id(), stty("-g").unwrap_or_default());
+        let written = workspace::replace_file(&kept, |file| Ok(io::Write::write_all(file, text.as_bytes())?));
+        let mut raw = settings.clone();
+        raw.make_raw();
+        // The guest's lines end as others do.
+        raw.output_modes |= OutputModes::OPOST;
+        tcsetattr(&input, OptionalActions::Now, &raw).ok()?;
+        Some(Self { settings, kept: written.is_ok().then_some(kept) })
     }
 }
 
-impl Drop for Saved {
+/// The width of the terminal that standard output goes to.
+pub fn columns() -> Option<u16> {
+    tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|&columns| columns > 0)
+}
+
+impl Drop for Raw {
     fn drop(&mut self) {
-        let input = io::stdin();
         // A terminal that is gone cannot be restored, and nobody is left to tell.
-        if let Some(settings) = &self.settings {
-            let _ = tcsetattr(&input, OptionalActions::Now, settings);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.settings);
+        if let Some(kept) = &self.kept {
+            let _ = fs::remove_file(kept);
         }
-        if let Some(flags) = self.flags {
-            let _ = fcntl_setfl(&input, flags);
+    }
+}
+
+/// The settings that a process which is no more has kept.
+fn left_behind(kept: &Path) -> Option<String> {
+    let text = fs::read_to_string(kept).ok()?;
+    let (owner, settings) = text.split_once('\n')?;
+    let owner = Pid::from_raw(owner.parse().ok()?)?;
+    let gone = test_kill_process(owner) == Err(Errno::SRCH);
+    (gone && !settings.trim().is_empty()).then(|| settings.trim().to_owned())
+}
+
+/// Asks `stty` to print or to set standard input's settings.
+fn stty(argument: &str) -> Option<String> {
+    let said = Command::new("stty").arg(argument).stdin(Stdio::inherit()).output().ok()?;
+    said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+}
+
+/// Standard input, read as it comes: no more is taken than a reader has room for.
+pub struct Input;
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let input = rustix::stdio::stdin();
+        loop {
+            match rustix::io::read(input, &mut *buffer) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(&mut PollFd::new(&input, PollFlags::IN))?,
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
 
 /// Writes to standard output at once.
-///
-/// Standard output may share its open file with the input that QEMU has made non-blocking.
 ///
 /// # Errors
 /// Whatever the write ends with, for example a closed pipe.
@@ -47,12 +97,40 @@ pub fn write(mut bytes: &[u8]) -> io::Result<()> {
         match rustix::io::write(output, bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&output, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            },
+            Err(Errno::AGAIN) => wait(&mut PollFd::new(&output, PollFlags::OUT))?,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Waits for a file that somebody has made non-blocking.
+fn wait(file: &mut PollFd<'_>) -> io::Result<()> {
+    match poll(std::slice::from_mut(file), None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_dead_are_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let kept = directory.path().join("terminal-dev-tty1");
+        // Waited for, so that nobody has its number.
+        let mut child = Command::new("true").spawn().expect("it starts");
+        child.wait().expect("it ends");
+        let of = |text: String| {
+            fs::write(&kept, text).expect("it is writable");
+            left_behind(&kept)
+        };
+        assert_eq!(of(format!("{}\n500:5:bf\n", child.id())).as_deref(), Some("500:5:bf"));
+        assert_eq!(of(format!("{}\n500:5:bf\n", std::process::id())), None);
+        assert_eq!(of(format!("{}\n", child.id())), None);
+        assert_eq!(of("half".to_owned()), None);
+        assert_eq!(left_behind(&directory.path().join("none")), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::Console;
 use super::error::CommandError;
@@ -36,6 +37,16 @@ impl Console<'_> {
         self.platform.set_affinity(thread, cores)?;
         let cores = self.platform.affinity(thread)?;
         self.say(format_args!("thread {thread}: cores {cores}\n"));
+        let workers: Vec<ThreadId> = self.workers.running().iter().flat_map(|pool| pool.threads()).collect();
+        if workers.contains(&thread) && cores.len() == 1 {
+            for &other in workers.iter().filter(|&&other| other != thread) {
+                if self.platform.affinity(other)? == cores {
+                    self.output.note(format_args!(
+                        "warning: worker thread {other} is on core {cores} too: they take turns there\n"
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::options::Options;
 use crate::cache::Limits;
 use crate::chat::{ChatError, Message, Role};
 use crate::generate::{Made, Report, Request, Stop, generate};
+use crate::json::Tally;
 use crate::kernels::Kernels;
 use crate::model::Model;
 use crate::pool::Pool;
@@ -30,6 +31,17 @@ pub struct Totals {
     pub tokens: usize,
     /// Time for making them, in nanoseconds.
     pub generation_ns: u64,
+    /// Batches, which are counted apart: their prompts and tokens have no times of their own.
+    pub batches: Batches,
+}
+
+/// Batches since the start.
+#[derive(Default, Clone, Copy)]
+pub struct Batches {
+    /// How many.
+    pub count: usize,
+    /// All of them.
+    pub all: Tally,
 }
 
 impl Totals {
@@ -38,6 +50,14 @@ impl Totals {
         self.prompt_ns += report.prompt_ns;
         self.tokens += report.tokens;
         self.generation_ns += report.generation_ns;
+    }
+
+    /// Counts a batch, if it had requests.
+    pub fn add_batch(&mut self, tally: &Tally) {
+        if tally.requests > 0 {
+            self.batches.count += 1;
+            self.batches.all.add(tally);
+        }
     }
 }
 

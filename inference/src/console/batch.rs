@@ -13,7 +13,7 @@ use super::module::{self, Module};
 use super::options::Options;
 use crate::batch::{Batch, Event, Outcome, Request, Settings};
 use crate::cache::CacheError;
-use crate::json::{Lines, Requests, Task};
+use crate::json::{Lines, Requests, Tally, Task};
 use crate::platform::Platform;
 use crate::tokenizer::ParseSpecial;
 use groups::Group;
@@ -54,14 +54,20 @@ impl Console<'_> {
         let settings = Settings::new(budget(platform));
         let (count, options, text) = match source {
             Source::Prompt { count, options, text } => (count, options, text),
-            Source::Typed => return self.json(Task::Batch).and_then(all_well),
+            Source::Typed => {
+                let tally = self.json(Task::Batch)?;
+                self.totals.add_batch(&tally);
+                return all_well(tally.failed);
+            }
             Source::Groups(groups) => return self.batch_groups(groups),
             Source::Module(name) => {
                 let (loaded, pool) = self.loaded_and_pool(None)?;
                 let requests = loaded.requests();
                 let mut answer = |bytes: &[u8]| output.answer(bytes);
                 let (lines, bad) = lines_of(modules, name, &requests, &mut answer)?;
-                return all_well(bad + lines.answer(&requests, pool, settings, &mut answer)?);
+                let tally = lines.answer(&requests, pool, settings, &mut answer)?;
+                self.totals.add_batch(&tally);
+                return all_well(bad + tally.failed);
             }
         };
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
@@ -82,20 +88,21 @@ impl Console<'_> {
         if json {
             let lines = Lines::of(requests.collect());
             let mut answer = |bytes: &[u8]| output.answer(bytes);
-            return all_well(lines.answer(&loaded.requests(), pool, settings, &mut answer)?);
+            let tally = lines.answer(&loaded.requests(), pool, settings, &mut answer)?;
+            self.totals.add_batch(&tally);
+            return all_well(tally.failed);
         }
         let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
         batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let start = platform.now_ns();
-        let (mut tokens, mut failed, mut plans) = (0, 0, Vec::new());
+        let (mut tally, mut plans) = (Tally::default(), Vec::new());
         for request in requests {
             batch.submit(pool, request)?;
         }
         loop {
             let more = batch.long_step(pool, &mut |event| {
                 if let Event::Finished { id, outcome } = event {
-                    tokens += outcome.tokens.len();
-                    failed += usize::from(outcome.finish.is_failure());
+                    tally.count(&outcome);
                     output.answer(shown(id.0 + 1, &outcome).as_bytes());
                 }
             });
@@ -106,7 +113,8 @@ impl Console<'_> {
                 break;
             }
         }
-        let seconds = (platform.now_ns() - start) as f64 / 1e9;
+        tally.nanoseconds = platform.now_ns() - start;
+        let (tokens, seconds) = (tally.tokens, tally.nanoseconds as f64 / 1e9);
         let (steps, pages) = (batch.steps(), batch.pages().bytes());
         self.output.note(format_args!(
             "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys and values]\n",
@@ -115,7 +123,11 @@ impl Console<'_> {
         for (_, plan) in plans {
             self.output.note(format_args!("[{plan}]\n"));
         }
-        all_well(failed)
+        if *count > 1 && options.sampling.temperature == 0.0 {
+            self.output.note(format_args!("[without -t all {count} are the same text]\n"));
+        }
+        self.totals.add_batch(&tally);
+        all_well(tally.failed)
     }
 }
 

@@ -7,11 +7,11 @@ use core::num::NonZero;
 
 use super::batch::{Source, groups};
 use super::bench::Bench;
-use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS};
+use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS, is_number};
 use crate::json::Task;
 use crate::platform::{CoreSet, ThreadId};
 pub use error::ParseError;
-pub use help::HELP;
+pub use help::help_on;
 
 /// A deliberate fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,16 @@ pub enum Fault {
     NonMaskable,
 }
 
+/// Every command.
+pub const NAMES: [&str; 18] = [
+    "affinity", "batch", "bench", "chat", "cpus", "crash", "generate", "hash", "help", "ids", "json", "mem",
+    "model", "pin", "poweroff", "reboot", "stats", "test",
+];
+/// Behind a command, asks for help on it.
+const HELP_OPTION: &str = "--help";
+/// Most requests of `batch N`.
+const MOST_REQUESTS: usize = 1 << 16;
+
 /// Tokens that `generate` and `chat` make when nothing else is said.
 const DEFAULT_TOKENS: usize = 128;
 /// Tokens that `hash` makes when nothing else is said.
@@ -40,25 +50,51 @@ const DEFAULT_WAKES: u32 = 3000;
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<'l> {
-    Generate { options: Options, text: &'l str },
-    Chat { options: Options, text: &'l str },
-    Hash { options: Options, text: &'l str },
-    Ids { text: &'l str },
-    Batch { json: bool, source: Source<'l> },
+    Generate {
+        options: Options,
+        text: &'l str,
+    },
+    Chat {
+        options: Options,
+        text: &'l str,
+    },
+    Hash {
+        options: Options,
+        text: &'l str,
+    },
+    Ids {
+        text: &'l str,
+    },
+    Batch {
+        json: bool,
+        source: Source<'l>,
+    },
     Bench(Bench<'l>),
-    Json { task: Task },
+    Json {
+        task: Task,
+    },
     Model,
     Cpus,
     Mem,
     Stats(Stats),
     Affinity,
     Workers(CoreSet),
-    Pin { thread: ThreadId, cores: CoreSet },
-    Test { wakes: u32, batches: Option<NonZero<u32>> },
-    Crash { fault: Fault, core: usize },
+    Pin {
+        thread: ThreadId,
+        cores: CoreSet,
+    },
+    Test {
+        wakes: u32,
+        batches: Option<NonZero<u32>>,
+    },
+    Crash {
+        fault: Fault,
+        core: usize,
+    },
     Reboot,
     PowerOff,
-    Help,
+    /// On one command, or all.
+    Help(Option<&'l str>),
 }
 
 /// What to do with the statistics.
@@ -83,6 +119,9 @@ impl<'l> Command<'l> {
             "" => Ok(parsed),
             text => Err(ParseError::Excess { command, text: text.into() }),
         };
+        if rest.trim_end() == HELP_OPTION {
+            return help(word);
+        }
         match word {
             "generate" => {
                 let (options, text) = Options::parse("generate", TEXT_OPTIONS, DEFAULT_TOKENS, rest)?;
@@ -114,9 +153,18 @@ impl<'l> Command<'l> {
             "test" => test(rest),
             "reboot" => alone("reboot", Self::Reboot),
             "poweroff" => alone("poweroff", Self::PowerOff),
-            "help" => alone("help", Self::Help),
+            "help" | HELP_OPTION => help(rest.trim_end()),
             other => Err(ParseError::Unknown(other.into())),
         }
+    }
+}
+
+/// Nothing, or a command.
+fn help(rest: &str) -> Result<Command<'_>, ParseError> {
+    match rest {
+        "" => Ok(Command::Help(None)),
+        name if NAMES.contains(&name) => Ok(Command::Help(Some(name))),
+        other => Err(ParseError::Unknown(other.into())),
     }
 }
 
@@ -136,8 +184,15 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
     let (word, text) = split_word(text);
     let source = match word.parse() {
         Ok(0) => return Err(ParseError::Requests(word.into())),
+        Ok(found) if found > MOST_REQUESTS => {
+            return Err(ParseError::TooMany { found, most: MOST_REQUESTS });
+        }
         Ok(count) if !text.is_empty() => Source::Prompt { count, options, text },
         Ok(_) => return Err(ParseError::NoText("batch")),
+        Err(_) if is_number(word) => return Err(ParseError::TooLarge(word.into())),
+        Err(_) if text.is_empty() && rest.starts_with('-') => {
+            return Err(ParseError::OwnOptions(split_word(rest).0.into()));
+        }
         Err(_) if text.is_empty() => Source::Module(word),
         Err(_) => return Err(ParseError::Requests(word.into())),
     };
@@ -167,10 +222,14 @@ fn affinity(rest: &str) -> Result<Command<'_>, ParseError> {
 fn test(rest: &str) -> Result<Command<'_>, ParseError> {
     let (mut wakes, mut batches) = (DEFAULT_WAKES, None);
     for word in rest.split_whitespace() {
-        let wrong = |_| ParseError::Test(word.into());
-        match word.strip_prefix("batches=") {
-            Some(number) => batches = Some(number.parse().map_err(wrong)?),
-            None => wakes = word.parse().map_err(wrong)?,
+        let number = word.strip_prefix("batches=");
+        let wrong = || match is_number(number.unwrap_or(word)) && word != "batches=0" {
+            true => ParseError::TooLarge(word.into()),
+            false => ParseError::Test(word.into()),
+        };
+        match number {
+            Some(number) => batches = Some(number.parse().map_err(|_| wrong())?),
+            None => wakes = word.parse().map_err(|_| wrong())?,
         }
     }
     Ok(Command::Test { wakes, batches })
@@ -179,7 +238,11 @@ fn test(rest: &str) -> Result<Command<'_>, ParseError> {
 /// A thread's number and a set of cores.
 fn pin(rest: &str) -> Result<Command<'_>, ParseError> {
     let (word, cores) = split_word(rest);
-    let number = word.parse().map_err(|_| ParseError::Thread(word.into()))?;
+    let wrong = |_| match is_number(word) {
+        true => ParseError::TooLarge(word.into()),
+        false => ParseError::Thread(word.into()),
+    };
+    let number = word.parse().map_err(wrong)?;
     Ok(Command::Pin { thread: ThreadId(number), cores: cores.trim_end().parse()? })
 }
 
@@ -216,10 +279,10 @@ mod tests {
 
     #[test]
     fn text_is_the_rest_of_the_line() {
-        let parsed = Command::parse("generate Once  upon -n 3");
+        let parsed = Command::parse("generate Once  upon a");
         assert_eq!(
             parsed,
-            Ok(Command::Generate { options: Options::new(DEFAULT_TOKENS), text: "Once  upon -n 3" })
+            Ok(Command::Generate { options: Options::new(DEFAULT_TOKENS), text: "Once  upon a" })
         );
         assert_eq!(Command::parse("  ids  -x "), Ok(Command::Ids { text: "-x " }));
         assert_eq!(Command::parse("poweroff"), Ok(Command::PowerOff));
@@ -231,6 +294,23 @@ mod tests {
         assert_eq!(Command::parse("test 1000000 "), test(1_000_000, 0));
         assert_eq!(Command::parse("test batches=50"), test(DEFAULT_WAKES, 50));
         assert_eq!(Command::parse("test 5 batches=50"), test(5, 50));
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        assert_eq!(Command::parse("help"), Ok(Command::Help(None)));
+        for name in NAMES {
+            for line in [alloc::format!("help {name}"), alloc::format!("{name} --help ")] {
+                assert_eq!(Command::parse(&line), Ok(Command::Help(Some(name))), "{line}");
+            }
+            let help = help_on(Some(name));
+            assert!(help.contains(name) && help.len() < help_on(None).len(), "{name}: {help}");
+        }
+        let batch = help_on(Some("batch"));
+        assert!(
+            batch.starts_with("batch [--json]") && batch.contains("batch CORES=") && !batch.contains("bench"),
+            "{batch}"
+        );
     }
 
     #[test]
@@ -248,6 +328,17 @@ mod tests {
                 "batch wants a number of requests of at least 1 and a text, or a module, found \"0\"",
             ),
             ("batch -l 1 2 x", "batch has no option \"-l\""),
+            ("batch -n 3 a.jsonl", "\"-n\" does nothing here: each line of JSON has its own options"),
+            (
+                "batch 8 -n 3 x",
+                "\"-n\" stands behind the text; options go in front of it, and -- before a text with such words",
+            ),
+            ("batch 70000 x", "batch takes up to 65536 requests, found 70000"),
+            ("batch 99999999999999999999 x", "99999999999999999999 is too large a number"),
+            ("test 99999999999", "99999999999 is too large a number"),
+            ("pin 99999999999 0", "99999999999 is too large a number"),
+            ("help frob", "unknown command \"frob\"; \"help\" lists them"),
+            ("frob --help", "unknown command \"frob\"; \"help\" lists them"),
             ("stats all", "stats takes --json, reset or nothing, found \"all\""),
             ("affinity 1", "affinity takes workers=CORES or nothing, found \"1\""),
             ("affinity workers=1-x", "\"1-x\" is no core or range of cores (as in 0,2-3; below 65536)"),

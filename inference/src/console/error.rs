@@ -84,6 +84,8 @@ pub enum CommandError {
     LongLine(usize),
     /// A kernel is not there to contain faults.
     NoFaults,
+    /// Somebody stopped it.
+    Interrupted,
     /// Tests failed: how many.
     Tests(u32),
     /// The engine crashed where the script had not asked for it.
@@ -126,6 +128,7 @@ impl fmt::Display for CommandError {
                 write!(f, "a line of input exceeds {limit} bytes or the memory there is")
             }
             Self::NoFaults => write!(f, "no kernel here contains faults"),
+            Self::Interrupted => write!(f, "interrupted"),
             Self::Tests(failed) => write!(f, "{failed} failed"),
             Self::Crashed { restarts, script } => {
                 write!(

@@ -37,6 +37,14 @@ pub enum Key {
     ClearScreen,
     /// Ctrl-C.
     Interrupt,
+    /// Ctrl-D: delete the character under the cursor; at an empty line, the end of the input.
+    DeleteOrEnd,
+    /// A tab.
+    Tab,
+    /// What follows is pasted (bracketed paste of xterm).
+    PasteStart,
+    /// What was pasted ends.
+    PasteEnd,
 }
 
 /// Where in an escape sequence the input stands (ECMA-48, 5.4).
@@ -78,10 +86,11 @@ impl KeyReader {
                 '\x01' => Some(Key::Home),
                 '\x02' => Some(Key::Left),
                 '\x03' => Some(Key::Interrupt),
-                '\x04' => Some(Key::Delete),
+                '\x04' => Some(Key::DeleteOrEnd),
                 '\x05' => Some(Key::End),
                 '\x06' => Some(Key::Right),
                 '\x08' | '\x7f' => Some(Key::Backspace),
+                '\t' => Some(Key::Tab),
                 '\x0b' => Some(Key::DeleteToEnd),
                 '\x0c' => Some(Key::ClearScreen),
                 '\x0e' => Some(Key::Down),
@@ -132,6 +141,8 @@ fn final_key(last: char, parameter: u8) -> Option<Key> {
         ('H', _) | ('~', 1 | 7) => Some(Key::Home),
         ('F', _) | ('~', 4 | 8) => Some(Key::End),
         ('~', 3) => Some(Key::Delete),
+        ('~', 200) => Some(Key::PasteStart),
+        ('~', 201) => Some(Key::PasteEnd),
         _ => None,
     }
 }

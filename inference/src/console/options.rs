@@ -58,16 +58,22 @@ impl Options {
         mut rest: &'l str,
     ) -> Result<(Self, &'l str), ParseError> {
         let mut options = Self::new(tokens);
+        let mut used = String::new();
         while rest.starts_with('-') {
             let (word, after) = split_word(rest);
             if word == "--" {
-                rest = after;
-                break;
+                options.check(&used)?;
+                return if after.is_empty() {
+                    Err(ParseError::NoText(command))
+                } else {
+                    Ok((options, after))
+                };
             }
             let letter = word[1..].chars().next().filter(|&letter| allowed.contains(letter));
             let Some(letter) = letter else {
                 return Err(ParseError::Option { command, option: word.into() });
             };
+            used.push(letter);
             let value = rest[1 + letter.len_utf8()..].trim_start();
             rest = match value.strip_prefix('"').filter(|_| letter == 'x') {
                 Some(quoted) => {
@@ -82,7 +88,18 @@ impl Options {
                 }
             };
         }
-        if rest.is_empty() { Err(ParseError::NoText(command)) } else { Ok((options, rest)) }
+        options.check(&used)?;
+        if rest.is_empty() {
+            return Err(ParseError::NoText(command));
+        }
+        refuse_behind(allowed, rest)?;
+        Ok((options, rest))
+    }
+
+    /// Refuses options that would do nothing: which token is likeliest depends on none of them.
+    fn check(&self, used: &str) -> Result<(), ParseError> {
+        let idle = used.chars().find(|&letter| "kpms".contains(letter) && self.sampling.temperature == 0.0);
+        idle.map_or(Ok(()), |option| Err(ParseError::Idle(option)))
     }
 
     fn set(&mut self, option: char, value: &str) -> Result<(), ParseError> {
@@ -127,6 +144,19 @@ impl Options {
     }
 }
 
+/// Refuses a text with a word that would be an option in front of it.
+fn refuse_behind(allowed: &str, text: &str) -> Result<(), ParseError> {
+    let is_option = |word: &&str| {
+        let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
+        let known = letters.next().is_some_and(|letter| allowed.contains(letter));
+        known && letters.as_str().chars().all(|rest| rest.is_ascii_digit() || rest == '.')
+    };
+    match text.split_whitespace().find(is_option) {
+        Some(word) => Err(ParseError::Behind(word.into())),
+        None => Ok(()),
+    }
+}
+
 /// The text up to the next quotation mark, and what follows that.
 fn quoted_text(text: &str) -> Result<(String, &str), ParseError> {
     let mut content = String::new();
@@ -160,13 +190,22 @@ pub fn number<T: FromStr>(
     wanted: &'static str,
     fits: impl FnOnce(&T) -> bool,
 ) -> Result<T, ParseError> {
-    let parsed = value.parse().ok().filter(fits);
-    parsed.ok_or_else(|| ParseError::Value { option, wanted, found: value.into() })
+    match value.parse() {
+        Ok(number) if fits(&number) => Ok(number),
+        Err(_) if is_number(value) => Err(ParseError::TooLarge(value.into())),
+        _ => Err(ParseError::Value { option, wanted, found: value.into() }),
+    }
+}
+
+/// Whether `word` is a whole number, whatever its size.
+pub fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     fn parse(rest: &str) -> Result<(Options, &str), String> {
@@ -186,7 +225,34 @@ mod tests {
         };
         let options = Options { tokens: 5, sampling, cores: Some(2), ..Options::new(0) };
         assert_eq!(parse("-n 5 -t0.8 -k 40 -p .95 -m .05 -r1.1 -s 7 -c 2 -- -hi"), Ok((options, "-hi")));
-        assert_eq!(parse("Once  upon -n 3"), Ok((Options::new(9), "Once  upon -n 3")));
+        assert_eq!(parse("Once  upon - a -- time"), Ok((Options::new(9), "Once  upon - a -- time")));
+        assert_eq!(parse("-- Once  upon -n 3"), Ok((Options::new(9), "Once  upon -n 3")));
+        assert_eq!(parse("a -nice -z -5 -N 3"), Ok((Options::new(9), "a -nice -z -5 -N 3")));
+    }
+
+    #[test]
+    fn options_behind_the_text_are_no_text() {
+        for (rest, word) in
+            [("Once upon -n 3", "-n"), ("a -t0.8", "-t0.8"), ("a -x", "-x"), ("-n 3 a -c 2 b", "-c")]
+        {
+            let error = parse(rest).unwrap_err();
+            assert_eq!(
+                error,
+                format!(
+                    "{word:?} stands behind the text; options go in front of it, and -- before a text with such words"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn options_that_would_do_nothing_are_refused() {
+        for rest in ["-s 7 a", "-k 40 a", "-p .9 a", "-m .1 -- a", "-t 0 -s 7 a"] {
+            assert!(
+                parse(rest).unwrap_err().ends_with(" does nothing without -t: the likeliest token is taken"),
+                "{rest}"
+            );
+        }
     }
 
     #[test]
@@ -214,6 +280,7 @@ mod tests {
         for (rest, error) in [
             ("-n 3 ", "chat: no text given"),
             ("-n 0 x", "-n wants a number of at least 1, found \"0\""),
+            ("-n 99999999999999999999 x", "99999999999999999999 is too large a number"),
             ("-n", "-n wants a number of at least 1, found \"\""),
             ("-t NaN x", "-t wants a number from 0 to 100, found \"NaN\""),
             ("-m 1.5 x", "-m wants a number from 0 to 1, found \"1.5\""),

@@ -21,6 +21,8 @@ pub struct Start<'s> {
     /// - `spin=N`: microseconds before a worker sleeps;
     /// - `workers=CORES`: where workers sit; `housekeeping=CORES` is the platform's, and workers keep off those;
     /// - `quiet`: no banner, prompt or echo; answers stand in frames ([`super::output`]);
+    /// - `terminal=COLUMNS`: a person sits at a terminal of this width;
+    /// - `flow-control`: what is read of the input is acknowledged ([`super::input`]);
     /// - `keep-going`: a script goes on behind a failed command;
     /// - `script=NAME`: run the commands in this module, one a line, and power off;
     /// - `exec=COMMAND; COMMAND...`: the same for the rest of the line.
@@ -46,6 +48,10 @@ pub struct StartOptions<'s> {
     pub housekeeping: bool,
     /// Whether there is a `quiet`.
     pub quiet: bool,
+    /// Value of `terminal=`.
+    pub terminal: Option<&'s str>,
+    /// Whether there is a `flow-control`.
+    pub flow_control: bool,
     /// Whether there is a `keep-going`.
     pub keep_going: bool,
     /// Value of `script=` or `exec=`.
@@ -81,10 +87,12 @@ impl<'s> StartOptions<'s> {
             Some(("kernels", name)) => value(&mut self.kernels, name),
             Some(("spin", count)) => value(&mut self.spin, count),
             Some(("workers", cores)) => value(&mut self.workers, cores),
+            Some(("terminal", columns)) => value(&mut self.terminal, columns),
             Some(("housekeeping", _)) => once(&mut self.housekeeping),
             Some(("script", name)) => self.script.replace(Source::Module(name)).is_none(),
             Some(("exec", line)) => self.script.replace(Source::Line(line)).is_none(),
             None if word == "quiet" => once(&mut self.quiet),
+            None if word == "flow-control" => once(&mut self.flow_control),
             None if word == "keep-going" => once(&mut self.keep_going),
             _ => false,
         }

@@ -25,9 +25,7 @@ impl Console<'_> {
     /// Begins everything anew.
     pub(super) fn reset_statistics(&mut self) {
         self.totals = Totals::default();
-        if let Some(pool) = self.workers.running_mut() {
-            pool.reset_statistics();
-        }
+        self.workers.reset_statistics();
         let cores = 0..self.platform.cores().len();
         self.baseline = Baseline(cores.map(|core| self.platform.core_counters(core)).collect());
     }
@@ -44,7 +42,7 @@ impl Console<'_> {
             since.collect()
         };
         Figures {
-            workers: monitor.as_ref().map(|monitor| monitor.workers()).unwrap_or_default(),
+            workers: self.workers.statistics(),
             jobs: monitor.map(|monitor| monitor.dispatches()).unwrap_or_default(),
             cores: (0..self.platform.cores().len()).map(counters).collect(),
         }
@@ -52,14 +50,20 @@ impl Console<'_> {
 
     /// Everything, a line for each worker and core.
     pub(super) fn statistics(&self) -> String {
-        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns } = self.totals;
+        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns, batches } = self.totals;
         let Figures { workers, jobs, cores } = self.figures();
         let mut text = format!(
             "{}: {tokens} tokens made in {:.6} s, {prompt_tokens} of prompts taken in {:.6} s\n\
+             {} batches: {} requests, {} tokens made, {} of prompts, in {:.6} s\n\
              up {:.2} s, engine restarts: {}\n",
             self.start.machine,
             generation_ns as f64 / 1e9,
             prompt_ns as f64 / 1e9,
+            batches.count,
+            batches.all.requests,
+            batches.all.tokens,
+            batches.all.prompt_tokens,
+            batches.all.nanoseconds as f64 / 1e9,
             self.platform.now_ns() as f64 / 1e9,
             self.start.restarts,
         );
@@ -92,7 +96,7 @@ impl Console<'_> {
 
     /// The same as JSON; `null` for what the platform does not count.
     pub(super) fn statistics_json(&self) -> String {
-        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns } = self.totals;
+        let Totals { prompt_tokens, prompt_ns, tokens, generation_ns, batches } = self.totals;
         let Figures { workers, jobs, cores } = self.figures();
         let workers = workers.iter().map(|WorkerStatistics { core, work }| {
             let figures = work.named().map(|(name, value)| (name, Some(value)));
@@ -104,10 +108,16 @@ impl Console<'_> {
         format!(
             "{{\"up_ns\":{},\"restarts\":{},\"tokens\":{tokens},\"generation_ns\":{generation_ns},\
              \"prompt_tokens\":{prompt_tokens},\"prompt_ns\":{prompt_ns},\
+             \"batches\":{{\"count\":{},\"requests\":{},\"tokens\":{},\"prompt_tokens\":{},\"ns\":{}}},\
              \"jobs\":{{\"count\":{},\"mean_ns\":{:.1},\"deviation_ns\":{:.1},\"p50_ns\":{},\"p99_ns\":{},\
              \"p999_ns\":{},\"max_ns\":{}}},\"workers\":[{}],\"cores\":[{}]}}\n",
             self.platform.now_ns(),
             self.start.restarts,
+            batches.count,
+            batches.all.requests,
+            batches.all.tokens,
+            batches.all.prompt_tokens,
+            batches.all.nanoseconds,
             jobs.count,
             jobs.mean_ns,
             jobs.deviation_ns,

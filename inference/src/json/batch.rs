@@ -12,6 +12,40 @@ use crate::chat::ChatTemplate;
 use crate::generate::Stop;
 use crate::pool::Pool;
 
+/// What requests came to, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests.
+    pub requests: usize,
+    /// Those of them that failed.
+    pub failed: usize,
+    /// Tokens made.
+    pub tokens: usize,
+    /// Tokens of prompts.
+    pub prompt_tokens: usize,
+    /// From the first submission to the last token.
+    pub nanoseconds: u64,
+}
+
+impl Tally {
+    /// Counts a request.
+    pub fn count(&mut self, outcome: &Outcome) {
+        self.requests += 1;
+        self.failed += usize::from(outcome.finish.is_failure());
+        self.tokens += outcome.tokens.len();
+        self.prompt_tokens += outcome.prompt_tokens;
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.tokens += other.tokens;
+        self.prompt_tokens += other.prompt_tokens;
+        self.nanoseconds += other.nanoseconds;
+    }
+}
+
 /// Requests of a batch as lines name them.
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -39,7 +73,7 @@ impl Lines {
         }
     }
 
-    /// Answers all of them, each by a line. Result: how many failed.
+    /// Answers all of them, each by a line.
     ///
     /// # Errors
     /// When the batch cannot begin.
@@ -49,18 +83,20 @@ impl Lines {
         pool: &mut Pool,
         settings: Settings,
         out: &mut dyn FnMut(&[u8]),
-    ) -> Result<usize, CacheError> {
+    ) -> Result<Tally, CacheError> {
         let mut batch = Batch::new(requests.model, requests.tokenizer, requests.kernels, settings)?;
         batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
         let mut numbers: Vec<(RequestId, usize)> = Vec::new();
-        let mut failed = 0;
+        let mut tally = Tally::default();
+        let begun = pool.platform().now_ns();
         for (number, request) in self.requests {
             match batch.submit(pool, request) {
                 Ok(id) => numbers.push((id, number)),
                 Err(refusal) => {
                     out(&text(&BadLine::whole(refusal).at_line(number)));
                     out(b"\n");
-                    failed += 1;
+                    tally.requests += 1;
+                    tally.failed += 1;
                 }
             }
         }
@@ -68,13 +104,14 @@ impl Lines {
             if let Event::Finished { id, outcome } = event
                 && let Ok(index) = numbers.binary_search_by_key(&id, |&(id, _)| id)
             {
-                failed += usize::from(outcome.finish.is_failure());
+                tally.count(&outcome);
                 out(&text(&answer(numbers[index].1, &outcome)));
                 out(b"\n");
             }
         };
         while batch.long_step(pool, &mut tell) {}
-        Ok(failed)
+        tally.nanoseconds = pool.platform().now_ns() - begun;
+        Ok(tally)
     }
 }
 

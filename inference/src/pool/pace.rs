@@ -1,8 +1,8 @@
 //! How long a thread looks for a change in shared memory before it sleeps.
 
-use crate::platform::Platform;
-use crate::sync::atomic::AtomicU64;
+use crate::platform::{Platform, is_after};
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::spin_loop;
 
 /// Looks between two questions for the time.
@@ -14,12 +14,24 @@ pub struct Pace {
     pub platform: &'static dyn Platform,
     /// Nanoseconds of looking.
     spin_ns: AtomicU64,
+    /// Interrupts that have had their effect.
+    heeded: AtomicU32,
 }
 
 impl Pace {
     /// Looks for `spin_ns` nanoseconds; 0 for one look, `u64::MAX` to look for ever.
     pub fn new(platform: &'static dyn Platform, spin_ns: u64) -> Self {
-        Self { platform, spin_ns: AtomicU64::new(spin_ns) }
+        Self { platform, spin_ns: AtomicU64::new(spin_ns), heeded: AtomicU32::new(platform.interrupts()) }
+    }
+
+    /// Whether there was an interrupt after those heeded.
+    pub fn interrupted(&self) -> bool {
+        is_after(self.platform.interrupts(), self.heeded.load(Relaxed))
+    }
+
+    /// Takes so many interrupts for heeded.
+    pub fn heed(&self, interrupts: u32) {
+        self.heeded.store(interrupts, Relaxed);
     }
 
     /// Nanoseconds of looking.

@@ -31,6 +31,23 @@ pub struct Work {
 }
 
 impl Work {
+    /// Both together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            working_ns: self.working_ns + other.working_ns,
+            waiting_ns: self.waiting_ns + other.waiting_ns,
+            asleep_ns: self.asleep_ns + other.asleep_ns,
+            dispatches: self.dispatches + other.dispatches,
+            items: self.items + other.items,
+            ranges: self.ranges + other.ranges,
+            steals: self.steals + other.steals,
+            wakeups_sent: self.wakeups_sent + other.wakeups_sent,
+            wakeups_received: self.wakeups_received + other.wakeups_received,
+            budget_misses: self.budget_misses + other.budget_misses,
+        }
+    }
+
     /// Every figure with its name.
     #[must_use]
     pub const fn named(&self) -> [(&'static str, u64); 10] {

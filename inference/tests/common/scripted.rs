@@ -18,6 +18,8 @@ struct Scripted {
     input: Mutex<VecDeque<u8>>,
     output: Mutex<Vec<u8>>,
     writes: AtomicU32,
+    /// A person presses Ctrl-C when this is shown; never if it is empty.
+    interrupted_at: &'static str,
 }
 
 impl Platform for Scripted {
@@ -80,6 +82,11 @@ impl Platform for Scripted {
         }
         count
     }
+    fn interrupts(&self) -> u32 {
+        let output = self.output.lock().unwrap();
+        let shown = |text: &str| output.windows(text.len()).any(|window| window == text.as_bytes());
+        u32::from(!self.interrupted_at.is_empty() && shown(self.interrupted_at))
+    }
     fn memory(&self) -> Memory {
         Memory { total: 1 << 30, free: 1 << 29, engine: 1 << 21 }
     }
@@ -109,11 +116,23 @@ pub struct Session {
 }
 
 pub fn session(cores: usize, modules: &[Module], command_line: &str, restarts: u64, typed: &str) -> Session {
+    interrupted_session(cores, modules, command_line, restarts, (typed, ""))
+}
+
+/// A session with what is `typed`, in which a Ctrl-C has its effect when some text is shown.
+pub fn interrupted_session(
+    cores: usize,
+    modules: &[Module],
+    command_line: &str,
+    restarts: u64,
+    (typed, interrupted_at): (&str, &'static str),
+) -> Session {
     let platform: &'static Scripted = Box::leak(Box::new(Scripted {
         host: Host::unpinned(cores),
         input: Mutex::new(typed.bytes().collect()),
         output: Mutex::default(),
         writes: AtomicU32::new(0),
+        interrupted_at,
     }));
     let fault: fn(Fault) -> ! = |fault| panic_any(fault);
     let start = Start {

@@ -30,7 +30,7 @@ pub enum Reader {
 }
 
 /// Every word, by what stands before its `=`, with its reader.
-pub const WORDS: [(&str, Reader); 13] = [
+pub const WORDS: [(&str, Reader); 15] = [
     (ALLOW, Reader::Kernel),
     ("log", Reader::Kernel),
     ("hook.absent", Reader::Kernel),
@@ -41,6 +41,8 @@ pub const WORDS: [(&str, Reader); 13] = [
     ("spin", Reader::Engine),
     ("workers", Reader::Engine),
     ("quiet", Reader::Engine),
+    ("terminal", Reader::Engine),
+    ("flow-control", Reader::Engine),
     ("keep-going", Reader::Engine),
     ("script", Reader::Engine),
     (REST, Reader::Engine),

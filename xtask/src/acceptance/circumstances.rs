@@ -45,12 +45,11 @@ impl Circumstances {
             Err(reason) => format!("{arch}: none ({reason:#})"),
         };
         let version = |arch: &Arch| first_line(Command::new(arch.qemu()).arg("--version"));
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             machine: machine(),
             emulators: architectures.iter().map(version).collect(),
             accelerators: architectures.iter().map(accelerator).collect(),
-            date: date(since.as_secs()),
+            date: today(),
             commit: first_line(&mut git),
             command: format!("cargo xtask {}", words.join(" ")),
             model: model.to_owned(),
@@ -79,8 +78,13 @@ fn first_line(command: &mut Command) -> String {
     said.lines().next().unwrap_or("unknown").to_owned()
 }
 
+/// The time now.
+pub fn today() -> String {
+    date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
 /// The host's processor by its own name, its cores and its load.
-fn machine() -> String {
+pub fn machine() -> String {
     let cores = host_cores::count();
     let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -68,7 +68,8 @@ mod tests {
 
     fn judged(curves: Vec<Curve>) -> Vec<Verdict> {
         let model = String::new();
-        let report = Report { model, tokens: 1, host_cores: 2, host_load: None, curves };
+        let (machine, date) = (String::new(), String::new());
+        let report = Report { model, tokens: 1, machine, date, host_cores: 2, host_load: None, curves };
         lines(&report).into_iter().map(|line| line.verdict).collect()
     }
 

@@ -94,7 +94,10 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
                 answers.extend_from_slice(bytes);
                 Ok(())
             },
-            &mut |line| notes.push(line.to_owned()),
+            &mut |text| {
+                notes.extend_from_slice(text);
+                Ok(())
+            },
         )?;
         let wrong = match difference(&host, &String::from_utf8_lossy(&answers)) {
             None if ending == Ending::Success => None,
@@ -104,7 +107,11 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
         row.passed += u32::from(wrong.is_none());
         row.failed += u32::from(wrong.is_some());
         if let Some(wrong) = wrong {
-            println!("--- console of {} ---\n{}\n--- end of console ---", row.name, notes.join("\n"));
+            println!(
+                "--- console of {} ---\n{}\n--- end of console ---",
+                row.name,
+                String::from_utf8_lossy(&notes)
+            );
             row.notes.push(format!("{}: {wrong}", task.name()));
         }
     }

@@ -5,7 +5,6 @@ use anyhow::Result;
 use super::scenario::{Scenario, file};
 use crate::arch::Arch;
 use crate::guest::Ending;
-use crate::model::Model;
 use crate::workspace::Workspace;
 
 /// The boots, one with requests in a file that this writes.
@@ -92,6 +91,8 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
                 "(worker 0): cores 2",
                 "(worker 1): cores 3",
                 "thread 0: cores 3",
+                "warning: worker thread ",
+                " is on core 3 too: they take turns there",
                 "(worker 0): cores 3",
                 "error: core 9 is not online",
                 "error: \"\" is no core or range of cores",
@@ -100,7 +101,7 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
             Ending::Failure,
         ),
         Scenario {
-            model: Model::File(lines),
+            modules: vec![lines],
             ..Scenario::new(
                 "two batches run at the same time on cores of their own",
                 "batch 0-1=placed.jsonl 2-3=placed.jsonl",

@@ -11,7 +11,7 @@ use crate::console::command::ParseError;
 use crate::console::error::CommandError;
 use crate::console::loaded::Loaded;
 use crate::console::start::StartOptions;
-use crate::json::{Lines, Requests};
+use crate::json::{Lines, Requests, Tally};
 use crate::platform::CoreSet;
 
 /// One batch.
@@ -30,8 +30,9 @@ struct Work<'m> {
     lines: Lines,
     answers: Vec<u8>,
     nanoseconds: u64,
-    /// How many requests failed.
-    result: Result<usize, CacheError>,
+    /// Lines that were no requests.
+    bad: usize,
+    result: Result<Tally, CacheError>,
 }
 
 impl<'l> Group<'l> {
@@ -74,7 +75,7 @@ impl Console<'_> {
             let (lines, bad) = lines_of(start.modules, group.lines, &requests, &mut |bytes| {
                 answers.extend_from_slice(bytes)
             })?;
-            works.push(Work { requests, lines, answers, nanoseconds: 0, result: Ok(bad) });
+            works.push(Work { requests, lines, answers, nanoseconds: 0, bad, result: Ok(Tally::default()) });
         }
         let settings = Settings::new(budget(platform) / groups.len().max(1));
         let sizes: Vec<usize> = groups.iter().map(|group| group.cores.len()).collect();
@@ -84,9 +85,8 @@ impl Console<'_> {
             let begun = platform.now_ns();
             let lines = core::mem::take(&mut work.lines);
             let answers = &mut work.answers;
-            let failed =
+            work.result =
                 lines.answer(&work.requests, pool, settings, &mut |bytes| answers.extend_from_slice(bytes));
-            work.result = work.result.clone().and_then(|bad| Ok(bad + failed?));
             work.nanoseconds = platform.now_ns() - begun;
         })?;
         let mut failed = 0;
@@ -95,7 +95,9 @@ impl Console<'_> {
             let seconds = work.nanoseconds as f64 / 1e9;
             self.output.answer(&work.answers);
             self.output.note(format_args!("[{lines} on cores {cores}, {model}: {seconds:.2} s]\n"));
-            failed += work.result?;
+            let tally = work.result?;
+            failed += work.bad + tally.failed;
+            self.totals.add_batch(&tally);
         }
         all_well(failed)
     }

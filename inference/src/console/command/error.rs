@@ -18,6 +18,16 @@ pub enum ParseError {
     Option { command: &'static str, option: String },
     /// The option's value is missing or not of its kind.
     Value { option: char, wanted: &'static str, found: String },
+    /// An option that stands behind the text.
+    Behind(String),
+    /// An option that has no effect beside the others.
+    Idle(char),
+    /// A number that does not fit.
+    TooLarge(String),
+    /// An option of a command whose requests have their own.
+    OwnOptions(String),
+    /// More requests than a batch takes.
+    TooMany { found: usize, most: usize },
     /// `batch` with something else than a number of requests in front of a text.
     Requests(String),
     /// `bench` with something else than what it measures.
@@ -50,6 +60,18 @@ impl fmt::Display for ParseError {
             Self::NoText(command) => write!(f, "{command}: no text given"),
             Self::Option { command, option } => write!(f, "{command} has no option {option:?}"),
             Self::Value { option, wanted, found } => write!(f, "-{option} wants {wanted}, found {found:?}"),
+            Self::Behind(word) => write!(
+                f,
+                "{word:?} stands behind the text; options go in front of it, and -- before a text with such words"
+            ),
+            Self::Idle(option) => {
+                write!(f, "-{option} does nothing without -t: the likeliest token is taken")
+            }
+            Self::TooLarge(word) => write!(f, "{word} is too large a number"),
+            Self::OwnOptions(word) => {
+                write!(f, "{word:?} does nothing here: each line of JSON has its own options")
+            }
+            Self::TooMany { found, most } => write!(f, "batch takes up to {most} requests, found {found}"),
             Self::Stats(word) => write!(f, "stats takes --json, reset or nothing, found {word:?}"),
             Self::Affinity(word) => write!(f, "affinity takes workers=CORES or nothing, found {word:?}"),
             Self::Thread(word) => write!(f, "pin wants a thread's number, found {word:?}"),

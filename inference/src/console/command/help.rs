@@ -1,23 +1,29 @@
 //! What the console says of its own language. The words are understood next door, in [`super`].
 
+use alloc::string::String;
+
 /// What `help` prints.
-pub const HELP: &str = "\
+const HELP: &str = "\
 generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
          [-s SEED] [-x STOP]... [-l COUNT] [-c CORES] TEXT
                     continue TEXT; without -t, always the likeliest token.
                     -m: only tokens with this share of the likeliest one's
                     probability; -r: for tokens of the text so far;
                     -x: end before this text (in quotes: \\n for a line break);
-                    -l: show probabilities of this and the likeliest tokens
+                    -l: show probabilities of this and the likeliest tokens.
+                    Options go in front of TEXT; -- before a TEXT with words
+                    like them
 chat [same options] TEXT
-                    answer TEXT through the model's chat template
+                    answer TEXT through the model's chat template. Each TEXT is
+                    a conversation of its own: nothing said before is kept
 hash [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
                     token ids and hash of the logits of a greedy continuation;
                     -v: by these kernels; -d: with the prompt so many tokens
                     at a time
 ids TEXT            token ids of TEXT
 batch [--json] [same options] N TEXT
-                    continue TEXT N times at once, with one seed after the other
+                    continue TEXT N times at once, with one seed after the
+                    other; without -t all are the same text
 batch [--json] MODULE | -
                     the same for the JSON lines of a module, or typed ones up to
                     an empty one: {\"text\": ..., \"tokens\": ..., ...}
@@ -55,5 +61,21 @@ crash null | kernel | panic | stack | return | nmi [CORE]
                     kernel starts a fresh engine
                     (stack: a kernel stack, which stops the machine)
 reboot | poweroff
-help
+help [COMMAND]      also COMMAND --help
+Ctrl-C stops a command, Ctrl-D at an empty line powers off
 ";
+
+/// The help on one command, or all of it.
+pub fn help_on(command: Option<&str>) -> String {
+    let Some(command) = command else { return HELP.into() };
+    let mut wanted = false;
+    let lines = HELP.split_inclusive('\n').filter(|line| {
+        if !line.starts_with(' ') {
+            // Before its text, which stands in a column of its own, an entry may have several commands.
+            let entry = line.split("  ").next().unwrap_or(line);
+            wanted = entry.split(" | ").any(|one| one.split_whitespace().next() == Some(command));
+        }
+        wanted
+    });
+    lines.collect()
+}

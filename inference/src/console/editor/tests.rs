@@ -5,55 +5,100 @@ use alloc::format;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-/// One line of a terminal, one column a character.
-#[derive(Default)]
+/// A terminal, one column a character, as far as the editor uses it.
 struct Terminal {
-    row: Vec<char>,
+    columns: usize,
+    rows: Vec<Vec<char>>,
+    row: usize,
     column: usize,
+    /// The last column has been written to, and the cursor stays there until the next character.
+    waits: bool,
 }
 
 impl Terminal {
+    fn new(columns: usize) -> Self {
+        Self { columns, rows: Vec::from([Vec::new()]), row: 0, column: 0, waits: false }
+    }
+
     fn show(&mut self, screen: &str) {
         let mut rest = screen;
         while let Some(character) = rest.chars().next() {
-            if let Some(after) = rest.strip_prefix("\x1b[K") {
-                self.row.truncate(self.column);
-                rest = after;
+            if let Some(after) = rest.strip_prefix("\x1b[") {
+                let end = after.find(|character: char| !character.is_ascii_digit()).unwrap();
+                let count = after[..end].parse().unwrap_or(1);
+                match &after[end..=end] {
+                    "K" => self.rows[self.row].truncate(self.column),
+                    "J" => {
+                        self.rows[self.row].truncate(self.column);
+                        self.rows[self.row + 1..].iter_mut().for_each(Vec::clear);
+                    }
+                    "A" => self.row = self.row.checked_sub(count).expect("cursor above the line"),
+                    "C" => self.column = (self.column + count).min(self.columns - 1),
+                    other => panic!("{other} in {screen:?}"),
+                }
+                self.waits = false;
+                rest = &after[end + 1..];
                 continue;
             }
             match character {
-                '\x08' => self.column = self.column.checked_sub(1).expect("cursor left of the line"),
+                '\x08' => {
+                    assert!(!self.waits, "{screen:?}");
+                    self.column = self.column.checked_sub(1).expect("cursor left of the line");
+                }
                 '\x07' => {}
-                '\n' => *self = Self::default(),
+                '\n' => self.next_row(),
                 _ => {
                     assert!(!character.is_control(), "{screen:?}");
-                    self.row.resize(self.row.len().max(self.column + 1), ' ');
-                    self.row[self.column] = character;
-                    self.column += 1;
+                    if self.waits {
+                        self.next_row();
+                    }
+                    let row = &mut self.rows[self.row];
+                    row.resize(row.len().max(self.column + 1), ' ');
+                    row[self.column] = character;
+                    self.waits = self.column + 1 == self.columns;
+                    self.column += usize::from(!self.waits);
                 }
             }
             rest = &rest[character.len_utf8()..];
         }
     }
 
+    fn next_row(&mut self) {
+        (self.row, self.column, self.waits) = (self.row + 1, 0, false);
+        self.rows.resize(self.rows.len().max(self.row + 1), Vec::new());
+    }
+
+    /// All that is shown, rows that were filled to the edge joined with the next ones.
     fn text(&self) -> String {
-        self.row.iter().collect()
+        let filled = |row: &Vec<char>| row.iter().collect::<String>();
+        self.rows.iter().map(filled).collect()
     }
 }
 
 /// Feeds `input`; the lines that came out, and the line still being edited.
 fn edit(input: &str) -> (Vec<String>, String) {
-    let mut editor = Editor::new("");
-    let mut terminal = Terminal::default();
+    edit_on(usize::MAX, input)
+}
+
+/// The same on a terminal of so many columns.
+fn edit_on(columns: usize, input: &str) -> (Vec<String>, String) {
+    let mut editor = Editor::new("", &["generate", "help", "hash"], Some(columns));
+    let mut terminal = Terminal::new(columns);
     let mut lines = Vec::new();
     for byte in input.bytes() {
         let mut screen = String::new();
-        let (used, line) = editor.feed(&[byte], &mut screen);
+        let (used, entered) = editor.feed(&[byte], &mut screen);
         assert_eq!(used, 1);
-        lines.extend(line);
         terminal.show(&screen);
-        assert_eq!(terminal.text().trim_end(), editor.line.trim_end(), "after {byte:#x} of {input:?}");
-        assert_eq!(terminal.column, editor.line[..editor.cursor].chars().count());
+        if let Some(entered) = entered {
+            let Entered::Line(line) = entered else { panic!("the input ended") };
+            lines.push(line);
+            terminal = Terminal::new(columns);
+        }
+        let shown: String = editor.line.chars().map(glyph).collect();
+        assert_eq!(terminal.text().trim_end(), shown.trim_end(), "after {byte:#x} of {input:?}");
+        let before = editor.line[..editor.cursor].chars().count();
+        assert_eq!((terminal.row, terminal.column), (before / columns, before % columns), "{input:?}");
     }
     (lines, editor.line)
 }
@@ -86,26 +131,74 @@ fn history_keeps_the_unfinished_line() {
 }
 
 #[test]
-fn interrupt_drops_the_line() {
-    let mut editor = Editor::new("> ");
+fn wrapped_rows_leave_nothing_behind() {
+    let long = "x".repeat(25);
+    assert_eq!(edit_on(10, &format!("{long}{}", "\x7f".repeat(20))).1, "xxxxx");
+    assert_eq!(edit_on(10, &format!("{long}\x15ab")).1, "ab");
+    assert_eq!(edit_on(10, &format!("{long}\n{long}{long}\n\x1b[A\x1b[A\x1b[B\x1b[B")).1, "");
+    assert_eq!(edit_on(10, "0123456789\x1b[D\x1b[DX").1, "01234567X89");
+    assert_eq!(edit_on(10, "0123456789\x01X\x0by\x05z").1, "Xyz");
+    let mut editor = Editor::new("> ", &[], Some(10));
     let mut screen = String::new();
-    assert_eq!(editor.feed(b"abc\x03d\n", &mut screen), (6, Some("d".into())));
+    editor.feed(format!("{long}\x01").as_bytes(), &mut screen);
+    screen.clear();
+    // Nothing is written over the rows below.
+    editor.feed(b"\n", &mut screen);
+    assert_eq!(screen, format!("{}\n", &long));
+}
+
+#[test]
+fn a_tab_completes_a_command_or_is_text() {
+    assert_eq!(edit("g\t").1, "generate ");
+    for text in ["h\t", "ids a\tb", "\t", "x\ty", "generate\t"] {
+        assert_eq!(edit(text).1, text);
+    }
+    assert_eq!(edit("g\x1b[D\t").1, "\tg");
+}
+
+#[test]
+fn what_is_pasted_is_one_text() {
+    assert_eq!(edit("ids \x1b[200~a\n\tb\n\n\x1b[201~ c\n").0, ["ids a\n\tb c"]);
+    assert_eq!(edit("ids \x1b[200~g\t\x15\x1b[A\x1b[201~").1, "ids g\t");
+    // One that never ends is ended.
+    assert_eq!(edit("x\x1b[201~y").1, "xy");
+    let mut editor = Editor::new("", &[], None);
+    let (_, entered) = editor.feed(b"\x1b[200~a\n\x03b\n", &mut String::new());
+    assert_eq!(entered, Some(Entered::Line("b".into())));
+}
+
+#[test]
+fn the_input_ends_at_an_empty_line_only() {
+    let entered = |input: &[u8]| Editor::new("", &[], None).feed(input, &mut String::new());
+    assert_eq!(entered(b"\x04x"), (1, Some(Entered::End)));
+    assert_eq!(entered(b"a\x04\x7f\x04"), (4, Some(Entered::End)));
+    assert_eq!(entered(b"ab\x01\x04\n"), (5, Some(Entered::Line("b".into()))));
+}
+
+#[test]
+fn interrupt_drops_the_line() {
+    let mut editor = Editor::new("> ", &[], None);
+    let mut screen = String::new();
+    assert_eq!(editor.feed(b"abc\x03d\n", &mut screen), (6, Some(Entered::Line("d".into()))));
     assert_eq!(screen, "abc^C\n> d\n");
 }
 
 #[test]
 fn input_past_the_line_is_left() {
-    let mut editor = Editor::new("");
+    let mut editor = Editor::new("", &[], None);
     let mut screen = String::new();
-    assert_eq!(editor.feed(b"one\xc3\ntwo\nthr", &mut screen), (5, Some("one\u{fffd}".into())));
-    assert_eq!(editor.feed(b"two\nthr", &mut screen), (4, Some("two".into())));
+    assert_eq!(
+        editor.feed(b"one\xc3\ntwo\nthr", &mut screen),
+        (5, Some(Entered::Line("one\u{fffd}".into())))
+    );
+    assert_eq!(editor.feed(b"two\nthr", &mut screen), (4, Some(Entered::Line("two".into()))));
     assert_eq!(editor.feed(b"thr", &mut screen), (3, None));
     assert_eq!(screen, "one\u{fffd}\ntwo\nthr");
 }
 
 #[test]
 fn wide_characters_take_two_columns() {
-    let mut editor = Editor::new("");
+    let mut editor = Editor::new("", &[], None);
     let mut screen = String::new();
     assert_eq!(editor.feed("你e\u{301}\x7f\x7f\x7f".as_bytes(), &mut screen).1, None);
     assert_eq!(screen, "你e\u{301}\x1b[K\x08\x1b[K\x08\x08\x1b[K");
@@ -113,7 +206,7 @@ fn wide_characters_take_two_columns() {
 
 #[test]
 fn an_endless_line_is_refused_with_a_bell() {
-    let mut editor = Editor::new("");
+    let mut editor = Editor::new("", &[], None);
     let mut screen = String::new();
     assert_eq!(editor.feed("x".repeat(LINE_LIMIT + 1).as_bytes(), &mut screen).1, None);
     assert_eq!((editor.line.len(), screen.matches('\x07').count()), (LINE_LIMIT, 1));
@@ -131,14 +224,16 @@ proptest! {
                 ]).prop_map(String::from),
             ],
             0..60,
-        )
+        ),
+        columns in 8usize..20,
     ) {
         edit(&input.concat());
+        edit_on(columns, &input.concat());
     }
 
     #[test]
     fn any_bytes_are_survived(bytes in any::<Vec<u8>>()) {
-        let mut editor = Editor::new("> ");
+        let mut editor = Editor::new("> ", &[], None);
         let mut screen = String::new();
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {

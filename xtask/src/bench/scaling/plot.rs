@@ -1,4 +1,4 @@
-//! The plot: speed-up over cores, a panel for each kind of figure.
+//! The plot: speed-up over cores, a panel for each kind of figure, its legend below it.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -6,29 +6,42 @@ use plotters::prelude::*;
 
 use super::{Curve, Figure, Kind, Point, Report};
 
-/// Width and height of a panel, in pixels.
+/// Width of a panel and height of its chart, in pixels.
 const PANEL: (u32, u32) = (460, 420);
+/// Height of a line of text.
+const ROW: u32 = 18;
+const FONT: (&str, i32) = ("sans-serif", 12);
 
-/// The report as SVG.
+/// The report as SVG. What was not measured is not drawn.
 ///
 /// # Errors
 /// When it cannot be drawn.
 pub fn svg(report: &Report) -> Result<String> {
-    let mut kinds: Vec<Kind> = Vec::new();
-    for curve in &report.curves {
-        if !kinds.contains(&curve.kind) {
-            kinds.push(curve.kind);
+    let curves: Vec<&Curve> = report.curves.iter().filter(|curve| measured(curve).next().is_some()).collect();
+    let mut kinds: Vec<Kind> = curves.iter().map(|curve| curve.kind).collect();
+    kinds.dedup();
+    // A series has its colour in every panel.
+    let mut series: Vec<String> = Vec::new();
+    for name in curves.iter().map(|curve| name(curve)) {
+        if !series.contains(&name) {
+            series.push(name);
         }
     }
+    let of = |kind: Kind| curves.iter().copied().filter(|curve| curve.kind == kind).collect::<Vec<_>>();
+    let rows = kinds.iter().map(|&kind| of(kind).len() as u32 + 1).max().unwrap_or(0);
     let mut text = String::new();
     {
-        let size = (PANEL.0 * kinds.len().max(1) as u32, PANEL.1);
+        let size = (PANEL.0 * kinds.len().max(1) as u32, PANEL.1 + (rows + 2) * ROW);
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let draw = || -> Result<(), Box<dyn std::error::Error + '_>> {
             area.fill(&WHITE)?;
-            for (kind, area) in kinds.iter().zip(area.split_evenly((1, kinds.len().max(1)))) {
-                let curves: Vec<_> = report.curves.iter().filter(|curve| curve.kind == *kind).collect();
-                panel(&area, *kind, &report.model, &curves).map_err(|error| error.to_string())?;
+            let (panels, foot) = area.split_vertically(size.1 - ROW);
+            let Report { machine, date, .. } = report;
+            foot.draw(&Text::new(format!("{machine}; {date}"), (12, 2), FONT))?;
+            for (&kind, area) in kinds.iter().zip(panels.split_evenly((1, kinds.len().max(1)))) {
+                let (chart, legend) = area.split_vertically(PANEL.1);
+                panel(&chart, kind, &report.model, &of(kind), &series).map_err(|error| error.to_string())?;
+                describe(&legend, &of(kind), &series).map_err(|error| error.to_string())?;
             }
             area.present()?;
             Ok(())
@@ -39,13 +52,9 @@ pub fn svg(report: &Report) -> Result<String> {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-fn panel<'a>(
-    area: &Area<'a>,
-    kind: Kind,
-    model: &str,
-    curves: &[&Curve],
-) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+fn panel<'a>(area: &Area<'a>, kind: Kind, model: &str, curves: &[&Curve], series: &[String]) -> Drawn<'a> {
     let most = curves.iter().flat_map(|curve| &curve.points).map(|point| point.cores).max().unwrap_or(1);
     let highest = curves.iter().flat_map(|curve| measured(curve)).map(|(_, speedup)| speedup);
     let (right, top) = (f64::from(most) + 0.5, highest.fold(f64::from(most), f64::max) + 0.5);
@@ -68,34 +77,39 @@ fn panel<'a>(
         .draw()?;
     let ideal = [(1.0, 1.0), (f64::from(most), f64::from(most))];
     chart.draw_series(LineSeries::new(ideal, BLACK.mix(0.25)))?;
-    let mut bounded = false;
-    for (index, curve) in curves.iter().enumerate() {
-        let points: Vec<(f64, f64)> = measured(curve).collect();
-        let color = Palette99::pick(index).to_rgba();
-        let label = match points.is_empty() {
-            true => format!("{}, {}: not measured here", curve.place, curve.batch()),
-            false => format!("{}, {}", curve.place, curve.batch()),
-        };
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
-        chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
+    for curve in curves {
+        let color = color(curve, series);
+        chart.draw_series(LineSeries::new(measured(curve), color.stroke_width(2)))?;
+        chart.draw_series(measured(curve).map(|point| Circle::new(point, 3, color.filled())))?;
         let bounds: Vec<(f64, f64)> = bounds(curve).collect();
-        if !bounds.is_empty() {
-            let pale = chart.draw_series(DashedLineSeries::new(bounds, 5, 4, color.stroke_width(1)))?;
-            if !std::mem::replace(&mut bounded, true) {
-                let dash = |(x, y)| PathElement::new([(x, y), (x + 6, y)], BLACK);
-                pale.label("dashed: batches that share nothing").legend(dash);
-            }
-        }
+        chart.draw_series(DashedLineSeries::new(bounds, 5, 4, color.stroke_width(1)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()
+    Ok(())
+}
+
+/// Says which colour is which series, below the chart.
+fn describe<'a>(area: &Area<'a>, curves: &[&Curve], series: &[String]) -> Drawn<'a> {
+    let line = |row: usize| 4 + row as i32 * ROW as i32;
+    for (row, curve) in curves.iter().enumerate() {
+        let stroke = color(curve, series).stroke_width(2);
+        area.draw(&PathElement::new([(56, line(row) + 7), (76, line(row) + 7)], stroke))?;
+        area.draw(&Text::new(name(curve), (84, line(row)), FONT))?;
+    }
+    if curves.iter().any(|curve| bounds(curve).next().is_some()) {
+        let text = "dashed: as many batches that share nothing";
+        area.draw(&Text::new(text, (84, line(curves.len())), FONT))?;
+    }
+    Ok(())
+}
+
+/// Where and what a curve is of.
+fn name(curve: &Curve) -> String {
+    format!("{}, {}", curve.place, curve.batch())
+}
+
+fn color(curve: &Curve, series: &[String]) -> RGBAColor {
+    let index = series.iter().position(|series| *series == name(curve));
+    Palette99::pick(index.unwrap_or_default()).to_rgba()
 }
 
 /// Cores and speed-up of batches that share nothing, from one of them on.
@@ -116,4 +130,55 @@ fn measured(curve: &Curve) -> impl Iterator<Item = (f64, f64)> {
         Figure::Measured(measured) => Some((f64::from(*cores), measured.speedup)),
         Figure::NotMeasuredHere { .. } => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Measured;
+    use super::*;
+
+    #[test]
+    fn a_plot_says_where_it_is_from_and_shows_what_there_is() {
+        let measured = |speedup| {
+            Figure::Measured(Measured {
+                speedup,
+                bound: Some(speedup),
+                tokens_per_second: None,
+                instructions: None,
+                plan: String::new(),
+                hash: String::new(),
+            })
+        };
+        let missing = || Figure::NotMeasuredHere { reason: "no cores".to_owned() };
+        let curve = |kind, place: &str, prompts, second: Figure| Curve {
+            kind,
+            place: place.to_owned(),
+            kernels: None,
+            prompts,
+            points: vec![Point { cores: 2, figure: second }],
+        };
+        let report = Report {
+            model: "m".to_owned(),
+            tokens: 4,
+            machine: "a processor, 2 cores, load 0.5 before".to_owned(),
+            date: "2026-01-01 00:00 UTC".to_owned(),
+            host_cores: 2,
+            host_load: None,
+            curves: vec![
+                curve(Kind::Instructions, "guest", 8, measured(1.9)),
+                curve(Kind::Instructions, "host", 8, missing()),
+                curve(Kind::Native, "host", 8, measured(1.8)),
+                curve(Kind::Native, "guest", 8, measured(1.7)),
+                curve(Kind::Emulated, "guest", 1, missing()),
+            ],
+        };
+        let svg = svg(&report).expect("it can be drawn");
+        assert!(svg.contains("a processor, 2 cores, load 0.5 before; 2026-01-01 00:00 UTC"), "{svg}");
+        assert!(!svg.contains("not measured") && !svg.contains("emulated"), "{svg}");
+        // Two series, of a colour each: one of them is in both panels.
+        let series = ["guest, 8 prompts".to_owned(), "host, 8 prompts".to_owned()];
+        let [guest, host] = [0, 2].map(|index| color(&report.curves[index], &series));
+        assert!(guest != host && color(&report.curves[3], &series) == guest);
+        assert_eq!((svg.matches("guest, 8 prompts").count(), svg.matches("host, 8 prompts").count()), (2, 1));
+    }
 }

@@ -57,6 +57,10 @@ pub struct Report {
     pub model: String,
     /// Tokens made for each prompt.
     pub tokens: u32,
+    /// The machine that measured, with its load before, and when.
+    pub machine: String,
+    /// Of the start, UTC.
+    pub date: String,
     /// Cores of this machine.
     pub host_cores: u32,
     /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores, times
@@ -145,12 +149,13 @@ impl Curve {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, tokens, host_cores, host_load, curves } = self;
+        let Self { model, tokens, machine, date, host_cores, host_load, curves } = self;
         write!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
         match host_load {
             Some(load) => writeln!(f, ", load {load} before")?,
             None => writeln!(f)?,
         }
+        writeln!(f, "{machine}, {date}")?;
         let mut before = None;
         for curve in curves {
             let Curve { kind, place, kernels, points, .. } = curve;
@@ -219,6 +224,8 @@ mod tests {
         let report = Report {
             model: "m".to_owned(),
             tokens: 4,
+            machine: "processor".to_owned(),
+            date: "today".to_owned(),
             host_cores: 2,
             host_load: Some(0.5),
             curves: vec![curve],
