@@ -7,13 +7,14 @@
 mod jinja;
 mod text;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::gguf::{Gguf, GgufError};
 use crate::tokenizer::{Encoding, Tokenizer};
 pub use jinja::TemplateError;
-use jinja::{Map, Template, Value};
+use jinja::{Template, Value};
 pub use text::Text;
 
 /// Why a model cannot chat.
@@ -84,7 +85,9 @@ pub struct Message<'m> {
 impl Message<'_> {
     fn value(&self) -> Value {
         let content = Value::from(Text::outside(self.content));
-        Value::map(Vec::from([("role".into(), Value::text(self.role.name())), ("content".into(), content)]))
+        Value::map(
+            [(Value::text("role"), Value::text(self.role.name())), (Value::text("content"), content)].into(),
+        )
     }
 }
 
@@ -92,8 +95,8 @@ impl Message<'_> {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     template: Template,
-    /// `bos_token` and `eos_token`, as far as there are.
-    marks: Map,
+    /// `bos_token` and the like, as far as there are.
+    marks: Vec<(String, Value)>,
 }
 
 impl ChatTemplate {
@@ -104,8 +107,7 @@ impl ChatTemplate {
     pub fn new(file: &Gguf<'_>, tokenizer: &Tokenizer<'_>) -> Result<Self, ChatError> {
         let source = file.get("tokenizer.chat_template").map_err(ChatError::Gguf)?;
         let template = Template::parse(source.ok_or(ChatError::NoTemplate)?)?;
-        let names = ["bos_token", "eos_token"].into_iter().zip(tokenizer.marks());
-        let marks = names.filter_map(|(name, text)| Some((name.into(), Value::text(text?)))).collect();
+        let marks = tokenizer.marks().map(|(name, text)| (name.into(), Value::text(text))).collect();
         let this = Self { template, marks };
         this.render(&[Message { role: Role::User, content: "Hello" }], true)?;
         Ok(this)

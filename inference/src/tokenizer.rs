@@ -6,6 +6,7 @@
 mod byte_level;
 mod bytes;
 mod error;
+mod marks;
 mod merge;
 mod pre;
 mod reader;
@@ -26,6 +27,24 @@ use sentence_piece::SentencePiece;
 use special::{Part, Specials};
 pub use stream::TextStream;
 use vocabulary::{Kind, Vocabulary, spelled_byte};
+
+/// Keys that name further tokens at which an answer ends.
+const OTHER_ENDS: [&str; 5] = [
+    "tokenizer.ggml.eot_token_id",
+    "tokenizer.ggml.eom_token_id",
+    "tokenizer.ggml.fim_pad_token_id",
+    "tokenizer.ggml.fim_rep_token_id",
+    "tokenizer.ggml.fim_sep_token_id",
+];
+
+/// What templates call tokens that only they need, and the keys that name these.
+const OTHER_MARKS: [(&str, &str); 5] = [
+    ("unk_token", "tokenizer.ggml.unknown_token_id"),
+    ("sep_token", "tokenizer.ggml.seperator_token_id"),
+    ("pad_token", "tokenizer.ggml.padding_token_id"),
+    ("cls_token", "tokenizer.ggml.cls_token_id"),
+    ("mask_token", "tokenizer.ggml.mask_token_id"),
+];
 
 /// Whether the texts of special tokens inside a text mean those tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +75,8 @@ pub struct Tokenizer<'a> {
     vocabulary: Vocabulary<'a>,
     method: Method<'a>,
     specials: Specials<'a>,
-    /// The file's begin and end tokens, whether prompts have them or not.
-    marks: [Option<u32>; 2],
+    /// The tokens that templates know by a name, with it.
+    marks: Vec<(&'static str, u32)>,
     begin: Option<u32>,
     /// Ascending.
     ends: Vec<u32>,
@@ -90,11 +109,12 @@ impl<'a> Tokenizer<'a> {
         if adds_begin && begin.is_none() {
             return Err(TokenizerError::NoBeginToken);
         }
-        let mut ends: Vec<u32> = vocabulary.ends().collect();
+        let mut ends = vocabulary.ends().to_vec();
         let end = vocabulary.named(file, "tokenizer.ggml.eos_token_id", default_end)?;
         ends.extend(end);
-        ends.extend(vocabulary.named(file, "tokenizer.ggml.eot_token_id", None)?);
-        ends.extend(vocabulary.named(file, "tokenizer.ggml.eom_token_id", None)?);
+        for key in OTHER_ENDS {
+            ends.extend(vocabulary.named(file, key, None)?);
+        }
         ends.sort_unstable();
         ends.dedup();
         let specials = Specials::new(vocabulary.iter().filter_map(|(text, kind, id)| match kind {
@@ -102,7 +122,13 @@ impl<'a> Tokenizer<'a> {
             Kind::UserDefined => Some((text, id, ParseSpecial::No)),
             Kind::Text | Kind::Byte => None,
         }));
-        let marks = [begin, end];
+        let mut marks = Vec::new();
+        marks.extend(begin.map(|id| ("bos_token", id)));
+        marks.extend(end.map(|id| ("eos_token", id)));
+        for (name, key) in OTHER_MARKS {
+            // Some files name one past their vocabulary, for which there is no text.
+            marks.extend(file.get::<u32>(key)?.map(|id| (name, id)));
+        }
         Ok(Self { vocabulary, method, specials, marks, begin: begin.filter(|_| adds_begin), ends })
     }
 
@@ -124,11 +150,12 @@ impl<'a> Tokenizer<'a> {
         &self.ends
     }
 
-    /// The texts of the file's begin and end tokens, where it has them.
-    #[must_use]
-    pub fn marks(&self) -> [Option<&'a str>; 2] {
-        let text = |id| self.vocabulary.get(id).and_then(|(text, _)| core::str::from_utf8(text).ok());
-        self.marks.map(|id| id.and_then(text))
+    /// The texts of the tokens that templates know by a name (`bos_token` and the like), with it.
+    pub fn marks(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        self.marks.iter().filter_map(|&(name, id)| {
+            let (text, _) = self.vocabulary.get(id)?;
+            Some((name, core::str::from_utf8(text).ok()?))
+        })
     }
 
     /// The control token with this text.

@@ -31,6 +31,11 @@ impl Text {
         Self { string: self.string, outside: if all.is_empty() { Vec::new() } else { Vec::from([all]) } }
     }
 
+    /// Bytes that it takes, or more.
+    pub const fn size(&self) -> usize {
+        self.string.len() + self.outside.len() * size_of::<Range<usize>>()
+    }
+
     /// The characters.
     pub fn as_str(&self) -> &str {
         &self.string
@@ -57,8 +62,9 @@ impl Text {
     /// The part at `part`, which begins and ends at characters.
     pub fn slice(&self, part: Range<usize>) -> Self {
         let within = |at: usize| at.clamp(part.start, part.end) - part.start;
-        let ranges = self.outside.iter().map(|range| within(range.start)..within(range.end));
-        let outside = ranges.filter(|range| !range.is_empty()).collect();
+        let first = self.outside.partition_point(|range| range.end <= part.start);
+        let ranges = self.outside[first..].iter().take_while(|range| range.start < part.end);
+        let outside = ranges.map(|range| within(range.start)..within(range.end)).collect();
         Self { string: self.string[part].into(), outside }
     }
 
@@ -74,11 +80,11 @@ impl Text {
         if self.outside.is_empty() { changed } else { changed.into_outside() }
     }
 
-    /// Every `from` in it replaced by `to`.
-    pub fn replace(&self, from: &Self, to: &Self) -> Self {
+    /// The first `most` of every `from` in it replaced by `to`.
+    pub fn replace(&self, from: &str, to: &Self, most: usize) -> Self {
         let mut replaced = Self::default();
         let mut rest = 0;
-        for (at, found) in self.string.match_indices(from.as_str()) {
+        for (at, found) in self.string.match_indices(from).take(most) {
             replaced.push(&self.slice(rest..at));
             replaced.push(to);
             rest = at + found.len();
@@ -107,8 +113,10 @@ mod tests {
         assert_eq!(outside(&text.slice(2..6)), "x<");
         assert_eq!(outside(&text.slice(0..4)), "");
         assert_eq!(outside(&text.part(&text.as_str()[5..11])), "<a>yz");
-        let replaced = text.replace(&Text::inside("<a>"), &Text::inside("!"));
+        let replaced = text.replace("<a>", &Text::inside("!"), usize::MAX);
         assert_eq!((replaced.as_str(), outside(&replaced).as_str()), ("! x!yz<b>", "x|yz"));
+        let replaced = text.replace("<a>", &Text::outside("<!>"), 1);
+        assert_eq!((replaced.as_str(), outside(&replaced).as_str()), ("<!> x<a>yz<b>", "<!>|x<a>yz"));
         assert_eq!(outside(&text.map(str::to_uppercase)), "<A> X<A>YZ<B>");
     }
 }

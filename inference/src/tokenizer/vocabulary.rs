@@ -6,46 +6,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::TokenizerError;
+use super::marks::Marks;
 use crate::gguf::{Gguf, Scalars, Strings};
-
-/// Tokens that end an answer wherever they are in a vocabulary, beside the ones that the file names.
-const END_TEXTS: [&str; 15] = [
-    "</s>",
-    "<EOT>",
-    "<end_of_turn>",
-    "<eos>",
-    "<|end_of_text|>",
-    "<|endoftext|>",
-    "<|end|>",
-    "<|eom_id|>",
-    "<|eot_id|>",
-    "<|file_sep|>",
-    "<|fim_pad|>",
-    "<|im_end|>",
-    "<|repo_name|>",
-    "<|return|>",
-    "<｜end▁of▁sentence｜>",
-];
-
-/// Tokens around a gap to be filled ("fill in the middle").
-const GAP_TEXTS: [&str; 12] = [
-    "<PRE>",
-    "<SUF>",
-    "<MID>",
-    "<fim_prefix>",
-    "<fim_suffix>",
-    "<fim_middle>",
-    "<|fim_prefix|>",
-    "<|fim_suffix|>",
-    "<|fim_middle|>",
-    "<｜fim▁begin｜>",
-    "<｜fim▁hole｜>",
-    "<｜fim▁end｜>",
-];
-
-fn is_one_of(texts: &[&str], text: &[u8]) -> bool {
-    texts.iter().any(|known| known.as_bytes() == text)
-}
 
 /// What a token stands for (`tokenizer.ggml.token_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +81,8 @@ pub struct Vocabulary<'a> {
     ids: Index<'a>,
     /// The token of each byte, where there is one of [`Kind::Byte`].
     bytes: [Option<u32>; 256],
+    /// The tokens that end an answer by their texts.
+    ends: Vec<u32>,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -136,13 +100,16 @@ impl<'a> Vocabulary<'a> {
             Some(types) => types.iter().map(Kind::from_number).collect(),
             None => texts.iter().map(|_| Kind::Text).collect(),
         };
+        let marks = Marks::of(&texts);
         let mut ids = Index::with_capacity(texts.len());
         let mut bytes = [None; 256];
+        let mut ends = Vec::new();
         for ((&text, kind), id) in texts.iter().zip(&mut kinds).zip(0..) {
-            // Some files call these plain text, which would let any text forge them.
-            if is_one_of(&END_TEXTS, text) || is_one_of(&GAP_TEXTS, text) {
-                *kind = Kind::Control;
+            if marks.is_end(text) {
+                ends.push(id);
             }
+            // Some files call these plain text, which would let any text forge them.
+            *kind = marks.kind(text).unwrap_or(*kind);
             match kind {
                 Kind::Unknown | Kind::Control => {}
                 Kind::Text | Kind::UserDefined => ids.insert(text, id),
@@ -153,7 +120,7 @@ impl<'a> Vocabulary<'a> {
                 }
             }
         }
-        Ok(Self { texts, kinds, ids, bytes })
+        Ok(Self { texts, kinds, ids, bytes, ends })
     }
 
     /// Number of tokens.
@@ -182,9 +149,9 @@ impl<'a> Vocabulary<'a> {
         self.bytes[byte as usize]
     }
 
-    /// The tokens in [`END_TEXTS`].
-    pub fn ends(&self) -> impl Iterator<Item = u32> {
-        self.iter().filter(|(text, ..)| is_one_of(&END_TEXTS, text)).map(|(.., id)| id)
+    /// The tokens that end an answer by their texts.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// The id under `key`, or `default` where the file has neither the key nor, then, fewer tokens.

@@ -6,12 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::value::Value;
+use crate::chat::text::Text;
 
 /// A statement.
 #[derive(Clone, Debug)]
 pub enum Statement {
     /// Text as it stands.
-    Text(String),
+    Text(Text),
     /// `{{ value }}`
     Output(Located),
     /// `if`, `elif`…: conditions with what follows them; then `else`.
@@ -74,13 +75,31 @@ pub enum Expression {
     List(Vec<Self>),
     Map(Vec<(Self, Self)>),
     Not(Box<Self>),
-    Negative(Box<Self>),
+    /// A value with a sign in front: minus, or else plus.
+    Signed {
+        negative: bool,
+        value: Box<Self>,
+    },
+    /// A value compared with the next, that with the one after it, and so on.
+    Comparison(Box<Self>, Vec<(Operator, Self)>),
     /// A value and what is done to it and further ones, from the left.
     Chain(Box<Self>, Vec<(Operator, Self)>),
     /// `then if condition else then if condition … else otherwise`
     Conditional(Vec<(Self, Self)>, Option<Box<Self>>),
     /// A value and what follows it, from the left.
     Postfix(Box<Self>, Vec<Step>),
+}
+
+impl Expression {
+    /// Drops a filter `safe` at the end of what is put out: nothing is escaped here. Anywhere else it is no filter
+    /// that is known, since the reference then escapes what it is joined with.
+    pub fn drop_safe(&mut self) {
+        if let Self::Postfix(_, steps) = self
+            && matches!(steps.last(), Some(Step::Filter(name, arguments)) if name == "safe" && arguments.are_none())
+        {
+            steps.pop();
+        }
+    }
 }
 
 /// What follows a value.
@@ -105,6 +124,13 @@ pub enum Step {
 pub struct Arguments {
     pub positional: Vec<Expression>,
     pub named: Vec<(String, Expression)>,
+}
+
+impl Arguments {
+    /// Whether there are none.
+    pub const fn are_none(&self) -> bool {
+        self.positional.is_empty() && self.named.is_empty()
+    }
 }
 
 /// An operator between two values.

@@ -39,8 +39,19 @@ pub enum Problem {
         /// The kind of value.
         value: &'static str,
     },
+    /// An argument that cannot be taken.
+    Argument {
+        /// Of what.
+        callee: String,
+        /// Its name, or its place, from 1.
+        argument: String,
+        /// Why it cannot be taken.
+        problem: &'static str,
+    },
     /// More than a bound allows.
     Bound(&'static str),
+    /// More work than a rendering may do: the operation that was too much.
+    Fuel(&'static str),
     /// The template's own complaint.
     Raised(String),
 }
@@ -66,7 +77,16 @@ impl fmt::Display for TemplateError {
             Problem::Type { operation, value } => {
                 write!(f, "the chat template, line {line}: {operation} does not work on {value}")
             }
+            Problem::Argument { callee, argument, problem } => {
+                write!(f, "the chat template, line {line}: the argument {argument:?} of {callee:?} {problem}")
+            }
             Problem::Bound(what) => write!(f, "the chat template, line {line}: {what}"),
+            Problem::Fuel(operation) => {
+                write!(
+                    f,
+                    "the chat template, line {line}: {operation} takes more work than a rendering may do"
+                )
+            }
             Problem::Raised(message) => write!(f, "the chat template refuses: {message}"),
         }
     }

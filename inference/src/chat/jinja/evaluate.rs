@@ -1,38 +1,16 @@
 //! Expressions into values.
 
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
-use core::cmp::Ordering;
 
+use super::arguments::Given;
 use super::ast::{Arguments, Expression, Operator, Step};
 use super::error::{Problem, TemplateError};
+use super::fuel::{COLLECTION, ELEMENT, TEXT};
+use super::number;
 use super::render::Renderer;
-use super::value::{Function, MAX_ELEMENTS, Map, Value};
+use super::value::Value;
 use crate::chat::text::Text;
-
-/// Evaluated arguments.
-pub struct Given {
-    pub positional: Vec<Value>,
-    pub named: Vec<(String, Value)>,
-}
-
-impl Given {
-    /// The argument at `place`, or called `name`.
-    pub fn get(&self, place: usize, name: &str) -> Option<&Value> {
-        let named = || self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value);
-        self.positional.get(place).or_else(named)
-    }
-
-    /// As [`Self::get`], as text.
-    pub fn text(&self, place: usize, name: &str) -> Option<&Text> {
-        match self.get(place, name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-}
 
 impl Renderer {
     /// The value of `expression`.
@@ -42,15 +20,16 @@ impl Renderer {
             Expression::Literal(value) => value.clone(),
             Expression::Name(name) => self.variable(name),
             Expression::List(values) => {
-                Value::list(values.iter().map(|value| self.evaluate(value)).collect::<Result<_, _>>()?)
+                let values = values.iter().map(|value| self.evaluate(value)).collect::<Result<_, _>>()?;
+                self.list(values, "a list")?
             }
-            Expression::Map(entries) => self.map(entries)?,
+            Expression::Map(entries) => self.mapping(entries)?,
             Expression::Not(value) => Value::Bool(!self.evaluate(value)?.is_true()),
-            Expression::Negative(value) => match self.evaluate(value)? {
-                Value::Integer(number) => Value::Integer(number.wrapping_neg()),
-                Value::Float(number) => Value::Float(-number),
-                other => return Err(self.type_error("a minus sign", &other)),
-            },
+            Expression::Signed { negative, value } => {
+                let value = self.evaluate(value)?;
+                self.signed(*negative, &value)?
+            }
+            Expression::Comparison(first, rest) => self.compare_all(first, rest)?,
             Expression::Chain(first, rest) => {
                 let mut value = self.evaluate(first)?;
                 for (operator, right) in rest {
@@ -65,20 +44,45 @@ impl Renderer {
         Ok(value)
     }
 
-    pub fn type_error(&self, operation: &'static str, value: &Value) -> TemplateError {
-        self.error(Problem::Type { operation, value: value.kind() })
+    /// A number with a sign in front of it: minus, or else plus.
+    pub fn signed(&self, negative: bool, value: &Value) -> Result<Value, TemplateError> {
+        let too_large = || self.error(Problem::Bound("a number grows too large"));
+        match (value.integer(), value) {
+            (Some(number), _) if negative => number.checked_neg().map(Value::Integer).ok_or_else(too_large),
+            (Some(number), _) => Ok(Value::Integer(number)),
+            (None, Value::Float(number)) => Ok(Value::Float(if negative { -number } else { *number })),
+            (None, other) => Err(self.type_error("a sign in front", other)),
+        }
     }
 
-    fn map(&mut self, entries: &[(Expression, Expression)]) -> Result<Value, TemplateError> {
-        let mut map = Map::new();
+    fn mapping(&mut self, entries: &[(Expression, Expression)]) -> Result<Value, TemplateError> {
+        let mut pairs = Vec::with_capacity(entries.len());
         for (key, value) in entries {
-            let key = match self.evaluate(key)? {
-                Value::Text(key) => key.as_str().into(),
-                other => return Err(self.type_error("a mapping's key", &other)),
-            };
-            map.push((key, self.evaluate(value)?));
+            pairs.push((self.evaluate(key)?, self.evaluate(value)?));
         }
-        Ok(Value::map(map))
+        self.map_of_pairs(pairs)
+    }
+
+    /// A mapping of `pairs`; of those with the same key, the last counts.
+    pub fn map_of_pairs(&self, pairs: Vec<(Value, Value)>) -> Result<Value, TemplateError> {
+        let mut entries: Vec<(Value, Value)> = Vec::new();
+        for (key, value) in pairs {
+            if !matches!(key, Value::Text(_) | Value::None | Value::Float(_)) && key.integer().is_none() {
+                return Err(self.type_error("a mapping's key", &key));
+            }
+            let mut same = None;
+            for (index, (own, _)) in entries.iter().enumerate() {
+                if self.equal(own, &key)? {
+                    same = Some(index);
+                    break;
+                }
+            }
+            match same {
+                Some(index) => entries[index].1 = value,
+                None => entries.push((key, value)),
+            }
+        }
+        self.map(entries, "a mapping")
     }
 
     fn choose(
@@ -94,6 +98,37 @@ impl Renderer {
         otherwise.map_or(Ok(Value::Undefined), |otherwise| self.evaluate(otherwise))
     }
 
+    /// Whether each value compares with the next as it shall; after one that does not, no further one is evaluated.
+    fn compare_all(
+        &mut self,
+        first: &Expression,
+        rest: &[(Operator, Expression)],
+    ) -> Result<Value, TemplateError> {
+        let mut left = self.evaluate(first)?;
+        for (operator, right) in rest {
+            let right = self.evaluate(right)?;
+            if !self.compare(*operator, &left, &right)? {
+                return Ok(Value::Bool(false));
+            }
+            left = right;
+        }
+        Ok(Value::Bool(true))
+    }
+
+    /// `left operator right`, of the operators that compare.
+    pub fn compare(&self, operator: Operator, left: &Value, right: &Value) -> Result<bool, TemplateError> {
+        Ok(match operator {
+            Operator::Equal => self.equal(left, right)?,
+            Operator::NotEqual => !self.equal(left, right)?,
+            Operator::In => self.contains(right, left)?,
+            Operator::NotIn => !self.contains(right, left)?,
+            Operator::Less => self.order(left, right)?.is_some_and(|order| order.is_lt()),
+            Operator::LessEqual => self.order(left, right)?.is_some_and(|order| order.is_le()),
+            Operator::Greater => self.order(left, right)?.is_some_and(|order| order.is_gt()),
+            _ => self.order(left, right)?.is_some_and(|order| order.is_ge()),
+        })
+    }
+
     fn operate(
         &mut self,
         operator: Operator,
@@ -107,63 +142,74 @@ impl Renderer {
             _ => {}
         }
         let right = self.evaluate(right)?;
-        let compare =
-            |accepts: fn(Ordering) -> bool| left.order(&right).map(|order| Value::Bool(accepts(order)));
-        let result = match operator {
-            Operator::Equal => Some(Value::Bool(left == right)),
-            Operator::NotEqual => Some(Value::Bool(left != right)),
-            Operator::Less => compare(Ordering::is_lt),
-            Operator::LessEqual => compare(Ordering::is_le),
-            Operator::Greater => compare(Ordering::is_gt),
-            Operator::GreaterEqual => compare(Ordering::is_ge),
-            Operator::In => contains(&right, &left).map(Value::Bool),
-            Operator::NotIn => contains(&right, &left).map(|found| Value::Bool(!found)),
-            Operator::Join => Some(self.join(self.show(&left)?, &self.show(&right)?)?),
-            Operator::Add => match (&left, &right) {
-                (Value::Text(a), Value::Text(b)) => Some(self.join((**a).clone(), b)?),
-                (Value::List(a), Value::List(b)) if a.len() + b.len() > MAX_ELEMENTS => {
-                    return Err(self.error(Problem::Bound("a list grows too long")));
+        match (operator, &left, &right) {
+            (Operator::Join, ..) => self.join(&*self.show(&left)?, &*self.show(&right)?),
+            (Operator::Add, Value::Text(a), Value::Text(b)) => self.join(a, b),
+            (Operator::Add, Value::List(a), Value::List(b)) => {
+                let (a, b) = (a.values(), b.values());
+                self.pay((a.len() + b.len()) * ELEMENT, "addition")?;
+                self.list([a, b].concat(), "addition")
+            }
+            (Operator::Multiply, repeated @ (Value::Text(_) | Value::List(_)), count)
+            | (Operator::Multiply, count, repeated @ (Value::Text(_) | Value::List(_))) => {
+                let count = count.integer().ok_or_else(|| self.type_error("repetition", count))?;
+                self.repeated(repeated, usize::try_from(count).unwrap_or(0))
+            }
+            _ => match number::arithmetic(operator, &left, &right) {
+                Some(result) => result.map_err(|problem| self.error(problem)),
+                None => {
+                    let operation = if operator == Operator::Add { "addition" } else { "arithmetic" };
+                    let is_number = matches!(left, Value::Integer(_) | Value::Float(_));
+                    let culprit = if is_number || matches!(left, Value::Text(_)) { &right } else { &left };
+                    Err(self.type_error(operation, culprit))
                 }
-                (Value::List(a), Value::List(b)) => Some(Value::list([a.as_slice(), b.as_slice()].concat())),
-                _ => arithmetic(operator, &left, &right),
             },
-            _ => arithmetic(operator, &left, &right),
-        };
-        let operation = match operator {
-            Operator::In | Operator::NotIn => "looking for an element",
-            Operator::Add => "addition",
-            Operator::Less | Operator::LessEqual | Operator::Greater | Operator::GreaterEqual => "comparison",
-            _ => "arithmetic",
-        };
-        let culprit = if matches!(left, Value::Integer(_) | Value::Text(_)) { &right } else { &left };
-        result.ok_or_else(|| self.type_error(operation, culprit))
+        }
     }
 
-    fn join(&self, mut left: Text, right: &Text) -> Result<Value, TemplateError> {
-        self.push(&mut left, right)?;
-        Ok(left.into())
+    fn join(&self, left: &Text, right: &Text) -> Result<Value, TemplateError> {
+        self.pay(TEXT + left.size() + right.size(), "joining strings")?;
+        let mut joined = left.clone();
+        joined.push(right);
+        Ok(joined.into())
+    }
+
+    /// `value`, a text or a list, `count` times.
+    fn repeated(&self, value: &Value, count: usize) -> Result<Value, TemplateError> {
+        const OPERATION: &str = "repetition";
+        match value {
+            Value::Text(text) => {
+                self.pay(text.size().max(1).saturating_mul(count).saturating_add(TEXT), OPERATION)?;
+                let mut all = Text::default();
+                (0..count).for_each(|_| all.push(text));
+                Ok(all.into())
+            }
+            Value::List(list) => {
+                let elements = list.values().len().max(1).saturating_mul(count);
+                self.pay(elements.saturating_mul(ELEMENT).saturating_add(COLLECTION), OPERATION)?;
+                let all = core::iter::repeat_n(list.values(), count).flatten().cloned();
+                self.list(all.collect(), OPERATION)
+            }
+            other => Err(self.type_error(OPERATION, other)),
+        }
     }
 
     fn postfix(&mut self, first: &Expression, steps: &[Step]) -> Result<Value, TemplateError> {
         let mut value = self.evaluate(first)?;
         if let (Value::Undefined, Expression::Name(name), [Step::Call(_), ..]) = (&value, first, steps) {
-            let name = name.chars().take(40).collect();
-            return Err(self.error(Problem::Unsupported { kind: "function", name }));
+            return Err(self.unsupported("function", name));
         }
         let mut steps = steps.iter().peekable();
         while let Some(step) = steps.next() {
             value = match step {
-                Step::Attribute(name) => match (value.get(name), steps.peek()) {
+                Step::Attribute(name) => match (self.attribute(&value, name)?, steps.peek()) {
                     (Some(found), _) => found,
                     (None, Some(Step::Call(arguments))) => {
                         steps.next();
                         let given = self.given(arguments)?;
-                        self.method(&value, name, &given)?
+                        self.method(&value, name, given)?
                     }
-                    (None, _) if matches!(value, Value::Undefined) => {
-                        return Err(self.type_error("an attribute", &value));
-                    }
-                    (None, _) => Value::Undefined,
+                    (None, _) => self.missing(&value, name)?,
                 },
                 Step::Index(index) => {
                     let index = self.evaluate(index)?;
@@ -176,11 +222,11 @@ impl Renderer {
                 }
                 Step::Filter(name, arguments) => {
                     let given = self.given(arguments)?;
-                    self.filter(value, name, &given)?
+                    self.filter(&value, name, given)?
                 }
                 Step::Test { name, arguments, negated } => {
                     let given = self.given(arguments)?;
-                    Value::Bool(self.test(&value, name, &given)? != *negated)
+                    Value::Bool(self.test(&value, name, given)? != *negated)
                 }
             };
         }
@@ -188,7 +234,7 @@ impl Renderer {
     }
 
     fn given(&mut self, arguments: &Arguments) -> Result<Given, TemplateError> {
-        let mut given = Given { positional: Vec::new(), named: Vec::new() };
+        let mut given = Given::default();
         for value in &arguments.positional {
             given.positional.push(self.evaluate(value)?);
         }
@@ -198,144 +244,11 @@ impl Renderer {
         Ok(given)
     }
 
-    fn element(&self, value: &Value, index: &Value) -> Result<Value, TemplateError> {
-        let found = match (value, index) {
-            (Value::Map(_) | Value::Namespace(_), Value::Text(key)) => value.get(key.as_str()),
-            (Value::List(values), Value::Integer(index)) => {
-                place(*index, values.len()).and_then(|at| values.get(at)).cloned()
-            }
-            (Value::Text(text), Value::Integer(index)) => {
-                let count = text.as_str().chars().count();
-                let at = place(*index, count).and_then(|at| text.as_str().char_indices().nth(at));
-                at.map(|(at, c)| text.slice(at..at + c.len_utf8()).into())
-            }
-            (Value::Undefined, _) => return Err(self.type_error("an index", value)),
-            _ => None,
-        };
-        Ok(found.unwrap_or(Value::Undefined))
-    }
-
-    fn slice(&mut self, value: &Value, parts: &[Option<Expression>; 3]) -> Result<Value, TemplateError> {
-        let mut numbers = [None; 3];
-        for (number, part) in numbers.iter_mut().zip(parts) {
-            let Some(part) = part else { continue };
-            match self.evaluate(part)? {
-                Value::Integer(found) => *number = Some(found),
-                Value::None => {}
-                other => return Err(self.type_error("slicing", &other)),
-            }
-        }
-        let [start, end, step] = numbers;
-        let backwards = step == Some(-1) && start.is_none() && end.is_none();
-        if !backwards && step.is_some_and(|step| step != 1) {
-            return Err(self.error(Problem::Unsupported { kind: "slice with a", name: "step".into() }));
-        }
-        let part = |count: usize| {
-            let bound = |number: Option<i64>, default: usize| match number {
-                None => default,
-                Some(number) if number < 0 => count.saturating_sub(number.unsigned_abs() as usize),
-                Some(number) => count.min(number as usize),
-            };
-            let (start, end) = (bound(start, 0), bound(end, count));
-            start.min(end)..end
-        };
-        match value {
-            Value::List(values) if backwards => Ok(Value::list(values.iter().rev().cloned().collect())),
-            Value::List(values) => Ok(Value::list(values[part(values.len())].to_vec())),
-            Value::Text(text) if !backwards => {
-                let part = part(text.as_str().chars().count());
-                let mut places = text.as_str().char_indices().map(|(at, _)| at).chain([text.as_str().len()]);
-                let length = part.len();
-                let start = places.nth(part.start).unwrap_or(0);
-                let end = length.checked_sub(1).and_then(|more| places.nth(more)).unwrap_or(start);
-                Ok(text.slice(start..end).into())
-            }
-            other => Err(self.type_error("slicing", other)),
-        }
-    }
-
-    fn range(&self, given: &Given) -> Result<Value, TemplateError> {
-        let number = |value: &Value| match value {
-            Value::Integer(number) => Some(*number),
-            _ => None,
-        };
-        let numbers: Option<Vec<i64>> = given.positional.iter().map(number).collect();
-        let values = match numbers.as_deref() {
-            Some([end]) => range(0, *end, 1),
-            Some([start, end]) => range(*start, *end, 1),
-            Some([start, end, step]) => range(*start, *end, *step),
-            _ => return Err(self.error(Problem::Bound("range takes one to three whole numbers"))),
-        };
-        values.map(Value::list).ok_or_else(|| self.error(Problem::Bound("a range is too long")))
-    }
-
     fn call(&mut self, function: &Value, given: Given) -> Result<Value, TemplateError> {
         match function {
-            Value::Macro(definition) => {
-                let Given { positional, named } = given;
-                self.call_macro(&Rc::clone(definition), positional, named)
-            }
-            Value::Function(Function::Namespace) => {
-                given.named.iter().try_for_each(|(_, value)| self.check_part(value))?;
-                Ok(Value::Namespace(Rc::new(RefCell::new(given.named.into_iter().collect()))))
-            }
-            Value::Function(Function::Dict) => Ok(Value::map(given.named)),
-            Value::Function(Function::RaiseException) => {
-                let message = given.text(0, "message").map_or("", Text::as_str);
-                Err(self.error(Problem::Raised(message.chars().take(200).collect())))
-            }
-            Value::Function(Function::Range) => self.range(&given),
+            Value::Macro(definition) => self.call_macro(&Rc::clone(definition), given),
+            Value::Function(function) => self.call_function(*function, given),
             other => Err(self.type_error("a call", other)),
         }
     }
-}
-
-/// `start..end` in steps; `None` when they are too many, or none leads there.
-fn range(start: i64, end: i64, step: i64) -> Option<Vec<Value>> {
-    let towards = if step < 0 { start.checked_sub(end)? } else { end.checked_sub(start)? };
-    let count = towards.max(0).unsigned_abs().div_ceil(step.checked_abs().filter(|&step| step > 0)? as u64);
-    let count = i64::try_from(count).ok().filter(|&count| count <= MAX_ELEMENTS as i64)?;
-    Some((0..count).map(|index| Value::Integer(start + index * step)).collect())
-}
-
-/// The place that `index` means among `count`; a negative one counts from the end.
-fn place(index: i64, count: usize) -> Option<usize> {
-    let at = if index < 0 { i64::try_from(count).ok()?.checked_add(index)? } else { index };
-    usize::try_from(at).ok()
-}
-
-/// Whether `element` is in `container`; `None` where nothing can be.
-pub fn contains(container: &Value, element: &Value) -> Option<bool> {
-    match (container, element) {
-        (Value::Text(text), Value::Text(part)) => Some(text.as_str().contains(part.as_str())),
-        (Value::List(values), _) => Some(values.contains(element)),
-        (Value::Map(_) | Value::Namespace(_), Value::Text(key)) => {
-            Some(container.get(key.as_str()).is_some())
-        }
-        (Value::Undefined, _) => Some(false),
-        _ => None,
-    }
-}
-
-fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Option<Value> {
-    let (&Value::Integer(a), &Value::Integer(b)) = (left, right) else { return None };
-    Some(match operator {
-        Operator::Add => Value::Integer(a.checked_add(b)?),
-        Operator::Subtract => Value::Integer(a.checked_sub(b)?),
-        Operator::Multiply => Value::Integer(a.checked_mul(b)?),
-        Operator::Divide if b != 0 => Value::Float(a as f64 / b as f64),
-        Operator::FloorDivide => {
-            let quotient = a.checked_div(b)?;
-            Value::Integer(quotient - i64::from(a % b != 0 && (a < 0) != (b < 0)))
-        }
-        Operator::Remainder => {
-            let remainder = a.checked_rem(b)?;
-            Value::Integer(if remainder != 0 && (remainder < 0) != (b < 0) {
-                remainder + b
-            } else {
-                remainder
-            })
-        }
-        _ => return None,
-    })
 }

@@ -13,10 +13,9 @@ use super::value::Value;
 /// Expressions inside expressions.
 const MAX_NESTING: u32 = 24;
 
-/// How strongly operators bind: `or` the least, comparisons more than `not`; no operator as a sign in front.
+/// How strongly operators bind: `or` the least, comparisons more than `not`.
 const WEAKEST: u8 = 1;
 const COMPARISON: u8 = 3;
-const STRONGEST: u8 = 7;
 
 /// The words of one block, taken from the left.
 pub struct Words {
@@ -136,21 +135,37 @@ impl Words {
 
     /// Values and the operators between them that bind at least as strongly as `weakest`.
     fn binary(&mut self, weakest: u8) -> Result<Expression, TemplateError> {
+        self.deeper()?;
+        let mut first = if weakest <= COMPARISON && self.take_name("not") {
+            Expression::Not(Box::new(self.binary(COMPARISON)?))
+        } else {
+            self.unary(true)?
+        };
+        let mut rest = Vec::new();
+        while let Some((operator, strength)) = self.operator(weakest) {
+            let right = self.binary(strength + 1)?;
+            if strength != COMPARISON {
+                rest.push((operator, right));
+                continue;
+            }
+            let left = chain(first, core::mem::take(&mut rest));
+            let mut compared = Vec::from([(operator, right)]);
+            while let Some((operator, strength)) = self.operator(COMPARISON) {
+                compared.push((operator, self.binary(strength + 1)?));
+            }
+            first = Expression::Comparison(Box::new(left), compared);
+        }
+        self.nesting -= 1;
+        Ok(chain(first, rest))
+    }
+
+    /// Goes one level deeper.
+    fn deeper(&mut self) -> Result<(), TemplateError> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
             return Err(Problem::Bound("expressions are nested too deep").at(self.line));
         }
-        let first = if weakest <= COMPARISON && self.take_name("not") {
-            Expression::Not(Box::new(self.binary(COMPARISON)?))
-        } else {
-            self.unary()?
-        };
-        let mut rest = Vec::new();
-        while let Some((operator, strength)) = self.operator(weakest) {
-            rest.push((operator, self.binary(strength + 1)?));
-        }
-        self.nesting -= 1;
-        Ok(if rest.is_empty() { first } else { Expression::Chain(Box::new(first), rest) })
+        Ok(())
     }
 
     /// Takes the next operator if it binds at least as strongly as `weakest`.
@@ -193,31 +208,46 @@ impl Words {
         Some((operator, strength))
     }
 
-    /// A value with its signs in front and all that follows it.
-    fn unary(&mut self) -> Result<Expression, TemplateError> {
-        if self.take_sign("-") {
-            return Ok(Expression::Negative(Box::new(self.binary(STRONGEST)?)));
-        }
-        let value = self.primary()?;
+    /// A value with its signs in front and all that follows it; without `filters`, up to a filter or a test.
+    fn unary(&mut self, filters: bool) -> Result<Expression, TemplateError> {
+        let negative = self.take_sign("-");
+        let value = if negative || self.take_sign("+") {
+            self.deeper()?;
+            let value = Box::new(self.unary(false)?);
+            self.nesting -= 1;
+            Expression::Signed { negative, value }
+        } else {
+            self.primary()?
+        };
         let mut steps = Vec::new();
         loop {
             steps.push(if self.take_sign(".") {
-                Step::Attribute(self.name("the name of an attribute")?)
+                self.attribute()?
             } else if self.take_sign("[") {
                 self.index()?
             } else if self.take_sign("(") {
                 Step::Call(self.arguments()?)
-            } else if self.take_sign("|") {
+            } else if filters && self.take_sign("|") {
                 let name = self.name("the name of a filter")?;
                 let arguments = if self.take_sign("(") { self.arguments()? } else { Arguments::default() };
                 Step::Filter(name, arguments)
-            } else if self.take_name("is") {
+            } else if filters && self.take_name("is") {
                 self.test()?
-            } else if steps.is_empty() {
-                return Ok(value);
             } else {
-                return Ok(Expression::Postfix(Box::new(value), steps));
+                return Ok(if steps.is_empty() {
+                    value
+                } else {
+                    Expression::Postfix(Box::new(value), steps)
+                });
             });
+        }
+    }
+
+    /// What follows `.`.
+    fn attribute(&mut self) -> Result<Step, TemplateError> {
+        match self.words.next_if(|word| matches!(word, Word::Integer(_))) {
+            Some(Word::Integer(number)) => Ok(Step::Index(Expression::Literal(Value::Integer(number)))),
+            _ => Ok(Step::Attribute(self.name("the name of an attribute")?)),
         }
     }
 
@@ -331,7 +361,7 @@ impl Words {
         if self.take_sign("(") {
             arguments = self.arguments()?;
         } else if self.begins_value() {
-            arguments.positional.push(self.primary()?);
+            arguments.positional.push(self.unary(false)?);
         }
         Ok(Step::Test { name, arguments, negated })
     }
@@ -347,4 +377,9 @@ impl Words {
             None => false,
         }
     }
+}
+
+/// `first`, and what is done to it and further ones.
+fn chain(first: Expression, rest: Vec<(Operator, Expression)>) -> Expression {
+    if rest.is_empty() { first } else { Expression::Chain(Box::new(first), rest) }
 }

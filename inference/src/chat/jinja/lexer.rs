@@ -1,10 +1,13 @@
 //! A template cut into text, outputs and blocks, and these into words; white space around blocks goes as
 //! `trim_blocks`, `lstrip_blocks` and the minus signs say.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::{Problem, TemplateError};
+use super::literals::{number, string};
+use super::words::is_space;
 
 /// A word of an expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,17 +62,33 @@ const SIGNS: [&str; 25] = [
     "}", ",", ".", ":", "|",
 ];
 
-/// Cuts `source` into pieces.
+/// Bytes of a name.
+const MAX_NAME: usize = 200;
+
+/// `source` with line feeds as its only line breaks, without the one at its end, which is no part of a template.
+pub fn normalized(source: &str) -> Cow<'_, str> {
+    let source = match source.contains('\r') {
+        true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
+        false => Cow::Borrowed(source),
+    };
+    match source {
+        Cow::Borrowed(source) => Cow::Borrowed(source.strip_suffix('\n').unwrap_or(source)),
+        Cow::Owned(mut source) => {
+            source.truncate(source.strip_suffix('\n').map_or(source.len(), str::len));
+            Cow::Owned(source)
+        }
+    }
+}
+
+/// Cuts `source`, which is [`normalized`], into pieces.
 pub fn pieces(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
-    // One line break at the end of a template is not part of it.
-    let source = source.strip_suffix('\n').unwrap_or(source);
     let mut lexer = Lexer { source, at: 0, line: 1, line_at: 0 };
     let mut pieces = Vec::new();
     let mut trim = Trim::Nothing;
     while lexer.at < source.len() {
         let start = lexer.at;
         let rest = &source[start..];
-        let open = ["{{", "{%", "{#"].into_iter().filter_map(|open| rest.find(open)).min();
+        let open = next_opening(rest);
         let end = open.map_or(source.len(), |at| start + at);
         let mut text = trim.apply(&source[start..end]);
         let line = lexer.line_of(end);
@@ -77,7 +96,7 @@ pub fn pieces(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
             let sign = source[end + 2..].bytes().next();
             let is_block = !source[end..].starts_with("{{");
             if sign == Some(b'-') {
-                text = text.trim_end();
+                text = text.trim_end_matches(is_space);
             } else if is_block && sign != Some(b'+') {
                 text = without_indentation(text, start == 0 || trim.ends_line(rest));
             }
@@ -92,6 +111,12 @@ pub fn pieces(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
         }
     }
     Ok(pieces)
+}
+
+/// Where the next output, block or comment begins.
+fn next_opening(text: &str) -> Option<usize> {
+    let mut braces = text.match_indices('{').map(|(at, _)| at);
+    braces.find(|&at| matches!(text.as_bytes().get(at + 1), Some(b'{' | b'%' | b'#')))
 }
 
 /// What of the text behind a piece is dropped.
@@ -114,7 +139,7 @@ impl Trim {
         match self {
             Self::Nothing => text,
             Self::LineBreak => text.strip_prefix('\n').unwrap_or(text),
-            Self::All => text.trim_start(),
+            Self::All => text.trim_start_matches(is_space),
         }
     }
 }
@@ -124,7 +149,7 @@ impl Trim {
 fn without_indentation(text: &str, starts_line: bool) -> &str {
     let line = text.rfind('\n').map(|at| at + 1).or(starts_line.then_some(0));
     match line {
-        Some(line) if text[line..].trim().is_empty() => &text[..line],
+        Some(line) if text[line..].chars().all(is_space) => &text[..line],
         _ => text,
     }
 }
@@ -151,44 +176,52 @@ impl<'s> Lexer<'s> {
         if let Some(comment) = rest.strip_prefix("{#") {
             let end = comment.find("#}").ok_or_else(|| Problem::Unclosed("a comment").at(line))?;
             self.at += end + 4;
-            let minus = comment[..end].ends_with('-');
-            return Ok(if minus { Trim::All } else { Trim::LineBreak });
+            return Ok(match comment[..end].bytes().next_back() {
+                Some(b'-') => Trim::All,
+                Some(b'+') => Trim::Nothing,
+                _ => Trim::LineBreak,
+            });
         }
         let is_block = rest.starts_with("{%");
         self.at += 2;
         if matches!(self.source.as_bytes().get(self.at), Some(b'-' | b'+')) {
             self.at += 1;
         }
-        let (words, minus) = self.words(if is_block { "%}" } else { "}}" }, line)?;
+        let (words, sign) = self.words(if is_block { "%}" } else { "}}" }, line)?;
         let content = if is_block { Content::Block(words) } else { Content::Output(words) };
         pieces.push(Piece { line, content });
-        Ok(if minus {
-            Trim::All
-        } else if is_block {
-            Trim::LineBreak
-        } else {
-            Trim::Nothing
+        Ok(match sign {
+            Some('-') => Trim::All,
+            None if is_block => Trim::LineBreak,
+            _ => Trim::Nothing,
         })
     }
 
-    /// The words up to `close`, and whether that has a minus sign.
-    fn words(&mut self, close: &str, line: u32) -> Result<(Vec<Word>, bool), TemplateError> {
+    /// The words up to `close`, and the sign in front of that.
+    fn words(&mut self, close: &str, line: u32) -> Result<(Vec<Word>, Option<char>), TemplateError> {
         let mut words = Vec::new();
         let mut braces = 0u32;
         loop {
-            let rest = self.source[self.at..].trim_start();
+            let rest = self.source[self.at..].trim_start_matches(is_space);
             self.at = self.source.len() - rest.len();
-            let minus = rest.strip_prefix(['-', '+']).filter(|rest| rest.starts_with(close));
-            if braces == 0 && (rest.starts_with(close) || minus.is_some()) {
-                self.at += close.len() + usize::from(minus.is_some());
-                return Ok((words, minus.is_some() && rest.starts_with('-')));
+            // Only blocks can end with a plus.
+            let signs: &[char] = if close == "%}" { &['-', '+'] } else { &['-'] };
+            let sign =
+                rest.chars().next().filter(|sign| signs.contains(sign) && rest[1..].starts_with(close));
+            if braces == 0 && (rest.starts_with(close) || sign.is_some()) {
+                self.at += close.len() + usize::from(sign.is_some());
+                return Ok((words, sign));
             }
             let first = rest.chars().next().ok_or_else(|| Problem::Unclosed("a block").at(line))?;
             let (word, length) = match first {
-                '\'' | '"' => string(rest, first).ok_or_else(|| Problem::Unclosed("a string").at(line))?,
-                '0'..='9' => number(rest, line)?,
+                '\'' | '"' => string(rest, first).map_err(|problem| problem.at(line))?,
+                '0'..='9' => number(rest, words.last() == Some(&Word::Sign(".")))
+                    .map_err(|problem| problem.at(line))?,
                 _ if first.is_alphabetic() || first == '_' => {
                     let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                    if length > MAX_NAME {
+                        return Err(Problem::Bound("a name is too long").at(line));
+                    }
                     (Word::Name(rest[..length].into()), length)
                 }
                 _ => {
@@ -208,42 +241,4 @@ impl<'s> Lexer<'s> {
             self.at += length;
         }
     }
-}
-
-/// The string that `text` begins with, and its length; `quote` is its first character.
-fn string(text: &str, quote: char) -> Option<(Word, usize)> {
-    let mut content = String::new();
-    let mut chars = text.char_indices().skip(1);
-    loop {
-        match chars.next()? {
-            (_, '\\') => match chars.next()?.1 {
-                'n' => content.push('\n'),
-                't' => content.push('\t'),
-                'r' => content.push('\r'),
-                escaped @ ('\\' | '\'' | '"') => content.push(escaped),
-                'u' => {
-                    let (at, _) = chars.next()?;
-                    let code = u32::from_str_radix(text.get(at..at + 4)?, 16).ok()?;
-                    content.push(char::from_u32(code)?);
-                    chars.nth(2)?;
-                }
-                other => content.extend(['\\', other]),
-            },
-            (at, end) if end == quote => return Some((Word::Text(content), at + 1)),
-            (_, character) => content.push(character),
-        }
-    }
-}
-
-fn number(text: &str, line: u32) -> Result<(Word, usize), TemplateError> {
-    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let whole = digits(text);
-    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
-    let length = if fraction > 0 { whole + 1 + fraction } else { whole };
-    let word = match fraction {
-        0 => text[..length].parse().ok().map(Word::Integer),
-        _ => text[..length].parse().ok().map(Word::Float),
-    };
-    let unexpected = || Problem::Unexpected { found: text[..length].into(), wanted: "a smaller number" };
-    Ok((word.ok_or_else(|| unexpected().at(line))?, length))
 }

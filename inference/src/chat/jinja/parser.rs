@@ -8,14 +8,16 @@ use alloc::vec::{self, Vec};
 use super::ast::{For, Located, Macro, Statement, Target};
 use super::error::{Problem, TemplateError};
 use super::expression::Words;
-use super::lexer::{Content, Piece, pieces};
+use super::lexer::{Content, Piece, normalized, pieces};
+use crate::chat::text::Text;
 
 /// Blocks inside blocks.
 const MAX_NESTING: u32 = 24;
 
 /// Understands a whole template.
 pub fn parse(source: &str) -> Result<Vec<Statement>, TemplateError> {
-    let mut parser = Parser { pieces: pieces(source)?.into_iter(), nesting: 0, line: 1 };
+    let source = normalized(source);
+    let mut parser = Parser { pieces: pieces(&source)?.into_iter(), nesting: 0, loops: 0, line: 1 };
     let (statements, _) = parser.body(&[])?;
     Ok(statements)
 }
@@ -23,6 +25,8 @@ pub fn parse(source: &str) -> Result<Vec<Statement>, TemplateError> {
 struct Parser<'s> {
     pieces: vec::IntoIter<Piece<'s>>,
     nesting: u32,
+    /// Loops around what comes next.
+    loops: u32,
     line: u32,
 }
 
@@ -44,11 +48,13 @@ impl Parser<'_> {
         while let Some(Piece { line, content }) = self.pieces.next() {
             self.line = line;
             match content {
-                Content::Text(text) => statements.push(Statement::Text(text.into())),
+                Content::Text(text) => statements.push(Statement::Text(Text::inside(text))),
                 Content::Output(words) => {
                     let mut words = Words::new(words, line);
-                    statements.push(Statement::Output(words.located()?));
+                    let mut value = words.located()?;
                     words.finish()?;
+                    value.expression.drop_safe();
+                    statements.push(Statement::Output(value));
                 }
                 Content::Block(words) => {
                     let mut words = Words::new(words, line);
@@ -83,6 +89,10 @@ impl Parser<'_> {
             "for" => self.repetition(words)?,
             "set" => self.assignment(words)?,
             "macro" => self.definition(words)?,
+            "break" | "continue" if self.loops == 0 => {
+                let wanted = "a loop around it";
+                return Err(Problem::Unexpected { found: keyword.into(), wanted }.at(line));
+            }
             "break" => words.finish().map(|()| Statement::Break)?,
             "continue" => words.finish().map(|()| Statement::Continue)?,
             // Marks what a model is trained on; says nothing here.
@@ -125,7 +135,9 @@ impl Parser<'_> {
         let items = words.located_value()?;
         let condition = if words.take_name("if") { Some(words.located()?) } else { None };
         words.finish()?;
+        self.loops += 1;
         let (body, end) = self.body(&["else", "endfor"])?;
+        self.loops -= 1;
         let otherwise = match end {
             Some(End { keyword, words }) if keyword == "else" => {
                 words.finish()?;
@@ -142,7 +154,8 @@ impl Parser<'_> {
             let namespace = names.swap_remove(0);
             let name = words.name("the name of a variable")?;
             words.sign("=")?;
-            let value = words.located()?;
+            let line = words.line();
+            let value = Located { line, expression: words.tuple()? };
             words.finish()?;
             return Ok(Statement::Set { target: Target::Attribute { namespace, name }, value });
         }
@@ -171,7 +184,9 @@ impl Parser<'_> {
             }
         }
         words.finish()?;
+        let loops = core::mem::take(&mut self.loops);
         let body = self.body_until("endmacro")?;
+        self.loops = loops;
         Ok(Statement::Macro(Rc::new(Macro { name, parameters, body })))
     }
 }

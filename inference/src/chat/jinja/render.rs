@@ -4,43 +4,51 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
+use super::arguments::Given;
 use super::ast::{For, Located, Macro, Statement, Target};
 use super::error::{Problem, TemplateError};
-use super::value::{Function, Map, Value};
+use super::fuel::{Fuel, STEP, TEXT, VARIABLE};
+use super::value::{Function, Loop, Value};
 use crate::chat::text::Text;
 
-/// Statements and expressions that a rendering may evaluate.
-const MAX_STEPS: u32 = 2_000_000;
-/// Bytes that a text may grow to.
-pub const MAX_TEXT: usize = 1 << 24;
 /// Statements, expressions and calls of macros inside each other.
 const MAX_DEPTH: u32 = 48;
-/// Lists and mappings inside each other.
-const MAX_VALUE_DEPTH: u32 = 16;
 
 /// Variables of a scope.
 type Scope = BTreeMap<String, Value>;
 
 /// Renders `statements` with the variables in `context`.
-pub fn render(statements: &[Statement], context: Map) -> Result<Text, TemplateError> {
+pub fn render(statements: &[Statement], context: Vec<(String, Value)>) -> Result<Text, TemplateError> {
     let functions = [
         ("range", Function::Range),
         ("namespace", Function::Namespace),
         ("dict", Function::Dict),
         ("raise_exception", Function::RaiseException),
     ];
+    let fuel = Fuel::new(context.iter().map(|(_, value)| bytes(value)).sum());
     let mut globals: Scope = context.into_iter().collect();
     globals.extend(functions.map(|(name, function)| (name.into(), Value::Function(function))));
     let mut renderer = Renderer {
         scopes: Vec::from([globals, Scope::new()]),
         output: Text::default(),
-        steps: 0,
-        depth: 0,
+        fuel,
+        depth: Cell::new(0),
         line: 1,
     };
     renderer.body(statements)?;
     Ok(renderer.output)
+}
+
+/// Bytes of the texts in `value`.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.as_str().len(),
+        Value::List(list) => list.values().iter().map(bytes).sum(),
+        Value::Map(map) => map.entries().iter().map(|(key, value)| bytes(key) + bytes(value)).sum(),
+        _ => 0,
+    }
 }
 
 /// How a body ended.
@@ -56,8 +64,8 @@ pub struct Renderer {
     /// Globals, the template's own variables, then those of loops and macros, innermost last.
     scopes: Vec<Scope>,
     output: Text,
-    steps: u32,
-    depth: u32,
+    fuel: Fuel,
+    depth: Cell<u32>,
     /// Of the statement under way.
     line: u32,
 }
@@ -68,43 +76,40 @@ impl Renderer {
         problem.at(self.line)
     }
 
+    /// `operation` on a value that it does not take.
+    pub fn type_error(&self, operation: &'static str, value: &Value) -> TemplateError {
+        self.error(Problem::Type { operation, value: value.kind() })
+    }
+
+    /// A part of the language that is not known here.
+    pub fn unsupported(&self, kind: &'static str, name: &str) -> TemplateError {
+        self.error(Problem::Unsupported { kind, name: name.into() })
+    }
+
+    /// Pays for `work` of `operation`.
+    pub fn pay(&self, work: usize, operation: &'static str) -> Result<(), TemplateError> {
+        self.fuel.pay(work, operation).map_err(|problem| self.error(problem))
+    }
+
     /// The value of a variable.
     pub fn variable(&self, name: &str) -> Value {
         let found = self.scopes.iter().rev().find_map(|scope| scope.get(name));
         found.cloned().unwrap_or(Value::Undefined)
     }
 
-    /// Counts a step, one level deeper. Each has its [`Self::leave`], unless the rendering fails.
-    pub fn enter(&mut self) -> Result<(), TemplateError> {
-        self.steps += 1;
-        self.depth += 1;
-        if self.steps > MAX_STEPS {
-            return Err(self.error(Problem::Bound("rendering takes too many steps")));
-        }
-        if self.depth > MAX_DEPTH {
+    /// Pays for a step, one level deeper. Each has its [`Self::leave`], unless the rendering fails.
+    pub fn enter(&self) -> Result<(), TemplateError> {
+        self.pay(STEP, "this")?;
+        self.depth.set(self.depth.get() + 1);
+        if self.depth.get() > MAX_DEPTH {
             return Err(self.error(Problem::Bound("rendering is nested too deep")));
         }
         Ok(())
     }
 
     /// Ends what [`Self::enter`] began.
-    pub const fn leave(&mut self) {
-        self.depth -= 1;
-    }
-
-    /// Appends `more`, within the bound.
-    pub fn push(&self, text: &mut Text, more: &Text) -> Result<(), TemplateError> {
-        if text.as_str().len() + more.as_str().len() > MAX_TEXT {
-            return Err(self.error(Problem::Bound("a text grows too long")));
-        }
-        text.push(more);
-        Ok(())
-    }
-
-    /// What putting out `value` shows.
-    pub fn show(&self, value: &Value) -> Result<Text, TemplateError> {
-        let kind = value.kind();
-        value.show().ok_or_else(|| self.error(Problem::Type { operation: "putting out", value: kind }))
+    pub fn leave(&self) {
+        self.depth.set(self.depth.get() - 1);
     }
 
     fn located(&mut self, located: &Located) -> Result<Value, TemplateError> {
@@ -127,10 +132,11 @@ impl Renderer {
 
     fn statement(&mut self, statement: &Statement) -> Result<Flow, TemplateError> {
         match statement {
-            Statement::Text(text) => self.put_out(&Text::inside(text))?,
+            Statement::Text(text) => self.put_out(text)?,
             Statement::Output(value) => {
                 let value = self.located(value)?;
-                self.put_out(&self.show(&value)?)?;
+                let shown = self.show(&value)?;
+                self.put_out(&shown)?;
             }
             Statement::If { branches, otherwise } => {
                 for (condition, body) in branches {
@@ -146,10 +152,12 @@ impl Renderer {
                 self.assign(target, value)?;
             }
             Statement::SetBlock { name, body } => {
-                let text = self.captured(|renderer| renderer.body(body))?;
-                self.set(name, text.into());
+                let text = self.captured(body)?;
+                self.set(name, text)?;
             }
-            Statement::Macro(definition) => self.set(&definition.name, Value::Macro(Rc::clone(definition))),
+            Statement::Macro(definition) => {
+                self.set(&definition.name, Value::Macro(Rc::clone(definition)))?;
+            }
             Statement::Break => return Ok(Flow::Break),
             Statement::Continue => return Ok(Flow::Continue),
         }
@@ -157,78 +165,67 @@ impl Renderer {
     }
 
     fn put_out(&mut self, text: &Text) -> Result<(), TemplateError> {
-        let mut output = core::mem::take(&mut self.output);
-        self.push(&mut output, text)?;
-        self.output = output;
+        self.pay(text.size(), "putting out")?;
+        self.output.push(text);
         Ok(())
     }
 
-    /// What `part` puts out.
-    fn captured<T>(
-        &mut self,
-        part: impl FnOnce(&mut Self) -> Result<T, TemplateError>,
-    ) -> Result<Text, TemplateError> {
+    /// What `body` puts out.
+    fn captured(&mut self, body: &[Statement]) -> Result<Value, TemplateError> {
+        self.pay(TEXT, "this")?;
         let before = core::mem::take(&mut self.output);
-        part(self)?;
-        Ok(core::mem::replace(&mut self.output, before))
+        self.body(body)?;
+        Ok(core::mem::replace(&mut self.output, before).into())
     }
 
-    fn set(&mut self, name: &str, value: Value) {
+    fn set(&mut self, name: &str, value: Value) -> Result<(), TemplateError> {
+        self.pay(VARIABLE, "setting a variable")?;
         if let Some(scope) = self.scopes.last_mut() {
             scope.insert(name.into(), value);
         }
+        Ok(())
     }
 
     fn assign(&mut self, target: &Target, value: Value) -> Result<(), TemplateError> {
         match target {
-            Target::Names(names) if matches!(value, Value::Namespace(_)) => self.unpack(names, value),
-            Target::Names(names) => {
-                self.check_part(&value)?;
-                self.unpack(names, value)
-            }
+            Target::Names(names) => self.unpack(names, value),
             Target::Attribute { namespace, name } => match self.variable(namespace) {
                 Value::Namespace(variables) => {
-                    self.check_part(&value)?;
+                    self.pay(VARIABLE, "setting an attribute")?;
+                    let value = self.inside_namespace(value)?;
                     variables.borrow_mut().insert(name.clone(), value);
                     Ok(())
                 }
-                other => {
-                    let operation = "setting an attribute";
-                    Err(self.error(Problem::Type { operation, value: other.kind() }))
-                }
+                other => Err(self.type_error("setting an attribute", &other)),
             },
         }
     }
 
-    /// Refuses `value` as a part of another where values could nest without end, or in a circle.
-    pub fn check_part(&self, value: &Value) -> Result<(), TemplateError> {
-        if !matches!(value, Value::Namespace(_)) && value.is_nested_at_most(MAX_VALUE_DEPTH) {
-            return Ok(());
+    /// `value` as a variable of a namespace, where it could be in a circle.
+    pub fn inside_namespace(&self, value: Value) -> Result<Value, TemplateError> {
+        match value {
+            Value::Namespace(_) | Value::Loop(_) => Err(self.type_error("setting an attribute", &value)),
+            other => Ok(other),
         }
-        Err(self.error(Problem::Bound("a value is nested too deep")))
     }
 
     /// Gives `value` to one name, or its elements to several.
     fn unpack(&mut self, names: &[String], value: Value) -> Result<(), TemplateError> {
         if let [name] = names {
-            self.set(name, value);
-            return Ok(());
+            return self.set(name, value);
         }
-        match value.elements().filter(|elements| elements.len() == names.len()) {
-            Some(elements) => {
-                names.iter().zip(elements).for_each(|(name, element)| self.set(name, element));
-                Ok(())
-            }
-            None => Err(self.error(Problem::Type { operation: "taking apart", value: value.kind() })),
+        let elements = self.elements(&value, "taking apart")?;
+        if elements.len() != names.len() {
+            return Err(self.type_error("taking apart into another number of variables", &value));
         }
+        names.iter().zip(elements).try_for_each(|(name, element)| self.set(name, element))
     }
 
     fn repeat(&mut self, repetition: &For) -> Result<(), TemplateError> {
         let For { targets, items, condition, body, otherwise } = repetition;
+        let line = items.line;
         let value = self.located(items)?;
-        let Some(mut elements) = value.elements() else {
-            return Err(self.error(Problem::Type { operation: "a loop", value: value.kind() }));
-        };
+        let mut elements = self.elements(&value, "a loop")?;
         self.scopes.push(Scope::new());
         if let Some(condition) = condition {
             let mut kept = Vec::new();
@@ -240,70 +237,47 @@ impl Renderer {
             }
             elements = kept;
         }
-        for index in 0..elements.len() {
+        let Value::List(items) = Value::list(elements) else { return Ok(()) };
+        for (index, element) in items.values().iter().enumerate() {
             self.scopes.pop();
             self.scopes.push(Scope::new());
-            self.line = items.line;
-            self.unpack(targets, elements[index].clone())?;
-            self.set("loop", loop_variable(index, &elements));
+            self.line = line;
+            self.unpack(targets, element.clone())?;
+            self.set("loop", Value::Loop(Rc::new(Loop { index, items: Rc::clone(&items) })))?;
             if self.body(body)? == Flow::Break {
                 break;
             }
         }
         self.scopes.pop();
-        if elements.is_empty() {
+        if items.values().is_empty() {
             self.body(otherwise)?;
         }
         Ok(())
     }
 
     /// The text that a macro puts out.
-    pub fn call_macro(
-        &mut self,
-        definition: &Macro,
-        positional: Vec<Value>,
-        named: Vec<(String, Value)>,
-    ) -> Result<Value, TemplateError> {
+    pub fn call_macro(&mut self, definition: &Macro, given: Given) -> Result<Value, TemplateError> {
+        let Macro { name, parameters, body } = definition;
         let caller = self.line;
-        let mut scope = Scope::new();
-        let mut positional = positional.into_iter();
-        for (name, default) in &definition.parameters {
-            let by_name = named.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
-            let value = match (positional.next().or(by_name), default) {
+        self.pay(parameters.len() * (given.named.len() + 1) * STEP, "a macro's arguments")?;
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let mut bound = alloc::vec![None; names.len()];
+        self.bind_to(given, name, &names, &mut bound)?;
+        // A macro sees the template's variables, not those of the loops it is called in.
+        let mut hidden = self.scopes.split_off(2);
+        self.scopes.push(Scope::new());
+        for ((name, default), value) in parameters.iter().zip(bound) {
+            let value = match (value, default) {
                 (Some(value), _) => value,
                 (None, Some(default)) => self.evaluate(default)?,
                 (None, None) => Value::Undefined,
             };
-            scope.insert(name.clone(), value);
+            self.set(name, value)?;
         }
-        // A macro sees the template's variables, not those of the loops it is called in.
-        let mut hidden = self.scopes.split_off(2);
-        self.scopes.push(scope);
-        let text = self.captured(|renderer| renderer.body(&definition.body))?;
+        let text = self.captured(body)?;
         self.scopes.truncate(2);
         self.scopes.append(&mut hidden);
         self.line = caller;
-        Ok(text.into())
+        Ok(text)
     }
-}
-
-/// `loop` in the turn of element `index`.
-fn loop_variable(index: usize, elements: &[Value]) -> Value {
-    let number = |number: usize| Value::Integer(number as i64);
-    let at = |index: Option<usize>| {
-        index.and_then(|index| elements.get(index)).cloned().unwrap_or(Value::Undefined)
-    };
-    let count = elements.len();
-    let variables = [
-        ("index", number(index + 1)),
-        ("index0", number(index)),
-        ("revindex", number(count - index)),
-        ("revindex0", number(count - index - 1)),
-        ("first", Value::Bool(index == 0)),
-        ("last", Value::Bool(index + 1 == count)),
-        ("length", number(count)),
-        ("previtem", at(index.checked_sub(1))),
-        ("nextitem", at(Some(index + 1))),
-    ];
-    Value::map(variables.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

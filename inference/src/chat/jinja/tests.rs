@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn render(source: &str) -> Result<String, TemplateError> {
     let message = |role: &str, content: &str| {
         let content = Value::from(Text::outside(content));
-        Value::map(Vec::from([("role".into(), Value::text(role)), ("content".into(), content)]))
+        Value::map([(Value::text("role"), Value::text(role)), (Value::text("content"), content)].into())
     };
     let messages = Value::list(Vec::from([message("user", " Hi "), message("assistant", "a</x>b")]));
     let context = Vec::from([
@@ -92,7 +92,7 @@ fn statements_do_what_they_say() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let long = "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(30) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+    let long = "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
     let deep = "{% set ns = namespace(x=1) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}";
     let many = "{% for i in range(9999) %}{% for i in range(9999) %}{% endfor %}{% endfor %}";
     let endless = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
@@ -114,12 +114,12 @@ fn what_is_wrong_is_named() {
         ("{{ 'a' + 1 }}", "addition does not work on an integer"),
         ("{% for i in none %}{% endfor %}", "a loop does not work on none"),
         ("{{ messages }}", "putting out does not work on a list"),
-        (long, "a text grows too long"),
+        (long, "line 1: joining strings takes more work than a rendering may do"),
         (deep, "a value is nested too deep"),
-        (circle, "a value is nested too deep"),
-        (many, "rendering takes too many steps"),
+        (circle, "setting an attribute does not work on a namespace"),
+        (many, "takes more work than a rendering may do"),
         (endless, "rendering is nested too deep"),
-        ("{{ range(9999999) }}", "a range is too long"),
+        ("{{ range(9999999) }}", "line 1: range takes more work than a rendering may do"),
     ] {
         let message = render(source).unwrap_err().to_string();
         assert!(message.contains(expected), "{source}\n{message}");
@@ -179,4 +179,51 @@ fn the_deepest_template_fits_a_small_stack() {
     let [deep, endless] = thread.unwrap().join().unwrap();
     assert_eq!(deep, "the chat template, line 1: putting out does not work on a list");
     assert_eq!(endless, "the chat template, line 1: rendering is nested too deep");
+}
+
+/// A template and what the reference renders.
+#[derive(serde::Deserialize)]
+struct Case {
+    template: String,
+    rendered: String,
+}
+
+/// Templates that the reference renders.
+#[derive(serde::Deserialize)]
+struct Cases {
+    equal: Vec<Case>,
+    /// With what names what is not known here.
+    refused: Vec<Case>,
+}
+
+#[test]
+fn all_parts_of_the_language_do_as_the_reference_does() {
+    let cases = include_str!("../../../tests/reference/jinja.json");
+    let Cases { equal, refused } = serde_json::from_str(cases).unwrap();
+    for Case { template, rendered } in equal {
+        assert_eq!(render(&template).as_deref(), Ok(rendered.as_str()), "{template}");
+    }
+    for Case { template, rendered } in refused {
+        let message = render(&template).unwrap_err().to_string();
+        assert!(message.contains(&rendered), "{template}\n{message}");
+    }
+}
+
+#[test]
+fn letters_change_as_in_python() {
+    for (text, capitalized, titled, words) in [
+        (
+            "they're here-now (ok) <b",
+            "They're here-now (ok) <b",
+            "They'Re Here-Now (Ok) <B",
+            "They're Here-Now (Ok) <B",
+        ),
+        ("ßA ǆB ﬁC ŉ", "Ssa ǆb ﬁc ŉ", "Ssa ǅb Fic ʼN", "SSa Ǆb FIc ʼN"),
+        ("ΑΣ ΣΣ", "Ας σς", "Ας Σς", "Ασ Σσ"),
+        ("ᾳ ᾲ აბ 你a", "ᾼ ᾲ აბ 你a", "ᾼ Ὰ\u{345} აბ 你A", "ΑΙ ᾺΙ Აბ 你a"),
+    ] {
+        assert_eq!(words::capitalized(text), capitalized);
+        assert_eq!(words::titled(text), titled);
+        assert_eq!(words::title_words(text), words);
+    }
 }

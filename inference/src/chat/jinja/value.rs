@@ -1,20 +1,16 @@
-//! What expressions evaluate to.
+//! What expressions evaluate to. A list or mapping knows how deep it is from when it is made.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::cmp::Ordering;
 
 use super::ast::Macro;
 use crate::chat::text::Text;
 
-/// Elements that a value may have.
-pub const MAX_ELEMENTS: usize = 100_000;
-
-/// Keys and values in order.
-pub type Map = Vec<(String, Value)>;
+/// Lists and mappings inside each other.
+pub const MAX_DEPTH: u32 = 16;
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -26,13 +22,74 @@ pub enum Value {
     Integer(i64),
     Float(f64),
     Text(Rc<Text>),
-    List(Rc<Vec<Value>>),
+    List(Rc<List>),
     Map(Rc<Map>),
     /// Variables that inner scopes can set.
     Namespace(Rc<RefCell<BTreeMap<String, Value>>>),
+    /// `loop`: where a loop is.
+    Loop(Rc<Loop>),
     Macro(Rc<Macro>),
     /// A function of the language.
     Function(Function),
+}
+
+/// Values in order.
+#[derive(Debug)]
+pub struct List {
+    values: Vec<Value>,
+    depth: u32,
+}
+
+impl List {
+    /// The values.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+}
+
+/// Keys, each once, and their values, in order.
+#[derive(Debug)]
+pub struct Map {
+    entries: Vec<(Value, Value)>,
+    depth: u32,
+}
+
+impl Map {
+    /// Keys and values.
+    pub fn entries(&self) -> &[(Value, Value)] {
+        &self.entries
+    }
+}
+
+/// A place in what a loop takes.
+#[derive(Debug)]
+pub struct Loop {
+    pub index: usize,
+    pub items: Rc<List>,
+}
+
+impl Loop {
+    /// The variable `name` of `loop`.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let number = |number: usize| Some(Value::Integer(number as i64));
+        let item = |index: Option<usize>| index.and_then(|index| self.items.values().get(index)).cloned();
+        let (index, count) = (self.index, self.items.values().len());
+        match name {
+            "index" => number(index + 1),
+            "index0" => number(index),
+            "revindex" => number(count - index),
+            "revindex0" => number(count - index - 1),
+            "first" => Some(Value::Bool(index == 0)),
+            "last" => Some(Value::Bool(index + 1 == count)),
+            "length" => number(count),
+            "previtem" => item(index.checked_sub(1)),
+            "nextitem" => item(Some(index + 1)),
+            // Of loops that call themselves, which there are none of.
+            "depth" => number(1),
+            "depth0" => number(0),
+            _ => None,
+        }
+    }
 }
 
 /// A function of the language.
@@ -47,15 +104,28 @@ pub enum Function {
 impl Value {
     /// Text of the template's.
     pub fn text(text: &str) -> Self {
-        Self::Text(Rc::new(Text::inside(text)))
+        Self::from(Text::inside(text))
     }
 
     pub fn list(values: Vec<Self>) -> Self {
-        Self::List(Rc::new(values))
+        let depth = values.iter().map(Self::depth).max().unwrap_or(0).saturating_add(1);
+        Self::List(Rc::new(List { values, depth }))
     }
 
-    pub fn map(map: Map) -> Self {
-        Self::Map(Rc::new(map))
+    /// Of keys that are all different.
+    pub fn map(entries: Vec<(Self, Self)>) -> Self {
+        let depth = entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0).saturating_add(1);
+        Self::Map(Rc::new(Map { entries, depth }))
+    }
+
+    /// Lists and mappings inside each other; without end for what must not be inside any, lest it be inside itself.
+    pub fn depth(&self) -> u32 {
+        match self {
+            Self::List(list) => list.depth,
+            Self::Map(map) => map.depth,
+            Self::Namespace(_) | Self::Loop(_) => u32::MAX,
+            _ => 0,
+        }
     }
 
     /// Whether a condition takes it for true.
@@ -66,9 +136,18 @@ impl Value {
             Self::Integer(number) => *number != 0,
             Self::Float(number) => *number != 0.0,
             Self::Text(text) => !text.as_str().is_empty(),
-            Self::List(values) => !values.is_empty(),
-            Self::Map(map) => !map.is_empty(),
-            Self::Namespace(_) | Self::Macro(_) | Self::Function(_) => true,
+            Self::List(list) => !list.values.is_empty(),
+            Self::Map(map) => !map.entries.is_empty(),
+            Self::Namespace(_) | Self::Loop(_) | Self::Macro(_) | Self::Function(_) => true,
+        }
+    }
+
+    /// The whole number that it counts as.
+    pub const fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Bool(truth) => Some(*truth as i64),
+            Self::Integer(number) => Some(*number),
+            _ => None,
         }
     }
 
@@ -84,75 +163,9 @@ impl Value {
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
             Self::Namespace(_) => "a namespace",
+            Self::Loop(_) => "a loop's variable",
             Self::Macro(_) => "a macro",
             Self::Function(_) => "a function",
-        }
-    }
-
-    /// What putting it out shows; `None` for what templates do not put out.
-    pub fn show(&self) -> Option<Text> {
-        Some(match self {
-            Self::Undefined => Text::default(),
-            Self::None => Text::inside("None"),
-            Self::Bool(true) => Text::inside("True"),
-            Self::Bool(false) => Text::inside("False"),
-            Self::Integer(number) => Text::inside(&number.to_string()),
-            Self::Float(number) => Text::inside(&alloc::format!("{number:?}")),
-            Self::Text(text) => (**text).clone(),
-            _ => return None,
-        })
-    }
-
-    /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<Self> {
-        match self {
-            Self::Map(map) => map.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()),
-            Self::Namespace(variables) => variables.borrow().get(key).cloned(),
-            _ => None,
-        }
-    }
-
-    /// What a loop over it takes, or a conversion to a list; `None` for what has no elements.
-    pub fn elements(&self) -> Option<Vec<Self>> {
-        Some(match self {
-            Self::Undefined => Vec::new(),
-            Self::List(values) => values.to_vec(),
-            Self::Map(map) => map.iter().map(|(key, _)| Self::text(key)).collect(),
-            Self::Text(text) if text.as_str().len() <= MAX_ELEMENTS => {
-                let part = |(at, c): (usize, char)| Self::Text(Rc::new(text.slice(at..at + c.len_utf8())));
-                text.as_str().char_indices().map(part).collect()
-            }
-            _ => return None,
-        })
-    }
-
-    /// Whether no more than `depth` lists and mappings are inside each other, and no namespace is in one.
-    pub fn is_nested_at_most(&self, depth: u32) -> bool {
-        let inner = |value: &Self| match value {
-            Self::Namespace(_) => false,
-            _ => depth.checked_sub(1).is_some_and(|depth| value.is_nested_at_most(depth)),
-        };
-        match self {
-            Self::List(values) => values.iter().all(inner),
-            Self::Map(map) => map.iter().all(|(_, value)| inner(value)),
-            _ => true,
-        }
-    }
-
-    const fn number(&self) -> Option<f64> {
-        match self {
-            Self::Bool(truth) => Some(*truth as u8 as f64),
-            Self::Integer(number) => Some(*number as f64),
-            Self::Float(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    /// Order, of two numbers or two texts.
-    pub fn order(&self, other: &Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Text(a), Self::Text(b)) => Some(a.as_str().cmp(b.as_str())),
-            _ => self.number()?.partial_cmp(&other.number()?),
         }
     }
 }
@@ -160,22 +173,5 @@ impl Value {
 impl From<Text> for Value {
     fn from(text: Text) -> Self {
         Self::Text(Rc::new(text))
-    }
-}
-
-impl PartialEq for Value {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Undefined, Self::Undefined) | (Self::None, Self::None) => true,
-            (Self::Text(a), Self::Text(b)) => a.as_str() == b.as_str(),
-            (Self::List(a), Self::List(b)) => a == b,
-            (Self::Map(a), Self::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(key, value)| other.get(key).as_ref() == Some(value))
-            }
-            (Self::Namespace(a), Self::Namespace(b)) => Rc::ptr_eq(a, b),
-            (Self::Macro(a), Self::Macro(b)) => Rc::ptr_eq(a, b),
-            (Self::Function(a), Self::Function(b)) => a == b,
-            _ => self.number().is_some() && self.number() == other.number(),
-        }
     }
 }

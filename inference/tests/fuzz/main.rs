@@ -1,8 +1,11 @@
-//! Damaged model files by the hundred thousand: no panic, no allocation beyond a bound, whatever the bytes say.
+//! Damaged model files by the hundred thousand, and chat templates made at random: no panic, no allocation beyond a bound,
+//! whatever the bytes say.
 //!
 //! The files are mutations of a small model that is complete, so that damage reaches the tokenizer and the model
 //! as well as the parser. `EMBODIOS_FUZZ_RUNS` sets how many are tried (default 200,000) and `EMBODIOS_FUZZ_SEED`
 //! where the random numbers begin.
+
+mod templates;
 
 use embodios_inference::chat::ChatTemplate;
 use embodios_inference::gguf::Gguf;
@@ -19,12 +22,13 @@ const BYTES_A_BYTE: usize = 64;
 /// Most changes to one file.
 const MAX_CHANGES: u64 = 6;
 
-/// The system's allocator, with the calling thread's live bytes and their peak beside it.
+/// The system's allocator, with the calling thread's live bytes, their peak and all it ever asked for beside it.
 struct Counting;
 
 std::thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
+    static MADE: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every request goes to the system's allocator unchanged; counting allocates nothing.
@@ -32,6 +36,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.get().wrapping_add(layout.size());
         LIVE.set(live);
+        MADE.set(MADE.get() + layout.size());
         PEAK.set(PEAK.get().max(live));
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
