@@ -35,4 +35,5 @@ mod user;
 
 pub use board::{Board, BootInfo, Console, Module};
 pub use embodios_arch::{Caches, CoreTopology, CpuId, FULL_CAPACITY, HwCpuId, PhysAddr, PhysRange, VirtAddr};
-pub use start::start;
+pub use power::refuse;
+pub use start::{prepare, start};

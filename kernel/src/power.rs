@@ -1,6 +1,7 @@
 //! The end: powering off with a status, rebooting, and the panic that stops every core.
 
-use crate::{output, per_cpu};
+use crate::{kprintln, output, per_cpu};
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use embodios_abi::{Error, ExitStatus};
 use embodios_arch::{Arch, Architecture};
@@ -22,6 +23,15 @@ pub fn off(code: u64) -> Result<u64, Error> {
         .ok_or(Error::Unknown)?;
     match output::board() {
         Some(board) => board.power_off(status),
+        None => Arch::halt(),
+    }
+}
+
+/// Ends the machine before it has an engine: what firmware said is not enough to boot.
+pub fn refuse(reason: fmt::Arguments<'_>) -> ! {
+    kprintln!("cannot boot: {reason}");
+    match output::board() {
+        Some(board) => board.power_off(ExitStatus::Failure),
         None => Arch::halt(),
     }
 }
@@ -68,7 +78,6 @@ pub fn die(report: impl FnOnce()) -> ! {
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn on_panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    use crate::kprintln;
     die(|| match per_cpu::try_this() {
         Some(core) => kprintln!("kernel panic on core {} ({}): {info}", core.cpu, core.hardware),
         None => kprintln!("kernel panic: {info}"),

@@ -4,15 +4,24 @@ use crate::board::{Board, BootInfo};
 use crate::engine::{self, Origin};
 use crate::scheduler::{self, Context};
 use crate::{
-    affinity, command_line, fault, heap, input, memory, output, per_cpu, phases, power, selftest, smp,
-    syscall,
+    affinity, command_line, fault, heap, input, memory, output, per_cpu, phases, power, refuse, selftest,
+    smp, syscall,
 };
 use alloc::vec::Vec;
 use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, register_handlers};
 use spin::Mutex;
 
+/// Longest command line, in bytes: the engine's copy of it passes through the kernel's heap.
+const MAX_COMMAND_LINE: usize = 32 << 10;
+
 /// What the first half of the start leaves for the second, which runs on another stack.
 static ORIGIN: Mutex<Option<Origin>> = Mutex::new(None);
+
+/// Lets the board speak, and faults be reported, before [`start`].
+pub fn prepare(board: &'static dyn Board) {
+    output::init(board);
+    register_handlers(&Kernel);
+}
 
 /// Starts the kernel. Called once, by the boot core, on the board's boot stack and boot tables.
 ///
@@ -21,12 +30,15 @@ static ORIGIN: Mutex<Option<Origin>> = Mutex::new(None);
 /// and slices stay where they are for good.
 pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     phases::done("board");
-    output::init(board);
-    register_handlers(&Kernel);
+    prepare(board);
+    let bytes = boot.command_line.len();
+    if bytes > MAX_COMMAND_LINE {
+        refuse(format_args!("the command line has {bytes} bytes, and {MAX_COMMAND_LINE} at most are read"));
+    }
     // SAFETY: the caller vouches for `boot`; this is the one call.
     let (root, heap) = match unsafe { memory::init(boot, heap::size(boot.cores.len())) } {
         Ok(done) => done,
-        Err(error) => panic!("memory: {error}"),
+        Err(error) => refuse(format_args!("memory: {error}")),
     };
     // SAFETY: the new tables map the kernel where it runs, the boot stack included, and the heap's frames are ours.
     unsafe {
@@ -41,7 +53,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         log::error!("command line: `{word}` makes no sense");
     }
     if let Err(error) = smp::prepare(boot.cores, boot.topology) {
-        panic!("kernel stacks for {} cores: {error}", boot.cores.len());
+        refuse(format_args!("kernel stacks for {} cores: {error}", boot.cores.len()));
     }
     phases::done("per-CPU blocks and stacks");
     let local = per_cpu::all()[CpuId::BOOT.index()].local;
@@ -70,7 +82,7 @@ fn start_on_own_stack() -> ! {
     affinity::settle(command_line::options());
     let entry_counter = origin.entry_counter;
     if let Err(error) = engine::start(origin) {
-        panic!("{error}");
+        refuse(format_args!("{error}"));
     }
     phases::done("engine loaded");
     log::info!("counter at {} Hz", Arch::counter_hz());

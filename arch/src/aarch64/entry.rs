@@ -53,6 +53,9 @@ unsafe impl Sync for BootStack {}
 /// The boot core's first stack, laid out like the kernel's stacks.
 pub(super) static BOOT_STACK: BootStack = BootStack(UnsafeCell::new(MaybeUninit::uninit()));
 
+/// Bytes from address 0 on that are mapped at boot.
+pub(super) const BOOT_MAPPED: u64 = 512 << 30;
+
 #[repr(C, align(4096))]
 struct BootTable([Descriptor; 512]);
 

@@ -13,6 +13,7 @@ mod entry;
 mod exceptions;
 pub mod gic;
 mod identification;
+pub mod probe;
 pub mod psci;
 pub mod semihosting;
 mod start;
@@ -29,7 +30,6 @@ use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
 use core::sync::atomic::{AtomicPtr, AtomicU8};
 
 pub use descriptor::Descriptor;
-pub use timer::RateUnknown;
 pub use vectors::Frame;
 
 /// Affinity fields of MPIDR_EL1 (Arm ARM): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
@@ -59,13 +59,20 @@ impl Default for CoreState {
 /// firmware listens on.
 ///
 /// # Errors
-/// [`RateUnknown`].
-pub unsafe fn initialise(gic: GicDescription, conduit: Option<Conduit>) -> Result<(), RateUnknown> {
+/// What does not answer as the board says.
+pub unsafe fn initialise(gic: GicDescription, conduit: Option<Conduit>) -> Result<(), &'static str> {
     timer::initialise()?;
-    psci::initialise(conduit);
+    if !psci::initialise(conduit) {
+        return Err("firmware does not answer PSCI calls by the method that it names");
+    }
+    gic::check(gic)?;
     // SAFETY: handed on.
     unsafe { gic::initialise(gic) };
-    Ok(())
+    if gic::can_interrupt(AArch64::hardware_id()) {
+        Ok(())
+    } else {
+        Err("the interrupt controller has nothing for the boot core")
+    }
 }
 
 impl Architecture for AArch64 {

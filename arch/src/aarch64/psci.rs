@@ -1,10 +1,15 @@
 //! The Power State Coordination Interface of firmware (Arm DEN0022), over the conduit the board found.
 
-use super::AArch64;
+use super::{AArch64, probe};
 use crate::Conduit;
 use crate::contract::Architecture;
 use smccc::psci::{self, Error};
 use smccc::{Hvc, Smc};
+
+/// PSCI_VERSION.
+pub(super) const VERSION: u64 = 0x8400_0000;
+/// What nobody's answer is: NOT_SUPPORTED.
+pub(super) const INVALID: u32 = u32::MAX;
 
 static CONDUIT: spin::Once<Option<Conduit>> = spin::Once::new();
 
@@ -19,9 +24,11 @@ macro_rules! call {
     };
 }
 
-/// Remembers the conduit; `None` on a machine without this firmware.
-pub(super) fn initialise(conduit: Option<Conduit>) {
-    CONDUIT.call_once(|| conduit);
+/// Remembers the conduit, `None` on a machine without this firmware. False where firmware does not answer by it.
+pub(super) fn initialise(conduit: Option<Conduit>) -> bool {
+    let answers = conduit.is_none_or(probe::answers);
+    CONDUIT.call_once(|| conduit.filter(|_| answers));
+    answers
 }
 
 /// CPU_ON: the core with this MPIDR affinity begins at physical address `entry`, with `context` in X0.

@@ -4,27 +4,19 @@ use crate::rate::CounterRate;
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0};
 use aarch64_cpu::registers::{Readable, Writeable};
-use core::fmt;
 
 /// Interrupt id of the virtual timer: private peripheral interrupt 11 (Arm BSA).
 pub(super) const INTERRUPT: u32 = 27;
 
 static RATE: CounterRate = CounterRate::unknown();
 
-/// Firmware left CNTFRQ_EL0 at 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateUnknown;
-
-impl fmt::Display for RateUnknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the counter's rate is unknown: CNTFRQ_EL0 is 0")
-    }
-}
-
 /// Reads the counter's rate.
-pub(super) fn initialise() -> Result<(), RateUnknown> {
+///
+/// # Errors
+/// When firmware has not written it down.
+pub(super) fn initialise() -> Result<(), &'static str> {
     match CNTFRQ_EL0.get() {
-        0 => Err(RateUnknown),
+        0 => Err("the counter's rate is unknown: CNTFRQ_EL0 is 0"),
         hz => {
             RATE.set(hz);
             Ok(())

@@ -2,7 +2,8 @@
 //! a start-up command in real mode.
 //!
 //! PVH: Xen's `docs/misc/pvh.pandoc`; the note leads the loader to `pvh_entry`, EBX holds the start information.
-//! The board provides `board_main(start_info, counter)`.
+//! The board provides `board_main(start_info, counter)`, `board_refuse`, which is jumped to in 32-bit mode with the
+//! address of a reason in ESI, and `image_end`.
 
 use super::features::{CR0, CR4, EFER};
 use super::segments::{CODE_0, DATA_0};
@@ -13,6 +14,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Page below 1 MiB that secondary cores start in; the board reserves it.
 pub const TRAMPOLINE: PhysAddr = PhysAddr(0x8000);
+
+/// CPUID.80000001H:EDX: 64-bit mode and no-execute.
+const LONG_MODE: u32 = 1 << 29 | 1 << 20;
 
 /// Bytes of the stack that the boot core uses until it has its own.
 const BOOT_STACK: usize = 0x8000;
@@ -76,6 +80,25 @@ global_asm!(
     "mov esi, eax",
     "mov ebp, edx",
     "mov edi, ebx",
+    // Without 64-bit mode and no-execute (SDM volume 2, CPUID) what follows would reset the machine.
+    "mov eax, 0x80000000",
+    "cpuid",
+    "cmp eax, 0x80000001",
+    "jb no_long_mode",
+    "mov eax, 0x80000001",
+    "cpuid",
+    "and edx, {long_mode}",
+    "cmp edx, {long_mode}",
+    "jne no_long_mode",
+    // Memory that is there keeps what is written to it: the last word of the image, changed and changed back.
+    "mov eax, offset image_end - 4",
+    "mov ecx, [eax]",
+    "xor dword ptr [eax], 0x5aa55aa5",
+    "mov edx, [eax]",
+    "xor dword ptr [eax], 0x5aa55aa5",
+    "xor edx, 0x5aa55aa5",
+    "cmp edx, ecx",
+    "jne no_memory",
     "mov eax, offset boot_root",
     "mov cr3, eax",
     "mov eax, {cr4}",
@@ -91,6 +114,12 @@ global_asm!(
     ".byte 0xea",
     ".long boot_long",
     ".word 0x10",
+    "no_long_mode: mov esi, offset reason_long_mode",
+    "jmp board_refuse",
+    "no_memory: mov esi, offset reason_memory",
+    "jmp board_refuse",
+    "reason_long_mode: .asciz \"this processor has no 64-bit mode or no protection from execution\\r\\n\"",
+    "reason_memory: .asciz \"the machine has too little memory for the kernel image\\r\\n\"",
     ".code64",
     "boot_long:",
     "mov eax, 0x18",
@@ -156,6 +185,7 @@ global_asm!(
     cr4 = const CR4,
     efer = const EFER,
     cr0 = const CR0,
+    long_mode = const LONG_MODE,
     record = sym RECORD,
 );
 
@@ -165,12 +195,12 @@ unsafe extern "C" {
     static kernel_root: u8;
 }
 
-/// Bytes that the tables in the image map.
-const COVERED: u64 = 4 << 30;
+/// Bytes from address 0 on that are mapped at boot, and by the tables in the image.
+pub const BOOT_MAPPED: u64 = 4 << 30;
 
 /// See [`crate::Architecture::built_in_tables`].
 pub fn built_in_tables() -> BuiltInTables {
-    BuiltInTables { root: PhysAddr(&raw const kernel_root as u64), covers: PhysRange::new(0, COVERED) }
+    BuiltInTables { root: PhysAddr(&raw const kernel_root as u64), covers: PhysRange::new(0, BOOT_MAPPED) }
 }
 
 /// Address of the record of the core that is being started; 0 when none is.

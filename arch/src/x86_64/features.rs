@@ -22,6 +22,9 @@ pub const EFER: u32 = 1 << 8 | 1 << 11;
 /// XCR0: x87, SSE, AVX, and the three AVX-512 parts (13.3).
 const VECTOR_STATE: u32 = 0b1110_0111;
 
+/// x87 and SSE, which XSAVE always has (13.2).
+const LEGACY_STATE: u32 = 0b11;
+
 /// Bytes that the kernel keeps for them a thread: a page.
 const LARGEST_STATE: u32 = 4096;
 
@@ -45,7 +48,8 @@ fn cr4() -> u64 {
     let (basic, extended) = (cpuid(1, 0), cpuid(7, 0));
     let optional = [
         (basic.edx & 1 << 7 != 0, CR4_MCE),
-        (basic.ecx & 1 << 26 != 0, CR4_OSXSAVE),
+        // A processor that hides leaf 0x0d does not say what there is to save.
+        (basic.ecx & 1 << 26 != 0 && cpuid(0xd, 0).eax & LEGACY_STATE == LEGACY_STATE, CR4_OSXSAVE),
         (extended.ecx & 1 << 2 != 0, CR4_UMIP),
         (extended.ebx & 1 << 7 != 0, CR4_SMEP),
     ];

@@ -18,12 +18,12 @@ mod vector;
 
 pub use apic::REGISTERS as LOCAL_APIC;
 pub use clock::{Source as ClockSource, calibrate};
-pub use entry::TRAMPOLINE;
+pub use entry::{BOOT_MAPPED, TRAMPOLINE};
 pub use features::largest_leaf;
 pub use io::{inb, outb};
 pub use ioapic::route;
 pub use segments::CoreState;
-pub use traps::{DEVICE_VECTORS, Frame};
+pub use traps::{DEVICE_VECTORS, Frame, load as catch_exceptions};
 
 use crate::contract::{Architecture, BuiltInTables, CoreLocal, StartError, StartRecord, Transfer};
 use crate::{CoreTopology, HwCpuId, PhysAddr, PhysRange, VirtAddr, stacks};

@@ -1,7 +1,7 @@
 //! The machine as a whole: which one it is, how it ends.
 
-use crate::serial::SERIAL;
-use core::arch::asm;
+use crate::serial::{PORT, SERIAL};
+use core::arch::{asm, global_asm};
 use embodios_abi::ExitStatus;
 use embodios_arch::x86_64::{inb, outb};
 use embodios_arch::{Arch, Architecture};
@@ -20,6 +20,47 @@ const RESET_CONTROL: u16 = 0xcf9;
 
 /// See the module.
 pub struct Pc;
+
+global_asm!(
+    ".section .text.boot, \"ax\", @progbits",
+    ".code32",
+    ".global board_refuse",
+    // Ends the machine in words, before there is anything but ports: the reason is at ESI.
+    "board_refuse:",
+    "mov edi, esi",
+    "mov esi, offset refusal",
+    "2: lodsb",
+    "test al, al",
+    "jz 4f",
+    "mov ah, al",
+    "mov dx, {port} + 5",
+    "mov ecx, 100000",
+    "3: in al, dx",
+    "test al, 0x20",
+    "loopz 3b",
+    "mov dx, {port}",
+    "mov al, ah",
+    "out dx, al",
+    "jmp 2b",
+    // After the first text comes the reason, then nothing.
+    "4: mov esi, edi",
+    "mov edi, offset no_reason",
+    "cmp byte ptr [esi], 0",
+    "jnz 2b",
+    "mov dx, {exit}",
+    "mov eax, {status}",
+    "out dx, eax",
+    "5: cli",
+    "hlt",
+    "jmp 5b",
+    "refusal: .asciz \"cannot boot: \"",
+    "no_reason: .byte 0",
+    ".code64",
+    ".section .text",
+    port = const PORT,
+    exit = const EXIT_PORT,
+    status = const ExitStatus::Failure.code(),
+);
 
 /// The machine's name, told by its host bridge.
 pub fn name() -> &'static str {

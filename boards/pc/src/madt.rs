@@ -35,6 +35,49 @@ pub struct Topology {
     pub left_out: usize,
 }
 
+/// Bytes of the header of a system description table (ACPI 6.5, table 5.4).
+const HEADER: u64 = 36;
+/// Root tables that list more are taken for damaged.
+const MAX_TABLES: u64 = 256;
+
+/// Whether all that the root pointer leads to lies below `end`, which is as far as memory is mapped: tables are read
+/// where they say they are.
+///
+/// # Safety
+/// As for [`find`].
+unsafe fn is_within(rsdp: u64, end: u64) -> bool {
+    let inside = |address: u64, length: u64| {
+        address != 0 && address.checked_add(length).is_some_and(|past| past <= end)
+    };
+    // SAFETY: the caller's promise, for places that are inside.
+    let read32 = |address: u64| unsafe { (address as *const u32).read_unaligned() };
+    // SAFETY: as above.
+    let read64 = |address: u64| unsafe { (address as *const u64).read_unaligned() };
+    let is_table = |address: u64| {
+        inside(address, HEADER) && {
+            let length = u64::from(read32(address + 4));
+            length >= HEADER && inside(address, length)
+        }
+    };
+    // Root pointer (table 5.3): revision at 15, RSDT at 16, length at 20, XSDT at 24.
+    if !inside(rsdp, HEADER) {
+        return false;
+    }
+    // SAFETY: as above.
+    let revision = unsafe { *(rsdp as *const u8).add(15) };
+    let (root, width) =
+        if revision == 0 { (u64::from(read32(rsdp + 16)), 4) } else { (read64(rsdp + 24), 8) };
+    if revision != 0 && !inside(rsdp, read32(rsdp + 20).into()) || !is_table(root) {
+        return false;
+    }
+    let count = (u64::from(read32(root + 4)) - HEADER) / width;
+    let entry = |index| {
+        let place = root + HEADER + index * width;
+        if width == 4 { u64::from(read32(place)) } else { read64(place) }
+    };
+    count <= MAX_TABLES && (0..count).map(entry).all(is_table)
+}
+
 /// Reaches tables through the identity map.
 #[derive(Clone)]
 struct Identity;
@@ -55,13 +98,18 @@ impl AcpiHandler for Identity {
 /// What is wrong with the tables.
 ///
 /// # Safety
-/// `rsdp` is the address the loader gave; low memory is mapped at its own addresses.
+/// `rsdp` is the address the loader gave; memory below `mapped` is mapped at its own addresses.
 pub unsafe fn find(
     rsdp: u64,
+    mapped: u64,
     boot: HwCpuId,
     cores: &mut Vec<HwCpuId, MAX_CORES>,
 ) -> Result<Topology, &'static str> {
     // SAFETY: the caller's promise.
+    if !unsafe { is_within(rsdp, mapped) } {
+        return Err("the ACPI tables lead past the memory that is mapped at boot");
+    }
+    // SAFETY: the caller's promise, and no table leads out of it.
     let tables = unsafe { AcpiTables::from_rsdp(Identity, rsdp as usize) }
         .map_err(|_| "the ACPI root pointer or root table is damaged")?;
     let madt = tables.find_table::<Madt>().map_err(|_| "no valid MADT among the ACPI tables")?;
@@ -159,7 +207,7 @@ mod tests {
     fn read(table: &[u8], boot: u64) -> (Result<Topology, &'static str>, StdVec<u64>) {
         let mut cores = Vec::new();
         // SAFETY: the tables lie in leaked memory, at the addresses they name.
-        let topology = unsafe { find(root(table.as_ptr() as u64), HwCpuId(boot), &mut cores) };
+        let topology = unsafe { find(root(table.as_ptr() as u64), u64::MAX, HwCpuId(boot), &mut cores) };
         (topology, cores.iter().map(|id| id.0).collect())
     }
 
@@ -205,5 +253,22 @@ mod tests {
         table[40] ^= 1;
         assert!(read(table, 0).0.is_err());
         assert!(read(super::tests::table(b"FACP", &[0; 80]), 0).0.is_err());
+    }
+
+    #[test]
+    fn tables_that_lead_out_of_memory_are_refused() {
+        let refused = |rsdp| {
+            let mut cores = Vec::new();
+            // SAFETY: what is inside lies in leaked memory.
+            unsafe { find(rsdp, 1 << 47, HwCpuId(0), &mut cores) }.is_err()
+        };
+        assert!(refused(0) && refused(u64::MAX - 8));
+        assert!(refused(root(u64::MAX - 40)));
+        let table = madt(&[local_apic(0, ENABLED)]);
+        table[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        let start = table.as_ptr() as u64;
+        let mut cores = Vec::new();
+        // SAFETY: the table is not read past its header, since its end is past what is mapped.
+        assert!(unsafe { find(root(start), start + 1000, HwCpuId(0), &mut cores) }.is_err());
     }
 }

@@ -12,7 +12,8 @@ use embodios_kernel::{Console, CpuId, HwCpuId};
 use heapless::Vec;
 use spin::Once;
 
-const PORT: u16 = 0x3f8;
+/// Its first port.
+pub const PORT: u16 = 0x3f8;
 const INTERRUPT_ENABLE: u16 = PORT + 1;
 const FIFO_CONTROL: u16 = PORT + 2;
 const LINE_CONTROL: u16 = PORT + 3;

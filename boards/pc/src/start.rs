@@ -4,13 +4,12 @@ use crate::machine::{self, Pc};
 use crate::payload;
 use crate::pvh::StartInfo;
 use crate::serial::SERIAL;
-use embodios_abi::ExitStatus;
-use embodios_arch::x86_64::{LOCAL_APIC, calibrate, largest_leaf};
+use embodios_arch::x86_64::{BOOT_MAPPED, LOCAL_APIC, calibrate, catch_exceptions, largest_leaf};
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
 use embodios_kernel::modules::Files;
-use embodios_kernel::{Board, BootInfo, HwCpuId, Module, PhysAddr, PhysRange, kprintln, output};
+use embodios_kernel::{BootInfo, HwCpuId, Module, PhysAddr, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 
@@ -33,15 +32,15 @@ const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 
 /// Ends the machine before there is a kernel.
 fn refuse(reason: &str) -> ! {
-    output::init(&PC);
-    kprintln!("cannot boot: {reason}");
-    PC.power_off(ExitStatus::Failure)
+    embodios_kernel::refuse(format_args!("{reason}"))
 }
 
 /// Called by the architecture's entry code on the boot stack and boot tables.
 #[unsafe(no_mangle)]
 extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     SERIAL.init();
+    embodios_kernel::prepare(&PC);
+    catch_exceptions();
     // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
     let Some(start) = (unsafe { StartInfo::at(start_info) }) else { refuse("not entered by PVH version 1") };
     let Ok(line) = core::str::from_utf8(start.command_line_bytes()) else {
@@ -59,7 +58,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     }
     let cores: &'static mut Vec<HwCpuId, MAX_CORES> = MutexGuard::leak(CORES.lock());
     // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
-    let topology = match unsafe { madt::find(start.rsdp(), Arch::hardware_id(), cores) } {
+    let topology = match unsafe { madt::find(start.rsdp(), BOOT_MAPPED, Arch::hardware_id(), cores) } {
         Ok(topology) => topology,
         Err(reason) => refuse(reason),
     };

@@ -5,11 +5,11 @@ use crate::pl011::Pl011;
 use board_virt::{Cores, Machine};
 use core::fmt;
 use embodios_abi::ExitStatus;
-use embodios_arch::aarch64::{self, psci, semihosting};
+use embodios_arch::aarch64::{self, probe, psci, semihosting};
 use embodios_arch::{Arch, Architecture, GicDescription};
 use embodios_kernel::board::MAX_RESERVED;
 use embodios_kernel::modules::Files;
-use embodios_kernel::{Board, BootInfo, Console, PhysRange, kprintln, output};
+use embodios_kernel::{Board, BootInfo, Console, PhysRange, kprintln};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
 
@@ -59,15 +59,26 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
         Ok(machine) => machine,
         Err(error) => refuse(format_args!("{error}")),
     };
-    // SAFETY: the tree says that the port is there.
+    if !probe::is_pl011(machine.serial.registers) {
+        let place = machine.serial.registers;
+        refuse(format_args!("there is no PL011 serial port at {place}, where the device tree says"));
+    }
+    // SAFETY: the port is there, as the tree says.
     let console = unsafe { Pl011::new(machine.serial.registers, machine.serial.interrupt) };
     let board = BOARD.call_once(|| Virt { console });
+    embodios_kernel::prepare(board);
+    if !machine.memory.iter().any(|region| region.contains(image::whole())) {
+        refuse(format_args!("the kernel is not in the memory that the device tree names"));
+    }
+    if let Some(absent) = machine.memory.iter().find(|&&region| !probe::is_memory(region)) {
+        refuse(format_args!("there is no memory at {absent}, where the device tree says"));
+    }
     // SAFETY: the tree says so, and nothing ran before.
     if let Err(error) = unsafe { aarch64::initialise(machine.gic, machine.conduit) } {
         refuse(format_args!("{error}"));
     }
     for (core, why) in &cores.refused {
-        say(board, format_args!("core {core} is not used: {why}"));
+        kprintln!("core {core} is not used: {why}");
     }
     let boot = match describe(&machine, cores, tree, entry_counter) {
         Ok(boot) => boot,
@@ -149,17 +160,12 @@ fn describe(
     })
 }
 
-fn say(board: &'static Virt, message: fmt::Arguments<'_>) {
-    output::init(board);
-    kprintln!("embodios: {message}");
-}
-
 /// Ends the machine before the kernel has started.
-fn refuse(message: fmt::Arguments<'_>) -> ! {
+fn refuse(reason: fmt::Arguments<'_>) -> ! {
     let board = BOARD.call_once(|| {
         // SAFETY: this machine has a port there, and nobody uses it yet.
         Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) } }
     });
-    say(board, message);
-    board.power_off(ExitStatus::Failure)
+    embodios_kernel::prepare(board);
+    embodios_kernel::refuse(reason)
 }

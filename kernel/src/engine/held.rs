@@ -85,6 +85,9 @@ impl Engine {
         memory.begin_engine()?;
         let mut engine = Self { restarts, ..Self::default() };
         let entry = engine.fill(&mut memory, origin)?;
+        // Without a first piece of heap it could not say what is missing.
+        let heap = memory.allocate(layout::LARGE_PAGE, layout::LARGE_PAGE)?;
+        memory.free(heap);
         Ok((engine, entry))
     }
 

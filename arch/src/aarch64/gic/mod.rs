@@ -6,8 +6,8 @@
 mod v2;
 mod v3;
 
-use super::timer;
-use crate::{GicDescription, HwCpuId};
+use super::{probe, timer};
+use crate::{GicDescription, HwCpuId, PhysAddr};
 use aarch64_cpu::asm::barrier;
 
 /// Software-generated interrupt 0: another core calls.
@@ -23,6 +23,32 @@ static GIC: spin::Once<Gic> = spin::Once::new();
 
 fn gic() -> &'static Gic {
     GIC.get().expect("the board initialises the interrupt controller before the kernel starts")
+}
+
+/// Whether a controller is where the description says.
+///
+/// # Errors
+/// What is not there.
+pub(super) fn check(description: GicDescription) -> Result<(), &'static str> {
+    let (distributor, rest) = match description {
+        GicDescription::V2 { distributor, cpu_interface } => (
+            // The interface has no such register at the end; its identification is never 0.
+            probe::is_gic(distributor, v2::BYTES, 1..=2),
+            probe::read(PhysAddr(cpu_interface.start.0.saturating_add(v2::INTERFACE_ID)))
+                .is_some_and(|id| id != 0),
+        ),
+        GicDescription::V3 { distributor, redistributors } => (
+            probe::is_gic(distributor, v3::BYTES, 3..=4),
+            redistributors.iter().flatten().all(|&region| probe::is_gic(region, v3::BYTES, 3..=4)),
+        ),
+    };
+    match (distributor, rest) {
+        (true, true) => Ok(()),
+        (false, _) => Err("no interrupt controller is where the device tree says"),
+        (true, false) => {
+            Err("the interrupt controller's part for the cores is not where the device tree says")
+        }
+    }
 }
 
 /// Sets the distributor up: nothing enabled.
@@ -52,7 +78,7 @@ pub(super) fn init_core(hardware: HwCpuId) {
     }
 }
 
-/// Whether the core can be sent an IPI once it is initialised.
+/// Whether the controller has a part for the core, and can send it an IPI once it is initialised.
 pub(super) fn can_interrupt(hardware: HwCpuId) -> bool {
     match gic() {
         Gic::V2(_) => true,

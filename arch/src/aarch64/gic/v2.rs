@@ -27,6 +27,10 @@ mod gicc {
     pub const EOIR: u64 = 0x10;
 }
 
+/// Bytes of the distributor's registers.
+pub(super) const BYTES: u64 = 0x1000;
+/// Offset of the CPU interface's identification, GICC_IIDR.
+pub(super) const INTERFACE_ID: u64 = 0xfc;
 /// CPU interfaces a GICv2 can have.
 const INTERFACES: usize = 8;
 /// No core has been seen at this interface. Not an affinity: its bits 31:24 are not zero.

@@ -12,6 +12,8 @@ use spin::Mutex;
 
 /// Values of Aff0 that one target list of ICC_SGI1R_EL1 names; its range selector (RS) says which sixteen.
 const TARGETS: u64 = 16;
+/// Bytes of the distributor's registers, and of a redistributor's first frame.
+pub(super) const BYTES: u64 = 0x1_0000;
 /// Offset of GICD_TYPER, and its bit RSS: the distributor understands the range selector.
 const TYPER: u64 = 4;
 const TYPER_RSS: u32 = 1 << 26;
@@ -66,9 +68,12 @@ impl GicV3 {
         barrier::isb(barrier::SY);
     }
 
-    /// Whether a core can be sent an interrupt.
-    pub(super) const fn can_interrupt(&self, hardware: HwCpuId) -> bool {
-        self.has_ranges || hardware.0 & 0xff < TARGETS
+    /// Whether a core has a redistributor and can be sent an interrupt.
+    pub(super) fn can_interrupt(&self, hardware: HwCpuId) -> bool {
+        let regions = self.redistributors.lock();
+        // SAFETY: as in `init_core`; the frame that is found is not kept.
+        let has_frame = regions.iter().flatten().any(|&region| unsafe { find(region, hardware) }.is_some());
+        has_frame && (self.has_ranges || hardware.0 & 0xff < TARGETS)
     }
 
     pub(super) fn enable_device(&self, number: u32, target: HwCpuId) {
@@ -89,8 +94,8 @@ impl GicV3 {
 unsafe fn find(region: PhysRange, hardware: HwCpuId) -> Option<GicRedistributor<'static>> {
     // SAFETY: handed on.
     let frames = unsafe { GicRedistributorIterator::new(pointer::<GicrSgi>(region)) };
-    let Ok(frames) = frames else { panic!("the redistributors at {region} are of no version 3 or 4 layout") };
     frames
+        .ok()?
         .take((region.length() / size_of::<GicrSgi>() as u64) as usize)
         .find(|frame| frame.typer().core_mpidr() == hardware.0)
 }
