@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+pub use embodios_gguf as gguf;
+
 pub mod activations;
 pub mod batch;
 pub mod cache;
@@ -14,7 +16,6 @@ pub mod console;
 pub mod forward;
 mod found;
 pub mod generate;
-pub mod gguf;
 pub mod golden;
 pub mod json;
 pub mod kernels;
@@ -26,7 +27,6 @@ pub mod pool;
 pub mod rope;
 pub mod sample;
 pub mod session;
-pub mod sizing;
 mod sync;
 pub mod tiles;
 pub mod tokenizer;

@@ -1,6 +1,8 @@
 //! What a model is said to need is what it takes: the bounds of `sizing` beside what is allocated.
 
 mod common;
+#[path = "common/scripted.rs"]
+mod scripted;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
@@ -10,12 +12,13 @@ use common::tiny::{ARRAY, I32, Tiny, array, strings};
 use common::{STORY, run};
 use embodios_inference::cache::Limits;
 use embodios_inference::chat::ChatTemplate;
+use embodios_inference::console::Module;
 use embodios_inference::gguf::Gguf;
+use embodios_inference::gguf::sizing::{Needs, POSITIONS};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix;
 use embodios_inference::model::{Model, lay_out};
 use embodios_inference::session::Session;
-use embodios_inference::sizing::{Needs, POSITIONS};
 use embodios_inference::tokenizer::Tokenizer;
 
 /// The system's allocator, with the live bytes and their peak beside it.
@@ -77,7 +80,7 @@ fn taken(file: &[u8], kernels: Kernels) -> usize {
 fn assert_bound(what: &str, file: &[u8]) {
     for kernels in [Kernels::best(), Kernels::PORTABLE] {
         let gguf = Gguf::parse(file).unwrap();
-        let needs = Needs::of(&gguf, file.len(), kernels.layout(), 2).unwrap();
+        let needs = Needs::of(&gguf, file.len(), kernels.layout() != matrix::Layout::Rows, 2);
         let (bound, taken) = (needs.total() as usize, taken(file, kernels));
         println!("{what}, {kernels}: {taken} bytes of {bound}, {needs}");
         assert!(taken <= bound, "{what}, {kernels}: {taken} bytes, {needs}");
@@ -109,6 +112,19 @@ fn what_is_needed_is_what_is_taken() {
     assert_bound("story model", STORY);
     assert_bound("a byte-level tokenizer of 150,000 tokens", &with_tokens(150_000, 30, 150_000, "gpt2"));
     assert_bound("a SentencePiece tokenizer of 262,000 tokens", &with_tokens(262_000, 6_000, 0, "llama"));
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_with_the_numbers() {
+    let _one = ONE_AT_A_TIME.lock();
+    let mut tiny = Tiny::new("llama");
+    tiny.text("tokenizer.chat_template", &"-".repeat(9_000_000));
+    let module = Module { name: "big.gguf", bytes: tiny.build().leak() };
+    let output = scripted::session(1, &[module], "exec=generate -n 1 a", 0, "").output;
+    let expected = "big.gguf needs 5";
+    let line = scripted::line(&output, "model none: ");
+    assert!(line.contains(expected) && line.contains("for its tables"), "{output}");
+    assert!(line.ends_with("; 512.0 MiB are free: give the machine more (--memory)"), "{output}");
 }
 
 #[test]

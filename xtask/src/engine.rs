@@ -45,7 +45,7 @@ fn in_guest(
     let kind = MachineKind::choose(Some(arch), options.machine)?;
     let accel = Host::detect().choose(options.accel, arch)?;
     if let Some(file) = model.file() {
-        options.memory.check_module(arch, file)?;
+        options.memory.check_module(arch, options.smp.cores(), file)?;
     }
     setup::require(Tool::Qemu(arch), consent)?;
     let built = build::build(workspace, arch)?;

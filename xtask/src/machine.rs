@@ -158,7 +158,7 @@ impl Machine<'_> {
         }
         list.pair("-kernel", self.kernel);
         if let Some(module) = self.module {
-            self.memory.check_module(self.kind.arch(), module)?;
+            self.memory.check_module(self.kind.arch(), self.smp.cores(), module)?;
             list.pair("-initrd", module);
         }
         if !self.command_line.is_empty() {

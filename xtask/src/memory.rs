@@ -1,6 +1,8 @@
-//! How much memory a machine has, and whether a model fits into it.
+//! How much memory a machine has, and whether a model fits into it, as far as the engine says what it needs.
 
 use anyhow::{Context, Result, ensure};
+use embodios_gguf::Gguf;
+use embodios_gguf::sizing::Needs;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -10,12 +12,19 @@ use crate::arch::Arch;
 
 const MIB: u64 = 1 << 20;
 
-/// What kernel and engine need beside the model, in bytes.
+/// What kernel and engine need beside modules and the engine's model, in bytes: images, heaps, tables, and what allocation
+/// in large pages leaves unused. A machine with less has no room for the embedded model either.
 const RESERVE: u64 = 16 * MIB;
+
+/// Bytes of stacks and tables that a core adds.
+const PER_CORE: u64 = MIB / 4;
 
 /// QEMU's `virt` puts a module half the memory, at most so many bytes, above the memory's start
 /// (`arm_load_kernel` of its `hw/arm/boot.c`); what lies below cannot hold it.
 const VIRT_OFFSET: u64 = 128 * MIB;
+
+/// Where a file may begin within a module.
+const PAGE: usize = 4096;
 
 /// QEMU's `-m` value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,33 +36,50 @@ impl MemorySize {
     /// What a machine has when nothing is said.
     pub const DEFAULT: Self = Self { bytes: 512 * MIB };
 
-    /// Whether firmware can load `file` on a machine of `arch` and leave room for kernel and engine.
+    /// Whether firmware can load `file` on a machine of `arch` with so many cores, and leave room for kernel and engine with the
+    /// model in it.
     ///
     /// # Errors
     /// When it cannot, with what to pass; and when there is no such file.
-    pub fn check_module(self, arch: Arch, file: &Path) -> Result<()> {
+    pub fn check_module(self, arch: Arch, cores: u32, file: &Path) -> Result<()> {
         let name = file.display();
-        let size = fs::metadata(file).with_context(|| format!("cannot read {name}"))?.len();
-        let needed = Self::needed(arch, size);
-        let megabytes = size as f64 / MIB as f64;
+        let bytes = fs::read(file).with_context(|| format!("cannot read {name}"))?;
+        let model = model_needs(arch, cores as usize, &bytes);
+        let needed = Self::needed(arch, cores, bytes.len() as u64, model.map_or(0, |needs| needs.total()));
+        let megabytes = bytes.len() as f64 / MIB as f64;
+        let model = model.map_or(String::new(), |needs| format!(", whose model needs {needs},"));
         ensure!(
             self.bytes >= needed.bytes,
-            "{name}: a file of {megabytes:.1} MiB does not fit a machine with {} MiB of memory; \
+            "{name}: a file of {megabytes:.1} MiB{model} does not fit a machine with {} MiB of memory; \
              pass --memory {needed} or more",
             self.bytes / MIB,
         );
         Ok(())
     }
 
-    /// The least memory of a machine that gets a module of `size` bytes, in steps of 16 MiB: on x86_64 the engine makes a copy
-    /// of a model, laid out for its kernels.
-    fn needed(arch: Arch, size: u64) -> Self {
+    /// The least memory of a machine that gets a module of `size` bytes and whose engine needs `engine` bytes beside it, in steps
+    /// of 4 MiB.
+    fn needed(arch: Arch, cores: u32, size: u64, engine: u64) -> Self {
+        let beside = engine.saturating_add(RESERVE).saturating_add(u64::from(cores) * PER_CORE);
         let beside = match arch {
-            Arch::X86_64 => size.saturating_add(RESERVE),
-            Arch::Aarch64 => size.clamp(RESERVE, VIRT_OFFSET),
+            Arch::X86_64 => beside,
+            Arch::Aarch64 => beside.max(size.min(VIRT_OFFSET)),
         };
-        Self { bytes: size.saturating_add(beside).div_ceil(16 * MIB).saturating_mul(16 * MIB) }
+        Self { bytes: size.saturating_add(beside).div_ceil(4 * MIB).saturating_mul(4 * MIB) }
     }
+}
+
+/// What the engine says that the model needs which is in a module, or the one of several that needs most. `None` where there is
+/// none that it can use: the engine says why.
+fn model_needs(arch: Arch, cores: usize, module: &[u8]) -> Option<Needs> {
+    // The kernels of some processors want no copy on x86_64 either; which they are, only the machine knows.
+    let copy = arch == Arch::X86_64;
+    let starts = (0..module.len()).step_by(PAGE).filter(|&start| module[start..].starts_with(b"GGUF"));
+    let needs = starts.filter_map(|start| {
+        let file = &module[start..];
+        Some(Needs::of(&Gguf::parse(file).ok()?, file.len(), copy, cores))
+    });
+    needs.max_by_key(Needs::total)
 }
 
 impl fmt::Display for MemorySize {
@@ -103,21 +129,42 @@ mod tests {
     #[test]
     fn a_file_that_does_not_fit_says_what_would() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("big.gguf");
-        File::create(&path).and_then(|file| file.set_len(94 * MIB)).expect("it is writable");
-        for (arch, enough, less) in [(Arch::X86_64, "208M", "207M"), (Arch::Aarch64, "192M", "191M")] {
-            assert!(size(enough).check_module(arch, &path).is_ok(), "{arch}");
-            let error = size(less).check_module(arch, &path).expect_err("too little").to_string();
-            for part in ["big.gguf", "94.0 MiB", less.trim_end_matches('M'), &format!("--memory {enough}")] {
+        let path = directory.path().join("big.jsonl");
+        File::create(&path).and_then(|file| file.set_len(50 * MIB)).expect("it is writable");
+        for (arch, enough, less) in [(Arch::X86_64, "68M", "67M"), (Arch::Aarch64, "100M", "99M")] {
+            assert!(size(enough).check_module(arch, 1, &path).is_ok(), "{arch}");
+            let error = size(less).check_module(arch, 1, &path).expect_err("too little").to_string();
+            for part in [
+                "big.jsonl",
+                "50.0 MiB does not fit",
+                less.trim_end_matches('M'),
+                &format!("--memory {enough}"),
+            ] {
                 assert!(error.contains(part), "{error}");
             }
         }
-        assert!(size("1G").check_module(Arch::X86_64, &directory.path().join("none")).is_err());
+        assert!(size("1G").check_module(Arch::X86_64, 1, &directory.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn the_engine_says_what_a_model_needs() {
+        let story =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../inference/models/tinystory-1.3M-q8_0.gguf"));
+        for (arch, enough, less) in [(Arch::X86_64, "24M", "20M"), (Arch::Aarch64, "20M", "16M")] {
+            assert!(size(enough).check_module(arch, 2, story).is_ok(), "{arch}");
+            let error = size(less).check_module(arch, 2, story).expect_err("too little").to_string();
+            assert!(error.contains("whose model needs") && error.contains("for a session"), "{error}");
+        }
+        // Behind something else in a module, too.
+        let model = std::fs::read(story).expect("the story model");
+        let joined = [&[b' '; PAGE][..], &model].concat();
+        assert_eq!(model_needs(Arch::X86_64, 2, &joined), model_needs(Arch::X86_64, 2, &model));
+        assert_eq!(model_needs(Arch::X86_64, 2, b"GGUF and no more"), None);
     }
 
     #[test]
     fn no_size_overflows() {
-        assert!(MemorySize::needed(Arch::X86_64, u64::MAX).bytes > MemorySize::DEFAULT.bytes);
-        assert_eq!(MemorySize::needed(Arch::Aarch64, 300 * MIB), size("432M"));
+        assert!(MemorySize::needed(Arch::X86_64, 1, u64::MAX, u64::MAX).bytes > MemorySize::DEFAULT.bytes);
+        assert_eq!(MemorySize::needed(Arch::Aarch64, 4, 300 * MIB, 0), size("428M"));
     }
 }

@@ -9,6 +9,7 @@ use super::module::{Content, Module, ModuleError, named, names};
 use super::report::Bytes;
 use super::start::{Start, StartOptions};
 use crate::chat::{ChatError, ChatTemplate};
+use crate::gguf::sizing::Needs;
 use crate::gguf::{Gguf, GgufError};
 use crate::json::Requests;
 use crate::kernels::Kernels;
@@ -34,6 +35,15 @@ pub enum LoadError {
     Module(ModuleError),
     /// An engine died of it.
     Died(&'static str),
+    /// The machine has too little memory for it.
+    Memory {
+        /// The module's name.
+        name: &'static str,
+        /// What the model needs.
+        needs: Needs,
+        /// Bytes that nobody has.
+        free: u64,
+    },
     /// This processor has no kernels of the name asked for.
     NoSuchKernels {
         /// What was asked for.
@@ -70,6 +80,11 @@ impl fmt::Display for LoadError {
                     "{name} is left out: the engine before this one died while it was loaded (see above)"
                 )
             }
+            Self::Memory { name, needs, free } => write!(
+                f,
+                "{name} needs {needs}; {:.1} MiB are free: give the machine more (--memory)",
+                *free as f64 / (1 << 20) as f64
+            ),
             Self::Gguf(name, error) => write!(f, "{name}: {error}"),
             Self::Model(name, error) => write!(f, "{name}: {error}"),
             Self::Tokenizer(name, error) => write!(f, "{name}: {error}"),
@@ -116,6 +131,11 @@ impl Loaded {
                 .map_err(|names| LoadError::NoSuchKernels { wanted: wanted.into(), names })?,
             None => Kernels::fastest(&model, &|| platform.now_ns()).map_err(|error| bad(error.into()))?,
         };
+        let (copy, free) = (kernels.layout() != Layout::Rows, platform.memory().free);
+        let needs = Needs::of(&file, bytes.len(), copy, platform.cores().len());
+        if needs.total() > free {
+            return Err(LoadError::Memory { name, needs, free });
+        }
         let (file, model) = match kernels.layout() {
             Layout::Rows => (file, model),
             // The module itself is for the next engine too, if this one dies.

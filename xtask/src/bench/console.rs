@@ -82,7 +82,7 @@ impl<'w> InGuest<'w> {
     ) -> Result<Self> {
         let arch = kind.arch();
         if let Some(file) = model.file() {
-            options.memory.check_module(arch, file)?;
+            options.memory.check_module(arch, options.smp.cores(), file)?;
         }
         setup::require(Tool::Qemu(arch), consent)?;
         Ok(Self {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{TensorType, ValueType};
+use crate::{TensorType, ValueType};
 
 /// Longest part of a file's own name that an error repeats, in characters.
 pub(super) const SHOWN: usize = 80;

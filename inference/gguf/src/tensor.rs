@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::reader::Reader;
-use super::{Fault, GgufError, Subject};
+use crate::reader::Reader;
+use crate::{Fault, GgufError, Subject};
 
 macro_rules! tensor_types {
     ($($variant:ident = $number:literal, $name:literal, $block:literal, $bytes:literal;)*) => {

@@ -7,8 +7,14 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
 mod error;
 mod reader;
+pub mod sizing;
 mod tensor;
 mod value;
 

@@ -1,6 +1,6 @@
 //! A cursor over the file's bytes. Every read is checked; arithmetic cannot overflow.
 
-use super::Fault;
+use crate::Fault;
 
 /// The bytes and how far they are read.
 #[derive(Clone, Debug)]

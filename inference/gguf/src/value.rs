@@ -3,9 +3,9 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::Fault;
-use super::error::SHOWN;
-use super::reader::{Reader, without_nul};
+use crate::Fault;
+use crate::error::SHOWN;
+use crate::reader::{Reader, without_nul};
 
 /// Arrays of arrays down to this depth are accepted (and skipped over); none in use goes past 2.
 const MAX_DEPTH: u32 = 4;
@@ -197,7 +197,7 @@ fn skip_array(reader: &mut Reader<'_>, element: ValueType, count: u64, depth: u3
     Ok(())
 }
 
-/// What [`super::Gguf::get`] converts values into.
+/// What [`crate::Gguf::get`] converts values into.
 pub trait FromValue<'a>: Sized {
     /// Converts.
     ///
