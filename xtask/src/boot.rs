@@ -66,7 +66,7 @@ pub struct Plan<'a> {
     pub modules: &'a [PathBuf],
     /// Further words for the kernel.
     pub words: &'a [String],
-    /// Commands for the console.
+    /// Commands for the console; with none, it reads them from its input.
     pub script: &'a str,
     /// Whether further ones are run behind a failed one.
     pub keep_going: bool,
@@ -135,7 +135,7 @@ fn boot(
     let with_input = input.is_some();
     let manner =
         Manner { keep_going: *keep_going, quiet: with_input, flow_control: with_input, ..Manner::default() };
-    let script = Some(Script::Commands(script));
+    let script = Some(Script::Commands(script)).filter(|_| !script.is_empty());
     let command_line = command_line::build(&modules, own_cores, words, manner, script)?;
     let machine = Machine {
         kind: setup.kind,

@@ -4,6 +4,7 @@ pub mod faults;
 pub mod guests;
 mod host;
 mod lines;
+mod piped;
 pub mod placement;
 pub mod report;
 pub mod scenario;
@@ -53,6 +54,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 report.add(boot.row);
             }
             report.add(lines::run(workspace, &built, arch, options.timeout)?);
+            report.add(piped::run(workspace, &built, arch, options.timeout)?);
             for scenarios in [placement::scenarios(workspace, arch)?, faults::scenarios(workspace, arch)?] {
                 report.add(scenario::run(workspace, &built, arch, scenarios, options.timeout)?);
             }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use embodios_abi::{CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
 use embodios_inference::platform::{
@@ -44,8 +44,8 @@ pub fn machine() -> &'static Machine {
 }
 
 /// Takes note of the machine whose cores are [`cores::all`].
-pub fn init(clock: Clock, max_threads: u64) -> &'static Machine {
-    MACHINE.call_once(|| Machine::new(clock, max_threads))
+pub fn init(clock: Clock, max_threads: u64, interrupts: &'static AtomicU32) -> &'static Machine {
+    MACHINE.call_once(|| Machine::new(clock, max_threads, interrupts))
 }
 
 /// The machine under the engine.
@@ -53,10 +53,12 @@ pub struct Machine {
     cores: Vec<Core>,
     clock: Clock,
     max_threads: u64,
+    /// How often Ctrl-C came in, counted by the kernel.
+    interrupts: &'static AtomicU32,
 }
 
 impl Machine {
-    fn new(clock: Clock, max_threads: u64) -> Self {
+    fn new(clock: Clock, max_threads: u64, interrupts: &'static AtomicU32) -> Self {
         let core = |core: &cores::Core| Core {
             hardware_id: core.info().hardware_id,
             online: core.is_online(),
@@ -65,7 +67,7 @@ impl Machine {
             capacity: core.info().capacity as u16,
             housekeeping: core.is(CoreFlags::HOUSEKEEPING),
         };
-        Self { cores: cores::all().iter().map(core).collect(), clock, max_threads }
+        Self { cores: cores::all().iter().map(core).collect(), clock, max_threads, interrupts }
     }
 
     /// The machine's clock.
@@ -214,6 +216,10 @@ impl Platform for Machine {
             Ok(count) => count as usize,
             Err(error) => panic!("the kernel refused console input: {error:?}"),
         }
+    }
+
+    fn interrupts(&self) -> u32 {
+        self.interrupts.load(Ordering::Acquire)
     }
 
     fn memory(&self) -> Memory {

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::slice;
+use core::sync::atomic::AtomicU32;
 
 use embodios_abi::command_line::{self, Reader};
 use embodios_abi::{EngineInfo, INFO_MAGIC, ModuleInfo, Span};
@@ -26,8 +27,10 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     let modules: Vec<Module> =
         modules.iter().map(|module| Module { name: text(module.name), bytes: bytes(module.bytes) }).collect();
     cores::init(infos);
+    // SAFETY: the kernel's address of a live word that stays mapped, read-only, for good; it is only loaded from.
+    let interrupts = unsafe { AtomicU32::from_ptr(info.interrupts as *mut u32) };
     console::run(
-        platform::init(clock, info.max_threads),
+        platform::init(clock, info.max_threads, interrupts),
         &Start {
             machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
