@@ -45,6 +45,15 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
             Ending::Panic,
         ),
         Scenario {
+            words: vec!["allow=power".to_owned()],
+            ..Scenario::new(
+                "what the command line does not allow is refused",
+                "crash stack 1; mem",
+                &["the kernel refused OverflowStack: NotAllowed", "engine restarted (1)", "> mem"],
+                Ending::Success,
+            )
+        },
+        Scenario {
             words: vec!["hook.absent=2".to_owned()],
             ..Scenario::new(
                 "a core that never starts is named and the boot goes on",

@@ -4,6 +4,7 @@
 //! no test: what must not happen is looked for in counters, what must happen is waited for.
 
 mod blocking;
+mod border;
 mod placement;
 mod reservation;
 mod sharing;
@@ -25,6 +26,7 @@ type Test = (&'static str, fn(&Machine) -> Outcome);
 
 const TESTS: &[&[Test]] = &[
     &[("memory functions agree with plain loops", memory_functions)],
+    border::TESTS,
     placement::TESTS,
     sharing::TESTS,
     blocking::TESTS,
