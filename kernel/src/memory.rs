@@ -40,6 +40,8 @@ pub enum MemoryError {
     Map(MapError),
     /// What is free cannot be written down.
     TooFragmented,
+    /// Firmware says that a device and memory are in the same place.
+    DeviceInMemory(PhysRange),
 }
 
 impl fmt::Display for MemoryError {
@@ -50,6 +52,7 @@ impl fmt::Display for MemoryError {
             }
             Self::Map(error) => error.fmt(f),
             Self::TooFragmented => TooFragmented.fmt(f),
+            Self::DeviceInMemory(range) => write!(f, "firmware names both a device and memory at {range}"),
         }
     }
 }

@@ -75,7 +75,37 @@ unsafe fn is_within(rsdp: u64, end: u64) -> bool {
         let place = root + HEADER + index * width;
         if width == 4 { u64::from(read32(place)) } else { read64(place) }
     };
-    count <= MAX_TABLES && (0..count).map(entry).all(is_table)
+    let is_sound = |table: u64| {
+        // SAFETY: inside, by the check before.
+        is_table(table)
+            && unsafe {
+                let bytes = core::slice::from_raw_parts(table as *const u8, read32(table + 4) as usize);
+                !bytes.starts_with(b"APIC") || has_whole_entries(bytes)
+            }
+    };
+    count <= MAX_TABLES && (0..count).map(entry).all(is_sound)
+}
+
+/// Whether the entries of a MADT (ACPI 6.5, 5.2.12) fill it, and those that are read have all their fields.
+fn has_whole_entries(madt: &[u8]) -> bool {
+    /// Bytes before the first entry.
+    const ENTRIES: usize = 44;
+    let Some(mut entries) = madt.get(ENTRIES..) else { return false };
+    while let &[kind, length, ..] = entries {
+        // Local APIC, I/O APIC, interrupt source override, local x2APIC.
+        let least = match kind {
+            0 => 8,
+            1 => 12,
+            2 => 10,
+            9 => 16,
+            _ => 2,
+        };
+        match entries.get(usize::from(length)..) {
+            Some(rest) if length >= least => entries = rest,
+            _ => return false,
+        }
+    }
+    entries.is_empty()
 }
 
 /// Reaches tables through the identity map.
@@ -107,7 +137,7 @@ pub unsafe fn find(
 ) -> Result<Topology, &'static str> {
     // SAFETY: the caller's promise.
     if !unsafe { is_within(rsdp, mapped) } {
-        return Err("the ACPI tables lead past the memory that is mapped at boot");
+        return Err("the ACPI tables lead past memory, or into the middle of an entry");
     }
     // SAFETY: the caller's promise, and no table leads out of it.
     let tables = unsafe { AcpiTables::from_rsdp(Identity, rsdp as usize) }
@@ -245,6 +275,19 @@ mod tests {
         let entries: StdVec<_> = (0..MAX_CORES as u32 + 3).map(|id| local_x2apic(id, ENABLED)).collect();
         let (topology, cores) = read(madt(&entries), 0);
         assert_eq!((topology.expect("the table is good").left_out, cores.len()), (3, MAX_CORES));
+    }
+
+    #[test]
+    fn entries_that_do_not_fill_the_table_are_refused() {
+        let good = madt(&[local_apic(1, ENABLED)]);
+        assert!(has_whole_entries(good));
+        for (place, length) in [(45, 0), (45, 1), (45, 7), (45, 9), (45, 255)] {
+            good[place] = length;
+            assert!(!has_whole_entries(good), "an entry of {length} bytes");
+        }
+        assert!(!has_whole_entries(&good[..40]));
+        assert!(!has_whole_entries(madt(&[local_apic(1, ENABLED), std::vec![127]])));
+        assert!(has_whole_entries(madt(&[std::vec![127, 2]])));
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRang
         }
     }
     *total = tables.supply.frames.available();
+    let overlaps = |a: PhysRange, b: PhysRange| a.start < b.end && b.start < a.end;
+    let in_memory = |&device: &&PhysRange| boot.memory.iter().any(|&region| overlaps(*device, region));
+    if let Some(&device) = boot.devices.iter().find(in_memory) {
+        return Err(MemoryError::DeviceInMemory(device));
+    }
     for &range in &boot.reserved {
         tables.supply.frames.reserve(range)?;
     }

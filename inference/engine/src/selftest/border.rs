@@ -72,7 +72,7 @@ fn addresses(_: &Machine) -> Outcome {
         let calls = [
             (Call::ConsoleWrite, [address, 1, 0]),
             (Call::ConsoleRead, [address, 1, 0]),
-            (Call::ThreadCreate, [arch::thread_start as usize as u64, 0, address]),
+            (Call::ThreadCreate, [arch::thread_start as *const () as u64, 0, address]),
             (Call::Wait, [address, 1, 0]),
             (Call::Wake, [address, 1, 0]),
             (Call::ReserveCores, [address, 1, 0]),
