@@ -218,10 +218,11 @@ impl Console<'_> {
             let screen = format(format_args!("{}{PROMPT}", paste[0]));
             let entered = read_line(self.platform, &mut self.input, self.output, &mut editor, screen);
             self.echo(paste[1]);
-            let Some(Entered::Line(line)) = entered else { return Power::Off { success: true } };
-            if line.trim().is_empty() {
-                continue;
-            }
+            let line = match entered {
+                Some(Entered::Line(line)) if !line.trim().is_empty() => line,
+                Some(Entered::Line(_) | Entered::Interrupt) => continue,
+                Some(Entered::End) | None => return Power::Off { success: true },
+            };
             match self.obey(&line) {
                 Ok(None) => {}
                 Ok(Some(action)) => return action,
@@ -245,7 +246,8 @@ impl Console<'_> {
     }
 
     fn complain(&self, error: &CommandError) {
-        self.output.note(format_args!("error: {error}\n"));
+        let advice = error.advice(self.platform.memory());
+        self.output.note(format_args!("error: {error}{advice}\n"));
     }
 
     /// Runs one command. Result: how the session ends, if it shall.

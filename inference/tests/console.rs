@@ -391,6 +391,17 @@ fn the_input_may_end_by_a_character() {
 }
 
 #[test]
+fn an_interrupt_ends_lines_that_are_typed() {
+    for words in ["", "terminal=80"] {
+        let typed = "batch -\n{\"text\": \"Once\"}\n{\x03ids Once\npoweroff\n";
+        let Session { output, action, .. } = session(1, &[MODULE], words, 0, typed);
+        assert!(output.contains("error: interrupted\n") && output.contains("ids 0 490\n"), "{output}");
+        assert!(!output.contains("\"line\":"), "{output}");
+        assert_eq!(action, GOOD);
+    }
+}
+
+#[test]
 fn what_is_read_is_acknowledged_to_who_asks() {
     let typed = format!("ids {}\nids Once\npoweroff\n", "a ".repeat(200));
     let Session { output, .. } = session(1, &[MODULE], "flow-control", 0, &typed);

@@ -336,7 +336,7 @@ mod tests {
             ("batch 70000 x", "batch takes up to 65536 requests, found 70000"),
             ("batch 99999999999999999999 x", "99999999999999999999 is too large a number"),
             ("test 99999999999", "99999999999 is too large a number"),
-            ("pin 99999999999 0", "99999999999 is too large a number"),
+            ("pin 99999999999999999999 0", "99999999999999999999 is too large a number"),
             ("help frob", "unknown command \"frob\"; \"help\" lists them"),
             ("frob --help", "unknown command \"frob\"; \"help\" lists them"),
             ("stats all", "stats takes --json, reset or nothing, found \"all\""),
@@ -346,7 +346,7 @@ mod tests {
             ("test 1 batches=0", "test takes a number of wakes, batches=N or nothing, found \"batches=0\""),
             ("pin", "pin wants a thread's number, found \"\""),
             ("pin 3 2-1", "\"2-1\" is no core or range of cores (as in 0,2-3; below 65536)"),
-            ("crash", "crash wants null, kernel, panic or stack, found \"\""),
+            ("crash", "crash wants null, kernel, panic, stack, return or nmi, found \"\""),
             ("crash null two", "crash wants a core's number after the fault, found \"two\""),
         ] {
             assert_eq!(Command::parse(line).unwrap_err().to_string(), error);

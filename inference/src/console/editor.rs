@@ -23,6 +23,8 @@ const NARROWEST: usize = 8;
 pub enum Entered {
     /// Sent it.
     Line(String),
+    /// Dropped it by Ctrl-C.
+    Interrupt,
     /// Ended the input, at an empty line.
     End,
 }
@@ -104,9 +106,9 @@ impl Editor {
             Key::Interrupt => {
                 self.leave(screen);
                 screen.push_str("^C\n");
-                screen.push_str(self.prompt);
                 self.replace(String::new());
                 self.pasted = None;
+                return Some(Entered::Interrupt);
             }
             Key::PasteStart => self.pasted = Some(self.cursor),
             Key::PasteEnd => self.end_paste(screen),

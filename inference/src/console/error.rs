@@ -1,18 +1,21 @@
 //! Why a command failed.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
 use super::command::ParseError;
 use super::loaded::LoadError;
 use super::module::ModuleError;
+use super::report::Bytes;
 use super::script::ScriptError;
 use crate::batch::{Finish, Refusal};
 use crate::cache::CacheError;
 use crate::chat::ChatError;
 use crate::generate::GenerateError;
-use crate::platform::{CoreSet, PlatformError};
+use crate::model::ModelError;
+use crate::platform::{CoreSet, Memory, PlatformError};
 use crate::pool::PoolError;
 use crate::session::SessionError;
 
@@ -97,6 +100,36 @@ pub enum CommandError {
     },
 }
 
+impl CommandError {
+    /// What is free and what helps, where memory is what lacks.
+    pub fn advice(&self, memory: Memory) -> String {
+        if !self.lacks_memory() {
+            return String::new();
+        }
+        format!(
+            "; {} of {} are free: more memory for the machine helps (--memory SIZE)",
+            Bytes(memory.free),
+            Bytes(memory.total)
+        )
+    }
+
+    fn lacks_memory(&self) -> bool {
+        let cache = |error: &CacheError| !matches!(error, CacheError::Context { .. });
+        let session = |error: &SessionError| match error {
+            SessionError::Cache(error) => cache(error),
+            error => matches!(error, SessionError::OutOfMemory(_)),
+        };
+        match self {
+            Self::NoModel(error) => matches!(&**error, LoadError::Model(_, ModelError::OutOfMemory(_))),
+            Self::Platform(error) => *error == PlatformError::OutOfMemory,
+            Self::Session(error) | Self::Generate(GenerateError::Session(error)) => session(error),
+            Self::Refused(Refusal::Tokens(error)) => session(error),
+            Self::Cache(error) | Self::Refused(Refusal::Budget(error)) => cache(error),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -169,4 +202,33 @@ from! {
     Refusal => Refused,
     ModuleError => Module,
     ScriptError => Script,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::OutOfMemory;
+
+    #[test]
+    fn where_memory_lacks_what_is_free_and_what_helps_is_said() {
+        let memory = Memory { total: 16 << 20, free: 3 << 20, engine: 0 };
+        let lacking = OutOfMemory { what: "model", bytes: 5 };
+        let advice = "; 3.0 MiB of 16.0 MiB are free: more memory for the machine helps (--memory SIZE)";
+        for error in [
+            CommandError::Cache(CacheError::OutOfMemory(lacking)),
+            CommandError::Session(SessionError::OutOfMemory(lacking)),
+            CommandError::NoModel(Box::new(LoadError::Model("a", ModelError::OutOfMemory(lacking)))),
+            CommandError::Refused(Refusal::Budget(CacheError::OutOfMemory(lacking))),
+            CommandError::Platform(PlatformError::OutOfMemory),
+        ] {
+            assert_eq!(error.advice(memory), advice, "{error}");
+        }
+        for error in [
+            CommandError::Interrupted,
+            CommandError::Session(SessionError::Empty),
+            CommandError::Cache(CacheError::Context { asked: 9, trained: 8 }),
+        ] {
+            assert_eq!(error.advice(memory), "", "{error}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ const ACK: u8 = 0x06;
 /// What stands for an acknowledged 0.
 const ZERO: u8 = b' ';
 /// Ctrl-C, and Ctrl-D.
-const INTERRUPT: u8 = 0x03;
+pub const INTERRUPT: u8 = 0x03;
 const END: u8 = 0x04;
 
 /// The terminal's bytes.

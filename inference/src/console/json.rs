@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::Console;
 use super::editor::{Editor, Entered};
 use super::error::CommandError;
-use super::input::Input;
+use super::input::{INTERRUPT, Input};
 use super::output::Output;
 use crate::batch::Settings;
 use crate::json::{Lines as Batched, Tally, Task};
@@ -67,7 +67,7 @@ impl Lines<'_> {
     fn next(&mut self, output: Output) -> Result<Option<&[u8]>, CommandError> {
         self.line.clear();
         if self.typed.is_some() {
-            return Ok(self.next_typed(output));
+            return self.next_typed(output);
         }
         if self.input.take_end() {
             return Ok(None);
@@ -76,6 +76,10 @@ impl Lines<'_> {
             let bytes = self.input.wait();
             if bytes.is_empty() {
                 return Ok(Some(self.line.as_slice()).filter(|line| !line.is_empty()));
+            }
+            if let Some(interrupt) = bytes.iter().position(|&byte| byte == INTERRUPT) {
+                self.input.take(interrupt + 1);
+                return Err(CommandError::Interrupted);
             }
             let end = bytes.iter().position(|&byte| byte == b'\n');
             let length = end.unwrap_or(bytes.len());
@@ -90,12 +94,13 @@ impl Lines<'_> {
         }
     }
 
-    fn next_typed(&mut self, output: Output) -> Option<&[u8]> {
-        let editor = self.typed.as_mut()?;
-        match super::read_line(self.platform, self.input, output, editor, String::new())? {
-            Entered::Line(line) => self.line = line.into_bytes(),
-            Entered::End => return None,
+    fn next_typed(&mut self, output: Output) -> Result<Option<&[u8]>, CommandError> {
+        let Some(editor) = self.typed.as_mut() else { return Ok(None) };
+        match super::read_line(self.platform, self.input, output, editor, String::new()) {
+            Some(Entered::Line(line)) => self.line = line.into_bytes(),
+            Some(Entered::Interrupt) => return Err(CommandError::Interrupted),
+            Some(Entered::End) | None => return Ok(None),
         }
-        Some(&self.line)
+        Ok(Some(&self.line))
     }
 }

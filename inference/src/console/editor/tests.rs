@@ -91,7 +91,7 @@ fn edit_on(columns: usize, input: &str) -> (Vec<String>, String) {
         assert_eq!(used, 1);
         terminal.show(&screen);
         if let Some(entered) = entered {
-            let Entered::Line(line) = entered else { panic!("the input ended") };
+            let Entered::Line(line) = entered else { panic!("{entered:?}") };
             lines.push(line);
             terminal = Terminal::new(columns);
         }
@@ -163,8 +163,8 @@ fn what_is_pasted_is_one_text() {
     // One that never ends is ended.
     assert_eq!(edit("x\x1b[201~y").1, "xy");
     let mut editor = Editor::new("", &[], None);
-    let (_, entered) = editor.feed(b"\x1b[200~a\n\x03b\n", &mut String::new());
-    assert_eq!(entered, Some(Entered::Line("b".into())));
+    assert_eq!(editor.feed(b"\x1b[200~a\n\x03", &mut String::new()).1, Some(Entered::Interrupt));
+    assert_eq!(editor.feed(b"b\n", &mut String::new()).1, Some(Entered::Line("b".into())));
 }
 
 #[test]
@@ -179,8 +179,9 @@ fn the_input_ends_at_an_empty_line_only() {
 fn interrupt_drops_the_line() {
     let mut editor = Editor::new("> ", &[], None);
     let mut screen = String::new();
-    assert_eq!(editor.feed(b"abc\x03d\n", &mut screen), (6, Some(Entered::Line("d".into()))));
-    assert_eq!(screen, "abc^C\n> d\n");
+    assert_eq!(editor.feed(b"abc\x03d\n", &mut screen), (4, Some(Entered::Interrupt)));
+    assert_eq!(screen, "abc^C\n");
+    assert_eq!(editor.feed(b"d\n", &mut screen), (2, Some(Entered::Line("d".into()))));
 }
 
 #[test]
