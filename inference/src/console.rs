@@ -172,8 +172,8 @@ impl Console<'_> {
         ))
     }
 
-    /// Runs the commands of `script` and powers off: with success if all went well, what came before included. A failed one
-    /// ends it, unless it shall `keep_going`.
+    /// Runs the commands of `script` and powers off: with success if all went well, what came before included. A
+    /// failed one ends it, unless it shall `keep_going`.
     fn obey_script(&mut self, script: &Source<'_>, mut success: bool, keep_going: bool) -> Power {
         let commands = match script.commands(self.start.modules) {
             Ok(commands) => commands,

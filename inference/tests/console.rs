@@ -365,7 +365,8 @@ fn an_interrupt_stops_a_command_and_drops_what_was_typed_before_it() {
 
 #[test]
 fn an_interrupt_stops_a_batch_and_a_bench() {
-    let lines = b"{\"text\": \"Once\", \"tokens\": 2}\n{\"text\": \"Once upon a time\", \"tokens\": 250, \"ignore_end\": true}\n";
+    let lines = b"{\"text\": \"Once\", \"tokens\": 2}\n\
+                  {\"text\": \"Once upon a time\", \"tokens\": 250, \"ignore_end\": true}\n";
     let modules = [MODULE, Module { name: "asked", bytes: lines }];
     let run = |words: &str, at| interrupted_session(2, &modules, words, 0, ("\x03", at));
     let Session { output, action, .. } = run("exec=batch asked", "\"line\":1,");

@@ -6,8 +6,8 @@
 //! - `spin=5000` where each core of the guest has one of the host's, unless `--append` says otherwise.
 //! - the words of `--append`, for the kernel and the engine to read.
 //! - `quiet`, `flow-control`, `terminal=COLUMNS` and `keep-going`, as the boot's input and output want it.
-//! - `script=NAME` for a module with commands, or `exec=COMMANDS`, which takes the rest of the line. The console runs the
-//!   commands and powers off with an exit status.
+//! - `script=NAME` for a module with commands, or `exec=COMMANDS`, which takes the rest of the line. The console runs
+//!   the commands and powers off with an exit status.
 
 use anyhow::{Result, bail, ensure};
 use embodios_abi::command_line::{ALLOW, WORDS, words};
@@ -16,8 +16,8 @@ use crate::accel::Accelerator;
 use crate::host_cores;
 use crate::modules::Modules;
 
-/// How long workers look for work that have a core of the host each: to wake one costs under KVM what many looks do, and
-/// looking takes nothing from anybody.
+/// How long workers look for work that have a core of the host each: to wake one costs under KVM what many looks do,
+/// and looking takes nothing from anybody.
 const PATIENT: &str = "spin=5000";
 
 /// What the engine may do in a machine that a person or a test boots.

@@ -1,4 +1,5 @@
-//! A quiet guest's output, told apart: answers stand in frames (`inference/src/console/output.rs`), all else is beside them.
+//! A quiet guest's output, told apart: answers stand in frames (`inference/src/console/output.rs`), all else is
+//! beside them.
 
 use std::io;
 

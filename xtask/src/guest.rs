@@ -68,8 +68,8 @@ impl Ending {
     }
 }
 
-/// Runs QEMU to its end, sends `input` to the guest, and hands the guest's output, with readable backtraces, to `sink`, and
-/// the process's number to `started`.
+/// Runs QEMU to its end, sends `input` to the guest, and hands the guest's output, with readable backtraces, to
+/// `sink`, and the process's number to `started`.
 ///
 /// # Errors
 /// When QEMU cannot be started, the sink fails, or the user interrupts.

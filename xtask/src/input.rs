@@ -1,5 +1,6 @@
-//! What a guest's console reads, from a terminal or a program. It is held back until the guest asks for it, and no more
-//! is ahead than the kernel keeps for a reader that is busy, as the guest acknowledges (`inference/src/console/input.rs`).
+//! What a guest's console reads, from a terminal or a program. It is held back until the guest asks for it, and no
+//! more is ahead than the kernel keeps for a reader that is busy, as the guest acknowledges
+//! (`inference/src/console/input.rs`).
 
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
@@ -169,7 +170,8 @@ impl State {
         }
     }
 
-    /// Takes a key: one for QEMU at once, Ctrl-C ahead of all that was typed before it, which goes, others in their turn.
+    /// Takes a key: one for QEMU at once, Ctrl-C ahead of all that was typed before it, which goes, others in their
+    /// turn.
     fn type_key(&mut self, byte: u8) {
         if std::mem::take(&mut self.escaped) {
             self.monitor ^= byte == b'c';

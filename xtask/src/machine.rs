@@ -165,7 +165,8 @@ impl Machine<'_> {
             let (length, arch) = (self.command_line.len(), self.kind.arch());
             ensure!(
                 arch != Arch::X86_64 || length < PVH_COMMAND_LINE,
-                "the kernel's command line has {length} bytes, QEMU hands {arch} up to {} (--script FILE may be longer): {:.40}...",
+                "the kernel's command line has {length} bytes, QEMU hands {arch} up to {} \
+                 (--script FILE may be longer): {:.40}...",
                 PVH_COMMAND_LINE - 1,
                 self.command_line,
             );

@@ -57,8 +57,8 @@ impl Modules {
     /// engine, which takes no other for it.
     ///
     /// # Errors
-    /// When a name cannot be a word of the command line or stands for two files, a file is neither a model nor text, cannot
-    /// be read or written, or there are more than the kernel has room for.
+    /// When a name cannot be a word of the command line or stands for two files, a file is neither a model nor text,
+    /// cannot be read or written, or there are more than the kernel has room for.
     pub fn gather(model: &Model, further: &[PathBuf], directory: &Path) -> Result<Self> {
         let files: Vec<&Path> =
             model.file().into_iter().chain(further.iter().map(PathBuf::as_path)).collect();

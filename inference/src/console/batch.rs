@@ -139,7 +139,8 @@ pub fn all_well(failed: usize) -> Result<(), CommandError> {
     if failed > 0 { Err(CommandError::Requests(failed)) } else { Ok(()) }
 }
 
-/// The requests that the lines of a module are; `answer` gets the answers to lines that are none, whose number comes second.
+/// The requests that the lines of a module are; `answer` gets the answers to lines that are none, whose number comes
+/// second.
 ///
 /// # Errors
 /// When there is no such module, or it is something else.

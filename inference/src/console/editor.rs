@@ -71,8 +71,8 @@ impl Editor {
         editor
     }
 
-    /// Works off `bytes` up to the end of a line or of the input, and appends to `screen` what the terminal must show. Result:
-    /// how many bytes that was, and what was entered, or `None` when more input is needed.
+    /// Works off `bytes` up to the end of a line or of the input, and appends to `screen` what the terminal must
+    /// show. Result: how many bytes that was, and what was entered, or `None` when more input is needed.
     pub fn feed(&mut self, bytes: &[u8], screen: &mut String) -> (usize, Option<Entered>) {
         for (index, &byte) in bytes.iter().enumerate() {
             for key in self.keys.read(byte).into_iter().flatten() {

@@ -2,9 +2,9 @@
 //!
 //! What one reader leaves is the next one's. Every line ends with a line feed here, however the terminal ends it.
 //!
-//! A serial line has no flow control, and the kernel keeps some 4,096 bytes for a reader that is busy. Where a sender asks
-//! for it (`flow-control`), the first read is announced by ENQ, and what a read has taken is acknowledged by ACK and the
-//! number of bytes as a printable character: who sends no more than those ahead loses none.
+//! A serial line has no flow control, and the kernel keeps some 4,096 bytes for a reader that is busy. Where a sender
+//! asks for it (`flow-control`), the first read is announced by ENQ, and what a read has taken is acknowledged by ACK
+//! and the number of bytes as a printable character: who sends no more than those ahead loses none.
 
 use core::ops::Range;
 

@@ -61,8 +61,8 @@ impl fmt::Display for Source<'_> {
     }
 }
 
-/// What is left of a script after `restarts` crashes: each `crash` command accounts for one, and the script goes on behind
-/// it. `None` when there were more crashes than it asked for.
+/// What is left of a script after `restarts` crashes: each `crash` command accounts for one, and the script goes on
+/// behind it. `None` when there were more crashes than it asked for.
 pub fn after_restarts(commands: &[String], restarts: u64) -> Option<&[String]> {
     let mut rest = commands;
     for _ in 0..restarts {

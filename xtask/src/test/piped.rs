@@ -17,7 +17,8 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// Commands without `poweroff`, the last without a line end: the story of 64 tokens, and token ids of a text with a tab.
+/// Commands without `poweroff`, the last without a line end: the story of 64 tokens, and token ids of a text with a
+/// tab.
 const COMMANDS: &str = "generate -n 12 Once upon a time\nids a\tb";
 /// What they answer.
 const ANSWERS: &str = ", there was a little boy named Ben. Ben loved to\n";
