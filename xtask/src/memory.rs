@@ -13,8 +13,9 @@ use crate::arch::Arch;
 const MIB: u64 = 1 << 20;
 
 /// What kernel and engine need beside modules and the engine's model, in bytes: images, heaps, tables, and what allocation
-/// in large pages leaves unused. A machine with less has no room for the embedded model either.
-const RESERVE: u64 = 16 * MIB;
+/// in large pages leaves unused. With one core and the embedded model, 18 MiB are the least that works on x86_64, 12 on
+/// AArch64.
+const RESERVE: u64 = 18 * MIB;
 
 /// Bytes of stacks and tables that a core adds.
 const PER_CORE: u64 = MIB / 4;
@@ -131,7 +132,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("big.jsonl");
         File::create(&path).and_then(|file| file.set_len(50 * MIB)).expect("it is writable");
-        for (arch, enough, less) in [(Arch::X86_64, "68M", "67M"), (Arch::Aarch64, "100M", "99M")] {
+        for (arch, enough, less) in [(Arch::X86_64, "72M", "71M"), (Arch::Aarch64, "100M", "99M")] {
             assert!(size(enough).check_module(arch, 1, &path).is_ok(), "{arch}");
             let error = size(less).check_module(arch, 1, &path).expect_err("too little").to_string();
             for part in [
@@ -150,7 +151,7 @@ mod tests {
     fn the_engine_says_what_a_model_needs() {
         let story =
             Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../inference/models/tinystory-1.3M-q8_0.gguf"));
-        for (arch, enough, less) in [(Arch::X86_64, "24M", "20M"), (Arch::Aarch64, "20M", "16M")] {
+        for (arch, enough, less) in [(Arch::X86_64, "24M", "20M"), (Arch::Aarch64, "24M", "20M")] {
             assert!(size(enough).check_module(arch, 2, story).is_ok(), "{arch}");
             let error = size(less).check_module(arch, 2, story).expect_err("too little").to_string();
             assert!(error.contains("whose model needs") && error.contains("for a session"), "{error}");
