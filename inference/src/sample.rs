@@ -120,34 +120,61 @@ impl Sampler {
             0 => self.candidates.len(),
             k => k.min(self.candidates.len()),
         };
-        self.candidates.select_nth_unstable_by(count - 1, Candidate::rank);
-        let chosen = &mut self.candidates[..count];
-        chosen.sort_unstable_by(Candidate::rank);
-        let largest = chosen[0].weight;
-        for Candidate { weight, .. } in &mut *chosen {
-            *weight = libm::expf((*weight - largest) / self.sampling.temperature);
+        if count < self.candidates.len() {
+            self.candidates.select_nth_unstable_by(count - 1, Candidate::rank);
         }
-        let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
-        let nucleus = position_of(chosen, self.sampling.top_p * total);
-        let chosen = &chosen[..=nucleus];
+        let Sampling { temperature, top_p, min_p, .. } = self.sampling;
+        let (head, tail) = head_and_tail(&mut self.candidates[..count], temperature);
+        let largest = head[0].weight;
+        let weight = |logit: f32| libm::expf((logit - largest) / temperature);
+        head.iter_mut().for_each(|candidate| candidate.weight = weight(candidate.weight));
+        let nucleus = position_of(head, top_p * total(head));
+        let chosen = &head[..nucleus.map_or(head.len(), |last| last + 1)];
         // The likeliest weighs 1.
-        let likely = chosen.partition_point(|candidate| candidate.weight >= self.sampling.min_p);
-        let chosen = &chosen[..likely.max(1)];
-        let total: f32 = chosen.iter().map(|candidate| candidate.weight).sum();
+        let likely = chosen.partition_point(|candidate| candidate.weight >= min_p).max(1);
+        let tail = if nucleus.is_none() && likely == head.len() { tail } else { &[] };
+        let chosen = &chosen[..likely];
         // 24 random bits: every value is exact in f32 and below 1.
         let uniform = (self.random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
-        chosen[position_of(chosen, uniform * total)].token
+        if let Some(place) = position_of(chosen, uniform * total(chosen)) {
+            return chosen[place].token;
+        }
+        // The product was rounded up to the total: the last of all that take part.
+        let last = tail.iter().filter(|candidate| weight(candidate.weight) >= min_p).max_by(|a, b| a.rank(b));
+        last.unwrap_or(&chosen[likely - 1]).token
     }
 }
 
-/// Where the running sum of weights first exceeds `share`; the last position when it never does.
-fn position_of(candidates: &[Candidate], share: f32) -> usize {
+/// Exponents below this belong to weights less than 2^-24, half of the last place of a sum that is at least 1: added to
+/// it one by one they leave it as it is.
+const NEGLIGIBLE: f32 = -18.0;
+
+/// The candidates whose weights change a sum that begins with the likeliest's, 1, in order; and the others in any.
+fn head_and_tail(candidates: &mut [Candidate], temperature: f32) -> (&mut [Candidate], &[Candidate]) {
+    let largest = candidates.iter().map(|candidate| candidate.weight).fold(f32::NEG_INFINITY, f32::max);
+    let mut length = 0;
+    for index in 0..candidates.len() {
+        if (candidates[index].weight - largest) / temperature >= NEGLIGIBLE {
+            candidates.swap(index, length);
+            length += 1;
+        }
+    }
+    let (head, tail) = candidates.split_at_mut(length);
+    head.sort_unstable_by(Candidate::rank);
+    (head, tail)
+}
+
+fn total(candidates: &[Candidate]) -> f32 {
+    candidates.iter().map(|candidate| candidate.weight).sum()
+}
+
+/// Where the running sum of weights first exceeds `share`.
+fn position_of(candidates: &[Candidate], share: f32) -> Option<usize> {
     let mut sum = 0.0;
-    let found = candidates.iter().position(|candidate| {
+    candidates.iter().position(|candidate| {
         sum += candidate.weight;
         sum > share
-    });
-    found.unwrap_or(candidates.len() - 1)
+    })
 }
 
 /// The token with the largest logit, the lowest among equals.
@@ -222,6 +249,50 @@ mod tests {
         assert_eq!(seen(Sampling { min_p: 0.36, ..all }), [0, 2]);
         assert_eq!(seen(Sampling { min_p: 0.37, ..all }), [0]);
         assert_eq!(seen(Sampling { min_p: 2.0, ..all }), [0]);
+    }
+
+    /// What [`Sampler::choose`] means: all candidates in order.
+    fn choose_from_all(sampling: &Sampling, logits: &[f32], uniform: f32) -> u32 {
+        let mut all: Vec<Candidate> =
+            (0..).zip(logits).map(|(token, &weight)| Candidate { token, weight }).collect();
+        all.sort_unstable_by(Candidate::rank);
+        all.truncate(if sampling.top_k == 0 { all.len() } else { sampling.top_k });
+        let largest = all[0].weight;
+        all.iter_mut().for_each(|one| one.weight = libm::expf((one.weight - largest) / sampling.temperature));
+        let last = |all: &[Candidate], share| position_of(all, share).unwrap_or(all.len() - 1);
+        all.truncate(last(&all, sampling.top_p * total(&all)) + 1);
+        all.truncate(all.partition_point(|one| one.weight >= sampling.min_p).max(1));
+        all[last(&all, uniform * total(&all))].token
+    }
+
+    #[test]
+    fn the_head_decides_as_all_candidates_do() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(11);
+        let mut uniform = move || (random.next_u64() >> 40) as f32 / (1u32 << 24) as f32;
+        for round in 0..3000u64 {
+            let (count, spread) = (1 + (round % 300) as usize, [0.1, 8.0, 40.0, 300.0][round as usize % 4]);
+            let logits: Vec<f32> =
+                (0..count).map(|_| libm::roundf(uniform() * 64.0) / 64.0 * spread).collect();
+            let sampling = Sampling {
+                temperature: [0.2, 0.7, 1.0, 3.0][(uniform() * 4.0) as usize],
+                top_k: [0, 0, 1, 5, 50][(uniform() * 5.0) as usize],
+                top_p: [1.0, 1.0, 0.95, 0.5, 0.0][(uniform() * 5.0) as usize],
+                min_p: [0.0, 0.0, 0.05, 1e-9, 1.0][(uniform() * 5.0) as usize],
+                seed: round,
+                ..Sampling::GREEDY
+            };
+            let drawn = Xoshiro256PlusPlus::seed_from_u64(round).next_u64() >> 40;
+            let expected = choose_from_all(&sampling, &logits, drawn as f32 / (1u32 << 24) as f32);
+            assert_eq!(draw(sampling, &logits, 1), [expected], "{sampling:?} {logits:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_head_is_sorted() {
+        let mut candidates: Vec<Candidate> =
+            (0..100_000).map(|token| Candidate { token, weight: (token % 1000) as f32 }).collect();
+        let (head, tail) = head_and_tail(&mut candidates, 1.0);
+        assert_eq!((head.len(), tail.len(), head[0].token, head[100].token), (1900, 98_100, 999, 998));
     }
 
     #[test]
