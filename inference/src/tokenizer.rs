@@ -6,6 +6,7 @@
 mod byte_level;
 mod bytes;
 mod error;
+mod keys;
 mod marks;
 mod merge;
 mod pre;
@@ -19,7 +20,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, Scalars};
 use byte_level::ByteLevel;
 pub use error::TokenizerError;
 pub use reader::TokenReader;
@@ -45,6 +46,16 @@ const OTHER_MARKS: [(&str, &str); 5] = [
     ("cls_token", "tokenizer.ggml.cls_token_id"),
     ("mask_token", "tokenizer.ggml.mask_token_id"),
 ];
+
+/// Special tokens of Phi-3 that leave the white space behind them.
+const KEEPS_SPACE: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
+
+/// Whether `file` is of the Phi-3 family by its name: files do not say which of their tokens take the white space behind
+/// them, and only there some do (llama.cpp goes by the name, too).
+fn is_phi3(file: &Gguf<'_>) -> bool {
+    let name = file.get::<&str>("general.name").ok().flatten().unwrap_or_default().to_lowercase();
+    name.contains("phi-3") || name.contains("phi3")
+}
 
 /// Whether the texts of special tokens inside a text mean those tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +89,8 @@ pub struct Tokenizer<'a> {
     /// The tokens that templates know by a name, with it.
     marks: Vec<(&'static str, u32)>,
     begin: Option<u32>,
+    /// Whether white space behind a special token is a part of it, but behind those of [`KEEPS_SPACE`].
+    strips_space: bool,
     /// Ascending.
     ends: Vec<u32>,
 }
@@ -104,6 +117,7 @@ impl<'a> Tokenizer<'a> {
             }
             other => return Err(TokenizerError::Model(other.chars().take(80).collect())),
         };
+        keys::check(file)?;
         let begin = vocabulary.named(file, "tokenizer.ggml.bos_token_id", default_begin)?;
         let adds_begin = file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_begin);
         if adds_begin && begin.is_none() {
@@ -114,6 +128,14 @@ impl<'a> Tokenizer<'a> {
         ends.extend(end);
         for key in OTHER_ENDS {
             ends.extend(vocabulary.named(file, key, None)?);
+        }
+        let key = "tokenizer.ggml.eos_token_ids";
+        for id in file.get::<Scalars<i32>>(key)?.iter().flat_map(Scalars::iter) {
+            let id = id.cast_unsigned();
+            if vocabulary.get(id).is_none() {
+                return Err(TokenizerError::TokenId { key, id, tokens: vocabulary.len() });
+            }
+            ends.push(id);
         }
         ends.sort_unstable();
         ends.dedup();
@@ -129,7 +151,9 @@ impl<'a> Tokenizer<'a> {
             // Some files name one past their vocabulary, for which there is no text.
             marks.extend(file.get::<u32>(key)?.map(|id| (name, id)));
         }
-        Ok(Self { vocabulary, method, specials, marks, begin: begin.filter(|_| adds_begin), ends })
+        let strips_space = matches!(method, Method::SentencePiece(_)) && is_phi3(file);
+        let begin = begin.filter(|_| adds_begin);
+        Ok(Self { vocabulary, method, specials, marks, begin, strips_space, ends })
     }
 
     /// Number of tokens.
@@ -184,9 +208,19 @@ impl<'a> Tokenizer<'a> {
     /// As [`Self::encode`], where the bytes in `outside`, ranges in order, came from outside: no control token
     /// is found where they have a part in it.
     pub fn encode_mixed(&self, text: &str, outside: &[Range<usize>], encoding: &mut Encoding) {
-        for part in self.specials.split(text, outside) {
+        let mut strips = false;
+        for mut part in self.specials.split(text, outside) {
+            if let Part::Text(range) = &mut part
+                && core::mem::take(&mut strips)
+            {
+                range.start = range.end - text[range.clone()].trim_start().len();
+            }
             match (part, &self.method) {
-                (Part::Token(id), _) => encoding.ids.push(id),
+                (Part::Token(id), _) => {
+                    encoding.ids.push(id);
+                    strips = self.strips_space && !self.keeps_space(id);
+                }
+                (Part::Text(range), _) if range.is_empty() => {}
                 (Part::Text(range), Method::ByteLevel(method)) => {
                     method.encode(&text[range], &self.vocabulary, encoding);
                 }
@@ -197,6 +231,12 @@ impl<'a> Tokenizer<'a> {
                 }
             }
         }
+    }
+
+    /// Whether white space behind special token `id` is text in a file where it is not as a rule.
+    fn keeps_space(&self, id: u32) -> bool {
+        let text = self.vocabulary.get(id).map(|(text, _)| text);
+        KEEPS_SPACE.iter().any(|keeps| text == Some(keeps.as_bytes()))
     }
 
     /// Appends the bytes that token `id` stands for to `text`; they may be part of a character, see

@@ -306,3 +306,74 @@ fn an_unknown_tokenizer_is_named() {
         "tokenizer.ggml.bos_token_id is 1024, past the vocabulary of 1024 tokens"
     );
 }
+
+/// A byte-level vocabulary of single characters with `e`, an accent and both as one, and no merges.
+fn byte_level(pre: &str) -> Builder {
+    Builder::default()
+        .string("tokenizer.ggml.model", "gpt2")
+        .string("tokenizer.ggml.pre", pre)
+        .strings("tokenizer.ggml.tokens", &["e", "Ì", "ģ", "Ã", "©", "<|end|>"])
+        .strings("tokenizer.ggml.merges", &[])
+        .key("tokenizer.ggml.add_bos_token", 7, &[0])
+}
+
+#[test]
+fn text_is_composed_where_the_model_was_trained_on_composed_text() {
+    for (pre, composed) in [
+        ("qwen2", true),
+        ("stablelm2", true),
+        ("command-r", true),
+        ("gpt-neox", true),
+        ("mpt", true),
+        ("olmo", true),
+        ("gpt-2", false),
+        ("llama-bpe", false),
+        ("smollm", false),
+        ("deepseek-r1-qwen", false),
+        ("default", false),
+    ] {
+        let file = byte_level(pre).build();
+        let tokenizer = Tokenizer::new(&Gguf::parse(&file).unwrap()).unwrap();
+        let expected: &[u32] = if composed { &[3, 4] } else { &[0, 1, 2] };
+        assert_eq!(tokenizer.prompt("e\u{301}", ParseSpecial::No).ids, expected, "{pre}");
+        assert_eq!(tokenizer.prompt("\u{e9}", ParseSpecial::No).ids, [3, 4], "{pre}");
+    }
+}
+
+#[test]
+fn every_key_is_read_or_harmless_or_refused() {
+    let with = |key: &str, kind: u32, value: &[u8]| {
+        let file = byte_level("gpt-2").key(key, kind, value).build();
+        let result = Tokenizer::new(&Gguf::parse(&file).unwrap()).map(|tokenizer| tokenizer.ends().to_vec());
+        result.map_err(|error| error.to_string())
+    };
+    assert_eq!(with("tokenizer.ggml.fim_pre_token_id", 4, &[0; 4]), Ok(vec![5]));
+    assert_eq!(with("tokenizer.ggml.fim_pad_token_id", 4, &[1, 0, 0, 0]), Ok(vec![1, 5]));
+    let ids = [&5u32.to_le_bytes()[..], &2u64.to_le_bytes(), &[3, 0, 0, 0, 4, 0, 0, 0]].concat();
+    assert_eq!(with("tokenizer.ggml.eos_token_ids", 9, &ids), Ok(vec![3, 4, 5]));
+    assert_eq!(with("tokenizer.ggml.add_eos_token", 7, &[0]), Ok(vec![5]));
+    let refused = with("tokenizer.ggml.add_eos_token", 7, &[1]).unwrap_err();
+    assert_eq!(refused, "tokenizer.ggml.add_eos_token is not false, which is not supported");
+    let refused = with("tokenizer.ggml.normalizer.lowercase", 7, &[1]).unwrap_err();
+    assert_eq!(refused, "the key \"tokenizer.ggml.normalizer.lowercase\" is not supported");
+    assert_eq!(with("tokenizer.huggingface.json", 7, &[1]), Ok(vec![5]));
+}
+
+#[test]
+fn special_tokens_of_phi3_take_the_white_space_behind_them() {
+    let ids = |name: &str, text: &str| {
+        let file = Builder::default()
+            .string("general.name", name)
+            .string("tokenizer.ggml.model", "llama")
+            .strings("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", "▁", "a", "\n", "<|user|>"])
+            .floats("tokenizer.ggml.scores", &[0.0; 7])
+            .integers("tokenizer.ggml.token_type", &[2, 3, 3, 1, 1, 1, 3])
+            .key("tokenizer.ggml.add_bos_token", 7, &[0])
+            .build();
+        let tokenizer = Tokenizer::new(&Gguf::parse(&file).unwrap()).unwrap();
+        tokenizer.prompt(text, ParseSpecial::Yes).ids
+    };
+    assert_eq!(ids("Phi-3 mini", "<|user|>\n a<|user|> \n"), [6, 3, 4, 6]);
+    assert_eq!(ids("phi3", "<s>\na"), [1, 3, 5, 4]);
+    assert_eq!(ids("other", "<|user|>\na"), [6, 3, 5, 4]);
+}

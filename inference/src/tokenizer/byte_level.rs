@@ -1,7 +1,10 @@
 //! Byte-level BPE: words spelled in the byte alphabet, whose pieces merge by the ranks in the file.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::merge::Merger;
 use super::pre::PreTokenizer;
@@ -40,9 +43,13 @@ impl<'a> ByteLevel<'a> {
 
     /// Appends the ids of `text`, which has no special tokens.
     pub fn encode(&self, text: &str, vocabulary: &Vocabulary<'_>, encoding: &mut Encoding) {
+        let composed = match self.pre.composes && !is_nfc(text) {
+            true => Cow::Owned(text.nfc().collect()),
+            false => Cow::Borrowed(text),
+        };
         let mut merger = Merger::default();
         let mut spelled = String::new();
-        for word in self.pre.words(text) {
+        for word in self.pre.words(&composed) {
             spelled.clear();
             spelled.extend(word.bytes().map(bytes::to_char));
             match vocabulary.id(spelled.as_bytes()).filter(|_| self.pre.takes_whole_words) {

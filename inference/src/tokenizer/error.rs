@@ -11,6 +11,13 @@ use crate::gguf::GgufError;
 pub enum TokenizerError {
     /// A key is missing or has the wrong type.
     Gguf(GgufError),
+    /// A key that may change ids and is not known.
+    Key {
+        /// The key.
+        key: String,
+        /// Whether it is known where it is `false`.
+        is_set: bool,
+    },
     /// `tokenizer.ggml.model` names another kind of tokenizer.
     Model(String),
     /// `tokenizer.ggml.pre` names an unknown pre-tokenizer.
@@ -43,6 +50,8 @@ impl fmt::Display for TokenizerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gguf(error) => error.fmt(f),
+            Self::Key { key, is_set: true } => write!(f, "{key} is not false, which is not supported"),
+            Self::Key { key, is_set: false } => write!(f, "the key {key:?} is not supported"),
             Self::Model(name) => write!(
                 f,
                 "tokenizer.ggml.model is {name:?}; supported: \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece)"

@@ -22,25 +22,36 @@ pub struct PreTokenizer {
     pub takes_whole_words: bool,
     /// Whether prompts begin with the begin token when the file does not say.
     pub adds_begin: bool,
+    /// Whether text is composed first (Unicode's normalization form C), as the models' `tokenizer.json` says.
+    pub composes: bool,
 }
 
 /// A pre-tokenizer whose words merge, without begin token.
 const fn plain(names: &'static [&'static str], stages: &'static [Stage]) -> PreTokenizer {
     assert!(!stages.is_empty() && stages.len() <= MAX_STAGES);
-    PreTokenizer { names, stages, takes_whole_words: false, adds_begin: false }
+    PreTokenizer { names, stages, takes_whole_words: false, adds_begin: false, composes: false }
 }
 
-static PRE_TOKENIZERS: [PreTokenizer; 8] = [
+/// As [`plain`], of composed text.
+const fn composed(names: &'static [&'static str], stages: &'static [Stage]) -> PreTokenizer {
+    PreTokenizer { composes: true, ..plain(names, stages) }
+}
+
+static PRE_TOKENIZERS: [PreTokenizer; 11] = [
     plain(&["default"], &[stages::punctuation_runs, stages::gpt2, stages::number_runs, stages::three_digits]),
-    plain(&["gpt-2", "mpt", "gpt-neox", "olmo", "phi-2"], &[stages::gpt2]),
-    plain(&["smollm", "starcoder", "refact", "command-r", "codeshell"], &[stages::numbers, stages::gpt2]),
+    plain(&["gpt-2", "phi-2"], &[stages::gpt2]),
+    composed(&["mpt", "gpt-neox", "olmo"], &[stages::gpt2]),
+    plain(&["smollm", "starcoder", "refact", "codeshell"], &[stages::numbers, stages::gpt2]),
+    composed(&["command-r"], &[stages::numbers, stages::gpt2]),
     PreTokenizer {
         names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
         stages: &[stages::llama3],
         takes_whole_words: true,
         adds_begin: true,
+        composes: false,
     },
-    plain(&["qwen2", "deepseek-r1-qwen", "stablelm2"], &[stages::qwen2]),
+    composed(&["qwen2", "stablelm2"], &[stages::qwen2]),
+    plain(&["deepseek-r1-qwen"], &[stages::qwen2]),
     plain(
         &["deepseek-llm"],
         &[
