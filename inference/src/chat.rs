@@ -96,7 +96,7 @@ impl Message<'_> {
 pub struct ChatTemplate {
     template: Template,
     /// `bos_token` and the like, as far as there are.
-    marks: Vec<(String, Value)>,
+    marks: Vec<(String, Text)>,
 }
 
 impl ChatTemplate {
@@ -107,7 +107,7 @@ impl ChatTemplate {
     pub fn new(file: &Gguf<'_>, tokenizer: &Tokenizer<'_>) -> Result<Self, ChatError> {
         let source = file.get("tokenizer.chat_template").map_err(ChatError::Gguf)?;
         let template = Template::parse(source.ok_or(ChatError::NoTemplate)?)?;
-        let marks = tokenizer.marks().map(|(name, text)| (name.into(), Value::text(text))).collect();
+        let marks = tokenizer.marks().map(|(name, text)| (name.into(), Text::inside(text))).collect();
         let this = Self { template, marks };
         this.render(&[Message { role: Role::User, content: "Hello" }], true)?;
         Ok(this)
@@ -118,7 +118,8 @@ impl ChatTemplate {
     /// # Errors
     /// When the template refuses the conversation.
     pub fn render(&self, messages: &[Message<'_>], answer: bool) -> Result<Text, TemplateError> {
-        let mut context = self.marks.clone();
+        let marks = self.marks.iter();
+        let mut context: Vec<_> = marks.map(|(name, text)| (name.clone(), text.clone().into())).collect();
         context.extend([
             ("messages".into(), Value::list(messages.iter().map(Message::value).collect())),
             ("add_generation_prompt".into(), Value::Bool(answer)),
@@ -138,13 +139,18 @@ impl ChatTemplate {
         messages: &[Message<'_>],
         answer: bool,
     ) -> Result<Encoding, TemplateError> {
-        let text = self.render(messages, answer)?;
+        Ok(Self::encode(tokenizer, &self.render(messages, answer)?))
+    }
+
+    /// The prompt that `text` is, which was rendered, with the begin token that the model wants.
+    #[must_use]
+    pub fn encode(tokenizer: &Tokenizer<'_>, text: &Text) -> Encoding {
         let mut encoding = Encoding { ids: tokenizer.begin().into_iter().collect(), left_out: 0 };
         tokenizer.encode_mixed(text.as_str(), text.outside_ranges(), &mut encoding);
         // Templates may write the begin token themselves.
         if tokenizer.begin().is_some() && encoding.ids.get(1).copied() == tokenizer.begin() {
             encoding.ids.remove(0);
         }
-        Ok(encoding)
+        encoding
     }
 }

@@ -26,12 +26,13 @@ mod statistics;
 mod workers;
 
 use alloc::fmt::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::platform::{Platform, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
+use crate::terminal::Line;
 use answer::Totals;
 pub use command::Fault;
 use command::{Command, NAMES, Stats, help_on};
@@ -141,7 +142,7 @@ struct Console<'s> {
 impl Console<'_> {
     /// Says what was asked for.
     fn say(&self, text: fmt::Arguments<'_>) {
-        self.output.answer(format(text).as_bytes());
+        self.output.say(&format(text));
     }
 
     fn announce(&self) {
@@ -150,7 +151,7 @@ impl Console<'_> {
         }
         let model = match &self.loaded {
             Ok(loaded) => loaded.summary(),
-            Err(error) => format(format_args!("none: {error}")),
+            Err(error) => format(format_args!("none: {}", Line(&error.to_string()))),
         };
         // Few bytes on purpose: each costs 10 µs and more on some serial lines.
         let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
@@ -247,7 +248,7 @@ impl Console<'_> {
 
     fn complain(&self, error: &CommandError) {
         let advice = error.advice(self.platform.memory());
-        self.output.note(format_args!("error: {error}{advice}\n"));
+        self.output.note(format_args!("error: {}{advice}\n", Line(&error.to_string())));
     }
 
     /// Runs one command. Result: how the session ends, if it shall.

@@ -14,17 +14,17 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::chat::{ChatTemplate, Role};
-use crate::gguf::Gguf;
+use crate::chat::{ChatError, ChatTemplate, Role};
 use crate::kernels::Kernels;
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::sample::Sampling;
 use crate::session::SessionError;
+use crate::terminal::is_command;
 use crate::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 pub use batch::{Lines, Tally};
 pub use fields::BadLine;
-use fields::Fields;
+use fields::{Fields, without_mark};
 use sequence::Continuation;
 pub use sequence::session;
 
@@ -69,12 +69,12 @@ impl Task {
 /// A loaded model that answers requests.
 #[derive(Clone, Copy)]
 pub struct Requests<'m> {
-    /// The file.
-    pub file: &'m Gguf<'m>,
-    /// Its weights.
+    /// The file's weights.
     pub model: &'m Model<'m>,
     /// Its tokenizer.
     pub tokenizer: &'m Tokenizer<'m>,
+    /// Its template for chats, where it has one.
+    pub chat: &'m Result<ChatTemplate, ChatError>,
     /// What computes.
     pub kernels: Kernels,
 }
@@ -89,11 +89,11 @@ impl Requests<'_> {
         line: &[u8],
         out: &mut dyn FnMut(&[u8]),
     ) {
-        if line.trim_ascii().is_empty() {
+        if without_mark(line).trim_ascii().is_empty() {
             return;
         }
         let result = match Fields::parse(line) {
-            Ok(fields) if task == Task::Logits => self.logits(pool, fields, out),
+            Ok(fields) if task == Task::Logits => self.logits(pool, number, fields, out),
             Ok(fields) => self.whole(pool, task, fields).map(|answer| out(&text(&answer))),
             Err(error) => Err(error),
         };
@@ -127,7 +127,13 @@ impl Requests<'_> {
     }
 
     /// Gives `out` the logits position by position: all of them at once may be more than there is memory for.
-    fn logits(&self, pool: &mut Pool, mut fields: Fields, out: &mut dyn FnMut(&[u8])) -> Result<(), BadLine> {
+    fn logits(
+        &self,
+        pool: &mut Pool,
+        number: usize,
+        mut fields: Fields,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), BadLine> {
         let ids = self.prompt(&mut fields)?;
         let all = match fields.text("positions")?.as_deref() {
             None | Some("last") => false,
@@ -145,19 +151,9 @@ impl Requests<'_> {
             return Err(BadLine::whole(SessionError::ContextFull { used: 0, added, context }));
         }
         // The division of a prompt into pieces leaves no trace in the logits.
-        let mut pieces = ids.chunks(if all { 1 } else { ids.len() });
-        let mut next = || pieces.next().map(|piece| session.feed(pool, piece).map(text)).transpose();
-        let mut logits = next().map_err(BadLine::whole)?;
-        out(&[b"{\"ids\":", text(&ids).as_slice(), b",\"logits\":["].concat());
-        while let Some(shown) = logits {
-            out(&shown);
-            logits = next().map_err(BadLine::whole)?;
-            if logits.is_some() {
-                out(b",");
-            }
-        }
-        out(b"]}");
-        Ok(())
+        let pieces = ids.chunks(if all { 1 } else { ids.len() });
+        let logits = pieces.map(|piece| session.feed(pool, piece).map(text).map_err(BadLine::whole));
+        answer_in_parts(number, &ids, logits, out)
     }
 
     fn chat(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
@@ -167,9 +163,9 @@ impl Requests<'_> {
         let answer = fields.flag("answer")? || reply;
         let continuation = self.continuation(&mut fields)?;
         fields.finish()?;
-        let template = ChatTemplate::new(self.file, self.tokenizer).map_err(BadLine::whole)?;
+        let template = self.chat.as_ref().map_err(BadLine::whole)?;
         let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
-        let prompt = template.prompt(self.tokenizer, &messages, answer).map_err(BadLine::whole)?;
+        let prompt = ChatTemplate::encode(self.tokenizer, &rendered);
         let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {
             result["reply"] = sequence::generate(self, pool, &prompt.ids, &continuation)?;
@@ -239,7 +235,79 @@ fn messages(fields: &mut Fields) -> Result<Option<Vec<(Role, String)>>, BadLine>
     records.into_iter().map(message).collect::<Result<_, _>>().map(Some)
 }
 
-/// The JSON of `value`, which has no maps with keys other than strings: the only thing that cannot be written.
+/// Gives `out` the answer to line `number`: `ids`, and the JSON of their `logits` as it comes. What goes wrong when the
+/// answer has begun is a part of it.
+///
+/// # Errors
+/// When something goes wrong before.
+fn answer_in_parts(
+    number: usize,
+    ids: &[u32],
+    mut logits: impl Iterator<Item = Result<Vec<u8>, BadLine>>,
+    out: &mut dyn FnMut(&[u8]),
+) -> Result<(), BadLine> {
+    let first = logits.next().transpose()?.unwrap_or_default();
+    out(&[b"{\"ids\":", text(ids).as_slice(), b",\"logits\":[", &first].concat());
+    for logits in logits {
+        match logits {
+            Ok(logits) => out(&[b",", logits.as_slice()].concat()),
+            Err(error) => {
+                let members = text(&error.at_line(number));
+                out(&[b"],", members.strip_prefix(b"{").unwrap_or(&members)].concat());
+                return Ok(());
+            }
+        }
+    }
+    out(b"]}");
+    Ok(())
+}
+
+/// The JSON of `value`, which has no maps with keys other than strings: the only thing that cannot be written. What
+/// commands a terminal is escaped, as JSON has it: lines of JSON are shown on one, too.
 fn text(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
-    serde_json::to_vec(value).expect("numbers, strings, lists and objects can be written")
+    let json = serde_json::to_string(value).expect("numbers, strings, lists and objects can be written");
+    if !json.chars().any(is_command) {
+        return json.into_bytes();
+    }
+    // Only strings have such characters, and none is beyond 16 bits.
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        match character {
+            command if is_command(command) => escaped.push_str(&format!("\\u{:04x}", command as u32)),
+            other => escaped.push(other),
+        }
+    }
+    escaped.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_fails_half_way_is_one_object() {
+        let answer = |logits: Vec<Result<Vec<u8>, BadLine>>| {
+            let mut bytes = Vec::new();
+            let result =
+                answer_in_parts(7, &[1, 2], logits.into_iter(), &mut |part| bytes.extend_from_slice(part));
+            (result.is_ok(), bytes)
+        };
+        let fails = || Err(BadLine::whole("no memory"));
+        assert_eq!(answer(Vec::from([fails()])), (false, Vec::new()));
+        let (_, whole) = answer(Vec::from([Ok(b"[0.5]".into()), Ok(b"[1.5]".into())]));
+        assert_eq!(whole, br#"{"ids":[1,2],"logits":[[0.5],[1.5]]}"#);
+        let (answered, failed) = answer(Vec::from([Ok(b"[0.5]".into()), fails()]));
+        let failed: Value = serde_json::from_slice(&failed).unwrap();
+        let expected =
+            json!({ "ids": [1, 2], "logits": [[0.5]], "line": 7, "field": null, "error": "no memory" });
+        assert_eq!((answered, failed), (true, expected));
+    }
+
+    #[test]
+    fn json_commands_no_terminal() {
+        let strange = "\u{1b}[2J\u{7f}\u{9b}\u{202e}\n\té";
+        let shown = text(strange);
+        assert_eq!(shown, "\"\\u001b[2J\\u007f\\u009b\\u202e\\n\\té\"".as_bytes());
+        assert_eq!(serde_json::from_slice::<String>(&shown).unwrap(), strange);
+    }
 }

@@ -28,6 +28,7 @@ pub mod rope;
 pub mod sample;
 pub mod session;
 mod sync;
+mod terminal;
 pub mod tiles;
 pub mod tokenizer;
 pub mod vector;

@@ -89,10 +89,10 @@ pub fn obey() {
 /// Gives up to `capacity` bytes of input to `take`, at least one; the number. Where there is none, the calling thread,
 /// whose registers are `context`, waits and makes its call again.
 pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
+    listen();
     if capacity == 0 {
         return 0;
     }
-    listen();
     let mut again = context.clone();
     again.repeat_call();
     scheduler::block_unless(&again, Reason::Input, None, |_| {

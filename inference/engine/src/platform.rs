@@ -219,6 +219,11 @@ impl Platform for Machine {
     }
 
     fn interrupts(&self) -> u32 {
+        // A read of nothing has the kernel listen, also where a script runs and nobody reads.
+        static LISTENING: Once<()> = Once::new();
+        LISTENING.call_once(|| {
+            let _nothing = system::console_read(&mut []);
+        });
         self.interrupts.load(Ordering::Acquire)
     }
 

@@ -10,6 +10,7 @@ use std::io::{self, BufRead as _, Write as _};
 use std::time::Instant;
 
 use embodios_inference::batch;
+use embodios_inference::chat::ChatTemplate;
 use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Lines, Requests, Task};
 use embodios_inference::kernels::Kernels;
@@ -50,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::load(&file, kernels.layout()).map_err(|error| bad(&error))?;
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
-    let requests = Requests { file: &file, model: &model, tokenizer: &tokenizer, kernels };
+    let chat = ChatTemplate::new(&file, &tokenizer);
+    let requests = Requests { model: &model, tokenizer: &tokenizer, chat: &chat, kernels };
     let mut output = io::stdout().lock();
     let mut written = Ok(());
     let mut write = |bytes: &[u8]| {

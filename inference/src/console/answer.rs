@@ -114,9 +114,9 @@ impl Console<'_> {
         let result = run.on(pool, &mut |made| {
             let text = reader.push(made.token);
             if let Some(count) = options.probabilities {
-                output.answer(describe(made, count, tokenizer).as_bytes());
+                output.say(&describe(made, count, tokenizer));
             } else if !text.is_empty() {
-                output.answer(text.as_bytes());
+                output.say(text);
             }
             if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

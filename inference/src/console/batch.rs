@@ -103,7 +103,7 @@ impl Console<'_> {
             let more = batch.long_step(pool, &mut |event| {
                 if let Event::Finished { id, outcome } = event {
                     tally.count(&outcome);
-                    output.answer(shown(id.0 + 1, &outcome).as_bytes());
+                    output.say(&shown(id.0 + 1, &outcome));
                 }
             });
             if let Some(plan) = batch.plan().filter(|plan| plans.iter().all(|(way, _)| *way != plan.way)) {

@@ -17,6 +17,7 @@ use crate::matrix::Layout;
 use crate::memory::{OutOfMemory, filled};
 use crate::model::{Model, ModelError, lay_out};
 use crate::platform::Platform;
+use crate::terminal::Line;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// Value of `model=` for no model at all.
@@ -169,8 +170,8 @@ impl Loaded {
 
     /// What answers JSON lines.
     pub const fn requests(&self) -> Requests<'_> {
-        let Self { file, model, tokenizer, kernels, .. } = self;
-        Requests { file, model, tokenizer, kernels: *kernels }
+        let Self { model, tokenizer, chat, kernels, .. } = self;
+        Requests { model, tokenizer, chat, kernels: *kernels }
     }
 
     /// One line: name, architecture, size, context, kernels.
@@ -178,7 +179,7 @@ impl Loaded {
         let config = &self.model.config;
         format!(
             "{}: {}, {} parameters, context {}, {} kernels",
-            self.name,
+            Line(self.name),
             config.architecture.name,
             Count(self.parameters()),
             config.context,
@@ -190,12 +191,12 @@ impl Loaded {
     pub fn description(&self) -> String {
         let config = &self.model.config;
         let title = match self.file.get("general.name") {
-            Ok(Some(name)) => name,
-            _ => "(no name)",
+            Ok(Some(name)) => Line(name),
+            _ => Line("(no name)"),
         };
         let chat = match &self.chat {
             Ok(_) => "by the file's template".to_string(),
-            Err(error) => error.to_string(),
+            Err(error) => Line(&error.to_string()).to_string(),
         };
         format!(
             "{}\nname {title}, file {}, weights {}\n\

@@ -9,6 +9,7 @@ use core::fmt;
 use arrayvec::ArrayVec;
 
 use crate::platform::Platform;
+use crate::terminal;
 
 /// ASCII's "start of text" and "end of text".
 const STX: u8 = 0x02;
@@ -34,7 +35,12 @@ impl Output {
         self.quiet
     }
 
-    /// Says what was asked for.
+    /// Says what was asked for, as text.
+    pub fn say(&self, text: &str) {
+        self.answer(terminal::shown(text).as_bytes());
+    }
+
+    /// Says what was asked for, as JSON, which has escapes of its own.
     pub fn answer(&self, bytes: &[u8]) {
         if !self.quiet {
             self.platform.write(bytes);
@@ -51,6 +57,6 @@ impl Output {
 
     /// Says something beside the answer.
     pub fn note(&self, text: fmt::Arguments<'_>) {
-        self.platform.write(format(text).as_bytes());
+        self.platform.write(terminal::shown(&format(text)).as_bytes());
     }
 }

@@ -48,7 +48,7 @@ impl Tests {
                 format!("test {name} ... FAILED\n  {reason}\n")
             }
         };
-        self.output.answer(line.as_bytes());
+        self.output.say(&line);
     }
 }
 

@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::{BadLine, Fields, Requests, text};
+use super::{BadLine, Fields, Requests, text, without_mark};
 use crate::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings};
 use crate::cache::CacheError;
-use crate::chat::ChatTemplate;
 use crate::generate::Stop;
 use crate::pool::Pool;
 
@@ -61,7 +60,7 @@ impl Lines {
 
     /// Takes line `number`; what it is answered with at once if it is no request.
     pub fn take(&mut self, requests: &Requests<'_>, number: usize, line: &[u8]) -> Option<Vec<u8>> {
-        if line.trim_ascii().is_empty() {
+        if without_mark(line).trim_ascii().is_empty() {
             return None;
         }
         match Fields::parse(line).and_then(|fields| requests.request(fields)) {
@@ -122,7 +121,7 @@ impl Requests<'_> {
         let prompt = match super::messages(&mut fields)? {
             Some(messages) => {
                 let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
-                let template = ChatTemplate::new(self.file, self.tokenizer).map_err(BadLine::whole)?;
+                let template = self.chat.as_ref().map_err(BadLine::whole)?;
                 template.prompt(self.tokenizer, &messages, true).map_err(BadLine::whole)?.ids
             }
             None => self.prompt(&mut fields)?,

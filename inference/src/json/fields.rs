@@ -32,6 +32,12 @@ impl BadLine {
     }
 }
 
+/// `line` without a byte-order mark in front, which says that it is UTF-8: a file may begin with one, and so may each
+/// of files that were joined.
+pub fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+}
+
 /// A request's fields that have not been taken yet.
 pub struct Fields(Map<String, Value>);
 
@@ -41,7 +47,10 @@ impl Fields {
     /// # Errors
     /// When it is none.
     pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
-        match serde_json::from_slice(line) {
+        if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
+            return Err(BadLine::whole("not UTF-8 but UTF-16, by its byte-order mark"));
+        }
+        match serde_json::from_slice(without_mark(line)) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(BadLine::whole("not a JSON object")),
             Err(error) => Err(BadLine::whole(error)),

@@ -60,7 +60,7 @@ calls! {
     /// may be 0.
     ConsoleWrite = 0,
     /// `(address, capacity)`, blocking: waits until input is there, copies what fits. Result: bytes copied, at
-    /// least 1 unless `capacity` is 0.
+    /// least 1 unless `capacity` is 0. From the first call on Ctrl-C is counted.
     ConsoleRead = 1,
     /// `(entry, argument, address of a ThreadRecord)`: a new thread begins at `entry(argument)` on a stack of
     /// [`crate::layout::STACKS`]. Result: its number.

@@ -1,7 +1,7 @@
 //! Arguments of calls, filters and tests: each goes to the parameter it is for, or is refused by name.
 
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::error::{Problem, TemplateError};
@@ -79,7 +79,7 @@ impl Renderer {
         value: Option<Value>,
         callee: &str,
         name: &str,
-    ) -> Result<Rc<Text>, TemplateError> {
+    ) -> Result<Arc<Text>, TemplateError> {
         match self.required(value, callee, name)? {
             Value::Text(text) => Ok(text),
             _ => Err(self.bad_argument(callee, name, "is no string")),

@@ -1,8 +1,8 @@
 //! The parts of an understood template.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::value::Value;
@@ -24,7 +24,7 @@ pub enum Statement {
     /// `set name` … `endset`
     SetBlock { name: String, body: Vec<Self> },
     /// `macro`
-    Macro(Rc<Macro>),
+    Macro(Arc<Macro>),
     /// `break`
     Break,
     /// `continue`
@@ -66,11 +66,33 @@ pub enum Target {
     Attribute { namespace: String, name: String },
 }
 
+/// A value as the template writes it: what threads may share.
+#[derive(Clone, Debug)]
+pub enum Literal {
+    None,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(Arc<Text>),
+}
+
+impl Literal {
+    pub fn value(&self) -> Value {
+        match self {
+            Self::None => Value::None,
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Float(number) => Value::Float(*number),
+            Self::Text(text) => Value::Text(Arc::clone(text)),
+        }
+    }
+}
+
 /// An expression. What a text can chain without end is flat here, so that the depth of the tree is that of
 /// the brackets.
 #[derive(Clone, Debug)]
 pub enum Expression {
-    Literal(Value),
+    Literal(Literal),
     Name(String),
     List(Vec<Self>),
     Map(Vec<(Self, Self)>),

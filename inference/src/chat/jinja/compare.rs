@@ -1,6 +1,7 @@
 //! Equality, order and membership. Walks over values pay step by step: a value may hold another many times over.
 
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -51,7 +52,7 @@ impl Renderer {
             }
             (Value::Namespace(a), Value::Namespace(b)) => Rc::ptr_eq(a, b),
             (Value::Loop(a), Value::Loop(b)) => Rc::ptr_eq(a, b),
-            (Value::Macro(a), Value::Macro(b)) => Rc::ptr_eq(a, b),
+            (Value::Macro(a), Value::Macro(b)) => Arc::ptr_eq(a, b),
             (Value::Function(a), Value::Function(b)) => a == b,
             _ => number::order(a, b) == Some(Ordering::Equal),
         })

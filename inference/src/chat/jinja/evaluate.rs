@@ -1,6 +1,5 @@
 //! Expressions into values.
 
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::arguments::Given;
@@ -17,7 +16,7 @@ impl Renderer {
     pub fn evaluate(&mut self, expression: &Expression) -> Result<Value, TemplateError> {
         self.enter()?;
         let value = match expression {
-            Expression::Literal(value) => value.clone(),
+            Expression::Literal(literal) => literal.value(),
             Expression::Name(name) => self.variable(name),
             Expression::List(values) => {
                 let values = values.iter().map(|value| self.evaluate(value)).collect::<Result<_, _>>()?;
@@ -246,7 +245,7 @@ impl Renderer {
 
     fn call(&mut self, function: &Value, given: Given) -> Result<Value, TemplateError> {
         match function {
-            Value::Macro(definition) => self.call_macro(&Rc::clone(definition), given),
+            Value::Macro(definition) => self.call_macro(definition, given),
             Value::Function(function) => self.call_function(*function, given),
             other => Err(self.type_error("a call", other)),
         }

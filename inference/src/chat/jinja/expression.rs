@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::{self, Vec};
 use core::iter::Peekable;
 
-use super::ast::{Arguments, Expression, Located, Operator, Step};
+use super::ast::{Arguments, Expression, Literal, Located, Operator, Step};
 use super::error::{Problem, TemplateError};
 use super::lexer::Word;
-use super::value::Value;
+use crate::chat::text::Text;
 
 /// Expressions inside expressions.
 const MAX_NESTING: u32 = 24;
@@ -246,7 +247,7 @@ impl Words {
     /// What follows `.`.
     fn attribute(&mut self) -> Result<Step, TemplateError> {
         match self.words.next_if(|word| matches!(word, Word::Integer(_))) {
-            Some(Word::Integer(number)) => Ok(Step::Index(Expression::Literal(Value::Integer(number)))),
+            Some(Word::Integer(number)) => Ok(Step::Index(Expression::Literal(Literal::Integer(number)))),
             _ => Ok(Step::Attribute(self.name("the name of an attribute")?)),
         }
     }
@@ -258,14 +259,14 @@ impl Words {
                 while let Some(Word::Text(more)) = self.words.next_if(|word| matches!(word, Word::Text(_))) {
                     text.push_str(&more);
                 }
-                Expression::Literal(Value::text(&text))
+                Expression::Literal(Literal::Text(Arc::new(Text::inside(&text))))
             }
-            Word::Integer(number) => Expression::Literal(Value::Integer(number)),
-            Word::Float(number) => Expression::Literal(Value::Float(number)),
+            Word::Integer(number) => Expression::Literal(Literal::Integer(number)),
+            Word::Float(number) => Expression::Literal(Literal::Float(number)),
             Word::Name(name) => match name.as_str() {
-                "true" | "True" => Expression::Literal(Value::Bool(true)),
-                "false" | "False" => Expression::Literal(Value::Bool(false)),
-                "none" | "None" => Expression::Literal(Value::None),
+                "true" | "True" => Expression::Literal(Literal::Bool(true)),
+                "false" | "False" => Expression::Literal(Literal::Bool(false)),
+                "none" | "None" => Expression::Literal(Literal::None),
                 _ => Expression::Name(name),
             },
             Word::Sign("(") => {

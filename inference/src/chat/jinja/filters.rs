@@ -1,6 +1,6 @@
 //! Filters: `value | name(arguments)`.
 
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::arguments::Given;
@@ -186,13 +186,13 @@ impl Renderer {
         let Value::Text(text) = value else { return Err(self.type_error(NAME, value)) };
         let [width, first, blank] = self.bind(given, NAME, ["width", "first", "blank"])?;
         let indentation = match width {
-            None => Rc::new(Text::inside("    ")),
+            None => Arc::new(Text::inside("    ")),
             Some(Value::Text(width)) => width,
             Some(width) => {
                 let width = self.integer_argument(Some(width), NAME, "width")?.unwrap_or(0);
                 let width = usize::try_from(width).unwrap_or(0);
                 self.pay(TEXT.saturating_add(width), NAME)?;
-                Rc::new(Text::inside(&" ".repeat(width)))
+                Arc::new(Text::inside(&" ".repeat(width)))
             }
         };
         let [first, blank] = [first, blank].map(|flag| flag.is_some_and(|flag| flag.is_true()));

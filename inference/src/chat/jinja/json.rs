@@ -1,8 +1,8 @@
 //! The filter `tojson`, as `transformers` has it: Python's `json.dumps`, by default without escapes for what is not ASCII.
 
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::arguments::Given;
@@ -21,9 +21,9 @@ struct Style {
     /// Whether mappings are in the order of their keys.
     sorted: bool,
     /// Put in front of a line once for each level; without it there is one line.
-    indentation: Option<Rc<Text>>,
-    comma: Rc<Text>,
-    colon: Rc<Text>,
+    indentation: Option<Arc<Text>>,
+    comma: Arc<Text>,
+    colon: Arc<Text>,
 }
 
 impl Renderer {
@@ -42,14 +42,14 @@ impl Renderer {
                 let width = self.integer_argument(Some(width), NAME, "indent")?.unwrap_or(0);
                 let width = usize::try_from(width).unwrap_or(0);
                 self.pay(TEXT.saturating_add(width), NAME)?;
-                Some(Rc::new(Text::inside(&" ".repeat(width))))
+                Some(Arc::new(Text::inside(&" ".repeat(width))))
             }
         };
         let comma = if indentation.is_some() { "," } else { ", " };
         let [comma, colon] = match separators {
-            None | Some(Value::None) => [Rc::new(Text::inside(comma)), Rc::new(Text::inside(": "))],
+            None | Some(Value::None) => [Arc::new(Text::inside(comma)), Arc::new(Text::inside(": "))],
             Some(Value::List(list)) => match list.values() {
-                [Value::Text(comma), Value::Text(colon)] => [comma, colon].map(Rc::clone),
+                [Value::Text(comma), Value::Text(colon)] => [comma, colon].map(Arc::clone),
                 _ => return Err(self.bad_argument(NAME, "separators", "is no pair of strings")),
             },
             Some(_) => return Err(self.bad_argument(NAME, "separators", "is no pair of strings")),

@@ -1,7 +1,7 @@
 //! Values made while rendering: each is paid for before it is made, and none holds itself.
 
-use alloc::rc::Rc;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::error::{Problem, TemplateError};
@@ -81,9 +81,9 @@ impl Renderer {
     }
 
     /// What putting out `value` shows.
-    pub fn show(&self, value: &Value) -> Result<Rc<Text>, TemplateError> {
+    pub fn show(&self, value: &Value) -> Result<Arc<Text>, TemplateError> {
         let text = match value {
-            Value::Text(text) => return Ok(Rc::clone(text)),
+            Value::Text(text) => return Ok(Arc::clone(text)),
             Value::Undefined => Text::default(),
             Value::None => Text::inside("None"),
             Value::Bool(true) => Text::inside("True"),
@@ -93,6 +93,6 @@ impl Renderer {
             _ => return Err(self.type_error("putting out", value)),
         };
         self.pay(TEXT + text.size(), "putting out")?;
-        Ok(Rc::new(text))
+        Ok(Arc::new(text))
     }
 }

@@ -1,6 +1,6 @@
 //! Methods of strings and mappings.
 
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::arguments::Given;
@@ -43,7 +43,7 @@ impl Renderer {
         Ok(result)
     }
 
-    fn text_method(&self, text: &Rc<Text>, name: &str, given: Given) -> Result<Value, TemplateError> {
+    fn text_method(&self, text: &Arc<Text>, name: &str, given: Given) -> Result<Value, TemplateError> {
         let string = text.as_str();
         match name {
             "strip" | "lstrip" | "rstrip" => {

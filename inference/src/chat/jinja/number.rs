@@ -47,7 +47,7 @@ fn order_mixed(whole: i64, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    if float >= LIMIT || float < -LIMIT {
+    if !(-LIMIT..LIMIT).contains(&float) {
         return Some(if float > 0.0 { Ordering::Less } else { Ordering::Greater });
     }
     let floor = libm::floor(float);

@@ -1,8 +1,8 @@
 //! Pieces into statements.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::{self, Vec};
 
 use super::ast::{For, Located, Macro, Statement, Target};
@@ -187,6 +187,6 @@ impl Parser<'_> {
         let loops = core::mem::take(&mut self.loops);
         let body = self.body_until("endmacro")?;
         self.loops = loops;
-        Ok(Statement::Macro(Rc::new(Macro { name, parameters, body })))
+        Ok(Statement::Macro(Arc::new(Macro { name, parameters, body })))
     }
 }

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -156,7 +157,7 @@ impl Renderer {
                 self.set(name, text)?;
             }
             Statement::Macro(definition) => {
-                self.set(&definition.name, Value::Macro(Rc::clone(definition)))?;
+                self.set(&definition.name, Value::Macro(Arc::clone(definition)))?;
             }
             Statement::Break => return Ok(Flow::Break),
             Statement::Continue => return Ok(Flow::Continue),

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -21,14 +22,14 @@ pub enum Value {
     Bool(bool),
     Integer(i64),
     Float(f64),
-    Text(Rc<Text>),
+    Text(Arc<Text>),
     List(Rc<List>),
     Map(Rc<Map>),
     /// Variables that inner scopes can set.
     Namespace(Rc<RefCell<BTreeMap<String, Value>>>),
     /// `loop`: where a loop is.
     Loop(Rc<Loop>),
-    Macro(Rc<Macro>),
+    Macro(Arc<Macro>),
     /// A function of the language.
     Function(Function),
 }
@@ -172,6 +173,6 @@ impl Value {
 
 impl From<Text> for Value {
     fn from(text: Text) -> Self {
-        Self::Text(Rc::new(text))
+        Self::Text(Arc::new(text))
     }
 }

@@ -13,6 +13,7 @@ use crate::console::loaded::Loaded;
 use crate::console::start::StartOptions;
 use crate::json::{Lines, Requests, Tally};
 use crate::platform::CoreSet;
+use crate::terminal::Line;
 
 /// One batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl Console<'_> {
             let model = work.requests.model.config.architecture.name;
             let seconds = work.nanoseconds as f64 / 1e9;
             self.output.answer(&work.answers);
-            self.output.note(format_args!("[{lines} on cores {cores}, {model}: {seconds:.2} s]\n"));
+            self.output.note(format_args!("[{} on cores {cores}, {model}: {seconds:.2} s]\n", Line(lines)));
             let tally = work.result?;
             failed += work.bad + tally.failed;
             self.totals.add_batch(&tally);
