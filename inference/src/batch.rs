@@ -1,12 +1,14 @@
-//! Many prompts at once, shared among all cores: requests join and leave between steps, or between runs of a few of them
-//! (`leg.rs`).
+//! Many prompts at once, shared among all cores: requests join and leave between steps, or between runs of a few of
+//! them (`leg.rs`).
 //!
 //! A step takes the latest token of every request that generates, and some tokens of prompts. Prompts go ahead in
 //! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits much longer for its
-//! next token than when all generate. Every request's tokens and log-probabilities are the same bits as when it is alone.
+//! next token than when all generate. Every request's tokens and log-probabilities are the same bits as when it is
+//! alone.
 //!
 //! Keys and values lie in pages under one budget; a request joins when its pages and the memory for the rest are there,
-//! waits for them while others have them, and none is ever taken from it. Of a prompt's beginning that a request in the batch has too, whole pages are computed once.
+//! waits for them while others have them, and none is ever taken from it. Of a prompt's beginning that a request in the
+//! batch has too, whole pages are computed once.
 
 mod active;
 mod admission;
@@ -210,20 +212,20 @@ impl<'m> Batch<'m> {
         self.comparisons
     }
 
-    /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as take a
-    /// fast core some milliseconds. Result: whether there is more to do.
+    /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as
+    /// take a fast core some milliseconds. Result: whether there is more to do.
     pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         self.go(pool, LEG, tell)
     }
 
-    /// As [`Self::step`], but up to 64 steps in a row whatever they take, unless a request ends: for who has nothing to submit
-    /// or cancel before that, nor minds to be told late of tokens.
+    /// As [`Self::step`], but up to 64 steps in a row whatever they take, unless a request ends: for who has nothing to
+    /// submit or cancel before that, nor minds to be told late of tokens.
     pub fn long_step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         self.go(pool, usize::MAX, tell)
     }
 
-    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many `products`. An
-    /// interrupt ends all requests.
+    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many
+    /// `products`. An interrupt ends all requests.
     fn go(&mut self, pool: &mut Pool, products: usize, tell: &mut dyn FnMut(Event<'_>)) -> bool {
         if pool.interrupted() {
             self.cancel_all(pool, tell);

@@ -12,9 +12,9 @@ use crate::arch::Arch;
 
 const MIB: u64 = 1 << 20;
 
-/// What kernel and engine need beside modules and the engine's model, in bytes: images, heaps, tables, and what allocation
-/// in large pages leaves unused. With one core and the embedded model, 18 MiB are the least that works on x86_64, 12 on
-/// AArch64.
+/// What kernel and engine need beside modules and the engine's model, in bytes: images, heaps, tables, and what
+/// allocation in large pages leaves unused. With one core and the embedded model, 18 MiB are the least that works on
+/// x86_64, 12 on AArch64.
 const RESERVE: u64 = 18 * MIB;
 
 /// Bytes of stacks and tables that a core adds.
@@ -37,8 +37,8 @@ impl MemorySize {
     /// What a machine has when nothing is said.
     pub const DEFAULT: Self = Self { bytes: 512 * MIB };
 
-    /// Whether firmware can load `file` on a machine of `arch` with so many cores, and leave room for kernel and engine with the
-    /// model in it.
+    /// Whether firmware can load `file` on a machine of `arch` with so many cores, and leave room for kernel and engine
+    /// with the model in it.
     ///
     /// # Errors
     /// When it cannot, with what to pass; and when there is no such file.
@@ -58,8 +58,8 @@ impl MemorySize {
         Ok(())
     }
 
-    /// The least memory of a machine that gets a module of `size` bytes and whose engine needs `engine` bytes beside it, in steps
-    /// of 4 MiB.
+    /// The least memory of a machine that gets a module of `size` bytes and whose engine needs `engine` bytes beside
+    /// it, in steps of 4 MiB.
     fn needed(arch: Arch, cores: u32, size: u64, engine: u64) -> Self {
         let beside = engine.saturating_add(RESERVE).saturating_add(u64::from(cores) * PER_CORE);
         let beside = match arch {
@@ -70,8 +70,8 @@ impl MemorySize {
     }
 }
 
-/// What the engine says that the model needs which is in a module, or the one of several that needs most. `None` where there is
-/// none that it can use: the engine says why.
+/// What the engine says that the model needs which is in a module, or the one of several that needs most. `None` where
+/// there is none that it can use: the engine says why.
 fn model_needs(arch: Arch, cores: usize, module: &[u8]) -> Option<Needs> {
     // The kernels of some processors want no copy on x86_64 either; which they are, only the machine knows.
     let copy = arch == Arch::X86_64;

@@ -14,8 +14,8 @@ const PAGE: usize = 32;
 const ROWS: usize = 64;
 /// Bytes of an entry of a hash table, with its byte of state.
 const SLOT: usize = 25;
-/// Bytes of a token in lists, of a special one's entry while its list grows, of a key or tensor in the directory, and of a
-/// layer's own.
+/// Bytes of a token in lists, of a special one's entry while its list grows, of a key or tensor in the directory, and
+/// of a layer's own.
 const TOKEN: usize = 24;
 const SPECIAL: usize = 96;
 const ENTRY: usize = 256;
@@ -42,8 +42,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What the model in `file`, of `bytes` bytes, needs on so many workers, with kernels that want their matrices as the file
-    /// has them, or else in a `copy`.
+    /// What the model in `file`, of `bytes` bytes, needs on so many workers, with kernels that want their matrices as
+    /// the file has them, or else in a `copy`.
     #[must_use]
     pub fn of(file: &Gguf<'_>, bytes: usize, copy: bool, workers: usize) -> Self {
         let vectors = file.tensors().filter(|tensor| tensor.shape().len() == 1);

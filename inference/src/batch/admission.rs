@@ -1,4 +1,5 @@
-//! Who joins a batch, and when: first come, first served, once pages and memory for all that a request can need are there.
+//! Who joins a batch, and when: first come, first served, once pages and memory for all that a request can need are
+//! there.
 //!
 //! A request that has to wait is looked at again when what it waits for can have come, not at every step.
 
@@ -81,8 +82,8 @@ impl Batch<'_> {
         }
     }
 
-    /// All that the waiting request at `index` needs. Where nobody takes part, whose end could be waited for, what is kept
-    /// for speed only makes place.
+    /// All that the waiting request at `index` needs. Where nobody takes part, whose end could be waited for, what is
+    /// kept for speed only makes place.
     fn room(
         &mut self,
         pool: &Pool,

@@ -30,7 +30,8 @@ impl<'m> Groups<'m> {
     }
 
     /// Makes room for any of these numbers of groups of `workers` workers that share out up to `sequences` sequences;
-    /// steps of no more allocate nothing. Where there is no memory for it there are no groups: all cores go together then.
+    /// steps of no more allocate nothing. Where there is no memory for it there are no groups: all cores go together
+    /// then.
     pub(super) fn prepare(
         &mut self,
         model: &'m Model<'m>,

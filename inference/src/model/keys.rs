@@ -39,8 +39,8 @@ pub enum Wanted {
     Whole,
 }
 
-/// The class of `key` in a file of `architecture`; `None` for a key below the architecture's name, or the tokenizer's, that
-/// nobody knows.
+/// The class of `key` in a file of `architecture`; `None` for a key below the architecture's name, or the tokenizer's,
+/// that nobody knows.
 #[must_use]
 pub fn class(architecture: &str, key: &str) -> Option<Class> {
     let find = |rows: &[(&str, Class)], key: &str| {
