@@ -14,8 +14,31 @@ use crate::process::{self, End};
 use crate::setup;
 use crate::workspace::{self, Workspace};
 
-/// Package of the engine program.
-const ENGINE_PACKAGE: &str = "embodios-engine";
+/// A program that a kernel carries as its engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The inference engine.
+    Engine,
+    /// The one that attacks the kernel.
+    Hostile,
+}
+
+impl Program {
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Engine => "embodios-engine",
+            Self::Hostile => "embodios-hostile",
+        }
+    }
+
+    /// Where the files of both that are booted go.
+    fn output(self, workspace: &Workspace, arch: Arch) -> PathBuf {
+        match self {
+            Self::Engine => workspace.output(arch),
+            Self::Hostile => workspace.output(arch).join("hostile"),
+        }
+    }
+}
 
 /// Package of the plugin that counts instructions.
 const PLUGIN_PACKAGE: &str = "embodios-instructions";
@@ -38,9 +61,21 @@ pub struct Built {
 /// # Errors
 /// When a target is missing, a package does not compile or its output is not what is booted.
 pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
+    build_with(workspace, arch, Program::Engine)
+}
+
+/// As [`build`], with `program` in the engine's place.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(workspace: &Workspace, arch: Arch, program: Program) -> Result<Built> {
     setup::rust_targets(workspace, &[arch])?;
-    let (engine, stripped_engine) = build_engine(workspace, arch)?;
+    let (engine, stripped_engine) = build_program(workspace, arch, program)?;
     let mut command = board_command(workspace, "build", arch, &stripped_engine);
+    if program == Program::Hostile {
+        // Cargo keeps one kernel a directory: with another engine, each build would begin anew.
+        command.arg("--target-dir").arg(workspace.hostile());
+    }
     let kernel = executable(&mut command, arch.board_package())?;
     let elf = read(&kernel)?;
     let image = match arch {
@@ -48,20 +83,20 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
         Arch::Aarch64 => image::raw(&elf),
     };
     let bytes = image.with_context(|| kernel.display().to_string())?;
-    let image = workspace.output(arch).join("kernel");
+    let image = program.output(workspace, arch).join("kernel");
     write_if_changed(&image, &bytes)?;
     Ok(Built { image, kernel, engine })
 }
 
-/// Builds only the engine. Returns the file with symbols and the stripped one.
+/// Builds only the program. Returns the file with symbols and the stripped one.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_engine(workspace: &Workspace, arch: Arch) -> Result<(PathBuf, PathBuf)> {
-    let mut command = bare_metal(workspace, "build", ENGINE_PACKAGE, arch.engine_target());
-    let engine = executable(&mut command, ENGINE_PACKAGE)?;
+pub fn build_program(workspace: &Workspace, arch: Arch, program: Program) -> Result<(PathBuf, PathBuf)> {
+    let mut command = program_command(workspace, "build", arch, program);
+    let engine = executable(&mut command, program.package())?;
     let bytes = image::strip(&read(&engine)?).with_context(|| engine.display().to_string())?;
-    let stripped = workspace.output(arch).join("engine");
+    let stripped = program.output(workspace, arch).join("engine");
     write_if_changed(&stripped, &bytes)?;
     Ok((engine, stripped))
 }
@@ -93,9 +128,9 @@ pub fn plugin(workspace: &Workspace, later: bool) -> Result<PathBuf> {
     artifact(&mut command, PLUGIN_PACKAGE, library)
 }
 
-/// `cargo SUBCOMMAND` on the engine.
-pub fn engine_command(workspace: &Workspace, subcommand: &str, arch: Arch) -> Command {
-    bare_metal(workspace, subcommand, ENGINE_PACKAGE, arch.engine_target())
+/// `cargo SUBCOMMAND` on a program.
+pub fn program_command(workspace: &Workspace, subcommand: &str, arch: Arch, program: Program) -> Command {
+    bare_metal(workspace, subcommand, program.package(), arch.engine_target())
 }
 
 /// `cargo SUBCOMMAND` on the board, which embeds the engine given.

@@ -4,12 +4,15 @@ use anyhow::{Context, Result};
 use std::fs;
 
 use crate::arch::Arch;
-use crate::build::{self, Built};
+use crate::build::{self, Built, Program};
 use crate::workspace::Workspace;
 use crate::{process, scan, setup};
 
 /// Packages whose programs exist only for a bare-metal target. Their libraries and unit tests run on the host.
 const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-engine"];
+
+/// The package that has nothing for the host.
+const HOSTILE: &str = "embodios-hostile";
 
 /// Formats all code, or only checks that it is formatted.
 ///
@@ -32,7 +35,7 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
     setup::rust_targets(workspace, &Arch::ALL)?;
     let mut host = workspace.cargo();
     host.args(["clippy", "--workspace", "--all-targets", "--features", "embodios-inference/std"]);
-    host.args(BARE_METAL.iter().flat_map(|package| ["--exclude", package]));
+    host.args(BARE_METAL.iter().chain([&HOSTILE]).flat_map(|package| ["--exclude", package]));
     process::run(host.args(["--", "-D", "warnings"]))?;
     let mut parts = workspace.cargo();
     parts
@@ -40,8 +43,11 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
         .args(BARE_METAL.iter().flat_map(|package| ["--package", package]));
     process::run(parts.args(["--", "-D", "warnings"]))?;
     for arch in Arch::ALL {
-        process::run(build::engine_command(workspace, "clippy", arch).args(["--", "-D", "warnings"]))?;
-        let (_, engine) = build::build_engine(workspace, arch)?;
+        for program in [Program::Engine, Program::Hostile] {
+            let mut command = build::program_command(workspace, "clippy", arch, program);
+            process::run(command.args(["--", "-D", "warnings"]))?;
+        }
+        let (_, engine) = build::build_program(workspace, arch, Program::Engine)?;
         process::run(
             build::board_command(workspace, "clippy", arch, &engine).args(["--", "-D", "warnings"]),
         )?;

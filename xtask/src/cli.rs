@@ -1,5 +1,6 @@
 //! The command line: which commands and options there are. Owns no behaviour beyond parsing.
 
+mod attack;
 mod bench;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,7 @@ use crate::arch::Arch;
 use crate::machine::{Gic, MachineKind};
 use crate::memory::MemorySize;
 use crate::topology::Topology;
+pub use attack::{AttackMode, AttackOptions};
 pub use bench::{
     BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
@@ -42,6 +44,8 @@ pub enum Command {
     },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
+    /// Attack the kernel by a hostile program in the engine's place; fails when the kernel does not hold
+    Attack(AttackOptions),
     /// Measure the six acceptance criteria and say which are met; fails when one is missed
     Acceptance(AcceptanceOptions),
     /// Measure the engine's speed

@@ -7,6 +7,7 @@
 mod accel;
 mod acceptance;
 mod arch;
+mod attack;
 mod bench;
 mod bits;
 mod boot;
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Switch(options) } => {
             bench::switch::run(&workspace, consent, &options)
         }
+        Command::Attack(options) => attack::run(&workspace, consent, &options),
         Command::Acceptance(options) => acceptance::run(&workspace, consent, &options),
         Command::Bits(options) => bits::run(&workspace, consent, &options),
         Command::Engine(options) => engine::run(&workspace, consent, &options),

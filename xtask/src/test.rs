@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the host's tests, then the kernel's own on every architecture and core count.
 
+mod attacks;
 pub mod faults;
 pub mod guests;
 mod host;
@@ -58,6 +59,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
             for scenarios in [placement::scenarios(workspace, arch)?, faults::scenarios(workspace, arch)?] {
                 report.add(scenario::run(workspace, &built, arch, scenarios, options.timeout)?);
             }
+            report.add(attacks::run(workspace, arch, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));
     }

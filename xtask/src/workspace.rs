@@ -49,6 +49,11 @@ impl Workspace {
         self.target.join("embodios").join(arch.name())
     }
 
+    /// Cargo's directory for the kernel with the hostile program.
+    pub fn hostile(&self) -> PathBuf {
+        self.target.join("hostile")
+    }
+
     /// Reports and plots of measurements.
     pub fn reports(&self) -> PathBuf {
         self.target.join("embodios")

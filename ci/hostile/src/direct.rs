@@ -1,0 +1,57 @@
+//! Direct attacks: what an instruction or an access does, each in a life of its own.
+//!
+//! A life says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this program's own
+//! last message, which says that nothing happened or what was found. `expected/` holds them all.
+
+mod memory;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64 as machine;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as machine;
+
+use core::fmt;
+
+use embodios_abi::ExitStatus;
+
+use crate::{life, say, system};
+
+/// What an attack found, if it went through and there is something to find.
+type Found = Option<u64>;
+
+/// A name, and what is done.
+type Attack = (&'static str, fn() -> Found);
+
+/// Makes this life's attack. Number: `first`, the first one.
+pub fn run() -> ! {
+    let index = life::number() + life::option("first", 0);
+    if let Some(attack) = memory::attack(index as usize) {
+        make(attack, || memory::make(attack))
+    }
+    let index = index as usize - memory::count();
+    if let Some(vector) = machine::software_interrupt(index) {
+        make(format_args!("int {vector:#x}"), || machine::interrupt(vector))
+    }
+    let lists = machine::lists();
+    match lists.iter().flat_map(|list| list.iter()).nth(index - machine::SOFTWARE_INTERRUPTS) {
+        Some((name, attack)) => make(name, attack),
+        None => system::power_off(ExitStatus::Success),
+    }
+}
+
+/// Makes one attack; whatever happens, the life ends.
+fn make(name: impl fmt::Display, attack: impl Fn() -> Found) -> ! {
+    say!("attack: {name}");
+    match attack() {
+        None => system::abort(b"no harm"),
+        Some(value) => {
+            let line = system::Line::new(format_args!("finds {value:#x}"));
+            system::abort(line.bytes().trim_ascii())
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! An engine program that attacks the kernel. `cargo xtask attack` boots it in the engine's place and judges what the
+//! console says; see `xtask/src/attack.rs` for the rules.
+//!
+//! Owns the choice of the attack: the first word behind `exec=` on the command line, with numbers as `name=value` behind
+//! it. A life that ends in a crash goes on in the next one, which knows only how many there were before it.
+#![no_std]
+#![no_main]
+
+mod arch;
+mod calls;
+mod death;
+mod direct;
+mod exhaust;
+mod fuzz;
+mod life;
+mod memory;
+mod random;
+mod remains;
+mod restarts;
+mod storm;
+mod system;
+mod threads;
+
+use embodios_abi::{EngineInfo, ExitStatus};
+
+/// First Rust code of thread 0, which gets the registers that nobody set.
+extern "C" fn main_thread(_: *const EngineInfo, registers: &[u64; arch::REGISTER_WORDS]) -> ! {
+    match life::mode() {
+        "direct" => direct::run(),
+        "exhaust" => exhaust::run(),
+        "fuzz" => fuzz::run(),
+        "long" => storm::long(),
+        "restarts" => restarts::run(registers),
+        "storm" => storm::run(),
+        other => {
+            say!("no attack is called {other:?}");
+            system::power_off(ExitStatus::Failure)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `cargo xtask attack`: boots the hostile program of `ci/hostile` in the engine's place and judges what the console says.
+//!
+//! Owns the boot and the verdict's words. What must hold is `judgement`'s, what direct attacks do stands in `table`.
+
+mod judgement;
+mod table;
+
+use anyhow::{Result, bail};
+use std::time::Duration;
+
+use crate::accel::{Accelerator, Host};
+use crate::arch::Arch;
+use crate::boot::{self, Plan, Setup};
+use crate::build::{self, Built, Program};
+use crate::cli::{AttackMode, AttackOptions};
+use crate::machine::MachineKind;
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::setup::{self, Consent, Tool};
+use crate::test;
+use crate::workspace::Workspace;
+
+/// One boot of the hostile program.
+pub struct Attack<'a> {
+    /// What it does.
+    pub mode: AttackMode,
+    /// Its numbers, as `name=value`.
+    pub numbers: &'a str,
+    /// Machine.
+    pub setup: &'a Setup,
+    /// Accelerator.
+    pub accel: Accelerator,
+    /// Memory.
+    pub memory: MemorySize,
+    /// When it is ended.
+    pub timeout: Duration,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// What did not hold; nothing if all did.
+    pub faults: Vec<String>,
+    /// How often the engine was restarted.
+    pub restarts: usize,
+    /// The last line in which the program says how far it came.
+    pub progress: Option<String>,
+    /// What the console said.
+    pub console: String,
+}
+
+/// Runs the attack of the command line.
+///
+/// # Errors
+/// When it has no such number, or cannot be built or started.
+pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> Result<u8> {
+    check(options.mode, &options.numbers)?;
+    let kind = MachineKind::choose(options.arch, options.machine)?;
+    let arch = kind.arch();
+    setup::require(Tool::Qemu(arch), consent)?;
+    let setup = Setup { kind, smp: options.smp.clone(), cpu: None, gic: None, el2: false };
+    let attack = Attack {
+        mode: options.mode,
+        numbers: &options.numbers.join(" "),
+        setup: &setup,
+        accel: Host::detect().choose(options.accel, arch)?,
+        memory: options.memory,
+        timeout: options.timeout,
+    };
+    let built = build(workspace, arch)?;
+    let outcome = make(workspace, &built, &attack)?;
+    for fault in &outcome.faults {
+        println!("{fault}");
+    }
+    let progress = outcome.progress.map(|line| format!("; {line}")).unwrap_or_default();
+    let verdict = if outcome.faults.is_empty() { "held" } else { "did not hold" };
+    println!("{setup}, {}: {verdict}, {} restarts{progress}", options.mode.name(), outcome.restarts);
+    Ok(if outcome.faults.is_empty() { 0 } else { test::FAILED })
+}
+
+/// Builds the kernel that carries the hostile program.
+///
+/// # Errors
+/// As [`build::build`].
+pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
+    build::build_with(workspace, arch, Program::Hostile)
+}
+
+/// Boots the hostile program and judges.
+///
+/// # Errors
+/// When QEMU cannot be started or a file cannot be read or written.
+pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result<Outcome> {
+    let Attack { mode, numbers, setup, accel, memory, timeout } = attack;
+    let plan = Plan {
+        name: &format!("attack {} {}", mode.name(), setup.smp.cores()),
+        setup,
+        accel: *accel,
+        memory: *memory,
+        model: &Model::Embedded,
+        modules: &[],
+        words: &[],
+        script: &format!("{} {numbers}", mode.name()),
+        keep_going: false,
+        timeout: *timeout,
+        pinned: false,
+    };
+    let (console, ending) = boot::run(workspace, built, &plan)?;
+    let mut faults = judgement::faults(&console, &ending);
+    if *mode == AttackMode::Direct {
+        let table = table::of(&console);
+        table::keep(workspace, setup.kind.arch(), &table)?;
+        // Another processor has other instructions; that nothing worse happens is judged all the same.
+        if *accel == Accelerator::Tcg {
+            faults.extend(table::differences(workspace, setup.kind.arch(), &table)?);
+        }
+    }
+    let progress = console.lines().rfind(|line| line.starts_with("fuzz: ")).map(str::to_owned);
+    Ok(Outcome { faults, restarts: judgement::restarts(&console), progress, console })
+}
+
+/// Refuses a number that the attack does not have.
+fn check(mode: AttackMode, numbers: &[String]) -> Result<()> {
+    for number in numbers {
+        let pair = number.split_once('=').filter(|(_, value)| value.parse::<u64>().is_ok());
+        match pair {
+            Some((name, _)) if mode.numbers().contains(&name) => {}
+            _ => bail!("{number}: {} takes {}", mode.name(), takes(mode)),
+        }
+    }
+    Ok(())
+}
+
+fn takes(mode: AttackMode) -> String {
+    match mode.numbers() {
+        [] => "no numbers".to_owned(),
+        names => names.iter().map(|name| format!("{name}=NUMBER")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_an_attack_does_not_have_are_refused_by_name() {
+        let check = |mode, number: &str| check(mode, &[number.to_owned()]);
+        assert!(check(AttackMode::Fuzz, "seed=7").is_ok());
+        for (mode, number) in [
+            (AttackMode::Fuzz, "lives=3"),
+            (AttackMode::Fuzz, "seed"),
+            (AttackMode::Storm, "lives=many"),
+            (AttackMode::Exhaust, "lives=1"),
+        ] {
+            let refusal = check(mode, number).expect_err(number).to_string();
+            assert!(refusal.starts_with(number) && refusal.contains("takes"), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What must hold whatever the hostile program does, read from the console. Pure: text in, faults out.
+
+use crate::guest::Ending;
+
+/// How the kernel begins a report of what ended an engine.
+const REPORTS: [&str; 3] = ["engine fault on core ", "engine failed on core ", "engine has no thread left"];
+
+/// How it says that there is a fresh one, followed by which.
+const RESTARTED: &str = "engine restarted (";
+
+/// How the program says what the kernel did that it must not.
+const WRONG: &str = "WRONG: ";
+
+/// How the program says in each life what it began with: `life N begins with B bytes free`.
+const BEGINS: &str = " begins with ";
+
+/// How often the engine was restarted.
+pub fn restarts(console: &str) -> usize {
+    console.matches(RESTARTED).count()
+}
+
+/// What did not hold: the machine ends as asked, every crash has one report and one fresh engine, all lives begin with
+/// the same free memory, and the program saw nothing wrong.
+pub fn faults(console: &str, ending: &Ending) -> Vec<String> {
+    let mut faults: Vec<String> =
+        console.lines().filter(|line| line.contains(WRONG)).take(10).map(str::to_owned).collect();
+    if *ending != Ending::Success {
+        faults.push(ending.reason().unwrap_or_else(|| format!("{ending:?}")));
+    }
+    faults.extend(reports(console));
+    faults.extend(memory(console));
+    faults
+}
+
+/// Reports and restarts follow each other, one by one, in the order of their numbers.
+fn reports(console: &str) -> Option<String> {
+    let mut places: Vec<(usize, Option<&str>)> =
+        REPORTS
+            .iter()
+            .flat_map(|report| console.match_indices(report).map(|(at, _)| (at, None)))
+            .chain(console.match_indices(RESTARTED).map(|(at, _)| {
+                (at, console[at + RESTARTED.len()..].split_once(')').map(|(number, _)| number))
+            }))
+            .collect();
+    places.sort_unstable();
+    let mut lives = 0usize;
+    for pair in places.chunks(2) {
+        lives += 1;
+        let number = lives.to_string();
+        match pair {
+            [(_, None), (_, Some(found))] if *found == number => {}
+            _ => {
+                return Some(format!("the end of life {} is not one report and one fresh engine", lives - 1));
+            }
+        }
+    }
+    None
+}
+
+/// All lives begin with the same free memory.
+fn memory(console: &str) -> Option<String> {
+    let mut lives = console.lines().filter_map(|line| {
+        let (life, free) = line.strip_prefix("life ")?.split_once(BEGINS)?;
+        Some((life, free))
+    });
+    let (_, first) = lives.next()?;
+    let (life, free) = lives.find(|&(_, free)| free != first)?;
+    Some(format!("life {life} begins with {free}, the first one with {first}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "life 0 begins with 5 bytes free\nengine fault on core 1 (0x1): page\nregisters\n\
+        engine restarted (1)\nlife 1 begins with 5 bytes free\n  engine has no thread left\nengine restarted (2)\n\
+        life 2 begins with 5 bytes free\n";
+
+    #[test]
+    fn what_holds_has_no_faults() {
+        assert_eq!(faults(GOOD, &Ending::Success), Vec::<String>::new());
+        assert_eq!(restarts(GOOD), 2);
+        assert_eq!(faults("", &Ending::Success), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_does_not_hold_is_named() {
+        let found = |console: &str| faults(console, &Ending::Success).join("; ");
+        assert!(faults(GOOD, &Ending::Panic).join("").contains("panicked"));
+        assert!(found("x WRONG: no result is so large\n").contains("so large"));
+        assert!(
+            found(&GOOD.replace("life 2 begins with 5", "life 2 begins with 4"))
+                .contains("life 2 begins with 4")
+        );
+        let twice = GOOD.replace("registers\n", "engine failed on core 0:\n");
+        assert!(found(&twice).contains("the end of life 0"));
+        assert!(found(&GOOD.replace("(2)", "(3)")).contains("the end of life 1"));
+        assert!(found(&GOOD.replace("engine restarted (2)\n", "")).contains("the end of life 1"));
+    }
+}

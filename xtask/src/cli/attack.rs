@@ -1,0 +1,82 @@
+//! Options of `cargo xtask attack`. Owns no behaviour beyond parsing.
+
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+use super::seconds;
+use crate::accel::AccelChoice;
+use crate::arch::Arch;
+use crate::machine::MachineKind;
+use crate::memory::MemorySize;
+use crate::topology::Topology;
+
+/// Options of `cargo xtask attack`.
+#[derive(Args)]
+pub struct AttackOptions {
+    /// What the hostile program does
+    pub mode: AttackMode,
+    /// Its numbers as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and long have
+    /// lives; direct has first
+    #[arg(value_name = "NAME=VALUE")]
+    pub numbers: Vec<String>,
+    /// Architecture [default: that of --machine, else x86_64]
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Cores
+    #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
+    pub smp: Topology,
+    /// Memory: a number with M or G
+    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
+    pub memory: MemorySize,
+    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
+    #[arg(long)]
+    pub machine: Option<MachineKind>,
+    /// How QEMU executes the guest
+    #[arg(long, default_value = "tcg")]
+    pub accel: AccelChoice,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "600", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
+/// An attack; `ci/hostile` makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AttackMode {
+    /// Single instructions and accesses, each in a life of its own, compared with the table of what they do
+    Direct,
+    /// All threads, queues and memory there are
+    Exhaust,
+    /// Any system call with any arguments from all cores, with crashes among them
+    Fuzz,
+    /// A crash while other cores are in calls that ask for as much as there can be
+    Long,
+    /// Many lives, which end in all ways and leave nothing behind
+    Restarts,
+    /// A crash of all cores at once
+    Storm,
+}
+
+impl AttackMode {
+    /// The program's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Exhaust => "exhaust",
+            Self::Fuzz => "fuzz",
+            Self::Long => "long",
+            Self::Restarts => "restarts",
+            Self::Storm => "storm",
+        }
+    }
+
+    /// Names of its numbers.
+    pub const fn numbers(self) -> &'static [&'static str] {
+        match self {
+            Self::Direct => &["first"],
+            Self::Exhaust => &[],
+            Self::Fuzz => &["seed", "calls", "crash", "every"],
+            Self::Long | Self::Storm => &["lives"],
+            Self::Restarts => &["lives", "full"],
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Short runs of the hostile program, each a boot: what it does must end in errors or in fresh engines.
+
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use super::report::Row;
+use crate::accel::Accelerator;
+use crate::arch::Arch;
+use crate::attack::{self, Attack};
+use crate::boot::Setup;
+use crate::cli::AttackMode;
+use crate::memory::MemorySize;
+use crate::workspace::Workspace;
+
+/// Cores, attack, numbers. Long runs are `cargo xtask attack`.
+const ATTACKS: [(&str, AttackMode, &str); 7] = [
+    ("4", AttackMode::Fuzz, "seed=1 calls=150000 crash=10000"),
+    ("1", AttackMode::Fuzz, "seed=2 calls=50000 crash=10000"),
+    ("3", AttackMode::Restarts, "lives=100 full=60"),
+    ("4", AttackMode::Storm, "lives=40"),
+    ("4", AttackMode::Exhaust, ""),
+    ("2", AttackMode::Long, "lives=14"),
+    ("1", AttackMode::Direct, ""),
+];
+
+/// Makes all of them on the default machine of `arch`; each counts as one test.
+///
+/// # Errors
+/// When the program does not build or QEMU cannot be started.
+pub fn run(workspace: &Workspace, arch: Arch, timeout: Duration) -> Result<Row> {
+    let built = attack::build(workspace, arch)?;
+    let start = Instant::now();
+    let mut row = Row {
+        name: format!("{arch} attacks"),
+        passed: 0,
+        failed: 0,
+        time: Duration::ZERO,
+        notes: Vec::new(),
+    };
+    for (smp, mode, numbers) in ATTACKS {
+        let setup = Setup::plain(arch, smp)?;
+        let attack = Attack {
+            mode,
+            numbers,
+            setup: &setup,
+            accel: Accelerator::Tcg,
+            memory: MemorySize::DEFAULT,
+            timeout,
+        };
+        let outcome = attack::make(workspace, &built, &attack)?;
+        if outcome.faults.is_empty() {
+            row.passed += 1;
+            continue;
+        }
+        println!("--- console of {} ---\n{}\n--- end of console ---", mode.name(), outcome.console);
+        row.failed += 1;
+        row.notes.push(format!("{}: {}", mode.name(), outcome.faults.join(", ")));
+    }
+    row.time = start.elapsed();
+    println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
+    Ok(row)
+}
