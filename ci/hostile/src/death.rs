@@ -64,10 +64,10 @@ pub fn die(way: Way) -> ! {
     match way {
         Way::ReadNull => {}
         Way::ReadNonCanonical => read(NON_CANONICAL),
-        Way::WriteKernel => write(arch::FOREIGN[0]),
+        Way::WriteKernel => write(arch::KERNEL),
         Way::ExecuteNull => execute(0),
         Way::ExecuteData => execute(layout::INFO),
-        Way::ExecuteKernel => execute(arch::FOREIGN[0]),
+        Way::ExecuteKernel => execute(arch::KERNEL),
         Way::ExecuteNonCanonical => execute(NON_CANONICAL),
         Way::Undefined => arch::undefined(),
         Way::StackOverflow => arch::fill_stack(0),

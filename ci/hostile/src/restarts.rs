@@ -31,7 +31,7 @@ pub fn run(registers: &[u64; arch::REGISTER_WORDS]) -> ! {
         remains::leave(address, layout::LARGE_PAGE);
     }
     if !is_full && !is_alone {
-        let call = number / WAYS.len() as u64 % calls::CALLS;
+        let call = number % calls::CALLS;
         let busy =
             (1..life::cores()).filter(|&core| threads::start(Job::Call, call, core, 16).is_ok()).count();
         storm::await_arrived(busy as u64);
@@ -40,9 +40,10 @@ pub fn run(registers: &[u64; arch::REGISTER_WORDS]) -> ! {
     arch::call_with_vectors(remains::word(), last_act)
 }
 
-/// How this life ends.
+/// How this life ends: in as many lives as there are calls and ways, each way meets each call.
 fn way() -> Way {
-    WAYS[(life::number() % WAYS.len() as u64) as usize]
+    let index = life::number() + life::number() / calls::CALLS;
+    WAYS[(index % WAYS.len() as u64) as usize]
 }
 
 /// Dies with the pattern in the vector registers.

@@ -21,7 +21,7 @@ pub fn arrive() {
 /// Waits until `count` threads are there.
 pub fn await_arrived(count: u64) {
     while ARRIVED.load(Ordering::Relaxed) < count {
-        let _ = system::call(Call::Yield, [0; 3]);
+        threads::pause();
     }
 }
 

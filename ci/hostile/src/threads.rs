@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use embodios_abi::{Call, Error, Span, ThreadRecord};
 
-use crate::{arch, calls, fuzz, remains, storm, system};
+use crate::{arch, calls, fuzz, life, remains, storm, system};
 
 /// Words of the largest set of cores that is passed in earnest: 1,024 cores.
 pub const SET_WORDS: usize = 16;
@@ -96,6 +96,11 @@ pub fn sleep() -> ! {
 /// Waits until `count` threads have come to their job.
 pub fn await_started(count: u64) {
     while STARTED.load(Ordering::Relaxed) < count {
-        let _ = system::call(Call::Yield, [0; 3]);
+        pause();
     }
+}
+
+/// Lets threads of any priority run for a moment.
+pub fn pause() {
+    let _ = system::call(Call::Sleep, [life::after(1), 0, 0]);
 }

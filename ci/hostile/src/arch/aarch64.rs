@@ -5,8 +5,18 @@ use core::arch::{asm, naked_asm};
 /// Words of the registers that `_start` keeps: Q0 to Q31, TPIDR_EL0, and one for alignment.
 pub const REGISTER_WORDS: usize = 66;
 
-/// Places of the kernel's memory and of devices: image, its data, PL011, interrupt controller, flash, PCI's ECAM.
-pub const FOREIGN: [u64; 6] = [0x4020_0000, 0x4080_0000, 0x900_0000, 0x800_0000, 0, 0x3f00_0000];
+/// Where the kernel's image begins.
+pub const KERNEL: u64 = 0x4020_0000;
+
+/// Places of the kernel's memory and of devices.
+pub const FOREIGN: [(&str, u64); 6] = [
+    ("the kernel's image", KERNEL),
+    ("the kernel's data", 0x4080_0000),
+    ("the serial port", 0x900_0000),
+    ("the GIC's distributor", 0x800_0000),
+    ("a GIC's redistributor", 0x80a_0000),
+    ("PCI's configuration space", 0x3f00_0000),
+];
 
 /// Where the kernel enters thread 0; X0: address of `EngineInfo`. Saves the vector registers as it finds them.
 #[unsafe(naked)]

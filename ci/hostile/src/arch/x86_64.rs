@@ -5,8 +5,18 @@ use core::arch::{asm, naked_asm, x86_64::_rdtsc};
 /// Words of the registers that `_start` keeps: the area of XSAVE, whatever the processor has.
 pub const REGISTER_WORDS: usize = 512;
 
-/// Places of the kernel's memory and of devices: image, its data, low memory, local and I/O interrupt controller.
-pub const FOREIGN: [u64; 6] = [0x20_0000, 0x80_0000, 0x8000, 0xb_8000, 0xfee0_0000, 0xfec0_0000];
+/// Where the kernel's image begins.
+pub const KERNEL: u64 = 0x20_0000;
+
+/// Places of the kernel's memory and of devices.
+pub const FOREIGN: [(&str, u64); 6] = [
+    ("the kernel's image", KERNEL),
+    ("the kernel's data", 0x80_0000),
+    ("low memory", 0x8000),
+    ("the screen", 0xb_8000),
+    ("the local APIC", 0xfee0_0000),
+    ("the I/O APIC", 0xfec0_0000),
+];
 
 /// Where the kernel enters thread 0; RDI: address of `EngineInfo`. Saves the vector registers as it finds them.
 #[unsafe(naked)]

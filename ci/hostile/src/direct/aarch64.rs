@@ -2,10 +2,11 @@
 
 use core::arch::asm;
 
-use embodios_abi::Call;
+use embodios_abi::{Call, PRIORITIES};
 
 use super::{Attack, Found};
 use crate::arch;
+use crate::threads::{self, Job};
 
 /// None: immediates of SVC are among the instructions.
 pub const SOFTWARE_INTERRUPTS: usize = 0;
@@ -40,7 +41,7 @@ const CALLS: &[Attack] = instructions! {
     "hvc, PSCI core off": "mov x0, #2", "movk x0, #0x8400, lsl #16", "hvc #0";
     "smc, PSCI off": "mov x0, #8", "movk x0, #0x8400, lsl #16", "smc #0";
     "eret": "eret"; "drps": ".inst 0xd6bf03e0"; "eretaa": ".inst 0xd69f0bff"; "dcps1": "dcps1"; "dcps3": "dcps3";
-    "wfi": "wfi"; "wfe": "sevl", "wfe"; "sev": "sev"; "yield": "yield"; "esb": ".inst 0xd503221f"; "csdb": "hint #20";
+    "wfe": "sevl", "wfe"; "sev": "sev"; "yield": "yield"; "esb": ".inst 0xd503221f"; "csdb": "hint #20";
     "psb": ".inst 0xd503223f";
 };
 
@@ -130,6 +131,13 @@ macro_rules! stack {
 }
 
 const STACKS: &[Attack] = &[
+    ("wfi", || {
+        // Alone, the thread would wait for an interrupt that nobody sends; one of its priority makes the kernel send ticks.
+        let _ = threads::start(Job::Yield, 0, 0, PRIORITIES / 2);
+        // SAFETY: the processor goes on behind it.
+        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
+        None
+    }),
     ("a call with the stack at 0", stack!(0)),
     ("a call with the stack at 1", stack!(1)),
     ("a call with the stack in the kernel", stack!(0x4020_0000)),
@@ -138,10 +146,6 @@ const STACKS: &[Attack] = &[
     ("a push with the stack in the kernel", || {
         // SAFETY: faults.
         unsafe { asm!("mov sp, {}", "str x0, [sp, #-16]!", in(reg) 0x4080_0000u64, options(noreturn)) }
-    }),
-    ("a push with a misaligned stack", || {
-        // SAFETY: faults.
-        unsafe { asm!("add x0, sp, #4", "mov sp, x0", "str x0, [sp, #-16]!", options(noreturn)) }
     }),
 ];
 

@@ -192,14 +192,12 @@ fn data_address(random: &mut Random) -> u64 {
     let slot = random.below(life::info().max_threads + 1);
     let module = life::module();
     let grants = random.below(64);
+    let (_, foreign) = random.of(&arch::FOREIGN);
     let anywhere = random.next() | 1 << 41;
     let edge = random.of(&[
         0,
         life::PAGE,
-        arch::FOREIGN[0],
-        arch::FOREIGN[1],
-        arch::FOREIGN[2],
-        arch::FOREIGN[4],
+        foreign,
         layout::ENGINE_START,
         layout::IMAGE,
         word(USED.start),
