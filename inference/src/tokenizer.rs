@@ -6,7 +6,7 @@
 mod byte_level;
 mod bytes;
 mod error;
-mod keys;
+pub mod keys;
 mod marks;
 mod merge;
 mod pre;

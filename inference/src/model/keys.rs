@@ -1,7 +1,8 @@
 //! What becomes of a file's metadata keys: each is read, is harmless for a written reason, or is refused by name unless
 //! its value says what the engine does anyway.
 //!
-//! Owns the table of all keys known to the field (`table.rs`) and the check of a file against it. Reads no key itself.
+//! Owns the table of all keys known to the field (`table.rs`; those of the tokenizer are in the tokenizer's own) and the
+//! check of a file against it. Reads no key itself.
 
 mod table;
 
@@ -10,6 +11,7 @@ use alloc::{format, vec::Vec};
 
 use super::{Config, ModelError};
 use crate::gguf::{Gguf, Value};
+use crate::tokenizer::keys as tokenizer;
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +51,14 @@ pub fn class(architecture: &str, key: &str) -> Option<Class> {
     if let Some(below) = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.')) {
         return find(table::ARCHITECTURE, below);
     }
-    let beginnings = table::BEGINNINGS.iter().filter(|_| !key.starts_with(table::CLOSED));
-    let by_beginning = || beginnings.clone().find(|(beginning, _)| key.starts_with(beginning));
+    if let Some(name) = key.strip_prefix(tokenizer::PREFIX) {
+        return tokenizer::class(name).map(|class| match class {
+            tokenizer::Class::Read => Class::Read,
+            tokenizer::Class::Harmless(reason) => Class::Harmless(reason),
+            tokenizer::Class::Off => Class::Only(Wanted::Bool(false)),
+        });
+    }
+    let by_beginning = || table::BEGINNINGS.iter().find(|(beginning, _)| key.starts_with(beginning));
     find(table::FILE, key).or_else(|| by_beginning().map(|&(_, class)| class))
 }
 

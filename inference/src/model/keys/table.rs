@@ -20,7 +20,6 @@ const HEAD: Class = Only(Own(|config| config.head_length as f64));
 const YARN_ONLY: Class =
     Harmless("YaRN alone looks at it, which rope.scaling.type and yarn_ext_factor would be refused for");
 const OTHER_TOKENIZERS: Class = Harmless("tokenizers of other kinds alone look at it, and these are refused");
-const FOR_OTHER_USES: Class = Harmless("a token for uses that the engine does not have");
 const ABOUT_QUANTIZING: Class =
     Harmless("it tells how the file was made; tensors name their types themselves");
 
@@ -169,48 +168,11 @@ pub(super) const FILE: &[Row] = &[
     ("split.count", Only(Wanted::Whole)),
     ("split.tensors.count", Harmless("split.count says whether the file is all of the model")),
     ("diffusion.shift_logits", OTHER_MODELS),
-    ("tokenizer.ggml.model", Read),
-    ("tokenizer.ggml.pre", Read),
-    ("tokenizer.ggml.tokens", Read),
-    ("tokenizer.ggml.token_type", Read),
-    ("tokenizer.ggml.scores", Read),
-    ("tokenizer.ggml.merges", Read),
-    ("tokenizer.ggml.bos_token_id", Read),
-    ("tokenizer.ggml.eos_token_id", Read),
-    ("tokenizer.ggml.eot_token_id", Read),
-    ("tokenizer.ggml.eom_token_id", Read),
-    ("tokenizer.ggml.add_bos_token", Read),
-    ("tokenizer.ggml.add_space_prefix", Read),
     ("tokenizer.chat_template", Read),
-    ("tokenizer.ggml.add_eos_token", FALSE),
-    ("tokenizer.ggml.add_sep_token", FALSE),
-    ("tokenizer.ggml.remove_extra_whitespaces", FALSE),
-    ("tokenizer.ggml.precompiled_charsmap", OTHER_TOKENIZERS),
-    ("tokenizer.ggml.token_type_count", OTHER_TOKENIZERS),
     ("tokenizer.rwkv.world", OTHER_TOKENIZERS),
-    (
-        "tokenizer.ggml.unknown_token_id",
-        Harmless("no text is without tokens: bytes have some, or the file is refused"),
-    ),
-    ("tokenizer.ggml.seperator_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.padding_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.mask_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.cls_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_pre_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_suf_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_mid_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_pad_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_rep_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.fim_sep_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.prefix_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.suffix_token_id", FOR_OTHER_USES),
-    ("tokenizer.ggml.middle_token_id", FOR_OTHER_USES),
     ("tokenizer.huggingface.json", Harmless("the same tokenizer in another form")),
     ("tokenizer.chat_templates", Harmless("names of templates beside the one that is read")),
 ];
-
-/// Beginning of keys that are all in [`FILE`], as those below the architecture's name are in [`ARCHITECTURE`].
-pub(super) const CLOSED: &str = "tokenizer.ggml.";
 
 /// Beginnings of other keys.
 pub(super) const BEGINNINGS: &[Row] = &[
