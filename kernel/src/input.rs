@@ -80,7 +80,8 @@ fn fill(input: &mut Input, console: &dyn Console) {
 /// Ends the engine if that was typed, and forgets what was typed before. Called where a core holds nothing: before it
 /// goes on with its thread, or without one.
 pub fn obey() {
-    if END.swap(false, Ordering::AcqRel) {
+    // Every core looks often, so it is only read where nothing was asked for.
+    if END.load(Ordering::Relaxed) && END.swap(false, Ordering::AcqRel) {
         INPUT.lock().bytes.clear();
         engine::restart(|| kprintln!("engine ended from the console: Ctrl-C twice"))
     }

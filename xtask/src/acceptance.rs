@@ -13,7 +13,7 @@ use anyhow::Result;
 use std::io::Write;
 use std::time::Instant;
 
-use crate::accel::{AccelChoice, Host};
+use crate::accel::{AccelChoice, Accelerator, Host};
 use crate::arch::Arch;
 use crate::bench::scaling::Kind;
 use crate::bench::{jitter, scaling};
@@ -194,10 +194,14 @@ fn in_guests(
     }
     let mut boots = Vec::new();
     for setup in Setup::select(arch, &options.smp)? {
-        boots.push((setup.smp.cores(), guests::run(workspace, &built, &setup, options.timeout)?));
+        boots.push((
+            setup.smp.cores(),
+            guests::run(workspace, &built, &setup, Accelerator::Tcg, options.timeout)?,
+        ));
     }
-    let scenarios =
-        |scenarios: Result<_>| scenario::run(workspace, &built, arch, scenarios?, options.timeout);
+    let scenarios = |scenarios: Result<_>| {
+        scenario::run(workspace, &built, arch, Accelerator::Tcg, scenarios?, options.timeout)
+    };
     Ok(Guests {
         arch,
         boots,

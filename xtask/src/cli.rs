@@ -276,6 +276,10 @@ pub struct TestOptions {
     /// Only the tests inside the kernel
     #[arg(long)]
     pub guest_only: bool,
+    /// What executes the guests: emulation, or with `kvm` the processor, which shows faults of the kernel's level that
+    /// emulation hides; then only the tests inside the kernel, of faults and of attacks
+    #[arg(long, value_enum, default_value = "tcg")]
+    pub accel: AccelChoice,
     /// Leave out the tests that need a model which is not in the cache
     #[arg(long)]
     pub no_download: bool,

@@ -14,6 +14,7 @@ mod setups;
 use anyhow::Result;
 use std::time::Instant;
 
+use crate::accel::{Accelerator, Host};
 use crate::arch::Arch;
 use crate::boot::Setup;
 use crate::build::{self, Built};
@@ -32,6 +33,7 @@ pub const FAILED: u8 = 1;
 /// What keeps tests from running at all; failed tests are the status.
 pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Result<u8> {
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let host = Host::detect();
     let mut report = Report::default();
     if !options.host_only {
         for &arch in &architectures {
@@ -45,21 +47,25 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
     if !options.host_only {
         let mut bits = Vec::new();
         for &arch in &architectures {
+            let accel = host.choose(options.accel, arch)?;
             let built = build::build(workspace, arch)?;
             if arch == Arch::X86_64 {
                 report.add(scan(&built)?);
             }
             for setup in Setup::select(arch, &options.smp)? {
-                let boot = guests::run(workspace, &built, &setup, options.timeout)?;
+                let boot = guests::run(workspace, &built, &setup, accel, options.timeout)?;
                 bits.push((boot.row.name.clone(), boot.bits));
                 report.add(boot.row);
             }
-            report.add(lines::run(workspace, &built, arch, options.timeout)?);
-            report.add(piped::run(workspace, &built, arch, options.timeout)?);
-            for scenarios in [placement::scenarios(workspace, arch)?, faults::scenarios(workspace, arch)?] {
-                report.add(scenario::run(workspace, &built, arch, scenarios, options.timeout)?);
+            if accel == Accelerator::Tcg {
+                report.add(lines::run(workspace, &built, arch, options.timeout)?);
+                report.add(piped::run(workspace, &built, arch, options.timeout)?);
+                let scenarios = placement::scenarios(workspace, arch)?;
+                report.add(scenario::run(workspace, &built, arch, accel, scenarios, options.timeout)?);
             }
-            report.add(attacks::run(workspace, arch, options.timeout)?);
+            let scenarios = faults::scenarios(workspace, arch)?;
+            report.add(scenario::run(workspace, &built, arch, accel, scenarios, options.timeout)?);
+            report.add(attacks::run(workspace, arch, accel, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));
     }

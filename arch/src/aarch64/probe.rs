@@ -27,7 +27,8 @@ pub(super) fn read_instruction() -> u64 {
     read_word as *const () as u64 + 4
 }
 
-/// Whether the instruction at `address` is a firmware call of this module: [`INVALID`] is the answer where it is undefined.
+/// Whether the instruction at `address` is a firmware call of this module, whose answer is [`INVALID`] where it is
+/// undefined.
 pub(super) fn is_call_instruction(address: u64) -> bool {
     [call_hvc as *const () as u64 + 4, call_smc as *const () as u64 + 4].contains(&address)
 }

@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn the_console_knows_every_word_that_is_for_it() {
         for (name, reader) in command_line::WORDS {
-            let unknown = console::unknown_words(&alloc::format!("{name}=x"));
+            let word = alloc::format!("{name}=x");
+            let unknown = console::unknown_words(&word);
             let alone = console::unknown_words(name);
             assert_eq!(unknown.is_empty() || alone.is_empty(), reader != Reader::Kernel, "{name}");
         }

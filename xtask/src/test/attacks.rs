@@ -27,7 +27,7 @@ const ATTACKS: [(&str, AttackMode, &str); 7] = [
 ///
 /// # Errors
 /// When the program does not build or QEMU cannot be started.
-pub fn run(workspace: &Workspace, arch: Arch, timeout: Duration) -> Result<Row> {
+pub fn run(workspace: &Workspace, arch: Arch, accel: Accelerator, timeout: Duration) -> Result<Row> {
     let built = attack::build(workspace, arch)?;
     let start = Instant::now();
     let mut row = Row {
@@ -39,14 +39,7 @@ pub fn run(workspace: &Workspace, arch: Arch, timeout: Duration) -> Result<Row> 
     };
     for (smp, mode, numbers) in ATTACKS {
         let setup = Setup::plain(arch, smp)?;
-        let attack = Attack {
-            mode,
-            numbers,
-            setup: &setup,
-            accel: Accelerator::Tcg,
-            memory: MemorySize::DEFAULT,
-            timeout,
-        };
+        let attack = Attack { mode, numbers, setup: &setup, accel, memory: MemorySize::DEFAULT, timeout };
         let outcome = attack::make(workspace, &built, &attack)?;
         if outcome.faults.is_empty() {
             row.passed += 1;

@@ -27,17 +27,23 @@ pub struct Boot {
     pub tests: Vec<(String, bool)>,
 }
 
-/// Boots one emulated machine and runs the console's tests.
+/// Boots one machine and runs the console's tests.
 ///
 /// # Errors
 /// When QEMU cannot be started or the log cannot be written.
-pub fn run(workspace: &Workspace, built: &Built, setup: &Setup, timeout: Duration) -> Result<Boot> {
+pub fn run(
+    workspace: &Workspace,
+    built: &Built,
+    setup: &Setup,
+    accel: Accelerator,
+    timeout: Duration,
+) -> Result<Boot> {
     let start = Instant::now();
     let name = setup.to_string();
     let plan = Plan {
         name: &format!("test {name}"),
         setup,
-        accel: Accelerator::Tcg,
+        accel,
         memory: MemorySize::DEFAULT,
         model: &Model::Embedded,
         modules: &[],

@@ -57,6 +57,7 @@ pub fn run(
     workspace: &Workspace,
     built: &Built,
     arch: Arch,
+    accel: Accelerator,
     scenarios: (&str, Vec<Scenario>),
     timeout: Duration,
 ) -> Result<Row> {
@@ -74,7 +75,7 @@ pub fn run(
         let plan = Plan {
             name: &format!("test {name}"),
             setup: &setup,
-            accel: Accelerator::Tcg,
+            accel,
             memory: MemorySize::DEFAULT,
             model: &model,
             modules: &modules,
