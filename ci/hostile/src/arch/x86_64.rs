@@ -5,6 +5,9 @@ use core::arch::{asm, naked_asm, x86_64::_rdtsc};
 /// Words of the registers that `_start` keeps: the area of XSAVE, whatever the processor has.
 pub const REGISTER_WORDS: usize = 512;
 
+/// What XSAVE saves there: x87, SSE, AVX and AVX-512 (SDM vol. 1, 13.1). A hypervisor may have enabled more.
+const COMPONENTS: u32 = 0b1110_0111;
+
 /// Where the kernel's image begins.
 pub const KERNEL: u64 = 0x20_0000;
 
@@ -38,8 +41,8 @@ extern "C" fn _start() -> ! {
         "mov eax, 1",
         "cpuid",
         "bt ecx, 27",
-        "mov eax, -1",
-        "mov edx, -1",
+        "mov eax, {components}",
+        "mov edx, 0",
         "jnc 2f",
         "xsave64 [rsp]",
         "jmp 3f",
@@ -49,6 +52,7 @@ extern "C" fn _start() -> ! {
         "xor ebp, ebp",
         "call {main}",
         "ud2",
+        components = const COMPONENTS,
         words = const REGISTER_WORDS,
         main = sym crate::main_thread,
     )
