@@ -21,9 +21,19 @@ pub fn off(code: u64) -> Result<u64, Error> {
         .into_iter()
         .find(|status| u64::from(status.code()) == code)
         .ok_or(Error::Unknown)?;
+    stop_others();
     match output::board() {
         Some(board) => board.power_off(status),
         None => Arch::halt(),
+    }
+}
+
+/// Has every core but the caller stand still: at its next interrupt, which this is.
+fn stop_others() {
+    let this = per_cpu::try_this().map_or(0, |core| core.cpu.0);
+    HALTED.store(true, Ordering::Release);
+    for core in per_cpu::online().filter(|core| core.cpu.0 != this) {
+        Arch::send_ipi(core.hardware);
     }
 }
 
@@ -38,6 +48,7 @@ pub fn refuse(reason: fmt::Arguments<'_>) -> ! {
 
 /// Starts the machine again.
 pub fn reboot() -> ! {
+    stop_others();
     match output::board() {
         Some(board) => board.reboot(),
         None => Arch::halt(),
@@ -58,10 +69,7 @@ pub fn die(report: impl FnOnce()) -> ! {
     let this = per_cpu::try_this().map_or(0, |core| core.cpu.0);
     match REPORTER.compare_exchange(NOBODY, this, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
-            HALTED.store(true, Ordering::Release);
-            for core in per_cpu::online().filter(|core| core.cpu.0 != this) {
-                Arch::send_ipi(core.hardware);
-            }
+            stop_others();
             output::force();
             report();
         }

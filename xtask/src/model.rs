@@ -69,6 +69,7 @@ impl Model {
             return entry.fetch(workspace, consent).map(Self::File);
         }
         let path = Path::new(text);
+        ensure!(!path.is_dir(), "--model {text}: a directory, where a GGUF file is wanted");
         ensure!(path.is_file(), "--model {text}: no such file, and no model of that name ({})", names());
         Ok(Self::File(path.to_owned()))
     }
