@@ -206,6 +206,13 @@ impl Architecture for Host {
         }
     }
 
+    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
+        for (index, byte) in to.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *byte = unsafe { from.add(index).read_volatile() };
+        }
+    }
+
     unsafe fn move_vectors(_: Transfer, _: VirtAddr, _: VirtAddr) -> Option<HostContext> {
         None
     }

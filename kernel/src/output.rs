@@ -61,10 +61,11 @@ fn with_returns(bytes: &[u8], mut send: impl FnMut(&[u8]) -> usize) -> usize {
     let mut done = 0;
     for piece in bytes.chunks(PIECE) {
         let mut expanded = heapless::Vec::<u8, { 2 * PIECE }>::new();
-        for &byte in piece {
-            let both = [b'\r', byte];
+        for line in piece.split_inclusive(|&byte| byte == b'\n') {
+            let text = line.strip_suffix(b"\n");
             // Each byte becomes two at most, so they fit.
-            let _ = expanded.extend_from_slice(if byte == b'\n' { &both } else { &both[1..] });
+            let _ = expanded.extend_from_slice(text.unwrap_or(line));
+            let _ = expanded.extend_from_slice(if text.is_some() { b"\r\n" } else { b"" });
         }
         let taken = send(&expanded);
         // A return without its new line is not a byte of the caller's.

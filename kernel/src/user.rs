@@ -7,8 +7,8 @@ use crate::memory::engine_view;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_abi::Error;
-use embodios_arch::VirtAddr;
 use embodios_arch::paging::Access;
+use embodios_arch::{Arch, Architecture, VirtAddr};
 
 /// Whether `length` bytes at `address` are the engine's with the rights that `wanted` asks for. A step for each leaf:
 /// callers bound the length.
@@ -58,12 +58,11 @@ impl Bytes {
     /// Copies as many of them as fit; those.
     pub fn copy<'b>(&self, buffer: &'b mut [u8]) -> &'b [u8] {
         let length = self.length.min(buffer.len());
-        for (index, byte) in buffer[..length].iter_mut().enumerate() {
-            // SAFETY: inside what was checked to be mapped; engine memory stays mapped until its last thread, the
-            // caller's included, has left. Every value of a byte is valid.
-            *byte = unsafe { ptr::read_volatile(self.start.add(index)) };
-        }
-        &buffer[..length]
+        let buffer = &mut buffer[..length];
+        // SAFETY: inside what was checked to be mapped; engine memory stays mapped until its last thread, the
+        // caller's included, has left.
+        unsafe { Arch::copy_from_engine(buffer, self.start) };
+        buffer
     }
 }
 

@@ -167,6 +167,26 @@ impl Architecture for AArch64 {
         unsafe { context::enter_user(context) }
     }
 
+    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
+        // In assembly, since the memory is not Rust's: other cores may write it at the same time.
+        // SAFETY: the caller's promise; writes `to` alone.
+        unsafe {
+            core::arch::asm!(
+                "cbz {count}, 3f",
+                "2: ldrb {byte:w}, [{from}], #1",
+                "strb {byte:w}, [{to}], #1",
+                "subs {count}, {count}, #1",
+                "b.ne 2b",
+                "3:",
+                count = inout(reg) to.len() => _,
+                from = inout(reg) from => _,
+                to = inout(reg) to.as_mut_ptr() => _,
+                byte = out(reg) _,
+                options(nostack),
+            );
+        }
+    }
+
     unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, _: VirtAddr) -> Option<Frame> {
         // SAFETY: handed on.
         unsafe { vector::transfer(transfer, area) };

@@ -139,6 +139,20 @@ impl Architecture for X86_64 {
         unsafe { context::enter_user(context) }
     }
 
+    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
+        // In assembly, since the memory is not Rust's: other cores may write it at the same time.
+        // SAFETY: the caller's promise; writes `to` alone. The direction flag is clear (ABI).
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rcx") to.len() => _,
+                inout("rsi") from => _,
+                inout("rdi") to.as_mut_ptr() => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
     unsafe fn move_vectors(transfer: Transfer, area: VirtAddr, code: VirtAddr) -> Option<Frame> {
         Some(vector::transfer(transfer, area, code))
     }
