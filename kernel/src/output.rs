@@ -1,8 +1,10 @@
 //! Words on the console: the shared lock, `kprintln!`, and the sink of the `log` macros.
 
+use crate::time::Instant;
 use crate::{Board, Console, per_cpu};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use embodios_arch::{Arch, Architecture};
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::{Mutex, Once};
@@ -12,9 +14,13 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Set by the panic path: from then on the lock is not waited for, since its holder may never return.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
 
-/// How often a device is asked that takes nothing, before it is taken for absent: at one byte in 10 ms, the slowest line,
-/// a device that works takes something long before.
-const DEVICE_PATIENCE: u32 = 100_000;
+/// How long a device is waited for that takes nothing, as an emulator's whose reader is behind does, before what is to be
+/// written is dropped.
+const DEVICE_TIME: Duration = Duration::from_secs(10);
+/// How often it is asked at least in that time: before the clock's rate is known, time cannot be told.
+const DEVICE_POLLS: u32 = 100_000;
+/// It was waited for in vain. Until it takes something again it is asked once.
+static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// Bytes that are prepared at a time.
 const PIECE: usize = 128;
@@ -43,15 +49,31 @@ pub fn force() {
 
 /// Writes all bytes to a device, which is waited for as long as it takes any.
 pub fn write_all(console: &dyn Console, mut bytes: &[u8]) {
-    let mut patience = DEVICE_PATIENCE;
-    while !bytes.is_empty() && patience > 0 {
-        match console.write(bytes) {
-            0 => patience -= 1,
-            written => {
-                bytes = &bytes[written..];
-                patience = DEVICE_PATIENCE;
-            }
+    while !bytes.is_empty() {
+        match wait_for(|| console.write(bytes)) {
+            0 => return,
+            written => bytes = &bytes[written..],
         }
+    }
+}
+
+/// Asks a device until it takes something, for a bounded time; how much that was.
+fn wait_for(write: impl Fn() -> usize) -> usize {
+    let since = Instant::now();
+    let mut polls = 0;
+    loop {
+        let written = write();
+        if written > 0 {
+            STALLED.store(false, Ordering::Relaxed);
+            return written;
+        }
+        polls += 1;
+        let is_late = polls > DEVICE_POLLS && since.elapsed() > DEVICE_TIME;
+        if STALLED.load(Ordering::Relaxed) || is_late {
+            STALLED.store(true, Ordering::Relaxed);
+            return 0;
+        }
+        Arch::relax();
     }
 }
 
