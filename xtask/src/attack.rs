@@ -1,4 +1,5 @@
-//! `cargo xtask attack`: boots the hostile program of `ci/hostile` in the engine's place and judges what the console says.
+//! `cargo xtask attack`: boots the hostile program of `ci/hostile` in the engine's place and judges what the console
+//! says.
 //!
 //! Owns the boot and the verdict's words. What must hold is `judgement`'s, what direct attacks do stands in `table`.
 

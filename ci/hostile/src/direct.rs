@@ -1,7 +1,7 @@
 //! Direct attacks: what an instruction or an access does, each in a life of its own.
 //!
-//! A life says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this program's own
-//! last message, which says that nothing happened or what was found. `expected/` holds them all.
+//! A life says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this
+//! program's own last message, which says that nothing happened or what was found. `expected/` holds them all.
 
 mod memory;
 

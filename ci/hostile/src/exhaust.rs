@@ -1,5 +1,5 @@
-//! All there is of one thing: threads, run queues, sets of cores, memory. The kernel answers with errors, refused calls keep
-//! nothing, and the next life gets as much.
+//! All there is of one thing: threads, run queues, sets of cores, memory. The kernel answers with errors, refused
+//! calls keep nothing, and the next life gets as much.
 
 use embodios_abi::{Call, Error, ExitStatus, MAX_GRANT, PRIORITIES, Query, Span, layout};
 

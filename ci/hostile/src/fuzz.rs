@@ -1,8 +1,8 @@
 //! Any call with any arguments, from many threads on all cores, with crashes among them.
 //!
-//! The first thread does nothing but watch: it counts what the kernel has served, starts threads anew where they have ended,
-//! and wakes what waits for ever. Numbers: `seed`; `calls`, after which the machine ends; `crash`, calls between two
-//! crashes; `every`, calls between two lines of progress.
+//! The first thread does nothing but watch: it counts what the kernel has served, starts threads anew where they have
+//! ended, and wakes what waits for ever. Numbers: `seed`; `calls`, after which the machine ends; `crash`, calls
+//! between two crashes; `every`, calls between two lines of progress.
 
 mod arguments;
 mod judge;

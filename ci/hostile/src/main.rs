@@ -1,8 +1,8 @@
 //! An engine program that attacks the kernel. `cargo xtask attack` boots it in the engine's place and judges what the
 //! console says; see `xtask/src/attack.rs` for the rules.
 //!
-//! Owns the choice of the attack: the first word behind `exec=` on the command line, with numbers as `name=value` behind
-//! it. A life that ends in a crash goes on in the next one, which knows only how many there were before it.
+//! Owns the choice of the attack: the first word behind `exec=` on the command line, with numbers as `name=value`
+//! behind it. A life that ends in a crash goes on in the next one, which knows only how many there were before it.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The memory functions that compiled code calls by name, which no library of this target supplies: a byte at a time, since
-//! nothing here is measured.
+//! The memory functions that compiled code calls by name, which no library of this target supplies: a byte at a time,
+//! since nothing here is measured.
 
 use core::arch::asm;
 

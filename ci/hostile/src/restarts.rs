@@ -1,5 +1,5 @@
-//! Many lives: each looks for what the former one left, takes what it gets, and dies in the next way in the middle of the
-//! next call of the other cores. Numbers: `lives`, and `full`, every how many lives one takes all there is.
+//! Many lives: each looks for what the former one left, takes what it gets, and dies in the next way in the middle of
+//! the next call of the other cores. Numbers: `lives`, and `full`, every how many lives one takes all there is.
 
 use embodios_abi::{Call, ExitStatus, layout};
 

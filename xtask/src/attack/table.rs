@@ -30,7 +30,8 @@ pub fn of(console: &str) -> Vec<Row> {
         .collect()
 }
 
-/// What the kernel's report says: a fault without its address, which the attack's name tells, or the program's own words.
+/// What the kernel's report says: a fault without its address, which the attack's name tells, or the program's own
+/// words.
 fn outcome(life: &str) -> String {
     let after = |start: &str| life.split_once(start).map(|(_, after)| after);
     if let Some(report) = after("engine fault on core ") {

@@ -15,8 +15,8 @@ use crate::topology::Topology;
 pub struct AttackOptions {
     /// What the hostile program does
     pub mode: AttackMode,
-    /// Its numbers as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and long have
-    /// lives; direct has first
+    /// Its numbers as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and
+    /// long have lives; direct has first
     #[arg(value_name = "NAME=VALUE")]
     pub numbers: Vec<String>,
     /// Architecture [default: that of --machine, else x86_64]

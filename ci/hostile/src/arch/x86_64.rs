@@ -72,7 +72,8 @@ pub unsafe fn system_call(number: u64, [a, b, c]: [u64; 3]) -> u64 {
     let result;
     // SAFETY: the caller vouches for the arguments; the ABI's clobbers name all vector registers.
     unsafe {
-        asm!("int 0x80", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c, clobber_abi("sysv64"));
+        asm!("int 0x80", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c,
+            clobber_abi("sysv64"));
     }
     result
 }

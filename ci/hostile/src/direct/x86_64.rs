@@ -83,9 +83,12 @@ const PRIVILEGED: &[Attack] = instructions! {
 const PORTS: &[Attack] = instructions! {
     "in 0x20": "in al, 0x20"; "in 0x60": "in al, 0x60"; "in 0x71": "in al, 0x71";
     "in 0x3f8": "mov dx, 0x3f8", "in al, dx"; "in 0xcfc": "mov dx, 0xcfc", "in eax, dx";
-    "out 0": "out 0, al"; "out 0x64, reset": "mov al, 0xfe", "out 0x64, al"; "out 0x92, reset": "mov al, 1", "out 0x92, al";
-    "out 0xf4, exit": "mov dx, 0xf4", "mov eax, 16", "out dx, eax"; "out 0xcf9, reset": "mov dx, 0xcf9", "mov al, 6", "out dx, al";
-    "out 0x604, off": "mov dx, 0x604", "mov ax, 0x2000", "out dx, ax"; "out 0x3f8": "mov dx, 0x3f8", "mov al, 65", "out dx, al";
+    "out 0": "out 0, al"; "out 0x64, reset": "mov al, 0xfe", "out 0x64, al";
+    "out 0x92, reset": "mov al, 1", "out 0x92, al";
+    "out 0xf4, exit": "mov dx, 0xf4", "mov eax, 16", "out dx, eax";
+    "out 0xcf9, reset": "mov dx, 0xcf9", "mov al, 6", "out dx, al";
+    "out 0x604, off": "mov dx, 0x604", "mov ax, 0x2000", "out dx, ax";
+    "out 0x3f8": "mov dx, 0x3f8", "mov al, 65", "out dx, al";
     "out 0xffff": "mov dx, 0xffff", "out dx, al"; "insb": "mov dx, 0x3f8", "lea rdi, [rsp - 64]", "insb";
     "outsb": "mov dx, 0x3f8", "push rsi", "mov rsi, rsp", "outsb", "pop rsi";
     "rep outsb of nothing": "mov dx, 0x3f8", "xor ecx, ecx", "rep outsb";
@@ -100,13 +103,15 @@ const EXCEPTIONS: &[Attack] = instructions! {
     "SIMD exception": "push 0", "ldmxcsr [rsp]", "pop rcx", "xorps xmm0, xmm0", "divss xmm0, xmm0";
     "MXCSR with a reserved bit": "push -1", "ldmxcsr [rsp]", "pop rcx";
     "x87 exception": "push 0", "fldcw [rsp]", "fldz", "fldz", "fdivp", "fwait", "pop rcx", "fninit";
-    "x87 exception, then a call": "push 0", "fldcw [rsp]", "fldz", "fldz", "fdivp", "mov eax, 15", "int 0x80", "pop rcx", "fninit";
+    "x87 exception, then a call": "push 0", "fldcw [rsp]", "fldz", "fldz", "fdivp", "mov eax, 15", "int 0x80",
+        "pop rcx", "fninit";
     "rep movsb into the kernel": "mov rsi, rsp", "mov edi, 0x800000", "mov ecx, 64", "rep movsb";
     "rep movsb out of the kernel": "lea rdi, [rsp - 64]", "mov esi, 0x800000", "mov ecx, 64", "rep movsb";
     "clflush of the kernel": "mov eax, 0x200000", "clflush [rax]";
     "prefetch of the kernel": "mov eax, 0x200000", "prefetcht0 [rax]";
     "xsave into the kernel": "mov eax, 7", "xor edx, edx", "mov edi, 0x800000", "xsave64 [rdi]";
-    "xrstor of nonsense": "mov eax, -1", "mov edx, -1", "sub rsp, 8192", "and rsp, -64", "mov qword ptr [rsp + 512], -1", "xrstor64 [rsp]";
+    "xrstor of nonsense": "mov eax, -1", "mov edx, -1", "sub rsp, 8192", "and rsp, -64", "mov qword ptr [rsp + 512],
+        -1", "xrstor64 [rsp]";
 };
 
 const SEGMENTS: &[Attack] = instructions! {
