@@ -14,10 +14,10 @@ use crate::workspace::Workspace;
 
 /// Cores, attack, numbers. Long runs are `cargo xtask attack`.
 const ATTACKS: [(&str, AttackMode, &str); 7] = [
-    ("4", AttackMode::Fuzz, "seed=1 calls=150000 crash=10000"),
-    ("1", AttackMode::Fuzz, "seed=2 calls=50000 crash=10000"),
-    ("3", AttackMode::Restarts, "lives=100 full=60"),
-    ("4", AttackMode::Storm, "lives=40"),
+    ("4", AttackMode::Fuzz, "seed=1 calls=100000 crash=10000"),
+    ("1", AttackMode::Fuzz, "seed=2 calls=30000 crash=10000"),
+    ("3", AttackMode::Restarts, "lives=80 full=79"),
+    ("4", AttackMode::Storm, "lives=20"),
     ("4", AttackMode::Exhaust, ""),
     ("2", AttackMode::Long, "lives=14"),
     ("1", AttackMode::Direct, ""),
