@@ -110,8 +110,8 @@ const EXCEPTIONS: &[Attack] = instructions! {
     "clflush of the kernel": "mov eax, 0x200000", "clflush [rax]";
     "prefetch of the kernel": "mov eax, 0x200000", "prefetcht0 [rax]";
     "xsave into the kernel": "mov eax, 7", "xor edx, edx", "mov edi, 0x800000", "xsave64 [rdi]";
-    "xrstor of nonsense": "mov eax, -1", "mov edx, -1", "sub rsp, 8192", "and rsp, -64", "mov qword ptr [rsp + 512],
-        -1", "xrstor64 [rsp]";
+    "xrstor of nonsense": "mov eax, -1", "mov edx, -1", "sub rsp, 8192", "and rsp, -64",
+        "mov qword ptr [rsp + 512], -1", "xrstor64 [rsp]";
 };
 
 const SEGMENTS: &[Attack] = instructions! {
