@@ -100,7 +100,8 @@ pub fn await_started(count: u64) {
     }
 }
 
-/// Lets threads of any priority run for a moment.
+/// Lets threads of any priority run for a moment, which is long beside what a wake-up costs where a hypervisor emulates
+/// ring 0.
 pub fn pause() {
-    let _ = system::call(Call::Sleep, [life::after(1), 0, 0]);
+    let _ = system::call(Call::Sleep, [life::after(5), 0, 0]);
 }
