@@ -257,11 +257,11 @@ pub trait Architecture {
     /// The kernel stack holds nothing of use but `context`.
     unsafe fn enter_user(context: &Self::Context) -> !;
 
-    /// Fills `to` with the engine's bytes at `from`, each read once, whatever other cores write there meanwhile.
+    /// Copies `count` of the engine's bytes, each read once, whatever other cores write there meanwhile.
     ///
     /// # Safety
-    /// As many bytes may be read at `from`.
-    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8);
+    /// As many bytes may be written at `to` and read at `from`.
+    unsafe fn copy_from_engine(to: *mut u8, from: *const u8, count: usize);
 
     /// Moves the vector registers from or to `area`: a page of the engine, writable, which began with
     /// [`INITIAL_VECTORS`] before its first use; it is not looked at for [`Transfer::Clear`]. `None`: done. Otherwise

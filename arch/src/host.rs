@@ -206,10 +206,10 @@ impl Architecture for Host {
         }
     }
 
-    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
-        for (index, byte) in to.iter_mut().enumerate() {
+    unsafe fn copy_from_engine(to: *mut u8, from: *const u8, count: usize) {
+        for index in 0..count {
             // SAFETY: the caller's promise.
-            *byte = unsafe { from.add(index).read_volatile() };
+            unsafe { to.add(index).write(from.add(index).read_volatile()) };
         }
     }
 

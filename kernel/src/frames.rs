@@ -23,7 +23,6 @@ impl fmt::Display for TooFragmented {
 }
 
 /// Free physical memory in units of [`PAGE`].
-#[derive(Clone)]
 pub struct Frames {
     /// Sorted by address, neither empty nor touching.
     free: Vec<PhysRange, MAX_EXTENTS>,
@@ -40,6 +39,13 @@ impl Frames {
     #[must_use]
     pub const fn new() -> Self {
         Self { free: Vec::new() }
+    }
+
+    /// Becomes a list like `other`.
+    pub fn copy(&mut self, other: &Self) {
+        self.free.clear();
+        // As long as the other at most.
+        let _ = self.free.extend_from_slice(&other.free);
     }
 
     /// Adds all whole frames of `region`, which may overlap what was added before.

@@ -75,8 +75,8 @@ pub struct Memory {
     kernel: AddressSpace<Entry>,
     engine: AddressSpace<Entry>,
     total: u64,
-    /// What was free before the engine got anything; `None` before the first engine.
-    before_engine: Option<Supply>,
+    /// What was free before the engine got anything.
+    before_engine: Supply,
     /// Frames below this may hold bytes of an earlier engine.
     used_before: PhysAddr,
 }
@@ -94,7 +94,7 @@ static MEMORY: Mutex<Memory> = Mutex::new(Memory {
     kernel: NO_SPACE,
     engine: NO_SPACE,
     total: 0,
-    before_engine: None,
+    before_engine: Supply::new(),
     used_before: PhysAddr(0),
 });
 
@@ -211,9 +211,8 @@ impl Memory {
     /// # Errors
     /// [`MemoryError::Map`] without memory for a table.
     pub fn begin_engine(&mut self) -> Result<(), MemoryError> {
-        let supply = self.source.supply.clone();
+        self.before_engine.copy(&self.source.supply);
         self.engine = self.kernel.share(&KERNEL_SLOTS, &mut self.source)?;
-        self.before_engine = Some(supply);
         Arch::publish_tables();
         ENGINE_ROOT.store(self.engine.root().0, Ordering::Release);
         Ok(())
@@ -222,12 +221,10 @@ impl Memory {
     /// Takes back all frames and tables of the engine.
     ///
     /// # Safety
-    /// No core has the engine's space, or remembers a translation of it: each has loaded the kernel's root.
+    /// An engine was begun. No core has its space, or remembers a translation of it: each has loaded the kernel's root.
     pub unsafe fn end_engine(&mut self) {
-        if let Some(supply) = self.before_engine.take() {
-            self.source.supply = supply;
-            self.used_before = self.source.highest;
-        }
+        self.source.supply.copy(&self.before_engine);
+        self.used_before = self.source.highest;
     }
 
     /// Where an address leads while the engine runs.

@@ -81,6 +81,9 @@ fn wait_for(write: impl Fn() -> usize) -> usize {
 /// their order and says how many it took; the result is how many of `bytes` were, and the first refusal ends it.
 fn with_returns(bytes: &[u8], mut send: impl FnMut(&[u8]) -> usize) -> usize {
     let mut done = 0;
+    if !bytes.contains(&b'\n') {
+        return send(bytes);
+    }
     for piece in bytes.chunks(PIECE) {
         let mut expanded = heapless::Vec::<u8, { 2 * PIECE }>::new();
         for line in piece.split_inclusive(|&byte| byte == b'\n') {

@@ -75,8 +75,6 @@ fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
     let place = (all.start.identity().0 + core as u64 * PAGE) as *mut CoreStatistics;
     // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nobody else and never freed.
     unsafe {
-        // The engine sees all of the page.
-        place.cast::<u8>().write_bytes(0, PAGE as usize);
         place.write(CoreStatistics::default());
         &*place
     }

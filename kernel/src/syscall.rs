@@ -3,6 +3,7 @@
 use crate::memory::memory;
 use crate::scheduler::{self, Context, Reason, Scheduler, ThreadId};
 use crate::{affinity, command_line, engine, input, kprintln, output, per_cpu, power, selftest, user};
+use core::mem::MaybeUninit;
 use embodios_abi::{
     Call, Error, Hook, MAX_MESSAGE, PRIORITIES, PowerAction, Query, ThreadRecord, encode_result,
 };
@@ -30,7 +31,7 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
         Call::ConsoleWrite => {
             let bytes = user::Bytes::new(a, b.min(PIECE))?;
             engine::has_spoken();
-            Ok(output::try_write(bytes.copy(&mut [0; PIECE as usize])) as u64)
+            Ok(output::try_write(bytes.copy(&mut [MaybeUninit::uninit(); PIECE as usize])) as u64)
         }
         Call::ConsoleRead => {
             let mut buffer = user::Buffer::new(a, b.min(PIECE))?;
@@ -104,7 +105,7 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
 
 /// Ends the engine with a message of which the kernel shows the beginning, as text.
 fn abort(address: u64, length: u64) -> ! {
-    let mut buffer = [0; MAX_MESSAGE];
+    let mut buffer = [MaybeUninit::uninit(); MAX_MESSAGE];
     let message = match user::Bytes::new(address, length.min(MAX_MESSAGE as u64)) {
         Ok(bytes) => bytes.copy(&mut buffer),
         Err(_) => b"(its message is not its own)",

@@ -4,6 +4,7 @@
 //! reads, and never trusted to stay.
 
 use crate::memory::engine_view;
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_abi::Error;
@@ -55,14 +56,16 @@ impl Bytes {
         Ok(Self { start: address as *const u8, length: length as usize })
     }
 
-    /// Copies as many of them as fit; those.
-    pub fn copy<'b>(&self, buffer: &'b mut [u8]) -> &'b [u8] {
+    /// Copies as many of them as fit; those. The buffer is not cleared first: some hypervisors emulate that byte by byte.
+    pub fn copy<'b>(&self, buffer: &'b mut [MaybeUninit<u8>]) -> &'b [u8] {
         let length = self.length.min(buffer.len());
-        let buffer = &mut buffer[..length];
-        // SAFETY: inside what was checked to be mapped; engine memory stays mapped until its last thread, the
-        // caller's included, has left.
-        unsafe { Arch::copy_from_engine(buffer, self.start) };
-        buffer
+        let start = buffer.as_mut_ptr().cast::<u8>();
+        // SAFETY: the buffer is as long, and so is what was checked to be mapped; engine memory stays mapped until its
+        // last thread, the caller's included, has left.
+        unsafe {
+            Arch::copy_from_engine(start, self.start, length);
+            core::slice::from_raw_parts(start, length)
+        }
     }
 }
 

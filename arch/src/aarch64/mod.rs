@@ -167,7 +167,7 @@ impl Architecture for AArch64 {
         unsafe { context::enter_user(context) }
     }
 
-    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
+    unsafe fn copy_from_engine(to: *mut u8, from: *const u8, count: usize) {
         // In assembly, since the memory is not Rust's: other cores may write it at the same time.
         // SAFETY: the caller's promise; writes `to` alone.
         unsafe {
@@ -178,9 +178,9 @@ impl Architecture for AArch64 {
                 "subs {count}, {count}, #1",
                 "b.ne 2b",
                 "3:",
-                count = inout(reg) to.len() => _,
+                count = inout(reg) count => _,
                 from = inout(reg) from => _,
-                to = inout(reg) to.as_mut_ptr() => _,
+                to = inout(reg) to => _,
                 byte = out(reg) _,
                 options(nostack),
             );

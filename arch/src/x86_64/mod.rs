@@ -139,15 +139,15 @@ impl Architecture for X86_64 {
         unsafe { context::enter_user(context) }
     }
 
-    unsafe fn copy_from_engine(to: &mut [u8], from: *const u8) {
+    unsafe fn copy_from_engine(to: *mut u8, from: *const u8, count: usize) {
         // In assembly, since the memory is not Rust's: other cores may write it at the same time.
         // SAFETY: the caller's promise; writes `to` alone. The direction flag is clear (ABI).
         unsafe {
             asm!(
                 "rep movsb",
-                inout("rcx") to.len() => _,
+                inout("rcx") count => _,
                 inout("rsi") from => _,
-                inout("rdi") to.as_mut_ptr() => _,
+                inout("rdi") to => _,
                 options(nostack, preserves_flags),
             );
         }

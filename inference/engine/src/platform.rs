@@ -209,6 +209,12 @@ impl Platform for Machine {
                 Err(error) => panic!("the kernel refused console output: {error:?}"),
             }
         }
+        // A read of nothing has the kernel listen to Ctrl-C, also where a script runs and nobody reads. After the first
+        // words, since some hypervisors need milliseconds for it.
+        static LISTENING: Once<()> = Once::new();
+        LISTENING.call_once(|| {
+            let _nothing = system::console_read(&mut []);
+        });
     }
 
     fn read(&self, buffer: &mut [u8]) -> usize {
@@ -219,11 +225,6 @@ impl Platform for Machine {
     }
 
     fn interrupts(&self) -> u32 {
-        // A read of nothing has the kernel listen, also where a script runs and nobody reads.
-        static LISTENING: Once<()> = Once::new();
-        LISTENING.call_once(|| {
-            let _nothing = system::console_read(&mut []);
-        });
         self.interrupts.load(Ordering::Acquire)
     }
 

@@ -11,7 +11,7 @@ pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
 /// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`, whose rest
-/// is zero.
+/// is as firmware left it.
 pub const STATISTICS: u64 = INFO + 0x10_1000;
 /// Where the words are mapped by which the kernel tells a running engine something, read-only.
 pub const SIGNALS: u64 = INFO + 0xf_f000;

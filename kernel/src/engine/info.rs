@@ -94,9 +94,7 @@ pub fn map(engine: &Engine, memory: &mut Memory, origin: &Origin, modules: &[Spa
         interrupts: layout::SIGNALS,
     };
     writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));
-    // Nothing else is in its pages.
-    writer.bytes.resize(writer.bytes.len().next_multiple_of(PAGE as usize), 0);
-    let frames = memory.allocate_for_engine(writer.bytes.len() as u64, PAGE)?;
+    let frames = memory.allocate_for_engine((writer.bytes.len() as u64).next_multiple_of(PAGE), PAGE)?;
     memory.fill(frames, 0, &writer.bytes);
     memory.map_for_engine(VirtAddr(layout::INFO), frames, Access::engine(false, false))?;
     Ok(())

@@ -14,7 +14,6 @@ struct TablePool([[u64; 512]; FIRST_TABLES]);
 static mut TABLE_POOL: TablePool = TablePool([[0; 512]; FIRST_TABLES]);
 
 /// What nobody holds: frames, and tables of the pool.
-#[derive(Clone)]
 pub struct Supply {
     /// Free frames.
     pub frames: Frames,
@@ -32,11 +31,23 @@ pub struct Source {
     pub highest: PhysAddr,
 }
 
+impl Supply {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self { frames: Frames::new(), pool_used: 0 }
+    }
+
+    /// Becomes what `other` is. In place: the list is long, and mostly empty.
+    pub fn copy(&mut self, other: &Self) {
+        self.frames.copy(&other.frames);
+        self.pool_used = other.pool_used;
+    }
+}
+
 impl Source {
     /// Nothing.
     pub const fn new() -> Self {
-        let supply = Supply { frames: Frames::new(), pool_used: 0 };
-        Self { supply, pool_written: 0, highest: PhysAddr(0) }
+        Self { supply: Supply::new(), pool_written: 0, highest: PhysAddr(0) }
     }
 
     /// Takes `length` bytes at a multiple of `align`; contents are unspecified.
