@@ -3,7 +3,6 @@
 //!
 //! A slot is in at most one list of a table at a time.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// What a list has where it ends.
@@ -53,10 +52,24 @@ impl Links {
         Self { links: Vec::new() }
     }
 
-    /// Links of `slots` slots, none of them in a list.
+    /// Room for the links of `slots` slots: [`Self::add`] takes it.
     #[must_use]
+    pub fn with_room(slots: usize) -> Self {
+        Self { links: Vec::with_capacity(slots) }
+    }
+
+    /// Adds the next slot, in no list.
+    pub fn add(&mut self) {
+        debug_assert!(self.links.len() < self.links.capacity(), "room was made at boot");
+        self.links.push(UNLINKED);
+    }
+
+    /// Links of `slots` slots, none of them in a list.
+    #[cfg(test)]
     pub fn of(slots: usize) -> Self {
-        Self { links: vec![UNLINKED; slots] }
+        let mut links = Self::with_room(slots);
+        (0..slots).for_each(|_| links.add());
+        links
     }
 
     /// Takes all slots out of their lists, which are empty from now on.

@@ -47,8 +47,10 @@ struct Slot {
 
 /// All threads and cores.
 pub struct Scheduler {
-    /// As many as there may be threads: made at boot, never grown.
+    /// Those that have had a thread. Room for all was made at boot.
     slots: Vec<Slot>,
+    /// How many there may be.
+    limit: usize,
     /// Of run queues, and of those who wait on a word: nobody does both.
     pub(super) links: Links,
     /// Of those who have a deadline.
@@ -74,6 +76,7 @@ impl Scheduler {
     pub const fn new() -> Self {
         Self {
             slots: Vec::new(),
+            limit: 0,
             links: Links::none(),
             deadline_links: Links::none(),
             cores: Vec::new(),
@@ -88,10 +91,10 @@ impl Scheduler {
 
     /// Makes room for cores `0..count`, none of them online, and for their threads.
     pub fn add_cores(&mut self, count: usize) {
-        let threads = max_threads(count);
+        self.limit = max_threads(count);
         self.cores.resize_with(count, Core::new);
-        self.slots.resize_with(threads, Slot::default);
-        (self.links, self.deadline_links) = (Links::of(threads), Links::of(threads));
+        self.slots.reserve_exact(self.limit);
+        (self.links, self.deadline_links) = (Links::with_room(self.limit), Links::with_room(self.limit));
     }
 
     /// Lets a core take threads.
@@ -105,7 +108,15 @@ impl Scheduler {
     /// [`Error::TooManyThreads`].
     pub fn take_slot(&mut self) -> Result<usize, Error> {
         let free = |slot: &Slot| slot.thread.is_none() && !slot.taken;
-        let slot = self.slots.iter().position(free).ok_or(Error::TooManyThreads)?;
+        let slot = self.slots.iter().position(free).unwrap_or(self.slots.len());
+        if slot == self.limit {
+            return Err(Error::TooManyThreads);
+        }
+        if slot == self.slots.len() {
+            self.slots.push(Slot::default());
+            self.links.add();
+            self.deadline_links.add();
+        }
         self.slots[slot].taken = true;
         Ok(slot)
     }
@@ -155,24 +166,25 @@ impl Scheduler {
     /// [`Error::NoSuchThread`].
     pub fn find(&self, id: ThreadId) -> Result<usize, Error> {
         let slot = self.slot_of(id);
-        let thread = self.slots[slot].thread.as_ref();
+        let thread = self.slots.get(slot).and_then(|slot| slot.thread.as_ref());
         thread.filter(|thread| thread.id == id).map(|_| slot).ok_or(Error::NoSuchThread)
     }
 
     /// Whether the number was some thread's that is gone.
     #[must_use]
     pub fn has_ended(&self, id: ThreadId) -> bool {
-        id.0 < self.number(self.slot_of(id)).0
+        let slot = self.slot_of(id);
+        slot < self.slots.len() && id.0 < self.number(slot).0
     }
 
     /// The number of the thread that has a slot, or will have it next.
     fn number(&self, slot: usize) -> ThreadId {
-        ThreadId(slot as u64 + self.slots[slot].generation * self.slots.len() as u64)
+        ThreadId(slot as u64 + self.slots[slot].generation * self.limit as u64)
     }
 
     /// The slot that a number belongs to, whether or not a thread has it.
     pub(super) const fn slot_of(&self, id: ThreadId) -> usize {
-        (id.0 % self.slots.len() as u64) as usize
+        (id.0 % self.limit as u64) as usize
     }
 
     /// The thread in a slot.
