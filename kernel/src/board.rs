@@ -1,6 +1,7 @@
 //! What a board tells the kernel once ([`BootInfo`]) and does for it later ([`Board`], [`Console`]).
 
 use embodios_abi::ExitStatus;
+use embodios_abi::command_line::MAX_MODULES;
 use embodios_arch::{CoreTopology, CpuId, HwCpuId, PhysRange};
 use heapless::Vec;
 
@@ -8,8 +9,6 @@ use heapless::Vec;
 pub const MAX_MEMORY: usize = 64;
 /// Reserved ranges it can hold.
 pub const MAX_RESERVED: usize = 32;
-/// Modules it can hold.
-pub const MAX_MODULES: usize = 8;
 
 /// A file that firmware loaded, or one that is part of the kernel image.
 #[derive(Clone, Copy, Debug)]

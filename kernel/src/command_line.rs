@@ -1,6 +1,6 @@
 //! The kernel's words on the command line. The engine reads its own (`model=`, `workers=`, `exec=`) from the same text.
 
-use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS};
+use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS, words};
 use embodios_core_set::CoreSet;
 use log::LevelFilter;
 use spin::Once;
@@ -67,9 +67,8 @@ pub fn options() -> &'static Options {
 pub fn parse(line: &str) -> (Options, Option<&str>) {
     let mut options = Options::new();
     let mut bad = None;
-    for word in line.split_ascii_whitespace() {
-        let understood = match word.split_once('=') {
-            Some(("exec", _)) => break,
+    for word in words(line) {
+        let understood = match word.value.map(|value| (word.name, value)) {
             Some(("log", level)) => level.parse().map(|level| options.log = level).is_ok(),
             Some(("hook.absent", core)) => {
                 options.absent_core = core.parse().ok().filter(|&core| core > 0);
@@ -80,7 +79,7 @@ pub fn parse(line: &str) -> (Options, Option<&str>) {
             _ => true,
         };
         if !understood {
-            bad = bad.or(Some(word));
+            bad = bad.or(Some(word.text));
         }
     }
     (options, bad)

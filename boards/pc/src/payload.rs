@@ -22,9 +22,6 @@ pub fn engine() -> &'static [u8] {
     &ENGINE_FILE.0
 }
 
-/// Name of the built-in model.
-pub const MODEL_NAME: &str = "tinystory-1.3M-q8_0.gguf";
-
 /// Its GGUF file.
 pub fn model() -> &'static [u8] {
     &MODEL_FILE.0

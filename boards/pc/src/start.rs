@@ -4,6 +4,7 @@ use crate::machine::{self, Pc};
 use crate::payload;
 use crate::pvh::StartInfo;
 use crate::serial::SERIAL;
+use embodios_abi::command_line::BUILT_IN_MODEL;
 use embodios_arch::x86_64::{BOOT_MAPPED, LOCAL_APIC, calibrate, catch_exceptions, largest_leaf};
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
@@ -121,5 +122,5 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
     }
     let model = payload::model();
     let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);
-    complete & boot.modules.push(Module { name: payload::MODEL_NAME, range: built_in, padded: true }).is_ok()
+    complete & boot.modules.push(Module { name: BUILT_IN_MODEL, range: built_in, padded: true }).is_ok()
 }

@@ -1,5 +1,6 @@
 //! The kernel image: its sections, and the files inside it.
 
+use embodios_abi::command_line::BUILT_IN_MODEL;
 use embodios_kernel::board::Image;
 use embodios_kernel::{Module, PhysRange};
 
@@ -56,7 +57,7 @@ pub fn engine() -> &'static [u8] {
 pub fn story_model() -> Module<'static> {
     let bytes = &STORY_MODEL.0;
     Module {
-        name: "tinystory-1.3M-q8_0.gguf",
+        name: BUILT_IN_MODEL,
         range: PhysRange::new(bytes.as_ptr() as u64, bytes.len() as u64),
         padded: false,
     }

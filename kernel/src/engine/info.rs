@@ -2,7 +2,6 @@
 
 use super::{Engine, LoadError, Origin};
 use crate::affinity;
-use crate::board::MAX_MODULES;
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::scheduler;
@@ -10,6 +9,7 @@ use crate::topology::{self, Place};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
+use embodios_abi::command_line::MAX_MODULES;
 use embodios_abi::{CoreFlags, CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, VirtAddr};
