@@ -228,16 +228,23 @@ impl<E: Entry> AddressSpace<E> {
             return Err(MapError::Misaligned);
         }
         let mut job = Job { virt: virt.0, phys: range.start.0, end: virt.0 + range.length(), access };
+        if job.virt == job.end {
+            return Ok(());
+        }
+        let mut run = self.table_for(&job, tables)?;
         let mut later = job.clone();
+        later.advance(run.1, later.room(run.1));
         while later.virt < later.end {
             let (_, level) = self.table_for(&later, tables)?;
             later.advance(level, later.room(level));
         }
-        while job.virt < job.end {
-            let (table, level) = self.table_for(&job, tables)?;
-            self.fill(table, level, &mut job);
+        loop {
+            self.fill(run.0, run.1, &mut job);
+            if job.virt == job.end {
+                return Ok(());
+            }
+            run = self.table_for(&job, tables)?;
         }
-        Ok(())
     }
 
     /// The table, and its level, that takes the next leaf of `job`: the highest whose leaves fit and which is free

@@ -87,18 +87,20 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         errors.push(error);
         None
     });
+    // Asked once: a system call takes some 0.2 ms where a hypervisor emulates the kernel's instructions.
+    let memory = platform.memory();
     let mut console = Console {
         platform,
         start,
         output: Output::new(platform, options.quiet),
         input: Input::new(platform, options.flow_control),
         columns,
-        loaded: Loaded::new(platform, start, &options),
+        loaded: Loaded::new(platform, start, &options, memory.free),
         workers,
         totals: Totals::default(),
         baseline: Baseline::default(),
     };
-    console.announce();
+    console.announce(memory.total);
     errors.iter().for_each(|error| console.complain(error));
     // A model that is not wanted is no failure until somebody asks for it.
     let no_model = console.loaded.as_ref().err().filter(|error| !matches!(error, LoadError::NotWanted));
@@ -145,7 +147,7 @@ impl Console<'_> {
         self.output.say(&format(text));
     }
 
-    fn announce(&self) {
+    fn announce(&self, memory: u64) {
         if self.output.is_quiet() {
             return;
         }
@@ -154,13 +156,13 @@ impl Console<'_> {
             Err(error) => format(format_args!("none: {}", Line(&error.to_string()))),
         };
         // Few bytes on purpose: each costs 10 µs and more on some serial lines.
-        let banner = if self.start.restarts == 0 { self.banner() } else { String::new() };
+        let banner = if self.start.restarts == 0 { self.banner(memory) } else { String::new() };
         let milliseconds = self.platform.now_ns() as f64 / 1e6;
         self.output.note(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
     }
 
-    fn banner(&self) -> String {
-        let (cores, megabytes) = (self.platform.cores(), self.platform.memory().total >> 20);
+    fn banner(&self, memory: u64) -> String {
+        let (cores, megabytes) = (self.platform.cores(), memory >> 20);
         let online = || cores.iter().filter(|core| core.online);
         let ids: Vec<String> = online().map(|core| format(format_args!("{:#x}", core.hardware_id))).collect();
         format(format_args!(

@@ -114,11 +114,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the module that the options name, by default the only model; not if an engine died of that.
+    /// Loads the module that the options name, by default the only model, where `free` bytes suffice; not if an engine
+    /// died of that.
     pub fn new(
         platform: &dyn Platform,
         start: &Start<'_>,
         options: &StartOptions<'_>,
+        free: u64,
     ) -> Result<Self, LoadError> {
         let &Module { name, bytes } = choose(start.modules, options.model)?;
         if start.died_loading {
@@ -132,7 +134,7 @@ impl Loaded {
                 .map_err(|names| LoadError::NoSuchKernels { wanted: wanted.into(), names })?,
             None => Kernels::fastest(&model, &|| platform.now_ns()).map_err(|error| bad(error.into()))?,
         };
-        let (copy, free) = (kernels.layout() != Layout::Rows, platform.memory().free);
+        let copy = kernels.layout() != Layout::Rows;
         let needs = Needs::of(&file, bytes.len(), copy, platform.cores().len());
         if needs.total() > free {
             return Err(LoadError::Memory { name, needs, free });

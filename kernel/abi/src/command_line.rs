@@ -82,12 +82,13 @@ pub fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.find(|character: char| character.is_ascii_whitespace()).unwrap_or(rest.len());
-        let word = Word::new(&rest[..end]);
-        let end = if word.name == REST && word.value.is_some() { rest.len() } else { end };
-        let (text, after) = rest.split_at(end);
-        rest = after;
-        Some(Word::new(text))
+        let end = rest.bytes().position(|byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
+        let mut word = Word::new(&rest[..end]);
+        if let (REST, Some(_)) = (word.name, word.value) {
+            word = Word { text: rest, name: word.name, value: Some(&rest[word.name.len() + 1..]) };
+        }
+        rest = &rest[word.text.len()..];
+        Some(word)
     })
 }
 

@@ -60,13 +60,14 @@ pub unsafe fn init(boot: &BootInfo<'_>, heap: u64) -> Result<(PhysAddr, PhysRang
             space.map(range.start.identity(), range, access, tables)?;
         }
     }
-    let mut regions = boot.memory.clone();
-    regions.sort_unstable_by_key(|region| region.start);
     let mut mapped = covered.end;
-    for region in regions {
+    // From the lowest up, whatever their order and overlaps.
+    while let Some(region) =
+        boot.memory.iter().filter(|region| region.end > mapped).min_by_key(|region| region.start)
+    {
         let rest = PhysRange { start: region.start.max(mapped), end: region.end };
         map_memory(space, tables, rest, &sections.map(|(range, _)| range))?;
-        mapped = mapped.max(region.end);
+        mapped = region.end;
     }
     Ok((space.root(), heap))
 }

@@ -63,7 +63,7 @@ impl Console<'_> {
         let (platform, start) = (self.platform, self.start);
         let own = |group: &&Group<'_>| {
             let options = StartOptions { model: group.model, ..StartOptions::default() };
-            group.model.map(|_| Loaded::new(platform, start, &options)).transpose()
+            group.model.map(|_| Loaded::new(platform, start, &options, platform.memory().free)).transpose()
         };
         let own = groups.iter().map(own).collect::<Result<Vec<_>, _>>();
         let own = own.map_err(|error| CommandError::from(&error))?;
