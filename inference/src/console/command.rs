@@ -180,8 +180,18 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
     if split_word(rest).0.contains('=') {
         return Ok(Command::Batch { json, source: Source::Groups(groups::parse(rest)?) });
     }
-    let (options, text) = Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest)?;
-    let (word, text) = split_word(text);
+    let options_of = |rest| Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest);
+    // The number stands in front of its options or behind them.
+    let (options, (word, text)) = match split_word(rest) {
+        (count, after) if is_number(count) && !after.is_empty() => {
+            let (options, text) = options_of(after)?;
+            (options, (count, text))
+        }
+        _ => {
+            let (options, text) = options_of(rest)?;
+            (options, split_word(text))
+        }
+    };
     let source = match word.parse() {
         Ok(0) => return Err(ParseError::Requests(word.into())),
         Ok(found) if found > MOST_REQUESTS => {
@@ -286,6 +296,7 @@ mod tests {
         );
         assert_eq!(Command::parse("  ids  -x "), Ok(Command::Ids { text: "-x " }));
         assert_eq!(Command::parse("poweroff"), Ok(Command::PowerOff));
+        assert_eq!(Command::parse("batch 8 -n 3 a b"), Command::parse("batch -n 3 8 a b"));
         assert_eq!(Command::parse("affinity workers=1-3 "), Ok(Command::Workers("1-3".parse().unwrap())));
         let pin = Command::Pin { thread: ThreadId(7), cores: "0,2".parse().unwrap() };
         assert_eq!(Command::parse("pin 7  0,2"), Ok(pin));
@@ -330,7 +341,7 @@ mod tests {
             ("batch -l 1 2 x", "batch has no option \"-l\""),
             ("batch -n 3 a.jsonl", "\"-n\" does nothing here: each line of JSON has its own options"),
             (
-                "batch 8 -n 3 x",
+                "batch 8 x -n 3",
                 "\"-n\" stands behind the text; options go in front of it, and -- before a text with such words",
             ),
             ("batch 70000 x", "batch takes up to 65536 requests, found 70000"),
