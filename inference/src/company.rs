@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings, Way};
-use crate::cache::{PAGE, Pages};
-use crate::kernels::Kernels;
+use crate::cache::Pages;
+use crate::kernels::{KV_BLOCK, Kernels};
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::tokenizer::Tokenizer;
@@ -137,7 +137,7 @@ impl<'m> Company<'m> {
     /// Sometimes with too few pages for all at once.
     fn settings(&mut self, workers: usize) -> Result<Settings, String> {
         let page = Pages::new(self.model, usize::MAX).map_err(|error| error.to_string())?.page_bytes();
-        let needed = (self.sizes.prompt + self.sizes.tokens).div_ceil(PAGE);
+        let needed = (self.sizes.prompt + self.sizes.tokens).div_ceil(KV_BLOCK);
         let pages = needed + self.random.below(8 * needed);
         let way = match self.random.below(3) {
             0 => None,

@@ -18,9 +18,8 @@ mod rows;
 use alloc::vec::Vec;
 
 use crate::activations::Activations;
-use crate::cache::PAGE;
 use crate::found::BESIDE;
-use crate::kernels::Kernels;
+use crate::kernels::{KV_BLOCK, Kernels};
 use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::{Config, Layer, Model};
 use crate::pool::Pool;
@@ -100,7 +99,7 @@ impl<'m> Forward<'m> {
             value: Tiles::new(keys, capacity)?,
             queries: filled(capacity * queries, 0.0, what)?,
             attended: filled(capacity * found, 0.0, what)?,
-            pages: filled(context.div_ceil(PAGE) * found, 0.0, what)?,
+            pages: filled(context.div_ceil(KV_BLOCK) * found, 0.0, what)?,
             keys: filled(capacity * keys, 0.0, what)?,
             values: filled(capacity * keys, 0.0, what)?,
             scratch: Vec::new(),

@@ -15,23 +15,25 @@
 //!
 //! Lanes begin at +0 and so never become -0, which makes adding a padding of zeros void.
 
-mod choose;
 mod loops;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod precision;
 mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::activations::{Activations, Group};
-use crate::cache::Precision;
 use crate::matrix::{F16, F32, Layout, Matrix, with_format};
 use crate::tiles::TILE;
 
 pub(crate) use portable::{LANES, reduce};
+pub use precision::Precision;
 
 /// A variant whose instructions this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,9 @@ enum Variant {
 
 /// Queries that share what is loaded of keys and values.
 pub const SHARING: usize = 4;
+
+/// Positions of a block of keys and values: attention works block by block.
+pub const KV_BLOCK: usize = 32;
 
 /// Keys of a run: they stand side by side, element by element, so that scores are made side by side too.
 pub const KEYS: usize = 16;
@@ -81,6 +86,17 @@ impl Kernels {
     #[must_use]
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The variant with this name, in any case and with `-` for spaces.
+    ///
+    /// # Errors
+    /// The names there are.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let word = |kernels: &Self| kernels.to_string().replace(' ', "-");
+        Self::available()
+            .find(|kernels| word(kernels).eq_ignore_ascii_case(name))
+            .ok_or_else(|| Self::available().map(|kernels| word(&kernels)).collect::<Vec<_>>().join(", "))
     }
 
     /// How matrices must lie for this variant.

@@ -4,6 +4,7 @@
 //! What architectures there are and how they differ is in [`Architecture`]'s descriptions, one a file.
 
 mod architecture;
+mod autotune;
 mod config;
 mod error;
 mod gemma3;
@@ -20,10 +21,11 @@ use alloc::vec::Vec;
 use crate::gguf::Gguf;
 use crate::matrix::{Layout, Matrix};
 use crate::memory::{OutOfMemory, filled};
-pub use architecture::{ARCHITECTURES, Activation, Architecture, Local, Pairs, Part};
+pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Part};
+pub use autotune::fastest_kernels;
 pub use config::{Config, Pattern, Window};
 pub use error::ModelError;
-pub use lay_out::{Quantized, fastest_kernels, lay_out, quantized};
+pub use lay_out::{Quantized, lay_out, quantized};
 use source::Source;
 
 /// The weights of one layer. What its architecture has not is `None`.

@@ -3,9 +3,16 @@
 
 use core::ops::Range;
 
-use crate::cache::PAGE;
-use crate::kernels::{LANES, reduce};
-use crate::model::Activation;
+use crate::kernels::{KV_BLOCK, LANES, reduce};
+
+/// A gate's function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+    Gelu,
+}
 
 /// `out = x / sqrt(mean(x^2) + epsilon) * weights`.
 #[inline(always)]
@@ -44,9 +51,9 @@ fn norm_scale(x: &[f32], epsilon: f32) -> f32 {
 
 /// [`weigh`] of what is seen of each page's scores; the other scores become 0.
 #[inline(always)]
-pub fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) {
+pub fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) {
     for ((scores, seen), weighed) in scores.iter_mut().zip(seen).zip(weighed) {
-        *weighed = if seen.len() == PAGE {
+        *weighed = if seen.len() == KV_BLOCK {
             // Loops of a known length.
             weigh(scores)
         } else {

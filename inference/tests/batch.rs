@@ -5,18 +5,18 @@ mod common;
 
 use common::{STORY, run};
 use embodios_inference::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Way};
-use embodios_inference::cache::{Limits, PAGE, Pages};
+use embodios_inference::cache::{Limits, Pages};
 use embodios_inference::company::{Alone, Company, Random, Sizes};
 use embodios_inference::generate::Stop;
 use embodios_inference::gguf::Gguf;
-use embodios_inference::kernels::Kernels;
+use embodios_inference::kernels::{KV_BLOCK, Kernels};
 use embodios_inference::model::Model;
 use embodios_inference::pool::Pool;
 use embodios_inference::sample::Sampling;
 use embodios_inference::tokenizer::Tokenizer;
 
 /// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
-const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * PAGE;
+const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * KV_BLOCK;
 
 /// A request without an end of its own, continued by the likeliest tokens.
 fn greedy(prompt: Vec<u32>, limit: usize) -> Request {
@@ -123,7 +123,7 @@ fn requests_that_wait_are_compared_when_something_has_come() {
         batch.submit(&pool, greedy(vec![first; 3], 150)).unwrap();
     }
     batch.step(&mut pool, &mut |_| {});
-    let beginning: Vec<u32> = (0..5 * PAGE as u32).collect();
+    let beginning: Vec<u32> = (0..5 * KV_BLOCK as u32).collect();
     let waiting = 100;
     for last in 0..waiting {
         batch.submit(&pool, greedy([&beginning[..], &[last]].concat(), 2)).unwrap();
@@ -362,16 +362,16 @@ fn pages_are_counted_to_the_byte() {
         if random.one_in(2) && !sequences.is_empty() {
             let (sequence, context): (_, usize) = sequences.swap_remove(random.below(sequences.len()));
             pages.end(sequence);
-            expected -= context.div_ceil(PAGE) * PAGE_BYTES;
+            expected -= context.div_ceil(KV_BLOCK) * PAGE_BYTES;
         } else {
             let context = 1 + random.below(256);
-            let fits = expected + context.div_ceil(PAGE) * PAGE_BYTES <= budget;
+            let fits = expected + context.div_ceil(KV_BLOCK) * PAGE_BYTES <= budget;
             assert_eq!(pages.has_room(context, 0), fits);
             match pages.begin(context, None) {
                 Ok(sequence) => {
                     assert!(fits);
                     sequences.push((sequence, context));
-                    expected += context.div_ceil(PAGE) * PAGE_BYTES;
+                    expected += context.div_ceil(KV_BLOCK) * PAGE_BYTES;
                 }
                 Err(error) => assert!(!fits, "{error}"),
             }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::slice;
 
 use embodios_inference::activations::Activations;
-use embodios_inference::cache::Precision;
-use embodios_inference::kernels::{KEYS, Kernels, Vectors};
+use embodios_inference::kernels::{KEYS, Kernels, Precision, Vectors};
 use embodios_inference::matrix::{Layout, Matrix, WeightType};
 use embodios_inference::tiles::{TILE, Tiles};
 use proptest::prelude::*;

@@ -6,7 +6,8 @@
 use super::Batch;
 use super::active::{Active, Buffers, Hold, Waiting};
 use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
-use crate::cache::{CacheError, PAGE, Sequence};
+use crate::cache::{CacheError, Sequence};
+use crate::kernels::KV_BLOCK;
 use crate::memory::{OutOfMemory, reserved};
 use crate::pool::Pool;
 use crate::session::CHUNK;
@@ -124,7 +125,7 @@ impl Batch<'_> {
 
     /// Whether a request is still about to have so many pages.
     fn is_on_its_way(&self, of: RequestId, pages: usize) -> bool {
-        self.active.iter().any(|active| active.id == of && active.position() / PAGE < pages)
+        self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < pages)
     }
 
     /// What of a prompt's beginning another request has, or is about to have, in whole pages.
@@ -136,11 +137,11 @@ impl Batch<'_> {
             // The last token is taken for itself: its logits are wanted.
             let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
             // What the other request passes through ahead of its choices, and what has passed.
-            let coming = common.min(other.len() - 1) / PAGE;
+            let coming = common.min(other.len() - 1) / KV_BLOCK;
             if coming > most {
                 (most, on_its_way) = (coming, active.id);
             }
-            let pages = common.min(active.position()) / PAGE;
+            let pages = common.min(active.position()) / KV_BLOCK;
             if pages > there {
                 (there, best) = (pages, Beginning::There { pages, of });
             }

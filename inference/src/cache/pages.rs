@@ -1,6 +1,6 @@
 //! Pages of keys and values under one budget, and the sequences that are made of them.
 //!
-//! A page holds [`PAGE`] positions of every layer and head. A sequence owns all the pages it can come to need from
+//! A page holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the pages it can come to need from
 //! its beginning, so that no step allocates. A page belongs to one sequence while it is written; once it is full it
 //! may belong to several whose texts begin alike.
 
@@ -8,15 +8,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{CacheError, Limits, Precision};
-use crate::kernels::{KEYS, Kernels};
+use super::{CacheError, Limits};
+use crate::kernels::{KEYS, KV_BLOCK, Kernels, Precision};
 use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 
-/// Positions of a page.
-pub const PAGE: usize = 32;
-
-/// Bytes of a page: for each layer and head first [`PAGE`] keys, in runs of [`KEYS`], then as many values. None of them
+/// Bytes of a page: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of them
 /// before [`Sequence::fill`] gets there, but room for them.
 type Page = Arc<Vec<u8>>;
 
@@ -34,13 +31,19 @@ struct PageLayout {
 impl PageLayout {
     /// Bytes of the keys, or of the values, of a head in a page.
     const fn run(&self) -> usize {
-        PAGE * self.vector
+        KV_BLOCK * self.vector
     }
 
     /// First byte of a head's keys; its values follow.
     const fn start(&self, layer: usize, head: usize) -> usize {
         (layer * self.kv_heads + head) * 2 * self.run()
     }
+}
+
+/// Half precision for quantised weights, which are coarser; single for floats.
+fn precision_for(model: &Model<'_>) -> Precision {
+    let quantized = model.layers.iter().all(|layer| layer.key.kind().is_quantized());
+    if quantized { Precision::Half } else { Precision::Single }
 }
 
 /// All pages there are, and those that nobody has.
@@ -63,10 +66,10 @@ impl Pages {
     /// # Errors
     /// When a page has more bytes than there are addresses.
     pub fn new(model: &Model<'_>, budget: usize) -> Result<Self, CacheError> {
-        let (config, precision) = (&model.config, Precision::of(model));
+        let (config, precision) = (&model.config, precision_for(model));
         let (kv_heads, vector) = (config.kv_heads, config.head_length * precision.bytes());
         let heads = config.layers.checked_mul(kv_heads);
-        let page = heads.and_then(|heads| heads.checked_mul(2 * PAGE)?.checked_mul(vector));
+        let page = heads.and_then(|heads| heads.checked_mul(2 * KV_BLOCK)?.checked_mul(vector));
         let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
         let page = page.ok_or(CacheError::OutOfMemory(too_much))?;
         let layout = PageLayout { precision, kv_heads, vector, page };
@@ -78,13 +81,13 @@ impl Pages {
     /// # Errors
     /// [`CacheError::Context`] and [`CacheError::Budget`].
     pub fn context(&self, limits: Limits) -> Result<usize, CacheError> {
-        let (trained, fits) = (self.trained, self.most.saturating_mul(PAGE));
+        let (trained, fits) = (self.trained, self.most.saturating_mul(KV_BLOCK));
         let context = limits.context.unwrap_or_else(|| trained.min(fits.max(1)));
         if context == 0 || context > trained {
             return Err(CacheError::Context { asked: context, trained });
         }
         if context > fits {
-            let bytes = self.layout.page as u128 * context.div_ceil(PAGE) as u128;
+            let bytes = self.layout.page as u128 * context.div_ceil(KV_BLOCK) as u128;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
         Ok(context)
@@ -93,7 +96,7 @@ impl Pages {
     /// Whether there are pages for `context` positions of which `shared` whole pages are another sequence's.
     #[must_use]
     pub const fn has_room(&self, context: usize, shared: usize) -> bool {
-        context.div_ceil(PAGE) - shared <= self.most - self.made + self.free.len()
+        context.div_ceil(KV_BLOCK) - shared <= self.most - self.made + self.free.len()
     }
 
     /// A sequence without room for anything.
@@ -118,17 +121,17 @@ impl Pages {
     ) -> Result<Sequence, CacheError> {
         let shared = begins_as.map_or(0, |(_, shared)| shared);
         if !self.has_room(context, shared) {
-            let bytes = self.layout.page as u128 * (context.div_ceil(PAGE) - shared) as u128;
-            let fits = (self.most - self.made + self.free.len() + shared) * PAGE;
+            let bytes = self.layout.page as u128 * (context.div_ceil(KV_BLOCK) - shared) as u128;
+            let fits = (self.most - self.made + self.free.len() + shared) * KV_BLOCK;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
-        let count = context.div_ceil(PAGE);
+        let count = context.div_ceil(KV_BLOCK);
         let mut pages = reserved(count, "list of pages").map_err(CacheError::OutOfMemory)?;
         if let Some((other, shared)) = begins_as {
-            assert!(shared * PAGE <= other.position.min(context), "full pages");
+            assert!(shared * KV_BLOCK <= other.position.min(context), "full pages");
             pages.extend(other.pages[..shared].iter().cloned());
         }
-        let mut sequence = Sequence { layout: self.layout, pages, context, position: shared * PAGE };
+        let mut sequence = Sequence { layout: self.layout, pages, context, position: shared * KV_BLOCK };
         while sequence.pages.len() < count {
             match self.page() {
                 Ok(page) => sequence.pages.push(page),
@@ -268,11 +271,11 @@ impl Sequence {
     ) {
         let PageLayout { precision, vector, .. } = self.layout;
         let page =
-            Arc::get_mut(&mut self.pages[position / PAGE]).expect("a page that is written has one owner");
-        let (length, offset) = (vector / precision.bytes(), position % PAGE * vector);
+            Arc::get_mut(&mut self.pages[position / KV_BLOCK]).expect("a page that is written has one owner");
+        let (length, offset) = (vector / precision.bytes(), position % KV_BLOCK * vector);
         for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
             let start = self.layout.start(layer, head);
-            let run = &mut page[start + position % PAGE / KEYS * KEYS * vector..][..KEYS * vector];
+            let run = &mut page[start + position % KV_BLOCK / KEYS * KEYS * vector..][..KEYS * vector];
             kernels.encode_in_run(precision, key, position % KEYS, run);
             kernels.encode(precision, value, &mut page[start + self.layout.run() + offset..][..vector]);
         }
@@ -287,22 +290,22 @@ impl Sequence {
     pub(crate) fn vectors(&self, layer: usize, head: usize, positions: Range<usize>) -> [&[u8]; 2] {
         let PageLayout { vector, .. } = self.layout;
         let (start, run) = (self.layout.start(layer, head), self.layout.run());
-        let first = positions.start % PAGE;
+        let first = positions.start % KV_BLOCK;
         let end = first + positions.len();
-        let (keys, values) = self.pages[positions.start / PAGE][start..][..2 * run].split_at(run);
+        let (keys, values) = self.pages[positions.start / KV_BLOCK][start..][..2 * run].split_at(run);
         [&keys[..end.next_multiple_of(KEYS) * vector], &values[first * vector..end * vector]]
     }
 }
 
 /// The pages of the positions `start..end`.
 const fn pages_of(start: usize, end: usize) -> Range<usize> {
-    start / PAGE..end.div_ceil(PAGE)
+    start / KV_BLOCK..end.div_ceil(KV_BLOCK)
 }
 
 /// Positions, page by page.
 pub(crate) fn by_page(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     pages_of(positions.start, positions.end)
-        .map(move |page| positions.start.max(page * PAGE)..positions.end.min((page + 1) * PAGE))
+        .map(move |page| positions.start.max(page * KV_BLOCK)..positions.end.min((page + 1) * KV_BLOCK))
 }
 
 #[cfg(test)]
@@ -317,25 +320,25 @@ mod tests {
     #[test]
     fn a_page_is_filled_once_it_is_reached() {
         let (precision, vector) = (Precision::Half, 8);
-        let layout = PageLayout { precision, kv_heads: 1, vector, page: 2 * PAGE * vector };
+        let layout = PageLayout { precision, kv_heads: 1, vector, page: 2 * KV_BLOCK * vector };
         let budget = 4 * layout.page;
-        let mut pages = Pages { layout, most: 4, budget, trained: 4 * PAGE, made: 0, free: Vec::new() };
-        let mut sequence = pages.begin(4 * PAGE, None).expect("there is room");
+        let mut pages = Pages { layout, most: 4, budget, trained: 4 * KV_BLOCK, made: 0, free: Vec::new() };
+        let mut sequence = pages.begin(4 * KV_BLOCK, None).expect("there is room");
         assert!(sequence.is_filled(0) && !sequence.is_filled(1));
         sequence.fill(1);
         assert_eq!(filled(&sequence), [true, false, false, false]);
-        assert!(sequence.is_filled(PAGE) && !sequence.is_filled(PAGE + 1));
-        sequence.advance(PAGE - 1);
+        assert!(sequence.is_filled(KV_BLOCK) && !sequence.is_filled(KV_BLOCK + 1));
+        sequence.advance(KV_BLOCK - 1);
         assert!(sequence.is_filled(1) && !sequence.is_filled(2));
         sequence.fill(2);
         assert_eq!(filled(&sequence), [true, true, false, false]);
 
         // What comes back stays filled, and the next one to have it asks for each page.
         pages.end(sequence);
-        let mut next = pages.begin(4 * PAGE, None).expect("all came back");
+        let mut next = pages.begin(4 * KV_BLOCK, None).expect("all came back");
         assert_eq!(filled(&next), [false, false, true, true]);
-        assert!(!next.is_filled(4 * PAGE));
-        next.fill(4 * PAGE);
-        assert!(next.is_filled(4 * PAGE) && pages.used() == budget);
+        assert!(!next.is_filled(4 * KV_BLOCK));
+        next.fill(4 * KV_BLOCK);
+        assert!(next.is_filled(4 * KV_BLOCK) && pages.used() == budget);
     }
 }

@@ -132,7 +132,7 @@ impl Loaded {
         let kernels = match options.kernels {
             Some(wanted) => Kernels::named(wanted)
                 .map_err(|names| LoadError::NoSuchKernels { wanted: wanted.into(), names })?,
-            None => Kernels::fastest(&model, &|| platform.now_ns()).map_err(|error| bad(error.into()))?,
+            None => model.fastest_kernels(&|| platform.now_ns()).map_err(|error| bad(error.into()))?,
         };
         let copy = kernels.layout() != Layout::Rows;
         let needs = Needs::of(&file, bytes.len(), copy, platform.cores().len());

@@ -4,14 +4,14 @@ use core::ops::Range;
 
 use super::Part;
 use super::rows::{Rows, Vector};
-use crate::cache::{PAGE, Sequence, by_page};
+use crate::cache::{Sequence, by_page};
 use crate::found::{self, BESIDE};
-use crate::kernels::{Kernels, SHARING, Vectors};
+use crate::kernels::{KV_BLOCK, Kernels, SHARING, Vectors};
 use crate::model::{Config, Layer};
 
 /// Floats that a worker needs to look, for heads of `length` elements.
 pub(super) const fn scratch_length(length: usize) -> usize {
-    SHARING * (PAGE + length)
+    SHARING * (KV_BLOCK + length)
 }
 
 /// The positions that a query at `position` sees in a layer.
@@ -151,7 +151,7 @@ impl<'a> Look<'a> {
     ) {
         let &Self { kernels, length, scale, .. } = self;
         let sharing = queries.len() / length;
-        let start_of_page = positions.start / PAGE * PAGE;
+        let start_of_page = positions.start / KV_BLOCK * KV_BLOCK;
         let within = |position: usize| position.clamp(positions.start, positions.end) - start_of_page;
         let mut seen = [const { 0..0 }; SHARING];
         for (query, seen) in (first..first + sharing).zip(&mut seen) {
@@ -164,13 +164,13 @@ impl<'a> Look<'a> {
         let head = self.rows.vectors()[first].head / self.group;
         let [keys, values] = sequence.vectors(self.index, head, positions.clone());
         let vectors = |bytes| Vectors { precision: sequence.precision(), bytes };
-        let (scores, sums) = scratch.split_at_mut(SHARING * PAGE);
-        let (scores, sums) = (&mut scores[..sharing * PAGE], &mut sums[..sharing * length]);
-        kernels.score(queries, length, &vectors(keys), scale, scores, PAGE);
+        let (scores, sums) = scratch.split_at_mut(SHARING * KV_BLOCK);
+        let (scores, sums) = (&mut scores[..sharing * KV_BLOCK], &mut sums[..sharing * length]);
+        kernels.score(queries, length, &vectors(keys), scale, scores, KV_BLOCK);
         let mut weighed = [(0.0, 0.0); SHARING];
         kernels.weigh_pages(scores.as_chunks_mut().0, &seen, &mut weighed);
         sums.fill(0.0);
-        kernels.mix(&scores[positions.start - start_of_page..], PAGE, &vectors(values), length, sums);
+        kernels.mix(&scores[positions.start - start_of_page..], KV_BLOCK, &vectors(values), length, sums);
         for (query, sums) in sums.chunks_exact(length).enumerate() {
             if !seen[query].is_empty() {
                 found(query, sums, weighed[query]);

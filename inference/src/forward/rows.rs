@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::Part;
-use crate::cache::{PAGE, by_page};
+use crate::cache::by_page;
+use crate::kernels::KV_BLOCK;
 use crate::memory::{OutOfMemory, reserved};
 use crate::model::Config;
 use crate::pool::share;
@@ -205,7 +206,7 @@ fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mu
     let count = by_page(seen.clone()).count();
     // What a head's pages before this one cost.
     let before = |page: usize| {
-        let end = ((seen.start / PAGE + page) * PAGE).clamp(seen.start, seen.end);
+        let end = ((seen.start / KV_BLOCK + page) * KV_BLOCK).clamp(seen.start, seen.end);
         end - seen.start + page * EACH
     };
     let total = before(count) * heads;
@@ -213,7 +214,7 @@ fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mu
     for worker in 0..=workers {
         let wanted = total * worker / workers;
         // The last page that begins no later, and what is left of it in heads.
-        let page = (wanted / heads / (PAGE + EACH)).min(count - 1);
+        let page = (wanted / heads / (KV_BLOCK + EACH)).min(count - 1);
         let page = if before(page + 1) * heads <= wanted { (page + 1).min(count - 1) } else { page };
         let each = before(page + 1) - before(page);
         let head = (wanted - before(page) * heads + each / 2) / each;
@@ -272,9 +273,9 @@ mod tests {
         };
         assert_eq!(bounds(0..1, 9, 1), [0, 9]);
         assert_eq!(bounds(0..1, 9, 3), [0, 3, 6, 9]);
-        assert_eq!(bounds(0..4 * PAGE, 9, 2), [0, 18, 36]);
+        assert_eq!(bounds(0..4 * KV_BLOCK, 9, 2), [0, 18, 36]);
         // A window that begins and ends within pages: 8 + 32 + 16 positions and 3 beginnings.
-        assert_eq!(bounds(PAGE - 8..2 * PAGE + 16, 8, 2), [0, 13, 24]);
+        assert_eq!(bounds(KV_BLOCK - 8..2 * KV_BLOCK + 16, 8, 2), [0, 13, 24]);
         for end in 1..100 {
             for workers in 1..=8 {
                 let bounds = bounds(end / 3..end, 5, workers);

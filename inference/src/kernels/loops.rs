@@ -5,12 +5,11 @@
 
 use core::ops::Range;
 
-use super::Kernels;
 #[cfg(target_arch = "x86_64")]
 use super::Variant;
+use super::{KV_BLOCK, Kernels, Precision};
 use crate::activations::Group;
-use crate::cache::{PAGE, Precision};
-use crate::model::Activation;
+use crate::vector::Activation;
 use crate::{activations, found, vector};
 
 macro_rules! loops {
@@ -49,7 +48,7 @@ loops! {
     fn rms_norm_each(runs: &mut [f32], weights: &[f32], epsilon: f32) = vector::rms_norm_each;
     fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) = vector::gated;
     fn add(x: &mut [f32], y: &[f32]) = vector::add;
-    fn weigh_pages(scores: &mut [[f32; PAGE]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
+    fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
     fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
     fn finish_found(found: &[f32], out: &mut [f32]) = found::finish;

@@ -3,6 +3,7 @@
 //! block an architecture has, and which optional parts. Knows no file and computes nothing.
 
 use super::{Config, gemma3, llama, qwen2, qwen3};
+use crate::vector::Activation;
 
 /// Architectures that can be computed.
 pub const ARCHITECTURES: [&Architecture; 4] = [&llama::LLAMA, &qwen2::QWEN2, &qwen3::QWEN3, &gemma3::GEMMA3];
@@ -56,15 +57,6 @@ pub enum Part {
     Optional,
     /// It does not.
     Absent,
-}
-
-/// A gate's function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x / (1 + e^-x)`.
-    Silu,
-    /// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
-    Gelu,
 }
 
 /// Layers whose attention sees only the latest `attention.sliding_window` positions. Every `period`th

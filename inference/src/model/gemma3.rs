@@ -4,7 +4,8 @@
 //! Gemma Team, "Gemma 3 Technical Report" (2025).
 
 use super::Config;
-use super::architecture::{Activation, Architecture, Local, Pairs, Part, by_head_length};
+use super::architecture::{Architecture, Local, Pairs, Part, by_head_length};
+use crate::vector::Activation;
 
 /// The description.
 pub const GEMMA3: Architecture = Architecture {

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Model, ModelError};
+use super::ModelError;
 use crate::gguf::Gguf;
-use crate::kernels::Kernels;
 use crate::matrix::{Layout, WeightType};
 use crate::memory::{OutOfMemory, reserved};
 
@@ -62,12 +61,4 @@ pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
         return Ok(());
     }
     quantized(file)?.into_iter().try_for_each(|tensor| Ok(tensor.lay_out(layout)?))
-}
-
-/// The fastest kernels for the model of a file, by a short timing with `now`, a clock in nanoseconds.
-///
-/// # Errors
-/// When the file holds no model that can be used, or there is no memory for a few vectors.
-pub fn fastest_kernels(file: &[u8], now: &dyn Fn() -> u64) -> Result<Kernels, ModelError> {
-    Ok(Kernels::fastest(&Model::load(&Gguf::parse(file)?, Layout::Rows)?, now)?)
 }

@@ -3,7 +3,8 @@
 //! Touvron et al., "LLaMA: Open and Efficient Foundation Language Models" (2023). Llama 3.1 and later
 //! stretch their rotations by the factors in `rope_freqs.weight`.
 
-use super::architecture::{Activation, Architecture, Pairs, Part, by_head_length};
+use super::architecture::{Architecture, Pairs, Part, by_head_length};
+use crate::vector::Activation;
 
 /// The description.
 pub const LLAMA: Architecture = Architecture {

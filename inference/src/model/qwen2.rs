@@ -2,7 +2,8 @@
 //!
 //! Yang et al., "Qwen2 Technical Report" (2024).
 
-use super::architecture::{Activation, Architecture, Pairs, Part, by_head_length};
+use super::architecture::{Architecture, Pairs, Part, by_head_length};
+use crate::vector::Activation;
 
 /// The description.
 pub const QWEN2: Architecture = Architecture {

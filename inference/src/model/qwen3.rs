@@ -2,7 +2,8 @@
 //!
 //! Yang et al., "Qwen3 Technical Report" (2025).
 
-use super::architecture::{Activation, Architecture, Pairs, Part, by_head_length};
+use super::architecture::{Architecture, Pairs, Part, by_head_length};
+use crate::vector::Activation;
 
 /// The description.
 pub const QWEN3: Architecture = Architecture {

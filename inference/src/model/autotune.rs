@@ -1,14 +1,14 @@
-//! Which variant: by name, or the fastest by a short timing. All give the same bits, so any choice is right.
+//! The choice of kernels by a short timing of a model's own weights. All give the same bits, so any choice is right.
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::slice;
 
-use super::Kernels;
+use super::{Model, ModelError};
 use crate::activations::Activations;
-use crate::matrix::Matrix;
+use crate::gguf::Gguf;
+use crate::kernels::Kernels;
+use crate::matrix::{Layout, Matrix};
 use crate::memory::{OutOfMemory, reserved};
-use crate::model::Model;
 use crate::tiles::TILE;
 
 /// Inputs of the product that stands for a prompt. One input stands for generation.
@@ -19,24 +19,14 @@ const REPETITIONS: usize = 4;
 /// By how much of its time a variant must beat those before it, in per cent: timings are not exact.
 const MARGIN: u64 = 10;
 
-impl Kernels {
-    /// The variant with this name, in any case and with `-` for spaces.
-    ///
-    /// # Errors
-    /// The names there are.
-    pub fn named(name: &str) -> Result<Self, String> {
-        let word = |kernels: &Self| kernels.to_string().replace(' ', "-");
-        Self::available()
-            .find(|kernels| word(kernels).eq_ignore_ascii_case(name))
-            .ok_or_else(|| Self::available().map(|kernels| word(&kernels)).collect::<Vec<_>>().join(", "))
-    }
-
-    /// The variant that takes the shortest time for a tile of rows of `model`, which lie as in the file, by `now`, a clock in nanoseconds.
+impl Model<'_> {
+    /// The kernels that take the shortest time for a tile of rows, which lie as in the file, by `now`, a clock in
+    /// nanoseconds.
     ///
     /// # Errors
     /// When there is no memory for a few vectors.
-    pub fn fastest(model: &Model<'_>, now: &dyn Fn() -> u64) -> Result<Self, OutOfMemory> {
-        let matrix = model.layers.first().map_or(&model.output, |layer| &layer.query);
+    pub fn fastest_kernels(&self, now: &dyn Fn() -> u64) -> Result<Kernels, OutOfMemory> {
+        let matrix = self.layers.first().map_or(&self.output, |layer| &layer.query);
         let rows = TILE.min(matrix.rows());
         let columns = matrix.columns();
         let mut inputs = Vec::new();
@@ -48,7 +38,7 @@ impl Kernels {
             inputs.push(input);
         }
         let mut out = [0.0; TILE * INPUTS];
-        let mut time = |kernels: Self, matrix: &Matrix<'_>| {
+        let mut time = |kernels: Kernels, matrix: &Matrix<'_>| {
             let start = now();
             for input in &inputs {
                 kernels.multiply(matrix, 0, slice::from_ref(input), &mut out[..rows]);
@@ -57,7 +47,7 @@ impl Kernels {
             now() - start
         };
         let mut variants = Vec::new();
-        for kernels in Self::available() {
+        for kernels in Kernels::available() {
             let mut data = reserved(rows * matrix.row_bytes(), "tile of weights")?;
             data.extend_from_slice(matrix.row_range(0, rows));
             kernels.layout().apply(matrix.kind(), columns, &mut data)?;
@@ -69,7 +59,7 @@ impl Kernels {
                 *shortest = time(*kernels, &matrix).min(*shortest);
             }
         }
-        let mut fastest = (Self::best(), u64::MAX);
+        let mut fastest = (Kernels::best(), u64::MAX);
         for (kernels, _, time) in variants {
             if time < fastest.1 / 100 * (100 - MARGIN) {
                 fastest = (kernels, time);
@@ -77,4 +67,12 @@ impl Kernels {
         }
         Ok(fastest.0)
     }
+}
+
+/// The fastest kernels for the model of a file, by a short timing with `now`, a clock in nanoseconds.
+///
+/// # Errors
+/// When the file holds no model that can be used, or there is no memory for a few vectors.
+pub fn fastest_kernels(file: &[u8], now: &dyn Fn() -> u64) -> Result<Kernels, ModelError> {
+    Ok(Model::load(&Gguf::parse(file)?, Layout::Rows)?.fastest_kernels(now)?)
 }
