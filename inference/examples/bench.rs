@@ -7,17 +7,17 @@
 use std::error::Error;
 use std::ops::ControlFlow;
 
+use embodios_gguf::Gguf;
 use embodios_inference::cache::Limits;
 use embodios_inference::generate::{Request, generate};
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Layout;
 use embodios_inference::model::{Model, lay_out};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
-use embodios_inference::sample::Sampling;
 use embodios_inference::session::Session;
+use embodios_text::sample::Sampling;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

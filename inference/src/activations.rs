@@ -14,7 +14,7 @@ use wide::i32x4;
 
 use crate::kernels::Kernels;
 use crate::matrix::BLOCK;
-use crate::memory::{OutOfMemory, filled};
+use embodios_gguf::memory::{OutOfMemory, filled};
 
 /// Blocks are kept in whole groups of this many, padded with zeros: what one step of a kernel reads.
 pub const GROUP: usize = 4;

@@ -6,7 +6,7 @@ mod pages;
 
 use core::fmt;
 
-use crate::memory::OutOfMemory;
+use embodios_gguf::memory::OutOfMemory;
 pub(crate) use pages::by_page;
 pub use pages::{Pages, Sequence};
 

@@ -18,8 +18,8 @@ use crate::cache::Pages;
 use crate::kernels::{KV_BLOCK, Kernels};
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::tokenizer::Tokenizer;
 pub use alone::Alone;
+use embodios_text::tokenizer::Tokenizer;
 pub use random::{Random, Sizes};
 
 /// What was compared so far.

@@ -32,11 +32,11 @@ use core::fmt;
 
 use crate::platform::{Platform, Power};
 use crate::pool::{DEFAULT_SPIN, Pool};
-use crate::terminal::Line;
 use answer::Totals;
 pub use command::Fault;
 use command::{Command, NAMES, Stats, help_on};
 use editor::{Editor, Entered};
+use embodios_text::terminal::Line;
 use error::CommandError;
 use input::Input;
 use loaded::{LoadError, Loaded};

@@ -7,9 +7,9 @@ use core::fmt;
 use core::ops::ControlFlow;
 
 use crate::pool::Pool;
-use crate::sample::{LogProbabilities, Sampling};
 use crate::session::{Session, SessionError};
 pub use choices::{Choice, Choices};
+use embodios_text::sample::{LogProbabilities, Sampling};
 pub use hash::LogitsHash;
 
 /// What to generate.

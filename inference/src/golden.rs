@@ -6,7 +6,7 @@
 //! right is decided by the comparison with exact references (`tests/logits.rs`), not by these.
 
 use crate::generate::Request;
-use crate::sample::Sampling;
+use embodios_text::sample::Sampling;
 
 /// A run from an empty session.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,9 @@
 
 extern crate alloc;
 
-pub use embodios_gguf as gguf;
-
 pub mod activations;
 pub mod batch;
 pub mod cache;
-pub mod chat;
 pub mod company;
 pub mod console;
 pub mod forward;
@@ -20,15 +17,11 @@ pub mod golden;
 pub mod json;
 pub mod kernels;
 pub mod matrix;
-pub mod memory;
 pub mod model;
 pub mod platform;
 pub mod pool;
 pub mod rope;
-pub mod sample;
 pub mod session;
 mod sync;
-mod terminal;
 pub mod tiles;
-pub mod tokenizer;
 pub mod vector;

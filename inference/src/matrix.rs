@@ -4,8 +4,8 @@ mod format;
 mod layout;
 mod super_block;
 
-use crate::gguf::TensorType;
 use crate::tiles::TILE;
+use embodios_gguf::TensorType;
 pub use format::{
     BF16, F16, F32, FloatFormat, IQ4NL, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, QuantFormat, UNEVEN_LEVELS, f16_to_f32,
     f32_to_f16,

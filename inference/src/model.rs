@@ -18,12 +18,12 @@ mod source;
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::gguf::Gguf;
 use crate::matrix::{Layout, Matrix};
-use crate::memory::{OutOfMemory, filled};
 pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Part};
 pub use autotune::fastest_kernels;
 pub use config::{Config, Pattern, Window};
+use embodios_gguf::Gguf;
+use embodios_gguf::memory::{OutOfMemory, filled};
 pub use error::ModelError;
 pub use lay_out::{Quantized, lay_out, quantized};
 use source::Source;

@@ -9,8 +9,8 @@ pub mod host;
 
 use core::fmt;
 
-use crate::memory::filled;
 use crate::sync::atomic::AtomicU32;
+use embodios_gguf::memory::filled;
 
 pub use counters::CoreCounters;
 pub use embodios_core_set::{CoreSet, ParseCoreSetError};

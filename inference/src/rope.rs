@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use crate::memory::{OutOfMemory, filled};
 use crate::model::{Config, Pairs, Rotation};
+use embodios_gguf::memory::{OutOfMemory, filled};
 
 /// Frequencies of a model, and the rotations of the rows of a step.
 #[derive(Debug)]

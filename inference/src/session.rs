@@ -5,9 +5,9 @@ use core::fmt;
 use crate::cache::{CacheError, Limits, Pages};
 use crate::forward::{Forward, Part};
 use crate::kernels::Kernels;
-use crate::memory::OutOfMemory;
 use crate::model::Model;
 use crate::pool::Pool;
+use embodios_gguf::memory::OutOfMemory;
 
 /// Most tokens at once. More would make better use of unpacked weights, fewer leave more of the cache to weights.
 pub(crate) const CHUNK: usize = 64;

@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crate::memory::{OutOfMemory, filled};
+use embodios_gguf::memory::{OutOfMemory, filled};
 
 /// Rows of a tile.
 pub const TILE: usize = 16;

@@ -3,17 +3,18 @@
 
 mod common;
 
-use common::{STORY, run};
+use common::run;
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
 use embodios_inference::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Way};
 use embodios_inference::cache::{Limits, Pages};
 use embodios_inference::company::{Alone, Company, Random, Sizes};
 use embodios_inference::generate::Stop;
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::{KV_BLOCK, Kernels};
 use embodios_inference::model::Model;
 use embodios_inference::pool::Pool;
-use embodios_inference::sample::Sampling;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
 
 /// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
 const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * KV_BLOCK;

@@ -5,12 +5,13 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{STORY, run};
+use common::run;
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
 use embodios_inference::batch::{Batch, Event, Request, Settings, Way};
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
-use embodios_inference::sample::Sampling;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
 
 struct Counting;
 

@@ -7,13 +7,14 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{STORY, run};
+use common::run;
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
 use embodios_inference::batch::{Batch, Event, Outcome, Request, Settings, Way};
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::pool::Pool;
-use embodios_inference::sample::Sampling;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
 
 /// The system's allocator up to a limit of live bytes.
 struct Limited;

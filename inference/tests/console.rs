@@ -1,13 +1,12 @@
 //! The console from end to end, on host threads, with a terminal that the test writes and reads.
 #![cfg(feature = "std")]
 
-mod common;
 #[path = "common/scripted.rs"]
 mod scripted;
 
 use std::panic::catch_unwind;
 
-use common::{STORY, smollm2};
+use embodios_fixtures::{STORY, smollm2};
 use embodios_inference::console::{Fault, Module};
 use embodios_inference::platform::Power;
 use scripted::{BAD, GOOD, MODULE, Session, interrupted_session, line, script, session};

@@ -1,11 +1,10 @@
 //! The console's batches and benches, on host threads.
 #![cfg(feature = "std")]
 
-mod common;
 #[path = "common/scripted.rs"]
 mod scripted;
 
-use common::STORY;
+use embodios_fixtures::STORY;
 use embodios_inference::console::Module;
 use scripted::{BAD, GOOD, MODULE, Session, line, script, session};
 

@@ -104,7 +104,7 @@ fn dequantized_weights_have_the_reference_bits() {
         (0..hex.len()).step_by(2).map(digits).collect()
     }
     let reference: HashMap<String, Dequantized> =
-        serde_json::from_str(include_str!("reference/dequantized.json")).unwrap();
+        serde_json::from_str(include_str!("../fixtures/reference/dequantized.json")).unwrap();
     for &kind in WeightType::ALL.iter().filter(|kind| **kind != WeightType::F32) {
         let item = &reference[kind.tensor_type().name()];
         let (data, wanted) = (bytes(&item.bytes), bytes(&item.weights));

@@ -13,10 +13,11 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{STORY, run, smollm2};
+use common::run;
+use embodios_fixtures::{STORY, smollm2};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::Model;
-use embodios_inference::sample::most_likely;
+use embodios_text::sample::most_likely;
 use serde::Deserialize;
 
 const FACTOR: f64 = 1.25;
@@ -120,8 +121,8 @@ macro_rules! synthetic_tests {
         mod synthetic {
             $(#[test]
             fn $kind() {
-                let file = include_bytes!(concat!("reference/synthetic-", stringify!($kind), ".gguf"));
-                super::check_all(stringify!($kind), file, include_str!("reference/synthetic.json"));
+                let file = include_bytes!(concat!("../fixtures/reference/synthetic-", stringify!($kind), ".gguf"));
+                super::check_all(stringify!($kind), file, include_str!("../fixtures/reference/synthetic.json"));
             })*
         }
     };
@@ -135,8 +136,8 @@ macro_rules! architecture_tests {
         mod architectures {
             $(#[test]
             fn $test() {
-                let file = include_bytes!(concat!("reference/architectures/", $name, ".gguf"));
-                super::check_all($name, file, include_str!("reference/architectures.json"));
+                let file = include_bytes!(concat!("../fixtures/reference/architectures/", $name, ".gguf"));
+                super::check_all($name, file, include_str!("../fixtures/reference/architectures.json"));
             })*
         }
     };
@@ -205,7 +206,7 @@ fn story() {
         #[serde(flatten)]
         greedy: Greedy,
     }
-    let items: Vec<Item> = serde_json::from_str(include_str!("reference/story.json")).unwrap();
+    let items: Vec<Item> = serde_json::from_str(include_str!("../fixtures/reference/story.json")).unwrap();
     let model = run::load(STORY);
     for item in items {
         let prompt = &item.prompt_ids_with_bos;
@@ -223,7 +224,8 @@ fn smollm2_logits() {
         q4_1: Top,
         f32: Top,
     }
-    let items: Vec<Item> = serde_json::from_str(include_str!("reference/smollm2_logits.json")).unwrap();
+    let items: Vec<Item> =
+        serde_json::from_str(include_str!("../fixtures/reference/smollm2_logits.json")).unwrap();
     let file = smollm2();
     let model = run::load(&file);
     for item in items {
@@ -240,7 +242,8 @@ fn smollm2_greedy() {
         q4_1: Greedy,
         f32: Greedy,
     }
-    let items: Vec<Item> = serde_json::from_str(include_str!("reference/smollm2_greedy.json")).unwrap();
+    let items: Vec<Item> =
+        serde_json::from_str(include_str!("../fixtures/reference/smollm2_greedy.json")).unwrap();
     let file = smollm2();
     let model = run::load(&file);
     for item in items {

@@ -4,17 +4,17 @@
 mod common;
 
 use common::tiny::{ARRAY, BOOL, F32, I32, LAYERS, STRING, Tiny, U32, array, strings};
-use embodios_inference::chat::{ChatError, ChatTemplate};
-use embodios_inference::gguf::Gguf;
+use embodios_gguf::Gguf;
 use embodios_inference::matrix::Layout;
 use embodios_inference::model::keys::{Class, Wanted, class};
 use embodios_inference::model::{ARCHITECTURES, Model, Pattern};
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::chat::{ChatError, ChatTemplate};
+use embodios_text::tokenizer::Tokenizer;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// What is known to the Python package `gguf` 0.19.0 (`constants.py`), and the older files' `rope.scale_linear`.
-const KNOWN: &str = include_str!("reference/metadata_keys.txt");
+const KNOWN: &str = include_str!("../fixtures/reference/metadata_keys.txt");
 
 const NAMES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
 
@@ -33,7 +33,7 @@ fn opened(file: &[u8]) -> Result<String, String> {
         chat => format!("{chat:?}"),
     };
     let layers: Vec<_> = model.layers.iter().map(|layer| (layer.window, layer.rotation)).collect();
-    let ids = tokenizer.prompt("abc a1.", embodios_inference::tokenizer::ParseSpecial::No).ids;
+    let ids = tokenizer.prompt("abc a1.", embodios_text::tokenizer::ParseSpecial::No).ids;
     Ok(format!("{:?} {layers:?} {:?} {ids:?} {:?} {chat}", model.config, model.rotations, tokenizer.ends()))
 }
 

@@ -5,16 +5,17 @@ mod common;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use common::{STORY, run};
+use common::run;
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
 use embodios_inference::cache::Limits;
 use embodios_inference::generate::{GenerateError, Request, Stop, generate};
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Layout;
 use embodios_inference::model::{Model, fastest_kernels, lay_out};
 use embodios_inference::platform::host::file;
-use embodios_inference::sample::Sampling;
 use embodios_inference::session::{Session, SessionError};
+use embodios_text::sample::Sampling;
 
 /// The story model with every `from` replaced by `to`, of equal length.
 fn altered(from: &[u8], to: &[u8]) -> Vec<u8> {

@@ -5,11 +5,11 @@
 mod common;
 
 use common::run::{self, Models};
-use common::{STORY, smollm2};
+use embodios_fixtures::{STORY, smollm2};
 use embodios_inference::generate::{LogitsHash, Report, Request};
 use embodios_inference::golden::{self, Run};
 use embodios_inference::kernels::Kernels;
-use embodios_inference::sample::Sampling;
+use embodios_text::sample::Sampling;
 
 /// As [`run::generated`], with the model as the kernels want it.
 fn generated(models: &Models, kernels: Kernels, workers: usize, request: &Request<'_>) -> (Vec<u32>, Report) {
@@ -49,10 +49,10 @@ fn story() {
 #[test]
 fn every_architecture_has_the_same_bits_everywhere() {
     let files: [&[u8]; 4] = [
-        include_bytes!("reference/architectures/llama3-rope-f32.gguf"),
-        include_bytes!("reference/architectures/qwen2-untied-q8_0.gguf"),
-        include_bytes!("reference/architectures/qwen3-untied-q8_0.gguf"),
-        include_bytes!("reference/architectures/gemma3-lin-q8_0.gguf"),
+        include_bytes!("../fixtures/reference/architectures/llama3-rope-f32.gguf"),
+        include_bytes!("../fixtures/reference/architectures/qwen2-untied-q8_0.gguf"),
+        include_bytes!("../fixtures/reference/architectures/qwen3-untied-q8_0.gguf"),
+        include_bytes!("../fixtures/reference/architectures/gemma3-lin-q8_0.gguf"),
     ];
     for file in files {
         let models = Models::load(file);

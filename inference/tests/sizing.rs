@@ -8,18 +8,19 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::run;
 use common::tiny::{ARRAY, I32, Tiny, array, strings};
-use common::{STORY, run};
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
+use embodios_gguf::sizing::{Needs, POSITIONS};
 use embodios_inference::cache::Limits;
-use embodios_inference::chat::ChatTemplate;
 use embodios_inference::console::Module;
-use embodios_inference::gguf::Gguf;
-use embodios_inference::gguf::sizing::{Needs, POSITIONS};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix;
 use embodios_inference::model::{Model, lay_out};
 use embodios_inference::session::Session;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::chat::ChatTemplate;
+use embodios_text::tokenizer::Tokenizer;
 
 /// The system's allocator, with the live bytes and their peak beside it.
 struct Counting;
@@ -131,5 +132,5 @@ fn a_model_that_does_not_fit_is_refused_with_the_numbers() {
 #[ignore = "needs smollm2-135m"]
 fn smollm2_needs_what_it_takes() {
     let _one = ONE_AT_A_TIME.lock();
-    assert_bound("SmolLM2-135M", &common::smollm2());
+    assert_bound("SmolLM2-135M", &embodios_fixtures::smollm2());
 }

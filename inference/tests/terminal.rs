@@ -1,11 +1,10 @@
 //! What a model's file says reaches the terminal without commands to it, whichever way it takes.
 #![cfg(feature = "std")]
 
-mod common;
 #[path = "common/scripted.rs"]
 mod scripted;
 
-use common::STORY;
+use embodios_fixtures::STORY;
 use embodios_inference::console::Module;
 use scripted::{Session, session};
 

@@ -21,7 +21,8 @@ use crate::build::{self, Built};
 use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
-use crate::{checks, model};
+use crate::checks;
+use crate::model;
 use report::{Report, Row};
 
 /// xtask's status when a test failed.

@@ -2,7 +2,11 @@
 
 extern crate std;
 
-use crate::{Cores, Machine, Refusal, Serial, TreeError};
+use crate::Cores;
+use crate::Machine;
+use crate::Refusal;
+use crate::Serial;
+use crate::TreeError;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use embodios_arch::{Conduit, GicDescription};

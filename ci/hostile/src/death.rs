@@ -5,7 +5,9 @@ use core::hint::black_box;
 use embodios_abi::{Call, Hook, layout};
 
 use crate::threads::{self, Job};
-use crate::{arch, life, system};
+use crate::arch;
+use crate::life;
+use crate::system;
 
 /// A way.
 #[derive(Clone, Copy)]

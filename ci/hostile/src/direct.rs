@@ -19,7 +19,9 @@ use core::fmt;
 
 use embodios_abi::ExitStatus;
 
-use crate::{life, say, system};
+use crate::life;
+use crate::say;
+use crate::system;
 
 /// What an attack found, if it went through and there is something to find.
 type Found = Option<u64>;

@@ -4,7 +4,11 @@
 use embodios_abi::{Call, Error, ExitStatus, MAX_GRANT, PRIORITIES, Query, Span, layout};
 
 use crate::threads::{self, Job};
-use crate::{arch, life, say, system, wrong};
+use crate::arch;
+use crate::life;
+use crate::say;
+use crate::system;
+use crate::wrong;
 
 /// Threads of a machine with fewer than 64 cores.
 const MOST_THREADS: usize = 256;

@@ -14,7 +14,10 @@ use embodios_abi::{Call, ExitStatus, PRIORITIES};
 use crate::death::{self, WAYS_AMONG_OTHERS};
 use crate::random::Random;
 use crate::threads::{self, Job};
-use crate::{life, say, system, wrong};
+use crate::life;
+use crate::say;
+use crate::system;
+use crate::wrong;
 use arguments::Scratch;
 
 /// The highest priority: the first thread must not starve.

@@ -4,7 +4,9 @@ use core::slice;
 
 use embodios_abi::{CoreStatistics, EngineInfo, ModuleInfo, Query, Span, command_line, layout};
 
-use crate::{arch, say, system};
+use crate::arch;
+use crate::say;
+use crate::system;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;

@@ -2,7 +2,9 @@
 
 use embodios_abi::layout;
 
-use crate::{arch, life, wrong};
+use crate::arch;
+use crate::life;
+use crate::wrong;
 
 /// Upper half of the words that lives leave; the lower half is the life's number.
 const PATTERN: u64 = 0x6a09_e667;

@@ -6,7 +6,9 @@ use embodios_abi::{Call, ExitStatus, MAX_GRANT, MAX_MESSAGE};
 
 use crate::death::{self, WAYS_AMONG_OTHERS};
 use crate::threads::{self, Job};
-use crate::{life, system, wrong};
+use crate::life;
+use crate::system;
+use crate::wrong;
 
 /// Threads that have come to what they wait for or do all the time.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);

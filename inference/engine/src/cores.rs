@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use embodios_abi::{CoreCounts, CoreFlags, CoreInfo, CoreStatistics, Query, layout};
 use spin::Once;
 
-use crate::{arch, system};
+use crate::arch;
+use crate::system;
 
 /// What the engine keeps of a core.
 pub struct Core {

@@ -6,7 +6,8 @@ use core::ptr;
 use embodios_abi::Hook;
 use embodios_inference::console::Fault;
 
-use crate::{arch, system};
+use crate::arch;
+use crate::system;
 
 /// Commits `fault`. The kernel takes over before this comes to its end.
 pub fn commit(fault: Fault) -> ! {

@@ -9,7 +9,8 @@ use embodios_abi::layout::LARGE_PAGE;
 use linked_list_allocator::Heap;
 use spin::Mutex;
 
-use crate::{cores, system};
+use crate::cores;
+use crate::system;
 
 struct Grown(Mutex<Heap>);
 

@@ -13,7 +13,10 @@ use embodios_inference::platform::{
 use spin::Once;
 
 use crate::clock::Clock;
-use crate::{arch, cores, selftest, system};
+use crate::arch;
+use crate::cores;
+use crate::selftest;
+use crate::system;
 
 /// Priority of every thread but those of tests, in the middle: the kernel gives it to the first one, too.
 pub const PRIORITY: u64 = PRIORITIES / 2;

@@ -12,7 +12,11 @@ use embodios_inference::console::{self, Module, Start};
 
 use crate::clock::Clock;
 use crate::platform::Task;
-use crate::{arch, cores, fault, platform, system};
+use crate::arch;
+use crate::cores;
+use crate::fault;
+use crate::platform;
+use crate::system;
 
 /// First Rust code of thread 0.
 pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
@@ -83,7 +87,8 @@ mod last_words {
     use core::fmt::{self, Write};
     use core::panic::PanicInfo;
 
-    use crate::{cores, system};
+    use crate::cores;
+    use crate::system;
 
     /// Bytes of a message that are kept.
     const LIMIT: usize = 512;

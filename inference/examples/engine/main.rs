@@ -9,16 +9,16 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Instant;
 
+use embodios_gguf::Gguf;
 use embodios_inference::batch;
-use embodios_inference::chat::ChatTemplate;
-use embodios_inference::gguf::Gguf;
 use embodios_inference::json::{Lines, Requests, Task};
 use embodios_inference::kernels::Kernels;
 use embodios_inference::model::{Model, ModelError, fastest_kernels};
 use embodios_inference::platform::host::{Host, file};
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::chat::ChatTemplate;
+use embodios_text::tokenizer::Tokenizer;
 use measure::Lengths;
 use memmap2::MmapMut;
 

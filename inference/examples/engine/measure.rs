@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::time::Instant;
 
-use embodios_inference::gguf::Gguf;
+use embodios_gguf::Gguf;
 use embodios_inference::json::session;
 use embodios_inference::matrix::Matrix;
 use embodios_inference::model::Model;
@@ -14,7 +14,7 @@ use embodios_inference::platform::host::Host;
 use embodios_inference::platform::{CoreSet, Platform as _};
 use embodios_inference::pool::{Pool, Settings};
 use embodios_inference::session::Session;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_text::tokenizer::Tokenizer;
 use serde_json::json;
 
 /// Bytes that a thread reads at a time.

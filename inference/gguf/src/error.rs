@@ -3,7 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{TensorType, ValueType};
+use crate::TensorType;
+use crate::ValueType;
 
 /// Longest part of a file's own name that an error repeats, in characters.
 pub(super) const SHOWN: usize = 80;

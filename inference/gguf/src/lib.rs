@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod error;
 mod reader;
+pub mod memory;
 pub mod sizing;
 mod tensor;
 mod value;

@@ -4,7 +4,10 @@
 
 use core::fmt;
 
-use crate::{Gguf, Scalars, Strings, TensorType};
+use crate::Gguf;
+use crate::Scalars;
+use crate::Strings;
+use crate::TensorType;
 
 /// Positions that a model has to have room for to be of use.
 pub const POSITIONS: usize = 256;

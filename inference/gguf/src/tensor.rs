@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::reader::Reader;
-use crate::{Fault, GgufError, Subject};
+use crate::Fault;
+use crate::GgufError;
+use crate::Subject;
 
 macro_rules! tensor_types {
     ($($variant:ident = $number:literal, $name:literal, $block:literal, $bytes:literal;)*) => {

@@ -9,11 +9,11 @@ use super::request::{Failure, Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
 use crate::forward::Part;
 use crate::generate::{self, Choice, Choices, Stop};
-use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 use crate::platform::Platform;
-use crate::sample::LogProbabilities;
-use crate::tokenizer::{TokenReader, Tokenizer};
+use embodios_gguf::memory::{OutOfMemory, reserved};
+use embodios_text::sample::LogProbabilities;
+use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
 /// Bytes of a long token.
 const TOKEN_BYTES: usize = 64;

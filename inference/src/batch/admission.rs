@@ -8,9 +8,9 @@ use super::active::{Active, Buffers, Hold, Waiting};
 use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
 use crate::cache::{CacheError, Sequence};
 use crate::kernels::KV_BLOCK;
-use crate::memory::{OutOfMemory, reserved};
 use crate::pool::Pool;
 use crate::session::CHUNK;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// Most requests that others pass by because they wait for a beginning.
 const PASSED: usize = 64;

@@ -6,10 +6,10 @@ use core::ops::RangeInclusive;
 use super::plan::largest;
 use crate::forward::{Forward, Part};
 use crate::kernels::Kernels;
-use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
 use crate::pool::{Pool, PoolError};
 use crate::session::CHUNK;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// What groups need of their own.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use core::fmt;
 
 use crate::cache::CacheError;
 use crate::generate::{GenerateError, LogitsHash, Stop};
-use crate::memory::OutOfMemory;
-use crate::sample::Sampling;
 use crate::session::SessionError;
+use embodios_gguf::memory::OutOfMemory;
+use embodios_text::sample::Sampling;
 
 /// A request's number within its batch, in the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,8 +10,8 @@ use core::ops::Range;
 
 use super::{CacheError, Limits};
 use crate::kernels::{KEYS, KV_BLOCK, Kernels, Precision};
-use crate::memory::{OutOfMemory, reserved};
 use crate::model::Model;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// Bytes of a page: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of them
 /// before [`Sequence::fill`] gets there, but room for them.

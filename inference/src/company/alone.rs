@@ -11,7 +11,7 @@ use crate::kernels::Kernels;
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::session::Session;
-use crate::tokenizer::{TokenReader, Tokenizer};
+use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
 /// Bytes of keys and values.
 const BUDGET: usize = 1 << 28;

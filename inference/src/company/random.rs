@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::batch::Request;
-use crate::sample::Sampling;
+use embodios_text::sample::Sampling;
 
 /// The largest that is drawn.
 #[derive(Clone, Copy, Debug)]

@@ -11,14 +11,14 @@ use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
 use crate::cache::Limits;
-use crate::chat::{ChatError, Message, Role};
 use crate::generate::{Made, Report, Request, Stop, generate};
 use crate::json::Tally;
 use crate::kernels::Kernels;
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::session::Session;
-use crate::tokenizer::{Encoding, ParseSpecial, TokenReader, Tokenizer};
+use embodios_text::chat::{ChatError, Message, Role};
+use embodios_text::tokenizer::{Encoding, ParseSpecial, TokenReader, Tokenizer};
 
 /// What has been generated since the start.
 #[derive(Default)]

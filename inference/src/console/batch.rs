@@ -15,7 +15,7 @@ use crate::batch::{Batch, Event, Outcome, Request, Settings};
 use crate::cache::CacheError;
 use crate::json::{Lines, Requests, Tally, Task};
 use crate::platform::Platform;
-use crate::tokenizer::ParseSpecial;
+use embodios_text::tokenizer::ParseSpecial;
 use groups::Group;
 
 /// What a batch is made of.

@@ -12,12 +12,12 @@ use super::report::Bytes;
 use super::script::ScriptError;
 use crate::batch::{Finish, Refusal};
 use crate::cache::CacheError;
-use crate::chat::ChatError;
 use crate::generate::GenerateError;
 use crate::model::ModelError;
 use crate::platform::{CoreSet, Memory, PlatformError};
 use crate::pool::PoolError;
 use crate::session::SessionError;
+use embodios_text::chat::ChatError;
 
 /// A failed command.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ from! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::OutOfMemory;
+    use embodios_gguf::memory::OutOfMemory;
 
     #[test]
     fn where_memory_lacks_what_is_free_and_what_helps_is_said() {

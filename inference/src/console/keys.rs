@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use crate::tokenizer::TextStream;
+use embodios_text::tokenizer::TextStream;
 
 /// What the person did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

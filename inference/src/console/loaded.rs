@@ -8,17 +8,17 @@ use core::fmt;
 use super::module::{Content, Module, ModuleError, named, names};
 use super::report::Bytes;
 use super::start::{Start, StartOptions};
-use crate::chat::{ChatError, ChatTemplate};
-use crate::gguf::sizing::Needs;
-use crate::gguf::{Gguf, GgufError};
 use crate::json::Requests;
 use crate::kernels::Kernels;
 use crate::matrix::Layout;
-use crate::memory::{OutOfMemory, filled};
 use crate::model::{Model, ModelError, lay_out};
 use crate::platform::Platform;
-use crate::terminal::Line;
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use embodios_gguf::memory::{OutOfMemory, filled};
+use embodios_gguf::sizing::Needs;
+use embodios_gguf::{Gguf, GgufError};
+use embodios_text::chat::{ChatError, ChatTemplate};
+use embodios_text::terminal::Line;
+use embodios_text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Value of `model=` for no model at all.
 const NO_MODEL: &str = "none";

@@ -6,7 +6,7 @@ use core::str::FromStr;
 
 use super::command::{ParseError, split_word};
 use crate::kernels::Kernels;
-use crate::sample::Sampling;
+use embodios_text::sample::Sampling;
 
 /// Letters that a command which shows text takes, one that runs many requests, and one that shows token ids.
 pub const TEXT_OPTIONS: &str = "ntkpmrsxlc";

@@ -9,7 +9,7 @@ use core::fmt;
 use arrayvec::ArrayVec;
 
 use crate::platform::Platform;
-use crate::terminal;
+use embodios_text::terminal;
 
 /// ASCII's "start of text" and "end of text".
 const STX: u8 = 0x02;

@@ -15,11 +15,11 @@ use super::loaded::Loaded;
 use super::options::Options;
 use super::output::Output;
 use crate::company::{Company, Sizes, Tally};
-use crate::gguf::Gguf;
 use crate::kernels::Kernels;
 use crate::platform::CoreSet;
 use crate::pool::Pool;
-use crate::tokenizer::ParseSpecial;
+use embodios_gguf::Gguf;
+use embodios_text::tokenizer::ParseSpecial;
 
 /// Tokens generated each time that bits are compared.
 const TOKENS: usize = 8;

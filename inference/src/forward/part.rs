@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::look;
 use crate::cache::Sequence;
 use crate::found::BESIDE;
-use crate::memory::{OutOfMemory, filled, reserved};
 use crate::model::{Config, Model};
+use embodios_gguf::memory::{OutOfMemory, filled, reserved};
 
 /// What a sequence takes part with in a step.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use core::ops::Range;
 use super::Part;
 use crate::cache::by_page;
 use crate::kernels::KV_BLOCK;
-use crate::memory::{OutOfMemory, reserved};
 use crate::model::Config;
 use crate::pool::share;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// A token of the step.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! The tokens that one text is continued with, chosen one after the other from logits.
 
 use super::{GenerateError, LogitsHash, Request, Stop};
-use crate::memory::OutOfMemory;
-use crate::sample::Sampler;
+use embodios_gguf::memory::OutOfMemory;
+use embodios_text::sample::Sampler;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use crate::generate::{self, Made, Request, Stop};
 use crate::kernels::Kernels;
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::sample::Sampling;
 use crate::session::{Session, SessionError};
-use crate::tokenizer::TokenReader;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::TokenReader;
 
 /// How a prompt is continued.
 pub struct Continuation {

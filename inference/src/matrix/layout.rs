@@ -6,8 +6,8 @@
 //! Rows that fill no tile stay as they were.
 
 use super::{FloatFormat, MOST_BYTES, QuantFormat, WeightType, with_format};
-use crate::memory::{OutOfMemory, reserved};
 use crate::tiles::TILE;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// How rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use core::slice;
 
 use super::{Model, ModelError};
 use crate::activations::Activations;
-use crate::gguf::Gguf;
 use crate::kernels::Kernels;
 use crate::matrix::{Layout, Matrix};
-use crate::memory::{OutOfMemory, reserved};
 use crate::tiles::TILE;
+use embodios_gguf::Gguf;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// Inputs of the product that stands for a prompt. One input stands for generation.
 const INPUTS: usize = 4;

@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Architecture, Local, ModelError};
-use crate::gguf::{FromValue, Gguf, Value};
-use crate::memory::reserved;
+use embodios_gguf::memory::reserved;
+use embodios_gguf::{FromValue, Gguf, Value};
 
 /// Hyper-parameters, consistent with each other.
 #[derive(Clone, Debug)]

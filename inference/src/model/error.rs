@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::ARCHITECTURES;
-use crate::gguf::{GgufError, TensorType};
 use crate::matrix::WeightType;
-use crate::memory::OutOfMemory;
+use embodios_gguf::memory::OutOfMemory;
+use embodios_gguf::{GgufError, TensorType};
 
 /// A model that cannot be computed.
 #[derive(Clone, Debug, PartialEq)]

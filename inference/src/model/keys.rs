@@ -10,8 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::{format, vec::Vec};
 
 use super::{Config, ModelError};
-use crate::gguf::{Gguf, Value};
-use crate::tokenizer::keys as tokenizer;
+use embodios_gguf::{Gguf, Value};
+use embodios_text::tokenizer::keys as tokenizer;
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use super::ModelError;
-use crate::gguf::Gguf;
 use crate::matrix::{Layout, WeightType};
-use crate::memory::{OutOfMemory, reserved};
+use embodios_gguf::Gguf;
+use embodios_gguf::memory::{OutOfMemory, reserved};
 
 /// A quantised tensor of a model's file, in rows.
 pub struct Quantized<'f> {

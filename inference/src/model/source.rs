@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::ModelError;
-use crate::gguf::{Gguf, Tensor, TensorType};
 use crate::matrix::{F32, FloatFormat, Layout, Matrix, WeightType};
-use crate::memory::{OutOfMemory, filled};
+use embodios_gguf::memory::{OutOfMemory, filled};
+use embodios_gguf::{Gguf, Tensor, TensorType};
 
 /// The tensors of a file.
 pub struct Source<'g, 'a> {

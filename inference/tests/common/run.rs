@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use embodios_gguf::Gguf;
 use embodios_inference::cache::Limits;
 use embodios_inference::generate::{Report, Request, generate};
-use embodios_inference::gguf::Gguf;
 use embodios_inference::kernels::Kernels;
 use embodios_inference::matrix::Layout;
 use embodios_inference::model::{Model, lay_out};

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use super::common::STORY;
+use embodios_fixtures::STORY;
 use embodios_inference::console::{Fault, Module, Start, run};
 use embodios_inference::platform::host::Host;
 use embodios_inference::platform::{Core, CoreCounters, CoreSet, Counter, Memory, Platform};

@@ -2,7 +2,7 @@
 
 use embodios_inference::model::Architecture;
 
-use super::build::{Builder, put_string};
+use embodios_fixtures::build::{Builder, put_string};
 
 /// GGUF value types.
 pub const U32: u32 = 4;

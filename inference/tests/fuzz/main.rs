@@ -7,11 +7,11 @@
 
 mod templates;
 
-use embodios_inference::chat::ChatTemplate;
-use embodios_inference::gguf::Gguf;
+use embodios_gguf::Gguf;
 use embodios_inference::matrix;
 use embodios_inference::model::{Model, lay_out};
-use embodios_inference::tokenizer::{ParseSpecial, Tokenizer};
+use embodios_text::chat::ChatTemplate;
+use embodios_text::tokenizer::{ParseSpecial, Tokenizer};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::alloc::{GlobalAlloc, Layout, System};

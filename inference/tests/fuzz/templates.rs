@@ -3,9 +3,9 @@
 //!
 //! `EMBODIOS_FUZZ_TEMPLATES` sets how many of each kind are tried, `EMBODIOS_FUZZ_SEED` where the random numbers begin.
 
-use embodios_inference::chat::{ChatTemplate, Message, Role};
-use embodios_inference::gguf::Gguf;
-use embodios_inference::tokenizer::Tokenizer;
+use embodios_gguf::Gguf;
+use embodios_text::chat::{ChatTemplate, Message, Role};
+use embodios_text::tokenizer::Tokenizer;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -18,7 +18,7 @@ const DEPTH: u32 = 4;
 
 /// Templates in the ways of several families.
 const REAL: [&str; 4] = [
-    include_str!("../reference/chat_template.jinja"),
+    include_str!("../../fixtures/reference/chat_template.jinja"),
     "{{ bos_token }}{%- if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] ~ '\n\n' %}
 {%- set messages = messages[1:] %}{% endif %}{%- for message in messages %}
 {%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Turns alternate') }}{% endif %}

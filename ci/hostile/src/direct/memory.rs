@@ -4,7 +4,9 @@ use core::fmt;
 
 use embodios_abi::layout;
 
-use crate::{arch, death, life};
+use crate::arch;
+use crate::death;
+use crate::life;
 
 /// What is tried.
 #[derive(Clone, Copy)]

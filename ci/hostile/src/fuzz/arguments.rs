@@ -6,7 +6,10 @@ use embodios_abi::{Call, MAX_GRANT, PRIORITIES, Query, layout};
 
 use crate::random::Random;
 use crate::threads::{self, Job};
-use crate::{arch, calls, life, system};
+use crate::arch;
+use crate::calls;
+use crate::life;
+use crate::system;
 
 /// Words of a thread's own memory; more than the largest set of cores has.
 const WORDS: usize = 1040;

@@ -2,7 +2,10 @@
 
 use embodios_abi::{Call, Error, decode_result, layout};
 
-use crate::{arch, calls, life, wrong};
+use crate::arch;
+use crate::calls;
+use crate::life;
+use crate::wrong;
 
 /// The highest result that is no error.
 const MAX_RESULT: u64 = 1 << 63;

@@ -9,7 +9,8 @@ use embodios_inference::platform::{Platform, PlatformError, ThreadId};
 
 use super::{Outcome, Test, check, context, join_all, online, only, start};
 use crate::platform::{Machine, machine};
-use crate::{arch, system};
+use crate::arch;
+use crate::system;
 
 pub const TESTS: &[Test] = &[
     ("a sleep and a wait end at their deadlines and not before", deadlines),

@@ -11,7 +11,8 @@ use embodios_inference::platform::{Platform, PlatformError};
 
 use super::{Outcome, Test, check, context, join_all, online, only, start};
 use crate::platform::{Machine, PRIORITY, machine};
-use crate::{arch, system};
+use crate::arch;
+use crate::system;
 
 pub const TESTS: &[Test] = &[("a reserved core is refused memory and threads", reserved)];
 

@@ -9,7 +9,8 @@ use embodios_inference::platform::{CoreSet, Platform, ThreadId};
 
 use super::{Outcome, Test, check, context, join_all, online, only, refused, start};
 use crate::platform::{Machine, PRIORITY, machine};
-use crate::{arch, system};
+use crate::arch;
+use crate::system;
 
 pub const TESTS: &[Test] = &[
     ("three threads that compute share one core, vector registers intact", three_on_one_core),

@@ -13,7 +13,7 @@ use crate::console::loaded::Loaded;
 use crate::console::start::StartOptions;
 use crate::json::{Lines, Requests, Tally};
 use crate::platform::CoreSet;
-use crate::terminal::Line;
+use embodios_text::terminal::Line;
 
 /// One batch.
 #[derive(Clone, Debug, PartialEq, Eq)]

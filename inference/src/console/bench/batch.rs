@@ -17,7 +17,7 @@ use crate::console::error::CommandError;
 use crate::console::loaded::Loaded;
 use crate::generate::Stop;
 use crate::pool::Pool;
-use crate::sample::Sampling;
+use embodios_text::sample::Sampling;
 
 /// Sizes of batches when nothing else is said.
 const SIZES: [usize; 5] = [1, 2, 4, 8, 16];

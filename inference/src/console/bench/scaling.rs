@@ -15,8 +15,8 @@ use crate::console::Console;
 use crate::console::command::{ParseError, split_word};
 use crate::console::error::CommandError;
 use crate::console::options::number;
-use crate::sample::Sampling;
-use crate::tokenizer::ParseSpecial;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::ParseSpecial;
 use run::{Run, run};
 
 /// What the prompts are made of when nothing else is said: an opening that a story model knows how to go on from.

@@ -13,9 +13,9 @@ use crate::console::batch::budget;
 use crate::console::error::CommandError;
 use crate::console::loaded::Loaded;
 use crate::generate::{LogitsHash, Stop};
-use crate::memory::OutOfMemory;
 use crate::platform::Mark;
 use crate::pool::{Pool, PoolError};
+use embodios_gguf::memory::OutOfMemory;
 
 /// What a run came to.
 #[derive(Clone, Debug)]

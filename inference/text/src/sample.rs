@@ -9,7 +9,7 @@ use core::cmp::Ordering;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::memory::{OutOfMemory, filled};
+use embodios_gguf::memory::{OutOfMemory, filled};
 pub use probability::LogProbabilities;
 
 /// How tokens are chosen.

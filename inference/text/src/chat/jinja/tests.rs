@@ -198,7 +198,7 @@ struct Cases {
 
 #[test]
 fn all_parts_of_the_language_do_as_the_reference_does() {
-    let cases = include_str!("../../../tests/reference/jinja.json");
+    let cases = include_str!("../../../../fixtures/reference/jinja.json");
     let Cases { equal, refused } = serde_json::from_str(cases).unwrap();
     for Case { template, rendered } in equal {
         assert_eq!(render(&template).as_deref(), Ok(rendered.as_str()), "{template}");

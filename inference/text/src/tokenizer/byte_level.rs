@@ -10,7 +10,7 @@ use super::merge::Merger;
 use super::pre::PreTokenizer;
 use super::vocabulary::{Index, Vocabulary};
 use super::{Encoding, TokenizerError, bytes};
-use crate::gguf::{Gguf, Strings};
+use embodios_gguf::{Gguf, Strings};
 
 /// The pre-tokenizer of files that name none.
 const DEFAULT: &str = "default";

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::TokenizerError;
 use super::marks::Marks;
-use crate::gguf::{Gguf, Scalars, Strings};
+use embodios_gguf::{Gguf, Scalars, Strings};
 
 /// What a token stands for (`tokenizer.ggml.token_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

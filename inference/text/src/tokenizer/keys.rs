@@ -1,7 +1,7 @@
 //! The table of the keys `tokenizer.ggml.*`: each is read, or harmless for a reason that stands here, or refused by name.
 
 use super::TokenizerError;
-use crate::gguf::{Gguf, Value};
+use embodios_gguf::{Gguf, Value};
 
 /// What all of them begin with.
 pub const PREFIX: &str = "tokenizer.ggml.";

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::pre::PreTokenizer;
-use crate::gguf::GgufError;
+use embodios_gguf::GgufError;
 
 /// A tokenizer that cannot be used.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::gguf::{Gguf, Scalars};
+use embodios_gguf::{Gguf, Scalars};
 use byte_level::ByteLevel;
 pub use error::TokenizerError;
 pub use reader::TokenReader;

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use embodios_inference::gguf::Gguf;
-use embodios_inference::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+use embodios_gguf::Gguf;
+use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 
 const NAMES: [&str; 12] = [
     "command-r",

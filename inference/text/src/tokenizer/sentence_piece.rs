@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::merge::Merger;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, TokenizerError};
-use crate::gguf::{Gguf, Scalars};
+use embodios_gguf::{Gguf, Scalars};
 
 /// Stands for a space in tokens.
 const SPACE: &str = "▁";

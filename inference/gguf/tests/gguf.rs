@@ -1,10 +1,8 @@
 //! GGUF files, whole and damaged: what is accepted, and that every rejection names what and where.
 
-mod common;
-
-use common::STORY;
-use common::build::Builder;
-use embodios_inference::gguf::{Gguf, Scalars, Strings, TensorType};
+use embodios_fixtures::STORY;
+use embodios_fixtures::build::Builder;
+use embodios_gguf::{Gguf, Scalars, Strings, TensorType};
 use proptest::prelude::*;
 
 fn sample() -> Vec<u8> {

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::gguf::{Gguf, GgufError};
+use embodios_gguf::{Gguf, GgufError};
 use crate::tokenizer::{Encoding, Tokenizer};
 pub use jinja::TemplateError;
 use jinja::{Template, Value};
