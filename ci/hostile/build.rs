@@ -5,7 +5,7 @@ use std::env;
 
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let script = format!("{here}/../../inference/engine/link.ld");
+    let script = format!("{here}/../../inference/machine/link.ld");
     println!("cargo:rerun-if-changed={script}");
     println!("cargo:rustc-link-arg-bins=-T{script}");
     println!("cargo:rustc-link-arg-bins=--defsym=IMAGE={:#x}", layout::IMAGE);

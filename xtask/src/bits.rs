@@ -58,7 +58,7 @@ impl fmt::Display for Place<'_> {
 pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Result<u8> {
     let model = Model::resolve(workspace, consent, &options.model)?;
     let file = model.clone().on_host(workspace)?;
-    let mut places = vec![Place::Host { program: build::host_example(workspace, "console")? }];
+    let mut places = vec![Place::Host { program: build::host_program(workspace, "console")? }];
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
         setup::require(Tool::Qemu(arch), consent)?;
         let built = build::build(workspace, arch)?;

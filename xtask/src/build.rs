@@ -26,7 +26,7 @@ pub enum Program {
 impl Program {
     const fn package(self) -> &'static str {
         match self {
-            Self::Engine => "embodios-engine",
+            Self::Engine => "embodios-machine",
             Self::Hostile => "embodios-hostile",
         }
     }
@@ -101,14 +101,14 @@ pub fn build_program(workspace: &Workspace, arch: Arch, program: Program) -> Res
     Ok((engine, stripped))
 }
 
-/// Builds an example of the engine's library, which runs on the host.
+/// Builds one of the programs that run on the host (`inference/programs`).
 ///
 /// # Errors
 /// When it does not compile.
-pub fn host_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+pub fn host_program(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let mut command = workspace.cargo();
-    command.args(["build", "--release", "--package", "embodios-inference", "--features", "std"]);
-    executable(command.args(["--example", name]), name)
+    command.args(["build", "--release", "--package", "embodios-programs"]);
+    executable(command.args(["--bin", name]), name)
 }
 
 /// Builds QEMU's plugin that counts instructions, for its plugin API 1, or 3 and later.

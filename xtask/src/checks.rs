@@ -5,13 +5,13 @@ use std::fs;
 
 use crate::arch::Arch;
 use crate::build::{self, Built, Program};
-use crate::workspace::Workspace;
 use crate::process;
 use crate::scan;
 use crate::setup;
+use crate::workspace::Workspace;
 
 /// Packages whose programs exist only for a bare-metal target. Their libraries and unit tests run on the host.
-const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-engine"];
+const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-machine"];
 
 /// The package that has nothing for the host.
 const HOSTILE: &str = "embodios-hostile";
@@ -36,7 +36,7 @@ pub fn fmt(workspace: &Workspace, check: bool) -> Result<()> {
 pub fn clippy(workspace: &Workspace) -> Result<()> {
     setup::rust_targets(workspace, &Arch::ALL)?;
     let mut host = workspace.cargo();
-    host.args(["clippy", "--workspace", "--all-targets", "--features", "embodios-inference/std"]);
+    host.args(["clippy", "--workspace", "--all-targets"]);
     host.args(BARE_METAL.iter().chain([&HOSTILE]).flat_map(|package| ["--exclude", package]));
     process::run(host.args(["--", "-D", "warnings"]))?;
     let mut parts = workspace.cargo();

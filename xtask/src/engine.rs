@@ -29,7 +29,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &EngineOptions) -> 
         return in_guest(workspace, consent, options, arch, &model);
     }
     let model = model.on_host(workspace)?;
-    let program = build::host_example(workspace, "engine")?;
+    let program = build::host_program(workspace, "engine")?;
     let mut command = Command::new(program);
     command.arg(options.threads.to_string()).arg(model).arg(options.task.name());
     process::run(&mut command).map(|()| 0)

@@ -1,4 +1,4 @@
-//! A quiet guest's output, told apart: answers stand in frames (`inference/src/console/output.rs`), all else is
+//! A quiet guest's output, told apart: answers stand in frames (`inference/console/src/output.rs`), all else is
 //! beside them.
 
 use std::io;

@@ -1,6 +1,6 @@
 //! What a guest's console reads, from a terminal or a program. It is held back until the guest asks for it, and no
 //! more is ahead than the kernel keeps for a reader that is busy, as the guest acknowledges
-//! (`inference/src/console/input.rs`).
+//! (`inference/console/src/input.rs`).
 
 use anyhow::{Context, Result};
 use std::collections::VecDeque;

@@ -3,11 +3,11 @@
 
 use embodios_abi::{Call, Error, ExitStatus, MAX_GRANT, PRIORITIES, Query, Span, layout};
 
-use crate::threads::{self, Job};
 use crate::arch;
 use crate::life;
 use crate::say;
 use crate::system;
+use crate::threads::{self, Job};
 use crate::wrong;
 
 /// Threads of a machine with fewer than 64 cores.

@@ -12,11 +12,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use embodios_abi::{Call, ExitStatus, PRIORITIES};
 
 use crate::death::{self, WAYS_AMONG_OTHERS};
-use crate::random::Random;
-use crate::threads::{self, Job};
 use crate::life;
+use crate::random::Random;
 use crate::say;
 use crate::system;
+use crate::threads::{self, Job};
 use crate::wrong;
 use arguments::Scratch;
 

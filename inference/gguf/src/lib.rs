@@ -13,8 +13,8 @@
 extern crate alloc;
 
 mod error;
-mod reader;
 pub mod memory;
+mod reader;
 pub mod sizing;
 mod tensor;
 mod value;

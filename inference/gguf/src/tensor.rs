@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::reader::Reader;
 use crate::Fault;
 use crate::GgufError;
 use crate::Subject;
+use crate::reader::Reader;
 
 macro_rules! tensor_types {
     ($($variant:ident = $number:literal, $name:literal, $block:literal, $bytes:literal;)*) => {

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use embodios_gguf::{Gguf, GgufError};
+
 use crate::tokenizer::{Encoding, Tokenizer};
 pub use jinja::TemplateError;
 use jinja::{Template, Value};

@@ -6,10 +6,10 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use embodios_gguf::memory::{OutOfMemory, filled};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use embodios_gguf::memory::{OutOfMemory, filled};
 pub use probability::LogProbabilities;
 
 /// How tokens are chosen.

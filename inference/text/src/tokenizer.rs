@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use embodios_gguf::{Gguf, Scalars};
+
 use byte_level::ByteLevel;
 pub use error::TokenizerError;
 pub use reader::TokenReader;

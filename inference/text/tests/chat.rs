@@ -1,10 +1,9 @@
 //! Prompts of conversations against what the model's own template renders.
 
-
 use embodios_fixtures::build::Builder;
 use embodios_fixtures::{STORY, smollm2};
-use embodios_text::chat::{ChatTemplate, Message, Role};
 use embodios_gguf::Gguf;
+use embodios_text::chat::{ChatTemplate, Message, Role};
 use embodios_text::tokenizer::{ParseSpecial, Tokenizer};
 use serde::Deserialize;
 
@@ -46,7 +45,8 @@ fn smollm2_conversations_equal_the_reference() {
     let file = Gguf::parse(&bytes).unwrap();
     let tokenizer = Tokenizer::new(&file).unwrap();
     let template = ChatTemplate::new(&file, &tokenizer).unwrap();
-    let reference: Reference = serde_json::from_str(include_str!("../../fixtures/reference/chat.json")).unwrap();
+    let reference: Reference =
+        serde_json::from_str(include_str!("../../fixtures/reference/chat.json")).unwrap();
     assert_eq!(reference.items.len(), 8);
     for item in reference.items {
         let messages: Vec<Message<'_>> = item.messages.iter().map(Turn::message).collect();
@@ -151,7 +151,8 @@ fn smollm2_conversations_render_as_its_template_says() {
     let file = model_with(include_str!("../../fixtures/reference/chat_template.jinja"));
     let file = Gguf::parse(&file).unwrap();
     let template = ChatTemplate::new(&file, &Tokenizer::new(&file).unwrap()).unwrap();
-    let reference: Reference = serde_json::from_str(include_str!("../../fixtures/reference/chat.json")).unwrap();
+    let reference: Reference =
+        serde_json::from_str(include_str!("../../fixtures/reference/chat.json")).unwrap();
     for item in reference.items {
         let messages: Vec<Message<'_>> = item.messages.iter().map(Turn::message).collect();
         let rendered = template.render(&messages, item.add_generation_prompt).unwrap();

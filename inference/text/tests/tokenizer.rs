@@ -1,5 +1,6 @@
 //! The tokenizer against published ids, against a naive merger, and there and back again.
 
+use std::collections::HashMap;
 
 use embodios_fixtures::build::Builder;
 use embodios_fixtures::{STORY, smollm2};
@@ -7,7 +8,6 @@ use embodios_gguf::{Gguf, Strings};
 use embodios_text::tokenizer::{Encoding, ParseSpecial, TextStream, TokenReader, Tokenizer};
 use proptest::prelude::*;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -27,7 +27,8 @@ fn smollm2_ids_equal_the_reference() {
     let bytes = smollm2();
     let file = Gguf::parse(&bytes).unwrap();
     let tokenizer = Tokenizer::new(&file).unwrap();
-    let reference: Reference = serde_json::from_str(include_str!("../../fixtures/reference/tokenizer.json")).unwrap();
+    let reference: Reference =
+        serde_json::from_str(include_str!("../../fixtures/reference/tokenizer.json")).unwrap();
     assert_eq!(reference.items.len(), 59);
     for item in reference.items {
         let special = if item.parse_special { ParseSpecial::Yes } else { ParseSpecial::No };
@@ -66,7 +67,8 @@ struct Greedy {
 fn story_prompts_and_answers_equal_the_reference() {
     let file = Gguf::parse(STORY).unwrap();
     let tokenizer = Tokenizer::new(&file).unwrap();
-    let reference: Vec<Prompt> = serde_json::from_str(include_str!("../../fixtures/reference/story.json")).unwrap();
+    let reference: Vec<Prompt> =
+        serde_json::from_str(include_str!("../../fixtures/reference/story.json")).unwrap();
     assert!(!reference.is_empty());
     for item in reference {
         assert_eq!(tokenizer.prompt(&item.prompt, ParseSpecial::No).ids, item.prompt_ids_with_bos);

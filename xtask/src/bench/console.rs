@@ -38,7 +38,7 @@ impl OnHost {
     /// # Errors
     /// When it does not compile, or the model cannot be had.
     pub fn new(workspace: &Workspace, model: &Model, timeout: Duration) -> Result<Self> {
-        let program = build::host_example(workspace, "console")?;
+        let program = build::host_program(workspace, "console")?;
         Ok(Self { program, model: model.clone().on_host(workspace)?, timeout })
     }
 

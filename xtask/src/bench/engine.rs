@@ -88,7 +88,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &EngineBenchOptions
         Some(Contender::LlamaCpp) => Some(python_with_llama_cpp(workspace)?),
         None => None,
     };
-    let program = build::host_example(workspace, "engine")?;
+    let program = build::host_program(workspace, "engine")?;
     for model in &options.model {
         let model = Model::resolve(workspace, consent, model)?.on_host(workspace)?;
         let report = report(&model, &program, python.as_deref(), options)?;

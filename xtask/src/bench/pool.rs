@@ -26,7 +26,7 @@ struct Figures {
 /// # Errors
 /// When a run cannot be started or fails.
 pub fn run(workspace: &Workspace, options: &PoolBenchOptions) -> Result<u8> {
-    let program = build::host_example(workspace, "pool")?;
+    let program = build::host_program(workspace, "pool")?;
     let mut runs = Vec::new();
     for repetition in 1..=options.repetitions {
         eprintln!("xtask: {repetition} of {}", options.repetitions);

@@ -29,7 +29,6 @@ pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<Row> {
     // Arithmetic is optimised as in the engine; xtask itself is tested as it was just built.
     let mut optimised = workspace.cargo();
     optimised.args(["test", "--no-fail-fast", "--release", "--workspace", "--exclude", "xtask"]);
-    optimised.args(["--features", "embodios-inference/std"]);
     if let Some(model) = model {
         optimised.env(MODEL_VARIABLE, model).args(["--", "--include-ignored"]);
         if std::env::var_os(VOCABULARIES_VARIABLE).is_none() {

@@ -66,7 +66,7 @@ fn requests() -> [(EngineTask, String); 5] {
 /// When the engine does not build, or QEMU or the host's engine cannot be started.
 pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
     let start = Instant::now();
-    let program = build::host_example(workspace, "engine")?;
+    let program = build::host_program(workspace, "engine")?;
     let setup = Setup::plain(arch, "2")?;
     let mut row = Row {
         name: format!("{arch} JSON lines"),

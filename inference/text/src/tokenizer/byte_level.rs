@@ -4,13 +4,13 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use embodios_gguf::{Gguf, Strings};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::merge::Merger;
 use super::pre::PreTokenizer;
 use super::vocabulary::{Index, Vocabulary};
 use super::{Encoding, TokenizerError, bytes};
-use embodios_gguf::{Gguf, Strings};
 
 /// The pre-tokenizer of files that name none.
 const DEFAULT: &str = "default";

@@ -3,8 +3,9 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::pre::PreTokenizer;
 use embodios_gguf::GgufError;
+
+use super::pre::PreTokenizer;
 
 /// A tokenizer that cannot be used.
 #[derive(Clone, Debug, PartialEq)]

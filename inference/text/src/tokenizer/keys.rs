@@ -1,7 +1,8 @@
 //! The table of the keys `tokenizer.ggml.*`: each is read, or harmless for a reason that stands here, or refused by name.
 
-use super::TokenizerError;
 use embodios_gguf::{Gguf, Value};
+
+use super::TokenizerError;
 
 /// What all of them begin with.
 pub const PREFIX: &str = "tokenizer.ggml.";

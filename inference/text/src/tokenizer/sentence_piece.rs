@@ -6,10 +6,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use embodios_gguf::{Gguf, Scalars};
+
 use super::merge::Merger;
 use super::vocabulary::Vocabulary;
 use super::{Encoding, TokenizerError};
-use embodios_gguf::{Gguf, Scalars};
 
 /// Stands for a space in tokens.
 const SPACE: &str = "▁";

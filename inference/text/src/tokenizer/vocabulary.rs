@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
+use embodios_gguf::{Gguf, Scalars, Strings};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::TokenizerError;
 use super::marks::Marks;
-use embodios_gguf::{Gguf, Scalars, Strings};
 
 /// What a token stands for (`tokenizer.ggml.token_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,76 @@
+//! Runs whose logits are known to the bit.
+//!
+//! Each hash was computed by the portable kernels with one worker on an x86_64 host. The arithmetic is defined
+//! so that every other platform, variant of the kernels and number of workers gives the same; a
+//! platform that does not is defective. A change of the arithmetic changes the hashes: whether it is
+//! right is decided by the comparison with exact references (`tests/logits.rs`), not by these.
+
+use embodios_engine::generate::Request;
+use embodios_text::sample::Sampling;
+
+/// A run from an empty session.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// What the test reports call it.
+    pub name: &'static str,
+    /// Tokens to begin with.
+    pub prompt: &'static [u32],
+    /// Tokens to make; no token ends the run before.
+    pub limit: usize,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// [`embodios_engine::generate::Report::logits_hash`] of the run.
+    pub logits_hash: u64,
+}
+
+impl Run {
+    /// The request that makes it.
+    #[must_use]
+    pub const fn request(&self) -> Request<'static> {
+        Request { prompt: self.prompt, limit: self.limit, end: &[], sampling: self.sampling }
+    }
+}
+
+const SAMPLED: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 42, ..Sampling::GREEDY };
+
+/// Runs of the story model, prompted "Once upon a time" behind its begin token.
+pub const STORY: [Run; 2] = {
+    let prompt = &[0, 490, 528, 260, 410];
+    [
+        Run {
+            name: "story, greedy",
+            prompt,
+            limit: 64,
+            sampling: Sampling::GREEDY,
+            logits_hash: 0x917a_87bc_41c5_d2f1,
+        },
+        Run {
+            name: "story, sampled",
+            prompt,
+            limit: 64,
+            sampling: SAMPLED,
+            logits_hash: 0x04c0_8856_d62b_9c42,
+        },
+    ]
+};
+
+/// Runs of SmolLM2-135M-Instruct Q4_1, prompted "Once upon a time".
+pub const SMOLLM2: [Run; 2] = {
+    let prompt = &[6403, 1980, 253, 655];
+    [
+        Run {
+            name: "smollm2, greedy",
+            prompt,
+            limit: 16,
+            sampling: Sampling::GREEDY,
+            logits_hash: 0xd036_be1a_c3dd_5a3e,
+        },
+        Run {
+            name: "smollm2, sampled",
+            prompt,
+            limit: 16,
+            sampling: SAMPLED,
+            logits_hash: 0xd0df_6879_6962_991e,
+        },
+    ]
+};

@@ -1,0 +1,11 @@
+//! Checks of the engine by itself, on a host and in a guest: batch invariance, and known answers.
+//!
+//! Owns requests at random and what they must come to. They are no part of what serves anybody, but have to be linked
+//! into the guest, where the bits are to be the same.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod company;
+pub mod golden;

@@ -1,0 +1,235 @@
+//! Why a command failed.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use embodios_engine::batch::{Finish, Refusal};
+use embodios_engine::cache::CacheError;
+use embodios_engine::generate::GenerateError;
+use embodios_engine::model::ModelError;
+use embodios_engine::session::SessionError;
+use embodios_pool::PoolError;
+use embodios_pool::platform::{CoreSet, Memory, PlatformError};
+use embodios_text::chat::ChatError;
+
+use super::command::ParseError;
+use super::loaded::LoadError;
+use super::module::ModuleError;
+use super::report::Bytes;
+use super::script::ScriptError;
+
+/// A failed command.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The line is no command.
+    Parse(ParseError),
+    /// The command needs a model, and there is none.
+    NoModel(Box<LoadError>),
+    /// The model has no (known) chat template.
+    Chat(ChatError),
+    /// The cores asked for cannot work.
+    Platform(PlatformError),
+    /// The workers cannot do that.
+    Pool(PoolError),
+    /// More workers than cores that they may have.
+    TooFewCores {
+        /// Workers asked for.
+        wanted: usize,
+        /// The cores they may have.
+        cores: CoreSet,
+    },
+    /// No worker is on the core.
+    NoWorker {
+        /// The core.
+        core: usize,
+        /// The workers' cores.
+        cores: CoreSet,
+    },
+    /// A word of the command line with a bad value.
+    Word {
+        /// The word, with what it was set to.
+        word: String,
+        /// What is wrong with that.
+        reason: String,
+    },
+    /// The model cannot take the prompt.
+    Session(SessionError),
+    /// Generation stopped.
+    Generate(GenerateError),
+    /// A batch has no room for keys and values.
+    Cache(CacheError),
+    /// A batch does not take a request.
+    Refused(Refusal),
+    /// A request that is measured did not go to its end.
+    Unfinished {
+        /// Its number, from 1.
+        request: usize,
+        /// How it ended.
+        finish: Finish,
+    },
+    /// Logits that must be equal are not.
+    OtherBits {
+        /// Whose.
+        what: String,
+        /// Their hash, and the one expected.
+        hashes: [String; 2],
+    },
+    /// Batches whose cores are not apart.
+    NotApart,
+    /// A module does not serve.
+    Module(ModuleError),
+    /// There are no commands to run.
+    Script(ScriptError),
+    /// Requests of a batch failed: how many.
+    Requests(usize),
+    /// A line of input is longer than so many bytes, or than there is memory for.
+    LongLine(usize),
+    /// A kernel is not there to contain faults.
+    NoFaults,
+    /// Somebody stopped it.
+    Interrupted,
+    /// Tests failed: how many.
+    Tests(u32),
+    /// The engine crashed where the script had not asked for it.
+    Crashed {
+        /// How often.
+        restarts: u64,
+        /// The script.
+        script: String,
+    },
+}
+
+impl CommandError {
+    /// What is free and what helps, where memory is what lacks.
+    pub fn advice(&self, memory: Memory) -> String {
+        if !self.lacks_memory() {
+            return String::new();
+        }
+        format!(
+            "; {} of {} are free: more memory for the machine helps (--memory SIZE)",
+            Bytes(memory.free),
+            Bytes(memory.total)
+        )
+    }
+
+    fn lacks_memory(&self) -> bool {
+        let cache = |error: &CacheError| !matches!(error, CacheError::Context { .. });
+        let session = |error: &SessionError| match error {
+            SessionError::Cache(error) => cache(error),
+            error => matches!(error, SessionError::OutOfMemory(_)),
+        };
+        match self {
+            Self::NoModel(error) => matches!(&**error, LoadError::Model(_, ModelError::OutOfMemory(_))),
+            Self::Platform(error) => *error == PlatformError::OutOfMemory,
+            Self::Session(error) | Self::Generate(GenerateError::Session(error)) => session(error),
+            Self::Refused(Refusal::Tokens(error)) => session(error),
+            Self::Cache(error) | Self::Refused(Refusal::Budget(error)) => cache(error),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parse(error) => error.fmt(f),
+            Self::NoModel(error) => write!(f, "no model loaded: {error}"),
+            Self::Chat(error) => error.fmt(f),
+            Self::Platform(error) => error.fmt(f),
+            Self::Pool(error) => error.fmt(f),
+            Self::TooFewCores { wanted, cores } => {
+                write!(f, "{wanted} workers: they may have cores {cores} only, which are {}", cores.len())
+            }
+            Self::NoWorker { core, cores } => write!(f, "core {core} has no worker, cores {cores} have"),
+            Self::Word { word, reason } => write!(f, "{word} on the command line: {reason}"),
+            Self::Session(error) => error.fmt(f),
+            Self::Generate(error) => error.fmt(f),
+            Self::Cache(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unfinished { request, finish } => write!(f, "request {request} did not finish: {finish}"),
+            Self::OtherBits { what, hashes: [found, expected] } => {
+                write!(f, "other bits: {what} have logits hash {found}, not {expected}")
+            }
+            Self::NotApart => {
+                write!(f, "each batch wants cores of its own, and no other's between them")
+            }
+            Self::Module(error) => error.fmt(f),
+            Self::Script(error) => write!(f, "script: {error}"),
+            Self::Requests(failed) => write!(f, "{failed} requests failed (see above)"),
+            Self::LongLine(limit) => {
+                write!(f, "a line of input exceeds {limit} bytes or the memory there is")
+            }
+            Self::NoFaults => write!(f, "no kernel here contains faults"),
+            Self::Interrupted => write!(f, "interrupted"),
+            Self::Tests(failed) => write!(f, "{failed} failed"),
+            Self::Crashed { restarts, script } => {
+                write!(
+                    f,
+                    "the engine crashed {restarts} times, more often than the commands ask for: {script}"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+impl From<&LoadError> for CommandError {
+    fn from(error: &LoadError) -> Self {
+        Self::NoModel(Box::new(error.clone()))
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident,)*) => {$(
+        impl From<$source> for CommandError {
+            fn from(error: $source) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+from! {
+    ParseError => Parse,
+    ChatError => Chat,
+    PlatformError => Platform,
+    PoolError => Pool,
+    SessionError => Session,
+    GenerateError => Generate,
+    CacheError => Cache,
+    Refusal => Refused,
+    ModuleError => Module,
+    ScriptError => Script,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embodios_gguf::memory::OutOfMemory;
+
+    #[test]
+    fn where_memory_lacks_what_is_free_and_what_helps_is_said() {
+        let memory = Memory { total: 16 << 20, free: 3 << 20, engine: 0 };
+        let lacking = OutOfMemory { what: "model", bytes: 5 };
+        let advice = "; 3.0 MiB of 16.0 MiB are free: more memory for the machine helps (--memory SIZE)";
+        for error in [
+            CommandError::Cache(CacheError::OutOfMemory(lacking)),
+            CommandError::Session(SessionError::OutOfMemory(lacking)),
+            CommandError::NoModel(Box::new(LoadError::Model("a", ModelError::OutOfMemory(lacking)))),
+            CommandError::Refused(Refusal::Budget(CacheError::OutOfMemory(lacking))),
+            CommandError::Platform(PlatformError::OutOfMemory),
+        ] {
+            assert_eq!(error.advice(memory), advice, "{error}");
+        }
+        for error in [
+            CommandError::Interrupted,
+            CommandError::Session(SessionError::Empty),
+            CommandError::Cache(CacheError::Context { asked: 9, trained: 8 }),
+        ] {
+            assert_eq!(error.advice(memory), "", "{error}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The console: the engine's start, then commands, from the command line or typed.
+//!
+//! Owns the command language and everything printed. Arithmetic, text and files belong to the modules
+//! it calls; of what runs it, it knows the [`Platform`] trait only.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod affinity;
+mod answer;
+mod batch;
+mod bench;
+mod command;
+mod editor;
+mod error;
+mod input;
+mod json;
+mod keys;
+mod loaded;
+mod module;
+mod options;
+mod output;
+mod placement;
+mod report;
+mod script;
+mod selftest;
+mod start;
+mod statistics;
+mod workers;
+
+use alloc::fmt::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use embodios_pool::platform::{Platform, Power};
+use embodios_pool::{DEFAULT_SPIN, Pool};
+use embodios_text::terminal::Line;
+
+use answer::Totals;
+pub use command::Fault;
+use command::{Command, NAMES, Stats, help_on};
+use editor::{Editor, Entered};
+use error::CommandError;
+use input::Input;
+use loaded::{LoadError, Loaded};
+use output::Output;
+use script::Source;
+use start::StartOptions;
+pub use start::{Module, Start};
+use statistics::Baseline;
+use workers::Workers;
+
+/// Shown where a command is expected.
+const PROMPT: &str = "> ";
+
+/// What has a terminal tell what is pasted from what is typed, and what ends that (xterm's bracketed paste).
+const PASTE: [&str; 2] = ["\x1b[?2004h", "\x1b[?2004l"];
+
+/// Said of commands behind a failure.
+const NOT_RUN: &str = "the commands behind that are not run; keep-going on the command line runs them";
+
+/// Runs the engine: loads the model, obeys the commands of a script or of the terminal, and ends the session.
+pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
+    let options = StartOptions::parse(start.command_line);
+    let word = |word: &str, reason: &dyn fmt::Display| CommandError::Word {
+        word: word.into(),
+        reason: format(format_args!("{reason}")),
+    };
+    let valued = |name: &str, value: &str| format(format_args!("{name}={value}"));
+    let mut errors: Vec<CommandError> =
+        options.unknown.iter().map(|unknown| word(unknown, &"unknown, or there twice")).collect();
+    let spin = options.spin.map_or(Ok(DEFAULT_SPIN), |value| {
+        value.parse().map_err(|_| word(&valued("spin", value), &"not a whole number of microseconds"))
+    });
+    let spin = spin.unwrap_or_else(|error| {
+        errors.push(error);
+        DEFAULT_SPIN
+    });
+    let mut workers = Workers::new(platform, spin, options.housekeeping);
+    if let Some(value) = options.workers {
+        let wrong = |reason: &dyn fmt::Display| word(&valued("workers", value), reason);
+        let cores = value.parse().map_err(|error| wrong(&error));
+        let assigned = cores.and_then(|cores| workers.assign(cores).map_err(|error| wrong(&error)));
+        errors.extend(assigned.err());
+    }
+    let columns = options
+        .terminal
+        .map(|value| value.parse().map_err(|_| word(&valued("terminal", value), &"not a number of columns")));
+    let columns = columns.transpose().unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
+    // Asked once: a system call takes some 0.2 ms where a hypervisor emulates the kernel's instructions.
+    let memory = platform.memory();
+    let mut console = Console {
+        platform,
+        start,
+        output: Output::new(platform, options.quiet),
+        input: Input::new(platform, options.flow_control),
+        columns,
+        loaded: Loaded::new(platform, start, &options, memory.free),
+        workers,
+        totals: Totals::default(),
+        baseline: Baseline::default(),
+    };
+    console.announce(memory.total);
+    errors.iter().for_each(|error| console.complain(error));
+    // A model that is not wanted is no failure until somebody asks for it.
+    let no_model = console.loaded.as_ref().err().filter(|error| !matches!(error, LoadError::NotWanted));
+    if let Some(error) = no_model.filter(|_| options.quiet) {
+        console.complain(&error.into());
+    }
+    let well = errors.is_empty() && no_model.is_none();
+    let mut action = match &options.script {
+        Some(script) if well || options.keep_going => console.obey_script(script, well, options.keep_going),
+        Some(_) => {
+            console.output.note(format_args!("{NOT_RUN}\n"));
+            Power::Off { success: false }
+        }
+        None => console.obey_terminal(),
+    };
+    loop {
+        let refusal = platform.power(action);
+        console.complain(&refusal.into());
+        action = console.obey_terminal();
+    }
+}
+
+/// The words of a command line that the console does not know.
+pub fn unknown_words(line: &str) -> Vec<&str> {
+    StartOptions::parse(line).unknown
+}
+
+struct Console<'s> {
+    platform: &'static dyn Platform,
+    start: &'s Start<'s>,
+    output: Output,
+    input: Input,
+    /// The width of the terminal, where a person is known to sit at one.
+    columns: Option<usize>,
+    loaded: Result<Loaded, LoadError>,
+    workers: Workers,
+    totals: Totals,
+    baseline: Baseline,
+}
+
+impl Console<'_> {
+    /// Says what was asked for.
+    fn say(&self, text: fmt::Arguments<'_>) {
+        self.output.say(&format(text));
+    }
+
+    fn announce(&self, memory: u64) {
+        if self.output.is_quiet() {
+            return;
+        }
+        let model = match &self.loaded {
+            Ok(loaded) => loaded.summary(),
+            Err(error) => format(format_args!("none: {}", Line(&error.to_string()))),
+        };
+        // Few bytes on purpose: each costs 10 µs and more on some serial lines.
+        let banner = if self.start.restarts == 0 { self.banner(memory) } else { String::new() };
+        let milliseconds = self.platform.now_ns() as f64 / 1e6;
+        self.output.note(format_args!("{banner}model {model}\nconsole after {milliseconds:.1} ms\n"));
+    }
+
+    fn banner(&self, memory: u64) -> String {
+        let (cores, megabytes) = (self.platform.cores(), memory >> 20);
+        let online = || cores.iter().filter(|core| core.online);
+        let ids: Vec<String> = online().map(|core| format(format_args!("{:#x}", core.hardware_id))).collect();
+        format(format_args!(
+            "EMBODIOS {} on {}, {megabytes} MiB\ncores: {} of {} online ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            self.start.machine,
+            online().count(),
+            cores.len(),
+            ids.join(" "),
+        ))
+    }
+
+    /// Runs the commands of `script` and powers off: with success if all went well, what came before included. A
+    /// failed one ends it, unless it shall `keep_going`.
+    fn obey_script(&mut self, script: &Source<'_>, mut success: bool, keep_going: bool) -> Power {
+        let commands = match script.commands(self.start.modules) {
+            Ok(commands) => commands,
+            Err(error) => {
+                self.complain(&error.into());
+                return Power::Off { success: false };
+            }
+        };
+        let restarts = self.start.restarts;
+        let Some(rest) = script::after_restarts(&commands, restarts) else {
+            self.complain(&CommandError::Crashed { restarts, script: format(format_args!("{script}")) });
+            return Power::Off { success: false };
+        };
+        for (index, line) in rest.iter().enumerate() {
+            if !self.output.is_quiet() {
+                self.output.note(format_args!("{PROMPT}{line}\n"));
+            }
+            match self.obey(line) {
+                Ok(None) => {}
+                Ok(Some(Power::Off { .. })) => break,
+                Ok(Some(Power::Reboot)) => return Power::Reboot,
+                Err(error) => {
+                    self.complain(&error);
+                    success = false;
+                    if !keep_going || matches!(error, CommandError::Interrupted) {
+                        if index + 1 < rest.len() {
+                            self.output.note(format_args!("{NOT_RUN}\n"));
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Power::Off { success }
+    }
+
+    /// Runs what is typed until that ends the session, or the input ends.
+    fn obey_terminal(&mut self) -> Power {
+        let mut editor = Editor::new(PROMPT, &NAMES, self.columns);
+        let paste = if self.columns.is_some() { PASTE } else { ["", ""] };
+        loop {
+            let screen = format(format_args!("{}{PROMPT}", paste[0]));
+            let entered = read_line(self.platform, &mut self.input, self.output, &mut editor, screen);
+            self.echo(paste[1]);
+            let line = match entered {
+                Some(Entered::Line(line)) if !line.trim().is_empty() => line,
+                Some(Entered::Line(_) | Entered::Interrupt) => continue,
+                Some(Entered::End) | None => return Power::Off { success: true },
+            };
+            match self.obey(&line) {
+                Ok(None) => {}
+                Ok(Some(action)) => return action,
+                Err(error) => self.complain(&error),
+            }
+        }
+    }
+
+    /// Shows a person what they type.
+    fn echo(&self, screen: &str) {
+        if !self.output.is_quiet() && !screen.is_empty() {
+            self.platform.write(screen.as_bytes());
+        }
+    }
+
+    /// Runs one command, until an interrupt. Result: how the session ends, if it shall.
+    fn obey(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
+        self.workers.heed(self.input.heeded());
+        let result = self.execute(line);
+        if self.input.take_interrupt() { Err(CommandError::Interrupted) } else { result }
+    }
+
+    fn complain(&self, error: &CommandError) {
+        let advice = error.advice(self.platform.memory());
+        self.output.note(format_args!("error: {}{advice}\n", Line(&error.to_string())));
+    }
+
+    /// Runs one command. Result: how the session ends, if it shall.
+    fn execute(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
+        match Command::parse(line)? {
+            Command::Generate { options, text } => self.generate(&options, text)?,
+            Command::Chat { options, text } => self.chat(&options, text)?,
+            Command::Hash { options, text } => self.hash(&options, text)?,
+            Command::Ids { text } => self.ids(text)?,
+            Command::Batch { json, source } => self.batch(json, &source)?,
+            Command::Bench(bench) => self.bench(&bench)?,
+            // A request that failed is an answer like others to a program.
+            Command::Json { task } => {
+                let tally = self.json(task)?;
+                self.totals.add_batch(&tally);
+            }
+            Command::Model => self.say(format_args!("model {}", self.loaded.as_ref()?.description())),
+            Command::Cpus => {
+                let cpus = report::cpus(self.platform, self.workers.cores());
+                self.say(format_args!("{cpus}{}", self.worker_cores()));
+            }
+            Command::Mem => self.say(format_args!("{}", report::mem(self.platform))),
+            Command::Stats(Stats::Text) => self.say(format_args!("{}", self.statistics())),
+            Command::Stats(Stats::Json) => self.say(format_args!("{}", self.statistics_json())),
+            Command::Stats(Stats::Reset) => self.reset_statistics(),
+            Command::Affinity => self.say(format_args!("{}", self.affinity()?)),
+            Command::Workers(cores) => {
+                self.workers.assign(cores)?;
+                self.say(format_args!("{}", self.worker_cores()));
+            }
+            Command::Pin { thread, cores } => self.pin(thread, &cores)?,
+            Command::Test { wakes, batches } => self.test(wakes, batches)?,
+            Command::Crash { fault, core } => self.crash(fault, core)?,
+            Command::Reboot => return Ok(Some(Power::Reboot)),
+            Command::PowerOff => return Ok(Some(Power::Off { success: true })),
+            Command::Help(command) => self.say(format_args!("{}", help_on(command))),
+        }
+        Ok(None)
+    }
+
+    /// Commits a fault on `core`, in the middle of a job of all workers.
+    fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
+        let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
+        if core == self.platform.current_core() {
+            commit(fault);
+        }
+        let pool = self.workers.pool(None)?;
+        let Some(victim) = pool.cores().iter().position(|&own| own == core) else {
+            return Err(CommandError::NoWorker { core, cores: self.workers.cores().clone() });
+        };
+        pool.run(&|worker| {
+            if worker == victim {
+                commit(fault);
+            }
+        });
+        Ok(())
+    }
+
+    fn loaded_and_pool(&mut self, cores: Option<usize>) -> Result<(&Loaded, &mut Pool), CommandError> {
+        Ok((self.loaded.as_ref()?, self.workers.pool(cores)?))
+    }
+}
+
+/// Has a person type a line, after `screen` is shown. `None` at the end of the input.
+fn read_line(
+    platform: &dyn Platform,
+    input: &mut Input,
+    output: Output,
+    editor: &mut Editor,
+    mut screen: String,
+) -> Option<Entered> {
+    let show = |screen: &str| {
+        if !output.is_quiet() {
+            platform.write(screen.as_bytes());
+        }
+    };
+    loop {
+        if input.is_empty() {
+            show(&screen);
+            screen.clear();
+        }
+        let bytes = input.wait();
+        if bytes.is_empty() {
+            return None;
+        }
+        let (count, entered) = editor.feed(bytes, &mut screen);
+        input.take(count);
+        if entered.is_some() {
+            show(&screen);
+            return entered;
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A request that takes part in steps.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use embodios_gguf::memory::{OutOfMemory, reserved};
+use embodios_pool::platform::Platform;
+use embodios_text::sample::LogProbabilities;
+use embodios_text::tokenizer::{TokenReader, Tokenizer};
+
+use super::leg::MOST_STEPS;
+use super::request::{Failure, Finish, Outcome, Request, RequestId, Times};
+use crate::cache::Sequence;
+use crate::forward::Part;
+use crate::generate::{self, Choice, Choices, Stop};
+use crate::model::Model;
+
+/// Bytes of a long token.
+const TOKEN_BYTES: usize = 64;
+/// Bytes of text a token, more than languages take.
+const TEXT_BYTES: usize = 8;
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub id: RequestId,
+    pub request: Request,
+    pub submitted: u64,
+    pub hold: Hold,
+}
+
+/// What a request waits for, so that it is looked at again no sooner than that can have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing known.
+    Nothing,
+    /// So many whole pages of the beginning of another request, which begins alike.
+    Beginning { of: RequestId, pages: usize },
+    /// Pages or memory: those of a request that ends after so many others.
+    Memory { ended: u64 },
+}
+
+/// The buffers of a request that takes part: lists with room for all that may come, text for all that is likely to.
+pub(super) struct Buffers {
+    part: Part,
+    choices: Choices,
+    tokens: Vec<u32>,
+    log_probabilities: Vec<f32>,
+    text: String,
+    untold: Vec<Range<usize>>,
+    times: Vec<u64>,
+}
+
+impl Buffers {
+    /// The buffers of `request`, for steps of up to `rows` rows.
+    pub(super) fn new(
+        model: &Model<'_>,
+        request: &Request,
+        empty: Sequence,
+        rows: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let longest = request.limit.min(model.config.context - request.prompt.len() + 1);
+        let Request { prompt, limit, sampling, .. } = request;
+        let single = generate::Request { prompt, limit: *limit, end: &[], sampling: *sampling };
+        let wanted = if request.log_probabilities { longest } else { 0 };
+        let mut text = String::new();
+        let bytes = longest * TEXT_BYTES;
+        text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
+        Ok(Self {
+            part: Part::new(model, empty, rows)?,
+            choices: Choices::new(&single, model.config.vocabulary)?,
+            tokens: reserved(longest, "tokens")?,
+            log_probabilities: reserved(wanted, "log-probabilities")?,
+            text,
+            untold: reserved(longest.min(MOST_STEPS), "tokens")?,
+            times: reserved(longest, "times of tokens")?,
+        })
+    }
+}
+
+/// A request with a sequence.
+pub(super) struct Active<'t> {
+    pub id: RequestId,
+    pub request: Request,
+    part: Part,
+    /// Tokens of the prompt that have been taken, here or by the request whose pages it shares.
+    fed: usize,
+    shared: usize,
+    choices: Choices,
+    /// How it ends, once it does.
+    finish: Option<Finish>,
+    tokens: Vec<u32>,
+    log_probabilities: Vec<f32>,
+    reader: TokenReader<'t>,
+    text: String,
+    /// For each of the latest tokens, of which nobody has been told yet, where its text is.
+    untold: Vec<Range<usize>>,
+    times: Times,
+}
+
+impl AsRef<Part> for Active<'_> {
+    fn as_ref(&self) -> &Part {
+        &self.part
+    }
+}
+
+impl AsMut<Part> for Active<'_> {
+    fn as_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
+}
+
+impl<'t> Active<'t> {
+    /// A request with its buffers and a sequence, which may hold the beginning of the prompt.
+    pub(super) fn new(
+        tokenizer: &'t Tokenizer<'t>,
+        Waiting { id, mut request, submitted, .. }: Waiting,
+        Buffers { mut part, choices, tokens, log_probabilities, text, untold, times }: Buffers,
+        sequence: Sequence,
+        now: u64,
+    ) -> Self {
+        let mut reader = TokenReader::new(tokenizer, core::mem::take(&mut request.stops));
+        reader.reserve(TOKEN_BYTES);
+        let shared = sequence.position();
+        part.sequence = sequence;
+        Self {
+            id,
+            part,
+            fed: shared,
+            shared,
+            choices,
+            finish: None,
+            tokens,
+            log_probabilities,
+            reader,
+            text,
+            untold,
+            times: Times { submitted, started: now, finished: 0, tokens: times },
+            request,
+        }
+    }
+
+    /// Tokens of the prompt that have to be taken ahead of the last one, which the first choice follows.
+    pub(super) const fn unfed(&self) -> usize {
+        (self.request.prompt.len() - 1).saturating_sub(self.fed)
+    }
+
+    /// Positions taken.
+    pub(super) const fn position(&self) -> usize {
+        self.part.sequence.position()
+    }
+
+    /// Its keys and values.
+    pub(super) const fn sequence(&self) -> &Sequence {
+        &self.part.sequence
+    }
+
+    /// Whether a token has been made.
+    pub(super) const fn is_generating(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// Takes up to `rows` tokens of the prompt ahead of its last one in the next step; how many it is.
+    pub(super) fn take_prompt(&mut self, rows: usize) -> usize {
+        let count = self.unfed().min(rows);
+        self.part.tokens.extend_from_slice(&self.request.prompt[self.fed..][..count]);
+        self.fed += count;
+        count
+    }
+
+    /// Takes the latest token in the next step, so that it makes the next one.
+    pub(super) fn take_latest(&mut self) {
+        let latest = self.tokens.last().or(self.request.prompt.last());
+        self.part.tokens.extend(latest);
+        self.part.wants_logits = true;
+        self.fed = self.request.prompt.len();
+    }
+
+    /// Before a step: sits it out, unless something is taken.
+    pub(super) const fn sit_out(&mut self) {
+        self.part.wants_logits = false;
+    }
+
+    /// Steps until it ends at the latest, if each takes its latest token.
+    pub(super) fn steps_left(&self) -> usize {
+        let context = self.part.sequence.context() - self.part.sequence.position();
+        self.request.limit.saturating_sub(self.tokens.len()).min(context).max(1)
+    }
+
+    /// After a step: chooses, if there is something to choose from.
+    pub(super) fn choose(&mut self, platform: &dyn Platform) {
+        if !self.part.wants_logits {
+            return;
+        }
+        let (logits, position) = (&self.part.logits, self.part.sequence.position());
+        self.finish = match self.choices.choose(&self.request.end, logits, position) {
+            Err(error) => Some(Finish::Failed(Failure::Generate(error))),
+            Ok(Choice::Stop(stop)) => Some(Finish::Done(stop)),
+            Ok(Choice::Token(token)) => self.push(token, platform.now_ns()).map(Finish::Done),
+        };
+    }
+
+    /// Takes note of the token made, and of the text that is certain now. Result: why the request ends, if it does.
+    fn push(&mut self, token: u32, now: u64) -> Option<Stop> {
+        self.tokens.push(token);
+        self.times.tokens.push(now);
+        if self.request.log_probabilities {
+            self.log_probabilities.push(LogProbabilities::new(&self.part.logits).of(token));
+        }
+        let from = self.text.len();
+        self.text.push_str(self.reader.push(token));
+        self.untold.push(from..self.text.len());
+        if self.reader.stopped() {
+            Some(Stop::Asked)
+        } else if self.tokens.len() == self.request.limit {
+            Some(Stop::Limit)
+        } else if self.part.sequence.position() == self.part.sequence.context() {
+            Some(Stop::ContextFull)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it ends.
+    pub(super) const fn is_over(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// Token `index` of those that nobody has been told of, and how the request ends if that is behind this token.
+    pub(super) fn told(&self, index: usize) -> (Option<Told<'_>>, Option<Finish>) {
+        let told = self.untold.get(index).map(|text| {
+            let index = self.tokens.len() - self.untold.len() + index;
+            let log_probability = self.log_probabilities.get(index).copied();
+            Told { token: self.tokens[index], log_probability, text: &self.text[text.clone()] }
+        });
+        (told, self.finish.filter(|_| index + 1 >= self.untold.len()))
+    }
+
+    /// Everybody has been told of everything.
+    pub(super) fn all_told(&mut self) {
+        self.untold.clear();
+    }
+
+    /// Ends it; the sequence goes back to its pages.
+    pub(super) fn end(self, finish: Finish, now: u64) -> (Outcome, Sequence) {
+        let Self {
+            request,
+            part,
+            shared,
+            choices,
+            tokens,
+            log_probabilities,
+            reader,
+            mut text,
+            mut times,
+            ..
+        } = self;
+        text.push_str(&reader.finish());
+        times.finished = now;
+        let outcome = Outcome {
+            finish,
+            tokens,
+            log_probabilities,
+            text,
+            prompt_tokens: request.prompt.len(),
+            shared_tokens: shared,
+            logits_hash: choices.hash(),
+            times,
+        };
+        (outcome, part.sequence)
+    }
+}
+
+/// A token that nobody has been told of yet.
+pub(super) struct Told<'a> {
+    pub token: u32,
+    pub log_probability: Option<f32>,
+    pub text: &'a str,
+}

@@ -1,0 +1,127 @@
+//! Steps in which groups of cores work on some of the sequences each.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use embodios_gguf::memory::{OutOfMemory, reserved};
+use embodios_kernels::Kernels;
+use embodios_pool::{Pool, PoolError};
+
+use super::plan::largest;
+use crate::forward::{Forward, Part};
+use crate::model::Model;
+use crate::session::CHUNK;
+
+/// What groups need of their own.
+#[derive(Debug)]
+pub(super) struct Groups<'m> {
+    forwards: Vec<Forward<'m>>,
+    /// Most sequences that a group can take.
+    sequences: usize,
+    /// Workers for whose groups there was no memory.
+    given_up: usize,
+    sizes: Vec<usize>,
+    bounds: Vec<usize>,
+}
+
+impl<'m> Groups<'m> {
+    /// No groups yet.
+    pub(super) const fn new() -> Self {
+        Self { forwards: Vec::new(), sequences: 0, given_up: 0, sizes: Vec::new(), bounds: Vec::new() }
+    }
+
+    /// Makes room for any of these numbers of groups of `workers` workers that share out up to `sequences` sequences;
+    /// steps of no more allocate nothing. Where there is no memory for it there are no groups: all cores go together
+    /// then.
+    pub(super) fn prepare(
+        &mut self,
+        model: &'m Model<'m>,
+        kernels: Kernels,
+        context: usize,
+        counts: RangeInclusive<usize>,
+        workers: usize,
+        sequences: usize,
+    ) {
+        let prepared = workers != self.given_up
+            && self.allocate(model, kernels, context, counts, workers, sequences).is_ok();
+        if !prepared {
+            self.give_up(workers);
+        }
+    }
+
+    /// Gives the memory of all groups back, and does without groups of so many workers.
+    pub(super) fn give_up(&mut self, workers: usize) {
+        *self = Self { given_up: workers, ..Self::new() };
+    }
+
+    fn allocate(
+        &mut self,
+        model: &'m Model<'m>,
+        kernels: Kernels,
+        context: usize,
+        counts: RangeInclusive<usize>,
+        workers: usize,
+        sequences: usize,
+    ) -> Result<(), OutOfMemory> {
+        // The fewer groups, the more rows, sequences and workers each.
+        let (fewest, groups) = counts.into_inner();
+        let (rows, sequences) = (largest(CHUNK, fewest), largest(sequences, fewest));
+        if self.sizes.capacity() < groups {
+            self.sizes = reserved(groups, "groups")?;
+            self.bounds = reserved(groups + 1, "groups")?;
+        }
+        if self.sequences < sequences || self.forwards.iter().any(|forward| forward.capacity() < rows) {
+            self.forwards.clear();
+            self.sequences = sequences;
+        }
+        while self.forwards.len() < groups {
+            self.forwards.push(Forward::new(model, kernels, rows, self.sequences, context)?);
+        }
+        self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(fewest)))
+    }
+
+    /// Calls `go` in each of `groups` groups with its forward pass, its share of the parts, and its workers. Result:
+    /// whether it did; a group may have more than its share, so that the others would wait for it, or the pool be a
+    /// group itself.
+    pub(super) fn go<P: AsRef<Part> + Send>(
+        &mut self,
+        pool: &mut Pool,
+        parts: &mut [P],
+        groups: usize,
+        go: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
+    ) -> bool {
+        let Self { forwards, sequences, sizes, bounds, .. } = self;
+        let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
+        let (workers, total) = (pool.workers(), rows(parts));
+        if forwards.len() < groups {
+            return false;
+        }
+        sizes.clear();
+        bounds.clear();
+        bounds.push(0);
+        let mut before = 0;
+        for group in 1..=groups {
+            sizes.push(workers * group / groups - workers * (group - 1) / groups);
+            let mut end = bounds[group - 1];
+            while end < parts.len() && (group == groups || before < total * group / groups) {
+                before += rows(&parts[end..=end]);
+                end += 1;
+            }
+            bounds.push(end);
+        }
+        let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
+        let fits = |parts: &[P], forward: &Forward<'m>| {
+            let count = parts.iter().filter(|part| !part.as_ref().tokens.is_empty()).count();
+            count <= *sequences && rows(parts) <= largest(total, groups).min(forward.capacity())
+        };
+        let shares = bounds.array_windows().map(|&[start, end]| &parts[start..end]);
+        if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
+            return false;
+        }
+        match pool.groups_at(sizes, forwards, (parts, bounds), go) {
+            Ok(()) => true,
+            Err(PoolError::InGroup) => false,
+            Err(error) => panic!("steps in groups: {error}"),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Keys and values of all positions so far: how much of them there may be and how numbers are held.
+//!
+//! They lie in [`pages`], which sequences own; pages that are full and hold the same text may be shared.
+
+mod pages;
+
+use core::fmt;
+
+use embodios_gguf::memory::OutOfMemory;
+
+pub(crate) use pages::by_page;
+pub use pages::{Pages, Sequence};
+
+/// How much a session may remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Positions; `None` for what the model was trained for, or fewer where the budget ends first.
+    pub context: Option<usize>,
+    /// Bytes that the cache may take, in whole pages of [`KV_BLOCK`](embodios_kernels::KV_BLOCK) positions.
+    pub budget: usize,
+}
+
+/// Why there is no cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheError {
+    /// More than the budget.
+    Budget {
+        /// Positions asked for.
+        context: usize,
+        /// Bytes they take.
+        bytes: u128,
+        /// Bytes allowed.
+        budget: usize,
+        /// Positions that the budget holds.
+        fits: usize,
+    },
+    /// A context of no position, or past what the model was trained for.
+    Context {
+        /// Positions asked for.
+        asked: usize,
+        /// Positions the model was trained for.
+        trained: usize,
+    },
+    /// Within the budget, but the platform has not that much.
+    OutOfMemory(OutOfMemory),
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget { context, bytes, budget, fits } => write!(
+                f,
+                "a context of {context} tokens takes {bytes} bytes of memory; \
+                 the budget is {budget} bytes, which hold {fits} tokens"
+            ),
+            Self::Context { asked, trained } => {
+                write!(f, "a context of {asked} tokens; this model takes 1 to {trained}")
+            }
+            Self::OutOfMemory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for CacheError {}

@@ -1,0 +1,299 @@
+//! Which rows a step has, whose they are, and which worker attends for which of them.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use embodios_gguf::memory::{OutOfMemory, reserved};
+use embodios_kernels::KV_BLOCK;
+use embodios_pool::share;
+
+use super::Part;
+use crate::cache::by_page;
+use crate::model::Config;
+
+/// A token of the step.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// Index into [`Rows::spans`].
+    span: usize,
+    position: usize,
+}
+
+/// The rows of one part, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// Index of the part.
+    pub part: usize,
+    /// Its first row.
+    pub first: usize,
+    /// Number of its rows.
+    pub count: usize,
+}
+
+/// A part that wants logits, and the row that they come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub part: usize,
+    pub row: usize,
+}
+
+/// A query of one head at one row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vector {
+    pub row: usize,
+    pub head: usize,
+}
+
+/// A step's rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    spans: Vec<Span>,
+    wanted: Vec<Wanted>,
+    vectors: Vec<Vector>,
+    bounds: Vec<usize>,
+    page_bounds: Vec<usize>,
+    each: bool,
+}
+
+impl Rows {
+    /// Room for `capacity` rows of `parts` parts.
+    pub(super) fn new(config: &Config, capacity: usize, parts: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            rows: reserved(capacity, "rows of a step")?,
+            spans: reserved(parts, "rows of a step")?,
+            wanted: reserved(parts, "rows of a step")?,
+            vectors: reserved(capacity * config.heads, "rows of a step")?,
+            bounds: Vec::new(),
+            page_bounds: Vec::new(),
+            each: false,
+        })
+    }
+
+    /// Makes room for as many workers.
+    pub(super) fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
+        if self.bounds.capacity() <= workers {
+            self.bounds = reserved(workers + 1, "rows of a step")?;
+            self.page_bounds = reserved(workers + 1, "rows of a step")?;
+        }
+        Ok(())
+    }
+
+    /// Takes the tokens of `parts` as rows, in order.
+    pub(super) fn set<P: AsRef<Part>>(&mut self, config: &Config, workers: usize, parts: &[P]) {
+        let Self { rows, spans, wanted, vectors, bounds, each, .. } = self;
+        rows.clear();
+        spans.clear();
+        wanted.clear();
+        vectors.clear();
+        bounds.clear();
+        for (index, part) in parts.iter().enumerate() {
+            let Part { sequence, tokens, wants_logits, .. } = part.as_ref();
+            if tokens.is_empty() {
+                continue;
+            }
+            let (first, span, count) = (rows.len(), spans.len(), tokens.len());
+            rows.extend((0..count).map(|offset| Row { span, position: sequence.position() + offset }));
+            spans.push(Span { part: index, first, count });
+            if *wants_logits {
+                wanted.push(Wanted { part: index, row: first + count - 1 });
+            }
+            for head in 0..config.heads {
+                vectors.extend((first..first + count).map(|row| Vector { row, head }));
+            }
+        }
+        share_out(rows, vectors, workers, bounds);
+        // A part without a row, or with several, would leave fewer spans than parts, or than rows.
+        *each = [rows.len(), parts.len(), wanted.len()] == [spans.len(); 3] && is_even(rows, workers);
+    }
+
+    /// Leaves all rows but the wanted, which are a span each from then on.
+    pub(super) fn keep_wanted(&mut self, heads: usize, workers: usize) {
+        let Self { rows, spans, wanted, vectors, bounds, .. } = self;
+        spans.clear();
+        vectors.clear();
+        bounds.clear();
+        for (kept, wanted) in wanted.iter_mut().enumerate() {
+            rows[kept] = Row { span: kept, position: rows[wanted.row].position };
+            spans.push(Span { part: wanted.part, first: kept, count: 1 });
+            vectors.extend((0..heads).map(|head| Vector { row: kept, head }));
+            wanted.row = kept;
+        }
+        rows.truncate(wanted.len());
+        share_out(rows, vectors, workers, bounds);
+    }
+
+    /// Number of rows.
+    pub(super) const fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many rows stand together in what products make: all, or those of a worker, who then multiplies whole matrices with
+    /// rows that it has made itself, where each has as many as weights are worth reading for.
+    pub(super) const fn band(&self, workers: usize) -> usize {
+        let count = self.count();
+        if count >= BAND * workers { count.div_ceil(workers) } else { count }
+    }
+
+    /// Position of a row in its sequence.
+    pub(super) fn position(&self, row: usize) -> usize {
+        self.rows[row].position
+    }
+
+    /// Token of a row.
+    pub(super) fn token<P: AsRef<Part>>(&self, row: usize, parts: &[P]) -> u32 {
+        let Span { part, first, .. } = self.span(row);
+        parts[part].as_ref().tokens[row - first]
+    }
+
+    /// The rows that a row stands among.
+    pub(super) fn span(&self, row: usize) -> Span {
+        self.spans[self.rows[row].span]
+    }
+
+    /// All parts' rows.
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The parts that want logits, in ascending order.
+    pub(super) fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// All queries: for each part and head those of its rows.
+    pub(super) fn vectors(&self) -> &[Vector] {
+        &self.vectors
+    }
+
+    /// Index of a query of [`Self::vectors`].
+    pub(super) fn vector(&self, row: usize, head: usize, heads: usize) -> usize {
+        let Span { first, count, .. } = self.span(row);
+        first * heads + head * count + row - first
+    }
+
+    /// Whether every part has one row, wants logits, and workers have about as much to do when they share out the rows: each
+    /// all its queries, keys and values.
+    pub(super) const fn are_for_each(&self) -> bool {
+        self.each
+    }
+
+    /// For each worker the first query that it attends for, and at the end their number.
+    pub(super) fn bounds(&self) -> &[usize] {
+        &self.bounds
+    }
+
+    /// Shares out the pages of the positions that the only row sees, each as often as there are heads.
+    pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
+        share_out_pages(seen, heads, workers, &mut self.page_bounds);
+    }
+
+    /// For each worker the first of what was shared out last: page after page, with all heads of each.
+    pub(super) fn page_bounds(&self) -> &[usize] {
+        &self.page_bounds
+    }
+}
+
+/// Rows from which on a worker takes all products of its own rows, instead of a part of everybody's: of 32 a product takes
+/// some 3 % more time than of 64, and those of others' rows 5 % more on cores that pass a cache line to and fro in 60 ns, 20 %
+/// on those that take 320 (SmolLM2, Zen 4).
+const BAND: usize = 24;
+
+/// What it costs a query to begin, in keys.
+const EACH: usize = 8;
+
+/// Shares out heads and pages so that every worker passes over about as many keys.
+fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mut Vec<usize>) {
+    let count = by_page(seen.clone()).count();
+    // What a head's pages before this one cost.
+    let before = |page: usize| {
+        let end = ((seen.start / KV_BLOCK + page) * KV_BLOCK).clamp(seen.start, seen.end);
+        end - seen.start + page * EACH
+    };
+    let total = before(count) * heads;
+    bounds.clear();
+    for worker in 0..=workers {
+        let wanted = total * worker / workers;
+        // The last page that begins no later, and what is left of it in heads.
+        let page = (wanted / heads / (KV_BLOCK + EACH)).min(count - 1);
+        let page = if before(page + 1) * heads <= wanted { (page + 1).min(count - 1) } else { page };
+        let each = before(page + 1) - before(page);
+        let head = (wanted - before(page) * heads + each / 2) / each;
+        bounds.push(page * heads + head);
+    }
+}
+
+/// What it costs a row to have its queries, keys and values made and stored, in keys of each head.
+const EACH_ROW: usize = 24;
+
+/// Whether no worker has an eighth more to do than the mean when rows are shared out by their number.
+fn is_even(rows: &[Row], workers: usize) -> bool {
+    let cost = |rows: &[Row]| rows.iter().map(|row| row.position + EACH_ROW).sum::<usize>();
+    let most = (0..workers).map(|worker| cost(&rows[share(rows.len(), worker, workers)])).max();
+    rows.len() > 1 && most.unwrap_or(0) * workers * 8 <= cost(rows) * 9
+}
+
+/// Shares out queries so that every worker passes over about as many keys.
+fn share_out(rows: &[Row], vectors: &[Vector], workers: usize, bounds: &mut Vec<usize>) {
+    let cost = |vector: &Vector| rows[vector.row].position + 1 + EACH;
+    let total: usize = vectors.iter().map(cost).sum();
+    bounds.push(0);
+    let (mut before, mut next) = (0, 0);
+    for worker in 1..workers {
+        let wanted = total * worker / workers;
+        // The bound that comes nearest.
+        while next < vectors.len() && before + cost(&vectors[next]) / 2 < wanted {
+            before += cost(&vectors[next]);
+            next += 1;
+        }
+        bounds.push(next);
+    }
+    bounds.push(vectors.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn bounds(positions: &[usize], heads: usize, workers: usize) -> Vec<usize> {
+        let rows: Vec<_> = positions.iter().map(|&position| Row { span: 0, position }).collect();
+        let vectors: Vec<_> =
+            (0..heads * rows.len()).map(|i| Vector { row: i / heads, head: i % heads }).collect();
+        let mut bounds = Vec::new();
+        share_out(&rows, &vectors, workers, &mut bounds);
+        bounds
+    }
+
+    #[test]
+    fn shares_of_pages_are_even_by_cost() {
+        let bounds = |seen: Range<usize>, heads, workers| {
+            let mut bounds = Vec::new();
+            share_out_pages(seen, heads, workers, &mut bounds);
+            bounds
+        };
+        assert_eq!(bounds(0..1, 9, 1), [0, 9]);
+        assert_eq!(bounds(0..1, 9, 3), [0, 3, 6, 9]);
+        assert_eq!(bounds(0..4 * KV_BLOCK, 9, 2), [0, 18, 36]);
+        // A window that begins and ends within pages: 8 + 32 + 16 positions and 3 beginnings.
+        assert_eq!(bounds(KV_BLOCK - 8..2 * KV_BLOCK + 16, 8, 2), [0, 13, 24]);
+        for end in 1..100 {
+            for workers in 1..=8 {
+                let bounds = bounds(end / 3..end, 5, workers);
+                assert!(bounds.is_sorted() && bounds.len() == workers + 1, "{end} {workers}");
+                assert_eq!(bounds[workers], by_page(end / 3..end).count() * 5);
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_even_by_cost() {
+        assert_eq!(bounds(&[7; 8], 9, 8), (0..=8).map(|worker| worker * 9).collect::<Vec<_>>());
+        assert_eq!(bounds(&[100], 9, 2), [0, 4, 9]);
+        assert_eq!(bounds(&[100], 2, 4), [0, 0, 1, 1, 2]);
+        // Two long texts weigh as much as sixteen short ones.
+        let mut positions = vec![711; 2];
+        positions.extend([71; 16]);
+        assert_eq!(bounds(&positions, 1, 2), [0, 2, 18]);
+    }
+}

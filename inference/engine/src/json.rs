@@ -1,0 +1,313 @@
+//! Requests as JSON lines: one object in, one object out. Owns the meaning of the fields; the arithmetic is the
+//! other modules'.
+//!
+//! A line that is no request is answered by `{"line": N, "field": NAME, "error": TEXT}`.
+
+mod batch;
+mod fields;
+mod sequence;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use embodios_kernels::Kernels;
+use embodios_pool::Pool;
+use embodios_text::chat::{ChatError, ChatTemplate, Role};
+use embodios_text::sample::Sampling;
+use embodios_text::terminal::is_command;
+use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::model::Model;
+use crate::session::SessionError;
+pub use batch::{Lines, Tally};
+pub use fields::BadLine;
+use fields::{Fields, without_mark};
+use sequence::Continuation;
+pub use sequence::session;
+
+/// Tokens made when nothing else is said.
+const DEFAULT_TOKENS: usize = 128;
+
+/// What is done with every line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// `{text, parse_special, add_begin}` to `{ids, left_out}`.
+    Tokenize,
+    /// `{ids}` to `{text}`.
+    Detokenize,
+    /// `{text or ids, parse_special, positions: "last" or "all"}` to `{ids, logits}`, a list for each position.
+    Logits,
+    /// `{text or ids, parse_special, tokens, temperature, top_k, top_p, min_p, repetition, window, seed, stop,
+    /// ignore_end, logprobs}` to `{ids, text, stop, prompt_ids}`, with `logprobs` also the so many likeliest of each step.
+    Generate,
+    /// `{messages: [{role, content}], answer}` to `{rendered, ids}`, with `answer` up to where the model's turn
+    /// begins; with `reply` and the fields of `generate` also what that says.
+    Chat,
+    /// The fields of `generate`, or `messages` instead of `text`, of all lines at once, to `{line, ids, text, stop,
+    /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish: see [`Lines`].
+    Batch,
+}
+
+impl Task {
+    /// The task that a command names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "tokenize" => Self::Tokenize,
+            "detokenize" => Self::Detokenize,
+            "logits" => Self::Logits,
+            "generate" => Self::Generate,
+            "chat" => Self::Chat,
+            "batch" => Self::Batch,
+            _ => return None,
+        })
+    }
+}
+
+/// A loaded model that answers requests.
+#[derive(Clone, Copy)]
+pub struct Requests<'m> {
+    /// The file's weights.
+    pub model: &'m Model<'m>,
+    /// Its tokenizer.
+    pub tokenizer: &'m Tokenizer<'m>,
+    /// Its template for chats, where it has one.
+    pub chat: &'m Result<ChatTemplate, ChatError>,
+    /// What computes.
+    pub kernels: Kernels,
+}
+
+impl Requests<'_> {
+    /// Answers line `number`, counted from 1, by one line. A blank line has no answer.
+    pub fn answer(
+        &self,
+        pool: &mut Pool,
+        task: Task,
+        number: usize,
+        line: &[u8],
+        out: &mut dyn FnMut(&[u8]),
+    ) {
+        if without_mark(line).trim_ascii().is_empty() {
+            return;
+        }
+        let result = match Fields::parse(line) {
+            Ok(fields) if task == Task::Logits => self.logits(pool, number, fields, out),
+            Ok(fields) => self.whole(pool, task, fields).map(|answer| out(&text(&answer))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            out(&text(&error.at_line(number)));
+        }
+        out(b"\n");
+    }
+
+    /// The answer to a task whose answers are short.
+    fn whole(&self, pool: &mut Pool, task: Task, mut fields: Fields) -> Result<Value, BadLine> {
+        match task {
+            Task::Tokenize => {
+                let encoding = self.encoding(&mut fields)?;
+                fields.finish()?;
+                Ok(json!({ "ids": encoding.ids, "left_out": encoding.left_out }))
+            }
+            Task::Detokenize => {
+                let ids = self.ids(&mut fields)?.ok_or_else(|| BadLine::field("ids", "is missing"))?;
+                fields.finish()?;
+                Ok(json!({ "text": self.tokenizer.text(&ids) }))
+            }
+            Task::Chat => self.chat(pool, fields),
+            Task::Generate | Task::Logits | Task::Batch => {
+                let prompt = self.prompt(&mut fields)?;
+                let continuation = self.continuation(&mut fields)?;
+                fields.finish()?;
+                sequence::generate(self, pool, &prompt, &continuation)
+            }
+        }
+    }
+
+    /// Gives `out` the logits position by position: all of them at once may be more than there is memory for.
+    fn logits(
+        &self,
+        pool: &mut Pool,
+        number: usize,
+        mut fields: Fields,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), BadLine> {
+        let ids = self.prompt(&mut fields)?;
+        let all = match fields.text("positions")?.as_deref() {
+            None | Some("last") => false,
+            Some("all") => true,
+            Some(_) => return Err(BadLine::field("positions", "wants \"last\" or \"all\"")),
+        };
+        fields.finish()?;
+        let mut session = session(self.model, self.kernels, pool, ids.len()).map_err(BadLine::whole)?;
+        // What would fail at a later position is said before the answer has begun.
+        let (added, context, vocabulary) = (ids.len(), session.context(), self.model.config.vocabulary);
+        if let Some(&token) = ids.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(BadLine::whole(SessionError::NoSuchToken { token, vocabulary }));
+        }
+        if added > context {
+            return Err(BadLine::whole(SessionError::ContextFull { used: 0, added, context }));
+        }
+        // The division of a prompt into pieces leaves no trace in the logits.
+        let pieces = ids.chunks(if all { 1 } else { ids.len() });
+        let logits = pieces.map(|piece| session.feed(pool, piece).map(text).map_err(BadLine::whole));
+        answer_in_parts(number, &ids, logits, out)
+    }
+
+    fn chat(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
+        let messages = messages(&mut fields)?.ok_or_else(|| BadLine::field("messages", "is missing"))?;
+        let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
+        let reply = fields.flag("reply")?;
+        let answer = fields.flag("answer")? || reply;
+        let continuation = self.continuation(&mut fields)?;
+        fields.finish()?;
+        let template = self.chat.as_ref().map_err(BadLine::whole)?;
+        let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
+        let prompt = ChatTemplate::encode(self.tokenizer, &rendered);
+        let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
+        if reply {
+            result["reply"] = sequence::generate(self, pool, &prompt.ids, &continuation)?;
+        }
+        Ok(result)
+    }
+
+    /// `text`, tokenized as `parse_special` and `add_begin` say.
+    fn encoding(&self, fields: &mut Fields) -> Result<Encoding, BadLine> {
+        let text = fields.text("text")?.ok_or_else(|| BadLine::field("text", "is missing"))?;
+        let special = if fields.flag("parse_special")? { ParseSpecial::Yes } else { ParseSpecial::No };
+        if fields.flag("add_begin")? {
+            return Ok(self.tokenizer.prompt(&text, special));
+        }
+        let mut encoding = Encoding::default();
+        self.tokenizer.encode(&text, special, &mut encoding);
+        Ok(encoding)
+    }
+
+    fn ids(&self, fields: &mut Fields) -> Result<Option<Vec<u32>>, BadLine> {
+        fields.ids("ids", self.tokenizer.vocabulary_size().min(self.model.config.vocabulary))
+    }
+
+    /// `ids`, or else `text` as a prompt.
+    fn prompt(&self, fields: &mut Fields) -> Result<Vec<u32>, BadLine> {
+        let ids = match self.ids(fields)? {
+            Some(ids) => ids,
+            None => {
+                let text =
+                    fields.text("text")?.ok_or_else(|| BadLine::field("text", "is missing, as is ids"))?;
+                let special =
+                    if fields.flag("parse_special")? { ParseSpecial::Yes } else { ParseSpecial::No };
+                self.tokenizer.prompt(&text, special).ids
+            }
+        };
+        if ids.is_empty() { Err(BadLine::whole("no tokens to go on from")) } else { Ok(ids) }
+    }
+
+    fn continuation(&self, fields: &mut Fields) -> Result<Continuation, BadLine> {
+        let mut sampling = Sampling::GREEDY;
+        sampling.temperature = fields.number("temperature", 0.0, f32::MAX)?.unwrap_or(sampling.temperature);
+        sampling.top_k = fields.count("top_k")?.unwrap_or(sampling.top_k);
+        sampling.top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(sampling.top_p);
+        sampling.min_p = fields.number("min_p", 0.0, 1.0)?.unwrap_or(sampling.min_p);
+        sampling.repetition = fields.number("repetition", 0.01, 100.0)?.unwrap_or(sampling.repetition);
+        sampling.window = fields.count("window")?.unwrap_or(sampling.window);
+        sampling.seed = fields.count("seed")?.map_or(sampling.seed, |seed| seed as u64);
+        Ok(Continuation {
+            sampling,
+            tokens: fields.count("tokens")?.unwrap_or(DEFAULT_TOKENS),
+            stop: fields.texts("stop")?,
+            ignore_end: fields.flag("ignore_end")?,
+            logprobs: fields.count("logprobs")?,
+        })
+    }
+}
+
+/// Who says what in `messages`.
+fn messages(fields: &mut Fields) -> Result<Option<Vec<(Role, String)>>, BadLine> {
+    let Some(records) = fields.records("messages", ["role", "content"])? else { return Ok(None) };
+    let message = |[role, content]: [String; 2]| match role.as_str() {
+        "system" => Ok((Role::System, content)),
+        "user" => Ok((Role::User, content)),
+        "assistant" => Ok((Role::Assistant, content)),
+        _ => Err(BadLine::field("messages", format!("there is no role {role:?}"))),
+    };
+    records.into_iter().map(message).collect::<Result<_, _>>().map(Some)
+}
+
+/// Gives `out` the answer to line `number`: `ids`, and the JSON of their `logits` as it comes. What goes wrong when the
+/// answer has begun is a part of it.
+///
+/// # Errors
+/// When something goes wrong before.
+fn answer_in_parts(
+    number: usize,
+    ids: &[u32],
+    mut logits: impl Iterator<Item = Result<Vec<u8>, BadLine>>,
+    out: &mut dyn FnMut(&[u8]),
+) -> Result<(), BadLine> {
+    let first = logits.next().transpose()?.unwrap_or_default();
+    out(&[b"{\"ids\":", text(ids).as_slice(), b",\"logits\":[", &first].concat());
+    for logits in logits {
+        match logits {
+            Ok(logits) => out(&[b",", logits.as_slice()].concat()),
+            Err(error) => {
+                let members = text(&error.at_line(number));
+                out(&[b"],", members.strip_prefix(b"{").unwrap_or(&members)].concat());
+                return Ok(());
+            }
+        }
+    }
+    out(b"]}");
+    Ok(())
+}
+
+/// The JSON of `value`, which has no maps with keys other than strings: the only thing that cannot be written. What
+/// commands a terminal is escaped, as JSON has it: lines of JSON are shown on one, too.
+fn text(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    let json = serde_json::to_string(value).expect("numbers, strings, lists and objects can be written");
+    if !json.chars().any(is_command) {
+        return json.into_bytes();
+    }
+    // Only strings have such characters, and none is beyond 16 bits.
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        match character {
+            command if is_command(command) => escaped.push_str(&format!("\\u{:04x}", command as u32)),
+            other => escaped.push(other),
+        }
+    }
+    escaped.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_fails_half_way_is_one_object() {
+        let answer = |logits: Vec<Result<Vec<u8>, BadLine>>| {
+            let mut bytes = Vec::new();
+            let result =
+                answer_in_parts(7, &[1, 2], logits.into_iter(), &mut |part| bytes.extend_from_slice(part));
+            (result.is_ok(), bytes)
+        };
+        let fails = || Err(BadLine::whole("no memory"));
+        assert_eq!(answer(Vec::from([fails()])), (false, Vec::new()));
+        let (_, whole) = answer(Vec::from([Ok(b"[0.5]".into()), Ok(b"[1.5]".into())]));
+        assert_eq!(whole, br#"{"ids":[1,2],"logits":[[0.5],[1.5]]}"#);
+        let (answered, failed) = answer(Vec::from([Ok(b"[0.5]".into()), fails()]));
+        let failed: Value = serde_json::from_slice(&failed).unwrap();
+        let expected =
+            json!({ "ids": [1, 2], "logits": [[0.5]], "line": 7, "field": null, "error": "no memory" });
+        assert_eq!((answered, failed), (true, expected));
+    }
+
+    #[test]
+    fn json_commands_no_terminal() {
+        let strange = "\u{1b}[2J\u{7f}\u{9b}\u{202e}\n\té";
+        let shown = text(strange);
+        assert_eq!(shown, "\"\\u001b[2J\\u007f\\u009b\\u202e\\n\\té\"".as_bytes());
+        assert_eq!(serde_json::from_slice::<String>(&shown).unwrap(), strange);
+    }
+}

@@ -1,0 +1,181 @@
+//! Requests that are answered together, each by one line as soon as it is over.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use embodios_pool::Pool;
+use serde_json::{Value, json};
+
+use super::{BadLine, Fields, Requests, text, without_mark};
+use crate::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings};
+use crate::cache::CacheError;
+use crate::generate::Stop;
+
+/// What requests came to, all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests.
+    pub requests: usize,
+    /// Those of them that failed.
+    pub failed: usize,
+    /// Tokens made.
+    pub tokens: usize,
+    /// Tokens of prompts.
+    pub prompt_tokens: usize,
+    /// From the first submission to the last token.
+    pub nanoseconds: u64,
+}
+
+impl Tally {
+    /// Counts a request.
+    pub fn count(&mut self, outcome: &Outcome) {
+        self.requests += 1;
+        self.failed += usize::from(outcome.finish.is_failure());
+        self.tokens += outcome.tokens.len();
+        self.prompt_tokens += outcome.prompt_tokens;
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.tokens += other.tokens;
+        self.prompt_tokens += other.prompt_tokens;
+        self.nanoseconds += other.nanoseconds;
+    }
+}
+
+/// Requests of a batch as lines name them.
+#[derive(Debug, Default)]
+pub struct Lines {
+    requests: Vec<(usize, Request)>,
+}
+
+impl Lines {
+    /// These requests, as if there were a line for each.
+    #[must_use]
+    pub fn of(requests: Vec<Request>) -> Self {
+        Self { requests: (1..).zip(requests).collect() }
+    }
+
+    /// Takes line `number`; what it is answered with at once if it is no request.
+    pub fn take(&mut self, requests: &Requests<'_>, number: usize, line: &[u8]) -> Option<Vec<u8>> {
+        if without_mark(line).trim_ascii().is_empty() {
+            return None;
+        }
+        match Fields::parse(line).and_then(|fields| requests.request(fields)) {
+            Ok(request) => {
+                self.requests.push((number, request));
+                None
+            }
+            Err(error) => Some([text(&error.at_line(number)), b"\n".into()].concat()),
+        }
+    }
+
+    /// Answers all of them, each by a line.
+    ///
+    /// # Errors
+    /// When the batch cannot begin.
+    pub fn answer(
+        self,
+        requests: &Requests<'_>,
+        pool: &mut Pool,
+        settings: Settings,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<Tally, CacheError> {
+        let mut batch = Batch::new(requests.model, requests.tokenizer, requests.kernels, settings)?;
+        batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
+        let mut numbers: Vec<(RequestId, usize)> = Vec::new();
+        let mut tally = Tally::default();
+        let begun = pool.platform().now_ns();
+        for (number, request) in self.requests {
+            match batch.submit(pool, request) {
+                Ok(id) => numbers.push((id, number)),
+                Err(refusal) => {
+                    out(&text(&BadLine::whole(refusal).at_line(number)));
+                    out(b"\n");
+                    tally.requests += 1;
+                    tally.failed += 1;
+                }
+            }
+        }
+        let mut tell = |event: Event<'_>| {
+            if let Event::Finished { id, outcome } = event
+                && let Ok(index) = numbers.binary_search_by_key(&id, |&(id, _)| id)
+            {
+                tally.count(&outcome);
+                out(&text(&answer(numbers[index].1, &outcome)));
+                out(b"\n");
+            }
+        };
+        while batch.long_step(pool, &mut tell) {}
+        tally.nanoseconds = pool.platform().now_ns() - begun;
+        Ok(tally)
+    }
+}
+
+impl Requests<'_> {
+    /// The request of a batch that has these fields: those of `generate`, with `messages` instead of `text` or `ids`
+    /// for a chat.
+    fn request(&self, mut fields: Fields) -> Result<Request, BadLine> {
+        let prompt = match super::messages(&mut fields)? {
+            Some(messages) => {
+                let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
+                let template = self.chat.as_ref().map_err(BadLine::whole)?;
+                template.prompt(self.tokenizer, &messages, true).map_err(BadLine::whole)?.ids
+            }
+            None => self.prompt(&mut fields)?,
+        };
+        let continuation = self.continuation(&mut fields)?;
+        fields.finish()?;
+        if continuation.logprobs.is_some_and(|count| count > 0) {
+            return Err(BadLine::field("logprobs", "wants 0 in a batch: each token's own"));
+        }
+        Ok(Request {
+            prompt,
+            limit: continuation.tokens,
+            end: if continuation.ignore_end { Vec::new() } else { self.tokenizer.ends().into() },
+            sampling: continuation.sampling,
+            stops: continuation.stop,
+            log_probabilities: continuation.logprobs.is_some(),
+        })
+    }
+}
+
+/// What a request came to. Times are in milliseconds.
+fn answer(number: usize, outcome: &Outcome) -> Value {
+    let Outcome { finish, tokens, text, times, .. } = outcome;
+    let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+    let gaps = times.gaps().count().max(1) as f64;
+    let mut answer = json!({
+        "line": number,
+        "ids": tokens,
+        "text": text,
+        "stop": reason(*finish),
+        "logits_hash": format!("{:016x}", outcome.logits_hash),
+        "prompt_tokens": outcome.prompt_tokens,
+        "shared_tokens": outcome.shared_tokens,
+        "queued_ms": milliseconds(times.queued()),
+        "prefill_ms": milliseconds(times.prefill()),
+        "token_ms": milliseconds(times.gaps().sum()) / gaps,
+    });
+    if finish.is_failure() {
+        answer["error"] = Value::String(format!("{finish}"));
+    }
+    if !outcome.log_probabilities.is_empty() {
+        answer["logprobs"] = json!(outcome.log_probabilities);
+    }
+    answer
+}
+
+/// The word for how a request ended.
+const fn reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Done(Stop::End(_)) => "end",
+        Finish::Done(Stop::Limit) => "limit",
+        Finish::Done(Stop::ContextFull) => "context",
+        Finish::Done(Stop::Asked) => "stop",
+        Finish::Cancelled => "cancelled",
+        Finish::Refused(_) | Finish::Failed(_) => "failed",
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine: a model, its forward pass, its cache of keys and values, batches of requests, and JSON lines.
+//!
+//! Knows no console and no kernel; everything it needs from outside is [`embodios_pool::platform::Platform`]. What a file
+//! or a request says may be anything, so that nothing here is `unsafe`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod batch;
+pub mod cache;
+pub mod forward;
+pub mod generate;
+pub mod json;
+pub mod model;
+pub mod rope;
+pub mod session;

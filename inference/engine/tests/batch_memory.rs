@@ -1,0 +1,155 @@
+//! Batches on a platform with little memory: requests wait for it, and fail only where nobody's end could bring it.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings, Way};
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
+use embodios_kernels::Kernels;
+use embodios_pool::Pool;
+use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
+
+use common::run;
+
+/// The system's allocator up to a limit of live bytes.
+struct Limited;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+// SAFETY: every call goes to the system's allocator as it came, or is refused.
+unsafe impl GlobalAlloc for Limited {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        if live > LIMIT.load(Ordering::Relaxed) {
+            LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+            return ptr::null_mut();
+        }
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static LIMITED: Limited = Limited;
+
+/// Held by the test that runs: the limit is everybody's.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+const MIB: usize = 1 << 20;
+
+/// Calls `run` with a limit of so many bytes more than are live.
+fn within<R>(bytes: usize, run: impl FnOnce() -> R) -> R {
+    LIMIT.store(LIVE.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    let result = run();
+    LIMIT.store(usize::MAX, Ordering::Relaxed);
+    result
+}
+
+fn request(seed: u64) -> Request {
+    Request {
+        prompt: vec![0, 490, 528, 260, 410],
+        limit: 200,
+        end: Vec::new(),
+        sampling: Sampling { temperature: 0.8, seed, ..Sampling::GREEDY },
+        stops: Vec::new(),
+        log_probabilities: false,
+    }
+}
+
+/// What became of the requests, and how many took part at the same time.
+fn outcomes(batch: &mut Batch<'_>, pool: &mut Pool, count: u64) -> (Vec<Outcome>, usize) {
+    let mut outcomes = Vec::with_capacity(count as usize);
+    for seed in 0..count {
+        batch.submit(pool, request(seed)).unwrap();
+    }
+    let mut most = 0;
+    while batch.step(pool, &mut |event| {
+        if let Event::Finished { outcome, .. } = event {
+            outcomes.push(outcome);
+        }
+    }) {
+        most = most.max(batch.lengths().1);
+    }
+    (outcomes, most)
+}
+
+#[test]
+fn requests_wait_for_memory() {
+    let _one = ONE_AT_A_TIME.lock();
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(1);
+    // The budget of pages promises more than there is.
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
+    batch.prepare(&pool).unwrap();
+    let (results, most) = within(3 * MIB, || outcomes(&mut batch, &mut pool, 32));
+    assert!((2..32).contains(&most), "{most} took part at the same time");
+    assert!(results.len() == 32 && results.iter().all(|outcome| outcome.tokens.len() == 200));
+
+    // Where one does not fit even alone, each fails at once and says what for.
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
+    batch.prepare(&pool).unwrap();
+    let (results, most) = within(3 * MIB / 4, || outcomes(&mut batch, &mut pool, 3));
+    let finishes: Vec<_> = results.iter().map(|outcome| outcome.finish.to_string()).collect();
+    assert_eq!((finishes.len(), most), (3, 0));
+    assert!(finishes.iter().all(|finish| finish.starts_with("failed: no memory for the ")), "{finishes:?}");
+}
+
+#[test]
+fn memory_kept_for_later_makes_place() {
+    let _one = ONE_AT_A_TIME.lock();
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(1);
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
+    batch.prepare(&pool).unwrap();
+    let (results, _) = outcomes(&mut batch, &mut pool, 8);
+    assert_eq!(results.len(), 8);
+    let kept = batch.pages().bytes();
+    assert!(kept > 2 * MIB, "{kept}");
+    // The pages are nearly all that there is, and a request's other buffers need some of it.
+    let (results, most) = within(MIB / 8, || outcomes(&mut batch, &mut pool, 1));
+    assert_eq!((results.len(), results[0].tokens.len(), most), (1, 200, 1));
+    assert!(batch.pages().bytes() < kept);
+}
+
+#[test]
+fn groups_are_dispensable() {
+    let _one = ONE_AT_A_TIME.lock();
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(2);
+    let batch = |way| {
+        let settings = Settings { way: Some(way), ..Settings::new(1 << 24) };
+        Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap()
+    };
+    let cost = |way| {
+        let mut batch = batch(way);
+        let before = LIVE.load(Ordering::Relaxed);
+        batch.prepare(&pool).unwrap();
+        LIVE.load(Ordering::Relaxed) - before
+    };
+    let apart = Way::Apart { groups: 2 };
+    let (together, groups) = (cost(Way::Together), cost(apart));
+    assert!(groups > together + MIB / 4, "{together} {groups}");
+    let mut batch = batch(apart);
+    let before = LIVE.load(Ordering::Relaxed);
+    within(together + (groups - together) / 2, || batch.prepare(&pool)).expect("all cores go together");
+    assert_eq!(LIVE.load(Ordering::Relaxed) - before, together, "what groups had is given back");
+    let (results, most) = outcomes(&mut batch, &mut pool, 4);
+    assert_eq!((batch.plan().map(|plan| plan.way), most), (Some(Way::Together), 4));
+    assert!(results.iter().all(|outcome| outcome.tokens.len() == 200));
+}

@@ -1,0 +1,203 @@
+//! What loading, sessions and generation refuse, and that every refusal names what is at fault.
+
+mod common;
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use embodios_engine::cache::Limits;
+use embodios_engine::generate::{GenerateError, Request, Stop, generate};
+use embodios_engine::model::{Model, fastest_kernels};
+use embodios_engine::session::{Session, SessionError};
+use embodios_fixtures::STORY;
+use embodios_gguf::Gguf;
+use embodios_kernels::Kernels;
+use embodios_kernels::matrix::Layout;
+use embodios_text::sample::Sampling;
+
+use common::run;
+
+/// The story model with every `from` replaced by `to`, of equal length.
+fn altered(from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut file = STORY.to_vec();
+    let places: Vec<_> = (0..file.len() - from.len()).filter(|&at| file[at..].starts_with(from)).collect();
+    assert!(!places.is_empty(), "nothing to replace");
+    places.into_iter().for_each(|at| file[at..at + to.len()].copy_from_slice(to));
+    file
+}
+
+/// The story model with `value` in the 4 bytes behind `key` and its type.
+fn with_number(key: &str, value: u32) -> Vec<u8> {
+    let at = STORY.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
+    let mut file = STORY.to_vec();
+    file[at + key.len() + 4..][..4].copy_from_slice(&value.to_le_bytes());
+    file
+}
+
+/// The message with which the model in `file` is refused.
+fn refusal(file: &[u8]) -> String {
+    let gguf = Gguf::parse(file).unwrap();
+    Model::load(&gguf, Layout::Rows).expect_err("a refusal").to_string()
+}
+
+#[test]
+fn the_story_model_is_as_documented() {
+    let config = run::load(STORY).config;
+    assert_eq!((config.vocabulary, config.embedding, config.layers, config.context), (1024, 128, 6, 256));
+    assert_eq!((config.heads, config.kv_heads, config.head_length, config.feed_forward), (4, 2, 32, 384));
+}
+
+#[test]
+fn what_runs_beside_the_timing_of_kernels_does_not_choose_them() {
+    let variants = Kernels::available().count();
+    assert!(variants > 1, "nothing to choose from");
+    // The clock goes on by as much at each look, but by far more at a few in a row: as many as time all variants once.
+    for first in 0..16 * variants {
+        let (now, looks) = (Cell::new(0), Cell::new(0));
+        let clock = || {
+            let busy = (first..first + 2 * variants).contains(&looks.replace(looks.get() + 1));
+            now.replace(now.get() + if busy { 1_000_000 } else { 1_000 })
+        };
+        assert_eq!(fastest_kernels(STORY, &clock).expect("the story model"), Kernels::best(), "{first}");
+    }
+}
+
+#[test]
+fn refusals_name_what_is_at_fault() {
+    let cases: [(Vec<u8>, &str); 12] = [
+        (
+            altered(b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0mamba"),
+            "\"mamba\" is not supported; supported: llama, qwen2, qwen3, gemma3",
+        ),
+        (
+            altered(b"blk.3.ffn_up.weight", b"blk.3.ffn_xx.weight"),
+            "tensor \"blk.3.ffn_up.weight\" is missing",
+        ),
+        (altered(b"llama.block_count", b"llama.block_xxxxx"), "key \"llama.block_count\" is missing"),
+        (with_number("llama.block_count", 7), "tensor \"blk.6.attn_norm.weight\" is missing"),
+        (with_number("llama.block_count", u32::MAX), "tensor \"blk.6.attn_norm.weight\" is missing"),
+        (with_number("llama.block_count", 5), "tensor \"blk.5.attn_norm.weight\" is no part of"),
+        (with_number("llama.block_count", 0), "key \"llama.block_count\" is 0"),
+        (with_number("llama.embedding_length", 256), "tensor \"token_embd.weight\" has shape [128, 1024]"),
+        (
+            with_number("llama.feed_forward_length", 512),
+            "tensor \"blk.0.ffn_gate.weight\" has shape [128, 384]",
+        ),
+        (with_number("llama.attention.head_count_kv", 3), "key \"llama.attention.head_count_kv\" is 3"),
+        (with_number("llama.rope.dimension_count", 31), "key \"llama.rope.dimension_count\" is 31"),
+        (with_number("llama.rope.freq_base", f32::NAN.to_bits()), "key \"llama.rope.freq_base\" is NaN"),
+    ];
+    for (file, expected) in cases {
+        let message = refusal(&file);
+        assert!(message.contains(expected), "got: {message}\nexpected: {expected}");
+    }
+}
+
+#[test]
+fn an_unsupported_weight_type_is_named_with_what_is_supported() {
+    // The last tensor's Q8_0 (8) becomes I8 (24), which takes fewer bytes and so stays inside the file.
+    let gguf = Gguf::parse(STORY).unwrap();
+    let last = gguf.tensors().max_by_key(|tensor| tensor.data.as_ptr()).unwrap();
+    let name = last.name;
+    let mut file = STORY.to_vec();
+    let at = file.windows(name.len()).rposition(|window| window == name.as_bytes()).unwrap() + name.len();
+    let kind = at + 4 + 8 * last.shape().len();
+    file[kind..kind + 4].copy_from_slice(&24u32.to_le_bytes());
+    let message = refusal(&file);
+    assert!(message.contains(name) && message.contains("is of type I8; supported"), "{message}");
+}
+
+#[test]
+fn a_cache_has_to_fit_the_budget() {
+    let model = run::load(STORY);
+    let session = |context, budget| Session::new(&model, Kernels::best(), Limits { context, budget });
+    // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position, 32 positions a page.
+    let message = session(Some(250), 1536 * 100 + 5).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "a context of 250 tokens takes 393216 bytes of memory; the budget is 153605 bytes, which hold 96 tokens"
+    );
+    assert_eq!(session(None, 1536 * 100 + 5).unwrap().context(), 96);
+    assert_eq!(session(None, usize::MAX).unwrap().context(), 256);
+    assert!(session(None, 1536 * 32 - 1).unwrap_err().to_string().contains("which hold 0 tokens"));
+    let message = session(Some(257), usize::MAX).unwrap_err().to_string();
+    assert_eq!(message, "a context of 257 tokens; this model takes 1 to 256");
+    assert!(session(Some(0), usize::MAX).is_err());
+}
+
+#[test]
+fn a_session_refuses_what_it_cannot_take() {
+    let model = run::load(STORY);
+    let mut pool = run::pool(2);
+    let mut session = run::session(&model, Kernels::best(), 4);
+    assert_eq!(session.feed(&mut pool, &[]).unwrap_err(), SessionError::Empty);
+    let unknown = session.feed(&mut pool, &[1, 1024]).unwrap_err();
+    assert_eq!(unknown.to_string(), "token 1024 is not one of the model's 1024");
+    assert_eq!(session.position(), 0);
+    session.feed(&mut pool, &[1, 2, 3]).unwrap();
+    let full = session.feed(&mut pool, &[4, 5]).unwrap_err();
+    assert_eq!(full.to_string(), "the context of 4 tokens is full: 3 used, 2 more wanted");
+    session.feed(&mut pool, &[4]).unwrap();
+    session.rewind(0);
+    session.feed(&mut pool, &[1, 2, 3, 4]).unwrap();
+}
+
+#[test]
+fn generation_stops_for_the_stated_reason() {
+    let model = run::load(STORY);
+    let mut pool = run::pool(2);
+    let mut stopped = |context: usize, limit: usize, end: &[u32], asked_after: usize| {
+        let mut session = run::session(&model, Kernels::best(), context);
+        let request = Request { prompt: &[0, 490, 528, 260, 410], limit, end, sampling: Sampling::GREEDY };
+        let mut count = 0;
+        let report = generate(&mut session, &mut pool, &request, &mut |_| {
+            count += 1;
+            if count == asked_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let report = report.unwrap();
+        assert_eq!(report.tokens, count);
+        assert_eq!(report.prompt_tokens, 5);
+        (report.stop, report.tokens, report.steps)
+    };
+    assert_eq!(stopped(64, 10, &[], 99), (Stop::Limit, 10, 9));
+    assert_eq!(stopped(64, 0, &[], 99), (Stop::Limit, 0, 0));
+    // The context holds the prompt and three tokens more; a fourth is made of it and not taken back in.
+    assert_eq!(stopped(8, 10, &[], 99), (Stop::ContextFull, 4, 3));
+    assert_eq!(stopped(64, 10, &[], 3), (Stop::Asked, 3, 2));
+    // ", there was a": 277 is the third token that the reference lists.
+    assert_eq!(stopped(64, 10, &[277], 99), (Stop::End(277), 2, 2));
+    assert_eq!(stopped(256, 250, &[0], 999).0, Stop::End(0));
+}
+
+#[test]
+fn every_token_comes_with_what_the_model_thought_of_it() {
+    let model = run::load(STORY);
+    let mut session = run::session(&model, Kernels::best(), 16);
+    let request = Request { prompt: &[0, 490], limit: 4, end: &[], sampling: Sampling::GREEDY };
+    let mut count = 0;
+    let report = generate(&mut session, &mut run::pool(1), &request, &mut |made| {
+        let probabilities = made.log_probabilities();
+        let likeliest = probabilities.likeliest(3);
+        assert_eq!(likeliest[0], (made.token, probabilities.of(made.token)));
+        assert!(likeliest[0].1 < 0.0 && likeliest.is_sorted_by(|a, b| a.1 >= b.1));
+        let sum: f32 = (0..1024).map(|token| probabilities.of(token).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        count += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((report.unwrap().tokens, count), (4, 4));
+}
+
+#[test]
+fn damaged_weights_are_reported() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let norm = gguf.required_tensor("output_norm.weight").unwrap().data.as_ptr().addr();
+    let mut file = STORY.to_vec();
+    file[norm - STORY.as_ptr().addr()..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let model = run::load(&file);
+    let mut session = run::session(&model, Kernels::best(), 8);
+    let request = Request { prompt: &[1, 2], limit: 1, end: &[], sampling: Sampling::GREEDY };
+    let outcome = generate(&mut session, &mut run::pool(1), &request, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(outcome.unwrap_err(), GenerateError::NotFinite { position: 2 });
+}

@@ -1,0 +1,74 @@
+//! The engine on this host for scripts, behind `cargo xtask engine` and `cargo xtask bench engine`:
+//! `engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch` answers each line of standard input, a JSON
+//! object, by one line of standard output; `engine THREADS MODEL measure PROMPT GENERATED [CONTEXT]...`
+//! prints one object of speeds.
+
+mod measure;
+
+use std::error::Error;
+use std::io::{self, BufRead as _, Write as _};
+use std::time::Instant;
+
+use embodios_engine::batch;
+use embodios_engine::json::{Lines, Requests, Task};
+use embodios_engine::model::{Model, ModelError, fastest_kernels};
+use embodios_gguf::Gguf;
+use embodios_host::{Host, file};
+use embodios_kernels::Kernels;
+use embodios_pool::platform::{CoreSet, Platform as _};
+use embodios_pool::{Pool, Settings};
+use embodios_text::chat::ChatTemplate;
+use embodios_text::tokenizer::Tokenizer;
+use memmap2::MmapMut;
+
+use measure::Lengths;
+
+/// A model's file as the fastest kernels want it, and these: on all processors, ahead of being confined to those of the
+/// workers; these are taken to be like the others.
+fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
+    let bad = |error: ModelError| format!("{path}: {error}");
+    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let start = Instant::now();
+    let kernels = fastest_kernels(&file, &|| start.elapsed().as_nanos() as u64).map_err(bad)?;
+    embodios_programs::lay_out(&mut file, kernels.layout()).map_err(bad)?;
+    Ok((file, kernels))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED [CONTEXT]...";
+    let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
+    let threads = threads.parse::<usize>()?.max(1);
+    if let ("measure", [prompt, generated, contexts @ ..]) = (task.as_str(), rest) {
+        let contexts = contexts.iter().map(|context| context.parse()).collect::<Result<_, _>>()?;
+        let lengths = Lengths { prompt: prompt.parse()?, generated: generated.parse()?, contexts };
+        return measure::run(threads, path, &lengths);
+    }
+    let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
+    let (file, kernels) = load(path)?;
+    let host = Host::leak(threads);
+    let bad = |error: &dyn Error| format!("{path}: {error}");
+    let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
+    let model = Model::load(&file, kernels.layout()).map_err(|error| bad(&error))?;
+    let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
+    let chat = ChatTemplate::new(&file, &tokenizer);
+    let requests = Requests { model: &model, tokenizer: &tokenizer, chat: &chat, kernels };
+    let mut output = io::stdout().lock();
+    let mut written = Ok(());
+    let mut write = |bytes: &[u8]| {
+        if written.is_ok() {
+            written = output.write_all(bytes).and_then(|()| output.flush());
+        }
+    };
+    let mut together = Lines::default();
+    for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
+        match task {
+            Task::Batch => together.take(&requests, number, &line?).iter().for_each(|error| write(error)),
+            _ => requests.answer(&mut pool, task, number, &line?, &mut write),
+        }
+    }
+    let budget = usize::try_from(host.memory().free).unwrap_or(usize::MAX);
+    together.answer(&requests, &mut pool, batch::Settings::new(budget), &mut write)?;
+    Ok(written?)
+}

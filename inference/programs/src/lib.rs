@@ -1,0 +1,38 @@
+//! What the programs share: a model's file repacked on all cores.
+#![forbid(unsafe_code)]
+
+use embodios_engine::model::{ModelError, quantized};
+use embodios_host::file::each_on_all_cores;
+use embodios_kernels::matrix::Layout;
+
+/// Brings all quantised tensors of a model's file from rows into `layout`, in place, on all cores that this process may
+/// use.
+///
+/// # Errors
+/// As [`embodios_engine::model::lay_out`].
+pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
+    if layout == Layout::Rows {
+        return Ok(());
+    }
+    each_on_all_cores(quantized(file)?.into_iter(), |tensor| Ok(tensor.lay_out(layout)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embodios_engine::model;
+    use embodios_fixtures::STORY;
+
+    #[test]
+    fn threads_lay_a_file_out_as_one_does() {
+        for layout in [Layout::Rows, Layout::Tiles] {
+            let [mut one, mut all] = [STORY, STORY].map(<[u8]>::to_vec);
+            model::lay_out(&mut one, layout).unwrap();
+            lay_out(&mut all, layout).unwrap();
+            assert!(one == all, "{layout:?}");
+            assert_eq!(one == STORY, layout == Layout::Rows, "{layout:?}");
+        }
+        let error = lay_out(&mut STORY[..STORY.len() - 1].to_vec(), Layout::Tiles).unwrap_err();
+        assert!(error.to_string().contains("tensor"), "{error}");
+    }
+}
