@@ -3,7 +3,7 @@
 //! The engine and the command line count online cores from 0; the kernel's own index differs where a core did not
 //! start.
 
-use crate::command_line::Options;
+use crate::command_line::{self, Options};
 use crate::per_cpu;
 use crate::sync::shared;
 use crate::user;
@@ -40,12 +40,11 @@ pub fn settle(options: &Options) {
     let online = online().len();
     HOUSEKEEPING.call_once(|| {
         choose(&options.housekeeping, online).unwrap_or_else(|absent| {
-            log::error!(
-                "command line: `housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 \
-                 keeps house",
+            command_line::complain(format_args!(
+                "`housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 keeps house",
                 options.housekeeping,
                 online - 1
-            );
+            ));
             CoreSet::first(1)
         })
     });

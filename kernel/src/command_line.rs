@@ -1,5 +1,7 @@
 //! The kernel's words on the command line. The engine reads its own (`model=`, `workers=`, `exec=`) from the same text.
 
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS, words};
 use embodios_core_set::CoreSet;
 use log::LevelFilter;
@@ -49,6 +51,20 @@ impl Options {
 }
 
 static OPTIONS: Once<Options> = Once::new();
+
+/// Whether a word of the kernel's made no sense.
+static COMPLAINED: AtomicBool = AtomicBool::new(false);
+
+/// Names a word that makes no sense. The machine goes on without it, and whoever asked for more than a start can know.
+pub fn complain(what: fmt::Arguments<'_>) {
+    COMPLAINED.store(true, Ordering::Relaxed);
+    log::error!("command line: {what}");
+}
+
+/// Whether there was a word to [`complain`] of.
+pub fn has_complained() -> bool {
+    COMPLAINED.load(Ordering::Relaxed)
+}
 
 /// Sets the machine's options, once.
 pub fn set(options: Options) {

@@ -38,7 +38,7 @@ impl fmt::Display for Description<'_> {
 pub fn handle(fault: &Fault<'_>) -> ! {
     if fault.from_user && !matches!(fault.kind, FaultKind::Hardware(_)) {
         let core = per_cpu::this();
-        engine::restart(|| {
+        engine::restart(engine::End::Crash, || {
             kprintln!("engine fault on core {} ({}): {}", core.cpu, core.hardware, Description(fault));
             report(fault);
         })

@@ -1,7 +1,8 @@
 //! Bytes typed at the console, from the interrupt that brings them to the thread that reads them.
 //!
 //! Owns what Ctrl-C means to the kernel: each is counted where the engine sees it, and a second one within a second ends
-//! the engine, also one that loops. Bytes for which there is no room stay in the device.
+//! the engine, also one that loops. Bytes for which there is no room stay in the device. A read ends behind a line, so
+//! that the lines behind it are the next engine's if this one crashes of what it has read.
 
 use crate::board::Console;
 use crate::engine::signals;
@@ -21,18 +22,30 @@ const INTERRUPT: u8 = 3;
 /// Two of them within this time end the engine.
 const TWICE: Duration = Duration::from_secs(1);
 
-struct Input {
-    bytes: Deque<u8, CAPACITY>,
-    /// When the last Ctrl-C came.
-    interrupted: Option<Instant>,
+/// Whether nothing that belongs to the same line follows: line ends, Ctrl-C, Ctrl-D.
+const fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | INTERRUPT | 4)
 }
 
-static INPUT: Mutex<Input> = Mutex::new(Input { bytes: Deque::new(), interrupted: None });
+struct Input {
+    bytes: Deque<u8, CAPACITY>,
+    /// When the last Ctrl-C came that was the first of two.
+    interrupted: Option<Instant>,
+    /// An engine has read the beginning of a line, and not its end.
+    begun: bool,
+}
+
+static INPUT: Mutex<Input> = Mutex::new(Input::new());
 /// The engine is to end, as was typed.
 static END: AtomicBool = AtomicBool::new(false);
 
 impl Input {
-    /// Takes what the device has, as far as there is room; whether Ctrl-C came twice.
+    const fn new() -> Self {
+        Self { bytes: Deque::new(), interrupted: None, begun: false }
+    }
+
+    /// Takes what the device has, as far as there is room; whether Ctrl-C came twice. What was typed before that is
+    /// forgotten.
     fn fill(&mut self, console: &dyn Console) -> bool {
         let mut ends = false;
         while !self.bytes.is_full()
@@ -43,10 +56,42 @@ impl Input {
             if byte == INTERRUPT {
                 signals::interrupt();
                 let now = Instant::now();
-                ends |= self.interrupted.replace(now).is_some_and(|last| now <= last + TWICE);
+                if self.interrupted.take().is_some_and(|last| now <= last + TWICE) {
+                    self.bytes.clear();
+                    self.begun = false;
+                    ends = true;
+                } else {
+                    self.interrupted = Some(now);
+                }
             }
         }
         ends
+    }
+
+    /// Gives up to `capacity` bytes of one line to `take`; the number.
+    fn give(&mut self, capacity: usize, take: &mut impl FnMut(usize, u8)) -> usize {
+        let mut count = 0;
+        while count < capacity
+            && let Some(byte) = self.bytes.pop_front()
+        {
+            take(count, byte);
+            count += 1;
+            self.begun = !ends_line(byte);
+            if !self.begun {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Drops the rest of a line of which a crashed engine has read the beginning, as far as it has come.
+    fn forget_begun_line(&mut self) {
+        while self.begun
+            && let Some(byte) = self.bytes.pop_front()
+        {
+            self.begun = !ends_line(byte);
+        }
+        self.begun = false;
     }
 }
 
@@ -77,17 +122,21 @@ fn fill(input: &mut Input, console: &dyn Console) {
     }
 }
 
-/// Ends the engine if that was typed, and forgets what was typed before. Called where a core holds nothing: before it
+/// Has the next engine begin with a line. For the end of one.
+pub fn begin_anew() {
+    INPUT.lock().forget_begun_line();
+}
+
+/// Ends the engine if that was typed. Called where a core holds nothing: before it
 /// goes on with its thread, or without one.
 pub fn obey() {
     // Every core looks often, so it is only read where nothing was asked for.
     if END.load(Ordering::Relaxed) && END.swap(false, Ordering::AcqRel) {
-        INPUT.lock().bytes.clear();
-        engine::restart(|| kprintln!("engine ended from the console: Ctrl-C twice"))
+        engine::restart(engine::End::Asked, || kprintln!("engine ended from the console: Ctrl-C twice"))
     }
 }
 
-/// Gives up to `capacity` bytes of input to `take`, at least one; the number. Where there is none, the calling thread,
+/// Gives up to `capacity` bytes of a line of input to `take`, at least one; the number. Where there is none, the calling thread,
 /// whose registers are `context`, waits and makes its call again.
 pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
     listen();
@@ -102,13 +151,8 @@ pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8))
         if let Some(board) = output::board() {
             fill(&mut input, board.console());
         }
-        let mut count = 0;
-        while count < capacity
-            && let Some(byte) = input.bytes.pop_front()
-        {
-            take(count, byte);
-            count += 1;
-        }
+        // What comes behind two Ctrl-Cs is the next engine's.
+        let count = if END.load(Ordering::Relaxed) { 0 } else { input.give(capacity, &mut take) };
         (count > 0).then_some(count)
     })
 }
@@ -136,7 +180,7 @@ mod tests {
     fn what_has_no_room_stays_in_the_device() {
         let sent: Vec<u8> = (0..3 * CAPACITY).map(|i| b'a' + (i % 26) as u8).collect();
         let line = Line(Mutex::new(sent.iter().copied().collect()));
-        let mut input = Input { bytes: Deque::new(), interrupted: None };
+        let mut input = Input::new();
         let mut read = Vec::new();
         while read.len() < sent.len() {
             assert!(!input.fill(&line));
@@ -147,12 +191,34 @@ mod tests {
     }
 
     #[test]
-    fn a_second_interrupt_ends_the_engine_and_both_are_input() {
+    fn a_second_interrupt_ends_the_engine_and_what_follows_is_the_next_ones() {
         let line = Line(Mutex::new([b'a', INTERRUPT, b'b'].into()));
-        let mut input = Input { bytes: Deque::new(), interrupted: None };
+        let mut input = Input::new();
         assert!(!input.fill(&line));
-        line.0.lock().push_back(INTERRUPT);
+        line.0.lock().extend([INTERRUPT, b'c', INTERRUPT]);
         assert!(input.fill(&line));
-        assert_eq!(input.bytes.iter().copied().collect::<Vec<_>>(), [b'a', INTERRUPT, b'b', INTERRUPT]);
+        // A third one is the first of another two.
+        assert_eq!(input.bytes.iter().copied().collect::<Vec<_>>(), [b'c', INTERRUPT]);
+        line.0.lock().push_back(INTERRUPT);
+        assert!(input.fill(&line) && input.bytes.is_empty());
+    }
+
+    #[test]
+    fn an_engine_reads_no_more_than_a_line_and_its_rest_is_not_the_next_ones() {
+        let line = Line(Mutex::new(b"ids a\nmem\rids long\nmem\n".iter().copied().collect()));
+        let mut input = Input::new();
+        assert!(!input.fill(&line));
+        let read = |input: &mut Input, capacity| {
+            let mut bytes = Vec::new();
+            input.give(capacity, &mut |_, byte| bytes.push(byte));
+            bytes
+        };
+        assert_eq!(read(&mut input, 64), b"ids a\n");
+        input.forget_begun_line();
+        assert_eq!(read(&mut input, 64), b"mem\r");
+        assert_eq!(read(&mut input, 5), b"ids l");
+        input.forget_begun_line();
+        assert_eq!(read(&mut input, 64), b"mem\n");
+        assert_eq!(read(&mut input, 64), b"");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The architecture starts one core; stacks, blocks, order, time-out and the report are here.
 
-use crate::command_line::Options;
+use crate::command_line::{self, Options};
 use crate::memory::{MemoryError, memory};
 use crate::per_cpu::{self, PerCpu};
 use crate::scheduler;
@@ -83,6 +83,13 @@ fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
 /// Starts every core but the boot core. A core that does not come is reported by its hardware id, and the boot
 /// goes on without it.
 pub fn start_others(options: &Options) {
+    let cores = per_cpu::all().len();
+    if let Some(core) = options.absent_core.filter(|&core| core as usize >= cores) {
+        command_line::complain(format_args!(
+            "`hook.absent={core}`: of {cores} cores the last is {}",
+            cores - 1
+        ));
+    }
     let root = memory().kernel_root();
     for core in per_cpu::all().iter().skip(1) {
         if options.absent_core == Some(core.cpu.0) {

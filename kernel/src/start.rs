@@ -50,7 +50,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     let (options, bad_word) = command_line::parse(boot.command_line);
     log::set_max_level(options.log);
     if let Some(word) = bad_word {
-        log::error!("command line: `{word}` makes no sense");
+        command_line::complain(format_args!("`{word}` makes no sense"));
     }
     if let Err(error) = smp::prepare(boot.cores, boot.topology) {
         refuse(format_args!("kernel stacks for {} cores: {error}", boot.cores.len()));

@@ -110,7 +110,7 @@ fn abort(address: u64, length: u64) -> ! {
         Ok(bytes) => bytes.copy(&mut buffer),
         Err(_) => b"(its message is not its own)",
     };
-    engine::restart(|| {
+    engine::restart(engine::End::Crash, || {
         kprintln!("engine failed on core {}:", per_cpu::this().cpu);
         output::write_text(message);
         output::write(b"\n");

@@ -14,6 +14,7 @@ use crate::arch::Arch;
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built, Program};
 use crate::cli::{AttackMode, AttackOptions};
+use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -39,6 +40,8 @@ pub struct Attack<'a> {
 
 /// What came of it.
 pub struct Outcome {
+    /// Whether it came to its end.
+    pub is_decided: bool,
     /// What did not hold; nothing if all did.
     pub faults: Vec<String>,
     /// How often the engine was restarted.
@@ -73,7 +76,11 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> 
         println!("{fault}");
     }
     let progress = outcome.progress.map(|line| format!("; {line}")).unwrap_or_default();
-    let verdict = if outcome.faults.is_empty() { "held" } else { "did not hold" };
+    let verdict = match (outcome.faults.is_empty(), outcome.is_decided) {
+        (true, _) => "held",
+        (false, true) => "did not hold",
+        (false, false) => "did not come to its end",
+    };
     println!("{setup}, {}: {verdict}, {} restarts{progress}", options.mode.name(), outcome.restarts);
     Ok(if outcome.faults.is_empty() { 0 } else { test::FAILED })
 }
@@ -116,7 +123,8 @@ pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result
         }
     }
     let progress = console.lines().rfind(|line| line.starts_with("fuzz: ")).map(str::to_owned);
-    Ok(Outcome { faults, restarts: judgement::restarts(&console), progress, console })
+    let is_decided = !matches!(ending, Ending::Hang(_));
+    Ok(Outcome { is_decided, faults, restarts: judgement::restarts(&console), progress, console })
 }
 
 /// Refuses a number that the attack does not have.

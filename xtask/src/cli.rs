@@ -238,7 +238,7 @@ pub struct QemuOptions {
     /// Further words for the kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,
-    /// Run these console commands and power off; `;` separates them but between "" and as `\\;`
+    /// Run these console commands and power off; `;` separates them but between "" and as `\;`
     #[arg(long, value_name = "COMMANDS", conflicts_with = "script")]
     pub exec: Option<String>,
     /// Run the console commands in this file, one a line, and power off

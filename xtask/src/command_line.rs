@@ -10,7 +10,7 @@
 //!   the commands and powers off with an exit status.
 
 use anyhow::{Result, bail, ensure};
-use embodios_abi::command_line::{ALLOW, WORDS, words};
+use embodios_abi::command_line::{ALLOW, ALLOW_POWER, WORDS, Word, words};
 
 use crate::accel::Accelerator;
 use crate::host_cores;
@@ -71,6 +71,16 @@ pub fn build(
     if !asked(ALLOW) {
         line.push(ALLOWED.to_owned());
     }
+    let ends = script.is_some() || manner.flow_control && manner.terminal.is_none();
+    let allows = |word: Word<'_>| {
+        word.name != ALLOW || word.value.unwrap_or_default().split(',').any(|what| what == ALLOW_POWER)
+    };
+    if let Some(word) = append.iter().flat_map(|text| words(text)).find(|&word| ends && !allows(word)) {
+        bail!(
+            "--append {}: a script or input that is not typed ends with power off: allow {ALLOW_POWER} too",
+            word.text
+        )
+    }
     if own_cores && !asked("spin") {
         line.push(PATIENT.to_owned());
     }
@@ -112,6 +122,18 @@ fn check(text: &str, name: &str, known: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_with_power_off_has_to_be_allowed_to() {
+        let allow = |list: &str| [format!("allow={list}")];
+        let script = Some(Script::Commands("mem"));
+        let piped = Manner { flow_control: true, ..PLAIN };
+        let refusal = build(&named(&[]), false, &allow("tests"), PLAIN, script).expect_err("no power");
+        assert!(refusal.to_string().starts_with("--append allow=tests: "), "{refusal}");
+        assert!(build(&named(&[]), false, &allow(""), piped, None).is_err());
+        assert!(build(&named(&[]), false, &allow("tests,power"), piped, script).is_ok());
+        assert!(build(&named(&[]), false, &allow(""), Manner { terminal: Some(80), ..piped }, None).is_ok());
+    }
 
     const PLAIN: Manner = Manner { quiet: false, flow_control: false, terminal: None, keep_going: false };
 

@@ -63,7 +63,9 @@ impl Ending {
             Self::Hang(timeout) => {
                 Some(format!("the guest still ran after {} s and was ended", timeout.as_secs_f64()))
             }
-            Self::Emulator(status) => Some(format!("QEMU ended without the kernel's exit status ({status})")),
+            Self::Emulator(status) => Some(format!(
+                "QEMU ended without the kernel's exit status ({status}), as by a `reboot` without a terminal"
+            )),
         }
     }
 }

@@ -86,7 +86,8 @@ impl Line {
                 });
             } else {
                 match byte {
-                    ENQ => self.shared.change(|state| state.ready = true),
+                    // What an engine before it has not acknowledged, nobody will.
+                    ENQ => self.shared.change(|state| (state.ready, state.ahead) = (true, 0)),
                     ACK => self.acknowledges = true,
                     _ => kept.push(byte),
                 }
@@ -261,6 +262,19 @@ mod tests {
         assert!(received.starts_with(b"ids a\nids b\n\x04\x04\x04"), "{received:?}");
         drop(line);
         sender.join().expect("it ends with the guest");
+    }
+
+    #[test]
+    fn a_fresh_engine_owes_nothing_for_the_one_before() {
+        let (mut line, sent) = line();
+        line.take(&[ENQ]);
+        line.shared.change(|state| state.held.extend([b'x'; 2 * WINDOW]));
+        assert_eq!(all(&sent).len(), WINDOW);
+        line.take(b"engine restarted (1)\n\x05");
+        assert_eq!(all(&sent).len(), WINDOW);
+        line.take(&[ACK, ZERO + 64]);
+        line.shared.change(|state| state.held.push_back(b'y'));
+        assert_eq!(all(&sent), b"y");
     }
 
     #[test]

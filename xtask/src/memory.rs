@@ -17,6 +17,9 @@ const MIB: u64 = 1 << 20;
 /// x86_64, 12 on AArch64.
 const RESERVE: u64 = 18 * MIB;
 
+/// Firmware loads a kernel into no less, or fails without a word.
+const LEAST: u64 = 8 * MIB;
+
 /// Bytes of stacks and tables that a core adds.
 const PER_CORE: u64 = MIB / 4;
 
@@ -102,7 +105,9 @@ impl FromStr for MemorySize {
         let digits = text.strip_suffix(['M', 'G']).unwrap_or_default();
         match digits.parse::<u32>() {
             Ok(number @ 1..) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Ok(Self { bytes: u64::from(number) * unit })
+                Some(Self { bytes: u64::from(number) * unit })
+                    .filter(|size| size.bytes >= LEAST)
+                    .ok_or_else(|| format!("less than {} MiB cannot hold the kernel's image", LEAST / MIB))
             }
             _ => Err("expected a number with M or G, such as 512M or 2G".to_owned()),
         }

@@ -345,6 +345,7 @@ mod tests {
                 "batch 8 x -n 3",
                 "\"-n\" stands behind the text; options go in front of it, and -- before a text with such words",
             ),
+            ("generate -n 3 -n 4 x", "-n is there twice"),
             ("batch 70000 x", "batch takes up to 65536 requests, found 70000"),
             ("batch 99999999999999999999 x", "99999999999999999999 is too large a number"),
             ("test 99999999999", "99999999999 is too large a number"),

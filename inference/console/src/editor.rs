@@ -11,8 +11,8 @@ use unicode_width::UnicodeWidthChar;
 
 use super::keys::{Key, KeyReader};
 
-/// Longest line, in bytes; a terminal bell refuses more.
-const LINE_LIMIT: usize = 64 * 1024;
+/// Longest line, in bytes; a terminal bell refuses more, and the line is not taken as if it were whole.
+pub const LINE_LIMIT: usize = 64 * 1024;
 /// Lines kept for the arrow keys.
 const HISTORY_LIMIT: usize = 100;
 /// A terminal that is narrower is taken for one of unknown width.
@@ -23,6 +23,8 @@ const NARROWEST: usize = 8;
 pub enum Entered {
     /// Sent it.
     Line(String),
+    /// Sent one of which [`LINE_LIMIT`] left something out.
+    TooLong,
     /// Dropped it by Ctrl-C.
     Interrupt,
     /// Ended the input, at an empty line.
@@ -43,6 +45,8 @@ pub struct Editor {
     end: (usize, usize),
     /// Where what is being pasted begins.
     pasted: Option<usize>,
+    /// Something had no room in the line.
+    overflowed: bool,
     history: VecDeque<String>,
     /// Entry of `history` on show; its length for the new line.
     shown: usize,
@@ -62,6 +66,7 @@ impl Editor {
             cursor: 0,
             end: (0, 0),
             pasted: None,
+            overflowed: false,
             history: VecDeque::new(),
             shown: 0,
             draft: String::new(),
@@ -88,10 +93,11 @@ impl Editor {
     fn press(&mut self, key: Key, screen: &mut String) -> Option<Entered> {
         match key {
             Key::Enter if self.pasted.is_some() => self.insert('\n', screen),
-            Key::Enter => {
-                self.leave(screen);
-                screen.push('\n');
-                return Some(Entered::Line(self.take_line()));
+            Key::Enter => return Some(self.enter(screen)),
+            // The input ends within what is pasted.
+            Key::DeleteOrEnd if self.pasted.is_some() => {
+                self.end_paste(screen);
+                return Some(self.enter(screen));
             }
             Key::DeleteOrEnd if self.line.is_empty() => {
                 screen.push('\n');
@@ -107,7 +113,7 @@ impl Editor {
                 self.leave(screen);
                 screen.push_str("^C\n");
                 self.replace(String::new());
-                self.pasted = None;
+                (self.pasted, self.overflowed) = (None, false);
                 return Some(Entered::Interrupt);
             }
             Key::PasteStart => self.pasted = Some(self.cursor),
@@ -133,6 +139,14 @@ impl Editor {
             Key::Down => self.show_history(Some(self.shown + 1), screen),
         }
         None
+    }
+
+    /// Sends the line.
+    fn enter(&mut self, screen: &mut String) -> Entered {
+        self.leave(screen);
+        screen.push('\n');
+        let line = self.take_line();
+        if core::mem::take(&mut self.overflowed) { Entered::TooLong } else { Entered::Line(line) }
     }
 
     fn take_line(&mut self) -> String {
@@ -166,6 +180,7 @@ impl Editor {
 
     fn insert(&mut self, character: char, screen: &mut String) {
         if self.line.len() + character.len_utf8() > LINE_LIMIT {
+            self.overflowed = true;
             screen.push('\x07');
             return;
         }

@@ -10,7 +10,7 @@ use embodios_engine::json::{Lines as Batched, Tally, Task};
 use embodios_pool::platform::Platform;
 
 use super::Console;
-use super::editor::{Editor, Entered};
+use super::editor::{Editor, Entered, LINE_LIMIT};
 use super::error::CommandError;
 use super::input::{INTERRUPT, Input};
 use super::output::Output;
@@ -73,6 +73,7 @@ impl Lines<'_> {
         if self.input.take_end() {
             return Ok(None);
         }
+        let mut fits = true;
         loop {
             let bytes = self.input.wait();
             if bytes.is_empty() {
@@ -84,13 +85,16 @@ impl Lines<'_> {
             }
             let end = bytes.iter().position(|&byte| byte == b'\n');
             let length = end.unwrap_or(bytes.len());
-            if self.line.len() + length > LONGEST || self.line.try_reserve(length).is_err() {
-                return Err(CommandError::LongLine(LONGEST));
+            fits &= self.line.len() + length <= LONGEST && self.line.try_reserve(length).is_ok();
+            if fits {
+                self.line.extend_from_slice(&bytes[..length]);
             }
-            self.line.extend_from_slice(&bytes[..length]);
             self.input.take(length + usize::from(end.is_some()));
-            if end.is_some() {
-                return Ok(Some(&self.line));
+            match (end, fits) {
+                (None, _) => {}
+                (Some(_), true) => return Ok(Some(&self.line)),
+                // Its rest was no command.
+                (Some(_), false) => return Err(CommandError::LongLine(LONGEST)),
             }
         }
     }
@@ -99,6 +103,7 @@ impl Lines<'_> {
         let Some(editor) = self.typed.as_mut() else { return Ok(None) };
         match super::read_line(self.platform, self.input, output, editor, String::new()) {
             Some(Entered::Line(line)) => self.line = line.into_bytes(),
+            Some(Entered::TooLong) => return Err(CommandError::LongLine(LINE_LIMIT)),
             Some(Entered::Interrupt) => return Err(CommandError::Interrupted),
             Some(Entered::End) | None => return Ok(None),
         }

@@ -40,7 +40,7 @@ use embodios_text::terminal::Line;
 use answer::Totals;
 pub use command::Fault;
 use command::{Command, NAMES, Stats, help_on};
-use editor::{Editor, Entered};
+use editor::{Editor, Entered, LINE_LIMIT};
 use error::CommandError;
 use input::Input;
 use loaded::{LoadError, Loaded};
@@ -99,6 +99,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         output: Output::new(platform, options.quiet),
         input: Input::new(platform, options.flow_control),
         columns,
+        is_piped: options.flow_control && columns.is_none(),
         loaded: Loaded::new(platform, start, &options, memory.free),
         workers,
         totals: Totals::default(),
@@ -111,19 +112,23 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     if let Some(error) = no_model.filter(|_| options.quiet) {
         console.complain(&error.into());
     }
-    let well = errors.is_empty() && no_model.is_none();
+    let well = errors.is_empty() && no_model.is_none() && !start.has_bad_words;
+    let mut refused = None;
     let mut action = match &options.script {
         Some(script) if well || options.keep_going => console.obey_script(script, well, options.keep_going),
         Some(_) => {
             console.output.note(format_args!("{NOT_RUN}\n"));
             Power::Off { success: false }
         }
-        None => console.obey_terminal(),
+        None => console.obey_terminal(well),
     };
     loop {
         let refusal = platform.power(action);
-        console.complain(&refusal.into());
-        action = console.obey_terminal();
+        // An input that has ended says so to every reader.
+        if refused.replace(action) != Some(action) {
+            console.complain(&refusal.into());
+        }
+        action = console.obey_terminal(false);
     }
 }
 
@@ -139,6 +144,8 @@ struct Console<'s> {
     input: Input,
     /// The width of the terminal, where a person is known to sit at one.
     columns: Option<usize>,
+    /// Whether a program sends what is read.
+    is_piped: bool,
     loaded: Result<Loaded, LoadError>,
     workers: Workers,
     totals: Totals,
@@ -217,8 +224,10 @@ impl Console<'_> {
         Power::Off { success }
     }
 
-    /// Runs what is typed until that ends the session, or the input ends.
-    fn obey_terminal(&mut self) -> Power {
+    /// Runs what is typed until that ends the session, or the input ends: with success, unless a program sends it
+    /// and not all has gone `well`, in this life and those before.
+    fn obey_terminal(&mut self, well: bool) -> Power {
+        let mut success = !self.is_piped || well && self.start.restarts == 0;
         let mut editor = Editor::new(PROMPT, &NAMES, self.columns);
         let paste = if self.columns.is_some() { PASTE } else { ["", ""] };
         loop {
@@ -228,12 +237,21 @@ impl Console<'_> {
             let line = match entered {
                 Some(Entered::Line(line)) if !line.trim().is_empty() => line,
                 Some(Entered::Line(_) | Entered::Interrupt) => continue,
-                Some(Entered::End) | None => return Power::Off { success: true },
+                Some(Entered::TooLong) => {
+                    self.complain(&CommandError::LongLine(LINE_LIMIT));
+                    success = !self.is_piped;
+                    continue;
+                }
+                Some(Entered::End) | None => return Power::Off { success },
             };
             match self.obey(&line) {
                 Ok(None) => {}
-                Ok(Some(action)) => return action,
-                Err(error) => self.complain(&error),
+                Ok(Some(Power::Off { .. })) => return Power::Off { success },
+                Ok(Some(Power::Reboot)) => return Power::Reboot,
+                Err(error) => {
+                    self.complain(&error);
+                    success = !self.is_piped;
+                }
             }
         }
     }

@@ -74,6 +74,9 @@ impl Options {
             let Some(letter) = letter else {
                 return Err(ParseError::Option { command, option: word.into() });
             };
+            if used.contains(letter) && letter != 'x' {
+                return Err(ParseError::Twice(letter));
+            }
             used.push(letter);
             let value = rest[1 + letter.len_utf8()..].trim_start();
             rest = match value.strip_prefix('"').filter(|_| letter == 'x') {

@@ -19,6 +19,8 @@ pub enum Source<'s> {
 /// Why there are no commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptError {
+    /// There is none.
+    Empty,
     /// A quotation mark without its second.
     OpenQuotation,
     /// A module that does not serve.
@@ -30,6 +32,7 @@ pub enum ScriptError {
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Empty => write!(f, "there is no command to run"),
             Self::OpenQuotation => write!(f, "a quotation mark is not closed (a single one is written \\\")"),
             Self::Module(error) => error.fmt(f),
             Self::Line(number) => write!(f, "line {number} is not UTF-8"),
@@ -43,12 +46,13 @@ impl Source<'_> {
     /// # Errors
     /// [`ScriptError`].
     pub fn commands(&self, modules: &[Module]) -> Result<Vec<String>, ScriptError> {
-        match self {
+        let commands = match self {
             Self::Line(line) => divide(line),
             Self::Module(name) => {
                 lines(module::text(modules, name, "commands").map_err(ScriptError::Module)?)
             }
-        }
+        }?;
+        if commands.is_empty() { Err(ScriptError::Empty) } else { Ok(commands) }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Start<'s> {
     pub restarts: u64,
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
+    /// Whether the platform has named words of the command line that make no sense.
+    pub has_bad_words: bool,
     /// The engine's words:
     /// - `model=NAME`: the module to load, `none` for no model; without it, the only model there is;
     /// - `kernels=NAME`: what computes (default: the fastest);

@@ -6,6 +6,7 @@
 mod batch;
 mod fields;
 mod sequence;
+mod unique;
 
 use alloc::format;
 use alloc::string::String;
@@ -168,7 +169,8 @@ impl Requests<'_> {
         let prompt = ChatTemplate::encode(self.tokenizer, &rendered);
         let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {
-            result["reply"] = sequence::generate(self, pool, &prompt.ids, &continuation)?;
+            let prompt = complete(prompt, "messages")?;
+            result["reply"] = sequence::generate(self, pool, &prompt, &continuation)?;
         }
         Ok(result)
     }
@@ -192,13 +194,14 @@ impl Requests<'_> {
     /// `ids`, or else `text` as a prompt.
     fn prompt(&self, fields: &mut Fields) -> Result<Vec<u32>, BadLine> {
         let ids = match self.ids(fields)? {
+            Some(_) if fields.has("text") => return Err(BadLine::field("text", "is there beside ids")),
             Some(ids) => ids,
             None => {
                 let text =
                     fields.text("text")?.ok_or_else(|| BadLine::field("text", "is missing, as is ids"))?;
                 let special =
                     if fields.flag("parse_special")? { ParseSpecial::Yes } else { ParseSpecial::No };
-                self.tokenizer.prompt(&text, special).ids
+                complete(self.tokenizer.prompt(&text, special), "text")?
             }
         };
         if ids.is_empty() { Err(BadLine::whole("no tokens to go on from")) } else { Ok(ids) }
@@ -206,7 +209,7 @@ impl Requests<'_> {
 
     fn continuation(&self, fields: &mut Fields) -> Result<Continuation, BadLine> {
         let mut sampling = Sampling::GREEDY;
-        sampling.temperature = fields.number("temperature", 0.0, f32::MAX)?.unwrap_or(sampling.temperature);
+        sampling.temperature = fields.number("temperature", 0.0, 100.0)?.unwrap_or(sampling.temperature);
         sampling.top_k = fields.count("top_k")?.unwrap_or(sampling.top_k);
         sampling.top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(sampling.top_p);
         sampling.min_p = fields.number("min_p", 0.0, 1.0)?.unwrap_or(sampling.min_p);
@@ -220,6 +223,17 @@ impl Requests<'_> {
             ignore_end: fields.flag("ignore_end")?,
             logprobs: fields.count("logprobs")?,
         })
+    }
+}
+
+/// The tokens of all of a text: an answer to a part of it would be one to something else.
+fn complete(encoding: Encoding, field: &'static str) -> Result<Vec<u32>, BadLine> {
+    match encoding.left_out {
+        0 => Ok(encoding.ids),
+        count => {
+            let reason = format!("has {count} bytes for which this model has no token");
+            Err(BadLine::field(field, reason))
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub struct EngineInfo {
     /// How many of the latest lives in a row ended before the engine used the console. A fresh engine that sees
     /// anything but 0 leaves out what may have killed them.
     pub silent_lives: u64,
+    /// 1 where a word of the command line made no sense to the kernel, which has said so; else 0.
+    pub bad_words: u64,
     /// Every core found, as [`CoreInfo`]; online cores come first, so that core `i < online` is
     /// exactly the one a thread is started on by index `i`. The boot core is index 0.
     pub cores: Span,

@@ -1,11 +1,11 @@
 //! Writes [`EngineInfo`] and what it points to into frames of their own, mapped read-only.
 
 use super::{Engine, LoadError, Origin};
-use crate::affinity;
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::scheduler;
 use crate::topology::{self, Place};
+use crate::{affinity, command_line};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
@@ -84,6 +84,7 @@ pub fn map(engine: &Engine, memory: &mut Memory, origin: &Origin, modules: &[Spa
         counter_hz: Arch::counter_hz(),
         counter_zero: origin.entry_counter,
         restarts: engine.restarts(),
+        bad_words: command_line::has_complained().into(),
         silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
         cores: writer.records(cores),
         online,

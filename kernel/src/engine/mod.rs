@@ -14,7 +14,7 @@ use crate::per_cpu::PerCpu;
 use crate::scheduler::{self, Context, Scheduler, ThreadId};
 use crate::sync::{Mutex, shared};
 use crate::time::Instant;
-use crate::{affinity, kprintln, per_cpu};
+use crate::{affinity, input, kprintln, per_cpu};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -187,16 +187,30 @@ fn complain(core: &PerCpu, since: Instant, said: &mut bool) {
     }
 }
 
-/// Ends the engine on all cores, takes its memory back and starts a fresh one. `report` says why, when no other core
+/// Why an engine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By its own fault.
+    Crash,
+    /// As somebody typed.
+    Asked,
+}
+
+/// Ends the engine on all cores, takes its memory back and starts a fresh one. `report` says more, when no other core
 /// says anything any more. When several cores crash at once the first one here does the work and the others leave.
-pub fn restart(report: impl FnOnce()) -> ! {
+pub fn restart(end: End, report: impl FnOnce()) -> ! {
     static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
     let (since, mut said) = (Instant::now(), false);
     scheduler::stop_others(|core| complain(core, since, &mut said));
     report();
-    let silent =
-        if HAS_SPOKEN.swap(false, Ordering::Relaxed) { 0 } else { SILENT_LIVES.load(Ordering::Relaxed) + 1 };
+    input::begin_anew();
+    let silent = match (HAS_SPOKEN.swap(false, Ordering::Relaxed), end) {
+        (true, _) => 0,
+        // It is not the engine's fault that it had no time to speak.
+        (false, End::Asked) => SILENT_LIVES.load(Ordering::Relaxed),
+        (false, End::Crash) => SILENT_LIVES.load(Ordering::Relaxed) + 1,
+    };
     SILENT_LIVES.store(silent, Ordering::Relaxed);
     assert!(silent < MAX_SILENT_LIVES, "the engine ended {silent} times in a row before it said a word");
     let this = per_cpu::this();

@@ -159,7 +159,7 @@ pub fn exit() -> ! {
         !scheduler.has_threads()
     });
     if is_last {
-        engine::restart(|| kprintln!("engine has no thread left"));
+        engine::restart(engine::End::Crash, || kprintln!("engine has no thread left"));
     }
     leave_stack()
 }

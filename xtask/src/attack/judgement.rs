@@ -24,6 +24,12 @@ pub fn restarts(console: &str) -> usize {
 pub fn faults(console: &str, ending: &Ending) -> Vec<String> {
     let mut faults: Vec<String> =
         console.lines().filter(|line| line.contains(WRONG)).take(10).map(str::to_owned).collect();
+    if let Ending::Hang(_) = ending {
+        // The last life is cut off in the middle.
+        let reason = ending.reason().unwrap_or_default();
+        faults.push(format!("{reason}; a slow machine needs more --timeout"));
+        return faults;
+    }
     if *ending != Ending::Success {
         faults.push(ending.reason().unwrap_or_else(|| format!("{ending:?}")));
     }

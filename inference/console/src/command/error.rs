@@ -22,6 +22,8 @@ pub enum ParseError {
     Behind(String),
     /// An option that has no effect beside the others.
     Idle(char),
+    /// An option that is there twice.
+    Twice(char),
     /// A number that does not fit.
     TooLarge(String),
     /// An option of a command whose requests have their own.
@@ -67,6 +69,7 @@ impl fmt::Display for ParseError {
             Self::Idle(option) => {
                 write!(f, "-{option} does nothing without -t: the likeliest token is taken")
             }
+            Self::Twice(option) => write!(f, "-{option} is there twice"),
             Self::TooLarge(word) => write!(f, "{word} is too large a number"),
             Self::OwnOptions(word) => {
                 write!(f, "{word:?} does nothing here: each line of JSON has its own options")

@@ -211,6 +211,17 @@ fn an_endless_line_is_refused_with_a_bell() {
     let mut screen = String::new();
     assert_eq!(editor.feed("x".repeat(LINE_LIMIT + 1).as_bytes(), &mut screen).1, None);
     assert_eq!((editor.line.len(), screen.matches('\x07').count()), (LINE_LIMIT, 1));
+    assert_eq!(editor.feed(b"\n", &mut screen).1, Some(Entered::TooLong));
+    assert_eq!(editor.feed(b"mem\n", &mut screen).1, Some(Entered::Line("mem".into())));
+}
+
+#[test]
+fn input_that_ends_within_a_paste_ends_the_paste() {
+    let mut editor = Editor::new("", &[], None);
+    let mut screen = String::new();
+    assert_eq!(editor.feed(b"\x1b[200~mem\n", &mut screen).1, None);
+    assert_eq!(editor.feed(b"\x04", &mut screen).1, Some(Entered::Line("mem".into())));
+    assert_eq!(editor.feed(b"\x04", &mut screen).1, Some(Entered::End));
 }
 
 proptest! {

@@ -137,6 +137,7 @@ pub fn interrupted_session(
     }));
     let fault: fn(Fault) -> ! = |fault| panic_any(fault);
     let start = Start {
+        has_bad_words: false,
         machine: "scripted",
         restarts,
         died_loading: false,

@@ -122,7 +122,8 @@ impl Requests<'_> {
             Some(messages) => {
                 let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
                 let template = self.chat.as_ref().map_err(BadLine::whole)?;
-                template.prompt(self.tokenizer, &messages, true).map_err(BadLine::whole)?.ids
+                let prompt = template.prompt(self.tokenizer, &messages, true).map_err(BadLine::whole)?;
+                super::complete(prompt, "messages")?
             }
             None => self.prompt(&mut fields)?,
         };

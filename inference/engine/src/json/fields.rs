@@ -8,6 +8,8 @@ use core::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::unique::Unique;
+
 /// What is wrong with a request, and in which field.
 #[derive(Debug)]
 pub struct BadLine {
@@ -50,7 +52,7 @@ impl Fields {
         if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
             return Err(BadLine::whole("not UTF-8 but UTF-16, by its byte-order mark"));
         }
-        match serde_json::from_slice(without_mark(line)) {
+        match serde_json::from_slice::<Unique>(without_mark(line)).map(|Unique(value)| value) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(BadLine::whole("not a JSON object")),
             Err(error) => Err(BadLine::whole(error)),
@@ -69,6 +71,11 @@ impl Fields {
                 read(&value).map(Some).ok_or_else(|| BadLine::field(name, format!("wants {wanted}")))
             }
         }
+    }
+
+    /// Whether there is such a field that has not been taken.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// A string.
@@ -166,7 +173,14 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_objects_are_refused() {
-        for line in [&b"[]"[..], b"{", b"{} {}", b"\"\xff\"", br#"{"text": "\ud800"}"#] {
+        for line in [
+            br#"{"text": "a", "text": "b"}"#,
+            &b"[]"[..],
+            b"{",
+            b"{} {}",
+            b"\"\xff\"",
+            br#"{"text": "\ud800"}"#,
+        ] {
             assert!(Fields::parse(line).is_err(), "{line:?}");
         }
         let error = fields(r#"{"txet": 1}"#).finish().unwrap_err();

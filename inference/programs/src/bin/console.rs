@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(
         host,
         &Start {
+            has_bad_words: false,
             machine: "host",
             restarts: 0,
             died_loading: false,
