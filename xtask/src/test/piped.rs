@@ -23,6 +23,17 @@ const COMMANDS: &str = "generate -n 12 Once upon a time\nids a\tb";
 /// What they answer.
 const ANSWERS: &str = ", there was a little boy named Ben. Ben loved to\n";
 
+/// Input through which an engine ends, and what the one behind it is to answer: neither loses a line that the one
+/// before it had no time for, nor obeys the rest of one.
+const ENDINGS: [(&str, &str); 3] = [
+    ("crash null\nids a\n", "ids 0 65\n"),
+    ("generate -n 200 Once\n\x03\x03ids a\n", "ids 0 65\n"),
+    ("crash panic\n", ""),
+];
+
+/// Ctrl-C without end, before there is an engine to hear it, and a command behind it.
+const INTERRUPTS: usize = 3001;
+
 /// Requests of a batch, and bytes of each with its line end: some 100 KiB, many times what the kernel keeps.
 const REQUESTS: usize = 1000;
 const REQUEST: usize = 100;
@@ -63,6 +74,16 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
     let (answers, said, ending) = pipe(workspace, built, kind, batch(), timeout)?;
     let all = (1..=REQUESTS).all(|number| answers.contains(&format!("\"line\":{number},")));
     judge("batch of 100 KiB", shortfall(all, &answers, &ending), &said);
+    let interrupts = ["\x03".repeat(INTERRUPTS), "\nids a\n".to_owned()].concat();
+    for (input, answer) in ENDINGS.into_iter().chain([(interrupts.as_str(), "ids 0 65\n")]) {
+        let (answers, said, ending) = pipe(workspace, built, kind, input.into(), timeout)?;
+        // A program learns that not all went well.
+        let wrong = match ending {
+            Ending::Failure if answers.ends_with(answer) => None,
+            ending => Some(format!("{ending:?}, answers: {answers:.200}")),
+        };
+        judge(&format!("{input:.24?}"), wrong, &said);
+    }
     row.time = start.elapsed();
     println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
     Ok(row)
