@@ -265,8 +265,8 @@ pub trait Architecture {
 
     /// Moves the vector registers from or to `area`: a page of the engine, writable, which began with
     /// [`INITIAL_VECTORS`] before its first use; it is not looked at for [`Transfer::Clear`]. `None`: done. Otherwise
-    /// only unprivileged code may do it: [`Self::vector_code`] is mapped for the engine at `code`, and the caller enters
-    /// the result, whose next system call says that it is done.
+    /// only unprivileged code may do it: [`Self::vector_code`] is mapped for the engine at `code`, and the caller
+    /// enters the result, whose next system call says that it is done.
     ///
     /// # Safety
     /// `area` and `code` are as said.

@@ -79,7 +79,8 @@ impl Frames {
     }
 
     /// Takes `length` bytes (a multiple of [`PAGE`]) at a multiple of `align` (a power of two, at least
-    /// [`PAGE`]): the lowest that fit. Contents are unspecified. `None` also where the rest would be in too many pieces.
+    /// [`PAGE`]): the lowest that fit. Contents are unspecified. `None` also where the rest would be in too many
+    /// pieces.
     pub fn allocate(&mut self, length: u64, align: u64) -> Option<PhysRange> {
         debug_assert!(length.is_multiple_of(PAGE) && align.is_power_of_two() && align >= PAGE);
         let fits = |extent: &PhysRange| {

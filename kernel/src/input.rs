@@ -1,8 +1,8 @@
 //! Bytes typed at the console, from the interrupt that brings them to the thread that reads them.
 //!
-//! Owns what Ctrl-C means to the kernel: each is counted where the engine sees it, and a second one within a second ends
-//! the engine, also one that loops. Bytes for which there is no room stay in the device. A read ends behind a line, so
-//! that the lines behind it are the next engine's if this one crashes of what it has read.
+//! Owns what Ctrl-C means to the kernel: each is counted where the engine sees it, and a second one within a second
+//! ends the engine, also one that loops. Bytes for which there is no room stay in the device. A read ends behind a
+//! line, so that the lines behind it are the next engine's if this one crashes of what it has read.
 
 use crate::board::Console;
 use crate::engine::signals;
@@ -136,8 +136,8 @@ pub fn obey() {
     }
 }
 
-/// Gives up to `capacity` bytes of a line of input to `take`, at least one; the number. Where there is none, the calling thread,
-/// whose registers are `context`, waits and makes its call again.
+/// Gives up to `capacity` bytes of a line of input to `take`, at least one; the number. Where there is none, the
+/// calling thread, whose registers are `context`, waits and makes its call again.
 pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8)) -> usize {
     listen();
     if capacity == 0 {

@@ -14,8 +14,8 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Set by the panic path: from then on the lock is not waited for, since its holder may never return.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
 
-/// How long a device is waited for that takes nothing, as an emulator's whose reader is behind does, before what is to be
-/// written is dropped.
+/// How long a device is waited for that takes nothing, as an emulator's whose reader is behind does, before what is to
+/// be written is dropped.
 const DEVICE_TIME: Duration = Duration::from_secs(10);
 /// How often it is asked at least in that time: before the clock's rate is known, time cannot be told.
 const DEVICE_POLLS: u32 = 100_000;
@@ -107,7 +107,8 @@ fn is_return(&(&first, &second): &(&u8, &u8)) -> bool {
     (first, second) == (b'\r', b'\n')
 }
 
-/// Writes bytes in one piece, waiting for the device and for its other users. For the kernel's own words, which are few.
+/// Writes bytes in one piece, waiting for the device and for its other users. For the kernel's own words, which are
+/// few.
 pub fn write(bytes: &[u8]) {
     let Some(board) = board() else { return };
     let mut guard = TURN.try_lock();

@@ -56,7 +56,8 @@ impl Bytes {
         Ok(Self { start: address as *const u8, length: length as usize })
     }
 
-    /// Copies as many of them as fit; those. The buffer is not cleared first: some hypervisors emulate that byte by byte.
+    /// Copies as many of them as fit; those. The buffer is not cleared first: some hypervisors emulate that byte by
+    /// byte.
     pub fn copy<'b>(&self, buffer: &'b mut [MaybeUninit<u8>]) -> &'b [u8] {
         let length = self.length.min(buffer.len());
         let start = buffer.as_mut_ptr().cast::<u8>();
@@ -79,7 +80,8 @@ impl Words {
     /// `count` words at `address`.
     ///
     /// # Errors
-    /// [`Error::BadAddress`] when they are not all the engine's, or misaligned. The address of nothing is not looked at.
+    /// [`Error::BadAddress`] when they are not all the engine's, or misaligned. The address of nothing is not looked
+    /// at.
     pub fn new(address: u64, count: u64) -> Result<Self, Error> {
         if count > 0 && !address.is_multiple_of(8) {
             return Err(Error::BadAddress);

@@ -1,4 +1,5 @@
-//! `cargo xtask acceptance`: the six criteria on both architectures, each with what was measured, its bar and a verdict.
+//! `cargo xtask acceptance`: the six criteria on both architectures, each with what was measured, its bar and a
+//! verdict.
 //!
 //! Owns the order in which the benches and the tests of the other modules run, those first that want a quiet host. A
 //! bench that fails is a missed line, so that the report is whole.

@@ -17,8 +17,8 @@ use std::{error, fmt, io};
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// How long a wait sleeps between two looks: a twentieth of what it has lasted, so that a short one ends soon and a long
-/// one disturbs nobody.
+/// How long a wait sleeps between two looks: a twentieth of what it has lasted, so that a short one ends soon and a
+/// long one disturbs nobody.
 const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
 /// The user ended xtask by a signal.

@@ -161,8 +161,8 @@ fn from_interval_timer() -> Option<u64> {
     None
 }
 
-/// Firmware leaves channel 0 running for ever. Nobody hears it here, but a thread of the emulator that plays it wakes 36
-/// times a second, on a core that a worker thinks its own.
+/// Firmware leaves channel 0 running for ever. Nobody hears it here, but a thread of the emulator that plays it wakes
+/// 36 times a second, on a core that a worker thinks its own.
 fn stop_interval_timer() {
     // SAFETY: as above; mode 0 counts down once, here from 1, and then stands still.
     unsafe {

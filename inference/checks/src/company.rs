@@ -1,8 +1,8 @@
 //! Random batches, and whether each request gets in any company what it gets alone: the same tokens, probabilities and
 //! text, bit for bit. For the console's `test` and the host's tests, which differ in how large and how many they are.
 //!
-//! Requests are out of what users mix: many begin alike, some sample, some stop at a text. They join between steps, wait
-//! where pages are few, and some are cancelled on their way; cores work together, apart or as the batch plans it.
+//! Requests are out of what users mix: many begin alike, some sample, some stop at a text. They join between steps,
+//! wait where pages are few, and some are cancelled on their way; cores work together, apart or as the batch plans it.
 
 mod alone;
 mod random;
@@ -63,8 +63,8 @@ pub struct Company<'m> {
 }
 
 impl<'m> Company<'m> {
-    /// None yet. Requests follow from `seed`; who joins and is cancelled when, also from how far groups of cores have come
-    /// when a request of another group ends early.
+    /// None yet. Requests follow from `seed`; who joins and is cancelled when, also from how far groups of cores have
+    /// come when a request of another group ends early.
     #[must_use]
     pub fn new(
         model: &'m Model<'m>,

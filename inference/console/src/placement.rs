@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use embodios_pool::platform::{Core, CoreSet};
 
-/// The online cores in the order in which workers take them: one of each physical core, the fastest class first, then the
-/// hyper-threads that share theirs with an earlier one.
+/// The online cores in the order in which workers take them: one of each physical core, the fastest class first, then
+/// the hyper-threads that share theirs with an earlier one.
 pub fn preference(cores: &[Core]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cores.len()).filter(|&index| cores[index].online).collect();
     let shares = |index: usize| {

@@ -54,8 +54,8 @@ impl Tests {
 }
 
 impl Console<'_> {
-    /// Runs all tests, with so many wakes of threads by each other, and so many batches instead of a few small ones. Fails
-    /// when one does.
+    /// Runs all tests, with so many wakes of threads by each other, and so many batches instead of a few small ones.
+    /// Fails when one does.
     pub(super) fn test(&mut self, wakes: u32, batches: Option<NonZero<u32>>) -> Result<(), CommandError> {
         let (passed, failed) = self.platform.self_test(wakes);
         let mut tests = Tests { output: self.output, passed, failed };

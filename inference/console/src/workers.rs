@@ -24,8 +24,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// No pool yet. Its workers will look for `spin` microseconds before they sleep, and sit on one core of each physical
-    /// one, housekeeping cores left out if these shall be kept `apart`.
+    /// No pool yet. Its workers will look for `spin` microseconds before they sleep, and sit on one core of each
+    /// physical one, housekeeping cores left out if these shall be kept `apart`.
     pub fn new(platform: &'static dyn Platform, spin: u32, apart: bool) -> Self {
         let settings = Settings { spin, ..Settings::default() };
         let cores = placement::automatic(platform.cores(), apart);

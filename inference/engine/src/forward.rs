@@ -4,8 +4,8 @@
 //! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
 //! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
 //! so that neither the number of workers nor the company leaves a trace in the bits. A layer takes seven dispatches,
-//! six when all rows are of one sequence, five when each is of another, and three when there is a single row, whose steps
-//! between the products are the caller's alone or every worker's for itself.
+//! six when all rows are of one sequence, five when each is of another, and three when there is a single row, whose
+//! steps between the products are the caller's alone or every worker's for itself.
 
 mod attention;
 mod finish;
@@ -260,8 +260,8 @@ impl<'m> Forward<'m> {
         .run();
     }
 
-    /// Leaves rows that no logits come from. Of the others `queries` and `x` are kept, for all that is left to do when the
-    /// keys and values of the last layer are stored.
+    /// Leaves rows that no logits come from. Of the others `queries` and `x` are kept, for all that is left to do when
+    /// the keys and values of the last layer are stored.
     fn keep_wanted(&mut self, workers: usize) {
         let Self { config, rows, queries, x, .. } = self;
         let (heads, length, width) = (config.heads, config.head_length, config.embedding);

@@ -42,7 +42,8 @@ pub enum Task {
     /// `{text or ids, parse_special, positions: "last" or "all"}` to `{ids, logits}`, a list for each position.
     Logits,
     /// `{text or ids, parse_special, tokens, temperature, top_k, top_p, min_p, repetition, window, seed, stop,
-    /// ignore_end, logprobs}` to `{ids, text, stop, prompt_ids}`, with `logprobs` also the so many likeliest of each step.
+    /// ignore_end, logprobs}` to `{ids, text, stop, prompt_ids}`, with `logprobs` also the so many likeliest of each
+    /// step.
     Generate,
     /// `{messages: [{role, content}], answer}` to `{rendered, ids}`, with `answer` up to where the model's turn
     /// begins; with `reply` and the fields of `generate` also what that says.

@@ -1,6 +1,7 @@
 //! How much memory a model needs beside its file: the engine asks before it loads one, and so does who sizes a machine.
 //!
-//! Upper bounds from the file's keys and shapes; `inference/console/tests/sizing.rs` holds them against what is allocated.
+//! Upper bounds from the file's keys and shapes; `inference/console/tests/sizing.rs` holds them against what is
+//! allocated.
 
 use core::fmt;
 

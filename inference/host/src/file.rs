@@ -1,5 +1,5 @@
-//! A model's file in memory that suits streaming: large pages, where the system has them, as the kernel gives models; and
-//! work on all cores that a process may use.
+//! A model's file in memory that suits streaming: large pages, where the system has them, as the kernel gives models;
+//! and work on all cores that a process may use.
 
 use std::fs::File;
 use std::io;
@@ -39,8 +39,8 @@ pub fn read(path: &Path) -> io::Result<MmapMut> {
     Ok(bytes)
 }
 
-/// Calls `work` with each of `items`, on all cores that this process may use. A core for which it fails takes no more, and
-/// the error of one is the result.
+/// Calls `work` with each of `items`, on all cores that this process may use. A core for which it fails takes no more,
+/// and the error of one is the result.
 ///
 /// # Errors
 /// Those of `work`.

@@ -1,7 +1,7 @@
 //! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
-//! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same bits**, on every
-//! architecture, because every floating-point operation and its order is fixed here:
+//! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same
+//! bits**, on every architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
 //! - quantised row times vector: 32 weights `b` give `t = d_w * s`, where `s` is the exact integer sum of
 //!   (level - zero) * level, plus `m_w * sum of x's levels` where the format has a minimum; where halves
@@ -131,8 +131,8 @@ impl Kernels {
     /// order of [`crate::tiles`]: with one input simply the rows.
     ///
     /// # Panics
-    /// When the rows are not the matrix's, begin or end within a tile of it, or do not lie as [`Self::layout`] says; or an
-    /// input has not as many columns.
+    /// When the rows are not the matrix's, begin or end within a tile of it, or do not lie as [`Self::layout`] says; or
+    /// an input has not as many columns.
     pub fn multiply(self, matrix: &Matrix<'_>, first: usize, inputs: &[Activations], out: &mut [f32]) {
         for input in inputs {
             assert_eq!(input.values().len(), matrix.columns(), "columns of the matrix");

@@ -2,8 +2,8 @@
 //!
 //! Rows of the matrix are taken in tiles of [`TILE`]; a tile holds its rows for the first token, then for the
 //! second and so on. So each worker writes one run of memory, and a token's rows are whole cache lines.
-//! The last tile is as narrow as the rows that are left. Tokens may stand in bands of some each, one after the other, with all
-//! tiles of a band's tokens together: for workers who take all rows for some of the tokens each.
+//! The last tile is as narrow as the rows that are left. Tokens may stand in bands of some each, one after the other,
+//! with all tiles of a band's tokens together: for workers who take all rows for some of the tokens each.
 
 use alloc::vec::Vec;
 
@@ -40,8 +40,8 @@ impl Tiles {
         })
     }
 
-    /// All results for `tokens` tokens in bands of `band`, to be written. A band's tiles are `TILE` elements long for each of
-    /// its tokens.
+    /// All results for `tokens` tokens in bands of `band`, to be written. A band's tiles are `TILE` elements long for
+    /// each of its tokens.
     pub fn begin(&mut self, tokens: usize, band: usize) -> &mut [f32] {
         self.layout = self.layout(tokens, band);
         &mut self.values[..self.layout.rows * tokens]

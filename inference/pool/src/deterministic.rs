@@ -26,8 +26,8 @@ impl Default for Deterministic {
 impl Pool {
     /// Calls `body` with the pool in deterministic mode: [`Mode::Static`] only and always on all workers, whose cores
     /// are reserved, so that the platform refuses and counts what would disturb them (see
-    /// [`crate::platform::Platform::reserve_cores`]), `body`'s own allocations included; their stacks touched; jobs over the budget counted. All is
-    /// as before when it returns, however that happens.
+    /// [`crate::platform::Platform::reserve_cores`]), `body`'s own allocations included; their stacks touched; jobs
+    /// over the budget counted. All is as before when it returns, however that happens.
     ///
     /// # Errors
     /// When the platform does not reserve the cores; [`PoolError::InGroup`] in a group.

@@ -1,8 +1,8 @@
 //! A number that one thread moves on while others wait for that, looking first and then asleep.
 //!
 //! No wake-up is lost: who waits announces its sleep in `sleepers` before it waits for the number to change, and who
-//! moves on changes the number before it looks at `sleepers`, all sequentially consistent; so either the sleeper is seen
-//! and woken, or its wait sees the new number.
+//! moves on changes the number before it looks at `sleepers`, all sequentially consistent; so either the sleeper is
+//! seen and woken, or its wait sees the new number.
 
 use super::pace::Pace;
 use super::record::Work;
@@ -40,7 +40,8 @@ impl Epoch {
         1
     }
 
-    /// Waits while the number is `seen`, last looked at at `since`. Result: how, with the time asleep and wake-ups alone.
+    /// Waits while the number is `seen`, last looked at at `since`. Result: how, with the time asleep and wake-ups
+    /// alone.
     pub fn wait(&self, pace: &Pace, seen: u32, since: u64) -> Work {
         let mut work = Work::default();
         if pace.spin_until(since, || self.number() != seen) {

@@ -7,8 +7,8 @@ use super::{Pool, PoolError};
 use crate::sync::atomic::AtomicBool;
 
 impl Pool {
-    /// Splits the workers into groups of `sizes`, in their order, and calls `job(group, pool)` on the first worker of each,
-    /// all at once, with a pool of the group's workers alone. They serve it until the job returns; a group of one
+    /// Splits the workers into groups of `sizes`, in their order, and calls `job(group, pool)` on the first worker of
+    /// each, all at once, with a pool of the group's workers alone. They serve it until the job returns; a group of one
     /// works without the others. Workers in no group rest. Nothing is allocated.
     ///
     /// # Errors

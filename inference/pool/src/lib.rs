@@ -1,8 +1,9 @@
 //! One worker a core, and the hand-out of a job's parts to all of them.
 //!
 //! A job is a function of the worker's index; the caller is worker 0. [`Pool::run`], the `split` family and [`Stages`]
-//! cut a job by the number of workers alone, never by time: the model's forward pass uses nothing else. [`Pool::parallel_for`]
-//! can also let workers take work from each other. How a job gets to the workers is [`team`]'s business.
+//! cut a job by the number of workers alone, never by time: the model's forward pass uses nothing else.
+//! [`Pool::parallel_for`] can also let workers take work from each other. How a job gets to the workers is [`team`]'s
+//! business.
 //!
 //! What runs it is behind the [`platform::Platform`] trait: threads, waiting and waking, time.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
@@ -140,7 +141,8 @@ impl Pool {
     /// Moves to another set of cores: starts workers there, then ends those of before. The statistics begin anew.
     ///
     /// # Errors
-    /// As [`Self::start`], and then nothing has changed; [`PoolError::InGroup`] in a group, [`PoolError::Deterministic`] in that mode.
+    /// As [`Self::start`], and then nothing has changed; [`PoolError::InGroup`] in a group,
+    /// [`PoolError::Deterministic`] in that mode.
     pub fn resize(&mut self, cores: &CoreSet) -> Result<(), PoolError> {
         if self.pinned.is_none() {
             return Err(PoolError::InGroup);

@@ -135,8 +135,8 @@ fn counts(length: usize) -> Vec<AtomicUsize> {
     (0..length).map(|_| AtomicUsize::new(0)).collect()
 }
 
-/// Fork and join: every job reaches every worker, no wake-up is lost, and the workers end. A lost wake-up is a deadlock,
-/// which the checker reports.
+/// Fork and join: every job reaches every worker, no wake-up is lost, and the workers end. A lost wake-up is a
+/// deadlock, which the checker reports.
 #[test]
 fn jobs_reach_all_workers() {
     check(|| {

@@ -18,10 +18,11 @@ impl Pool {
     /// Calls `body(worker, sub-range)` on the workers, so that every index of `range` is in exactly one sub-range, and
     /// returns when all have returned. An empty range calls nothing.
     ///
-    /// Sub-ranges begin at multiples of `grain` from the range's start. With [`Mode::Static`] each worker gets at most one;
-    /// with [`Mode::Dynamic`] they are `grain` long (longer where there would be more than 2^32 - 1) and go to whoever is free.
-    /// A grain of 0 is automatic: the pool chooses, and takes no other worker for a range so short that handing it out
-    /// would take longer than the loop at a nanosecond an index (measured when first needed; not in deterministic mode).
+    /// Sub-ranges begin at multiples of `grain` from the range's start. With [`Mode::Static`] each worker gets at most
+    /// one; with [`Mode::Dynamic`] they are `grain` long (longer where there would be more than 2^32 - 1) and go to
+    /// whoever is free. A grain of 0 is automatic: the pool chooses, and takes no other worker for a range so short
+    /// that handing it out would take longer than the loop at a nanosecond an index (measured when first needed; not in
+    /// deterministic mode).
     ///
     /// Called from inside such a body, it runs `body` once, on the calling worker.
     ///

@@ -198,8 +198,8 @@ pub trait Platform: Sync {
     /// Waits for input and copies what fits; 0 only at the end of input.
     fn read(&self, buffer: &mut [u8]) -> usize;
 
-    /// How often the person at the console has asked to stop what runs, since the machine's start; wraps. Each time has also
-    /// left a byte 0x03 in the input. 0 where nobody counts.
+    /// How often the person at the console has asked to stop what runs, since the machine's start; wraps. Each time has
+    /// also left a byte 0x03 in the input. 0 where nobody counts.
     fn interrupts(&self) -> u32 {
         0
     }

@@ -26,7 +26,8 @@ pub struct Work {
     pub wakeups_sent: u64,
     /// Times woken.
     pub wakeups_received: u64,
-    /// Jobs that took longer from hand-out to join than the budget, counted by who handed them out; none of a group of one.
+    /// Jobs that took longer from hand-out to join than the budget, counted by who handed them out; none of a group of
+    /// one.
     pub budget_misses: u64,
 }
 

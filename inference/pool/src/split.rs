@@ -106,8 +106,8 @@ impl Pool {
         });
     }
 
-    /// Calls `job(share)` on each worker with its equal share of `0..count`, unless that is empty. When there is no more
-    /// than one, the caller does it, without the others.
+    /// Calls `job(share)` on each worker with its equal share of `0..count`, unless that is empty. When there is no
+    /// more than one, the caller does it, without the others.
     fn share_evenly(&mut self, count: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
         let workers = self.workers();
         if count <= 1 {

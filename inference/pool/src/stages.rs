@@ -49,8 +49,8 @@ impl Pool {
     }
 
     /// Begins with a split into given shares: worker `w` has the units `bounds[w]..bounds[w + 1]` of `out`, and its own
-    /// run of `scratch_unit` elements of `scratch`: calls `part(index of the first unit, units, scratch)` where the share
-    /// is not empty. The next stage reads `out`.
+    /// run of `scratch_unit` elements of `scratch`: calls `part(index of the first unit, units, scratch)` where the
+    /// share is not empty. The next stage reads `out`.
     ///
     /// # Panics
     /// When there are not one bound more than workers, in ascending order, or less scratch.
@@ -88,8 +88,8 @@ impl Pool {
 }
 
 impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
-    /// Goes on, where `out` is split as by [`Pool::split`]: calls `part(what was made, index of the run's first element,
-    /// run)`. Where an earlier part has panicked, what it made is as it left it.
+    /// Goes on, where `out` is split as by [`Pool::split`]: calls `part(what was made, index of the run's first
+    /// element, run)`. Where an earlier part has panicked, what it made is as it left it.
     pub fn then<U: Send + Sync>(
         self,
         out: &'a mut [U],
@@ -107,9 +107,9 @@ impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
         Stages { pool, job, made: Made::Together(units) }
     }
 
-    /// Goes on with the first `count` of `items`, which are shared out: calls `part(what was made, index, item)`. The next
-    /// stage reads these. When there is only one, each worker makes it for itself, in the item of its number, which takes
-    /// less time than waiting for another that does.
+    /// Goes on with the first `count` of `items`, which are shared out: calls `part(what was made, index, item)`. The
+    /// next stage reads these. When there is only one, each worker makes it for itself, in the item of its number,
+    /// which takes less time than waiting for another that does.
     ///
     /// # Panics
     /// When there are fewer items, or one is to be made and there are fewer than workers.

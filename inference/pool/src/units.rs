@@ -27,7 +27,8 @@ impl<T> Clone for Units<'_, T> {
 
 impl<T> Copy for Units<'_, T> {}
 
-// SAFETY: it only hands out exclusive parts of a slice whose elements may be sent, or all of it where they may be shared.
+// SAFETY: it only hands out exclusive parts of a slice whose elements may be sent, or all of it where they may be
+// shared.
 unsafe impl<T: Send> Sync for Units<'_, T> {}
 
 impl<'a, T> Units<'a, T> {

@@ -51,8 +51,8 @@ const OTHER_MARKS: [(&str, &str); 5] = [
 /// Special tokens of Phi-3 that leave the white space behind them.
 const KEEPS_SPACE: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
 
-/// Whether `file` is of the Phi-3 family by its name: files do not say which of their tokens take the white space behind
-/// them, and only there some do (llama.cpp goes by the name, too).
+/// Whether `file` is of the Phi-3 family by its name: files do not say which of their tokens take the white space
+/// behind them, and only there some do (llama.cpp goes by the name, too).
 fn is_phi3(file: &Gguf<'_>) -> bool {
     let name = file.get::<&str>("general.name").ok().flatten().unwrap_or_default().to_lowercase();
     name.contains("phi-3") || name.contains("phi3")

@@ -45,7 +45,8 @@ fn smollm2_says_which_bytes_it_lacks() {
     let tokenizer = Tokenizer::new(&Gguf::parse(&bytes).unwrap()).unwrap();
     let encoding = tokenizer.prompt("a\u{4}b", ParseSpecial::No);
     assert_eq!((tokenizer.text(&encoding.ids).as_str(), encoding.left_out), ("ab", 1));
-    // `<|endoftext|>`, `<|im_end|>`, and `<reponame>`, a mark of files beside each other at which llama.cpp ends as well.
+    // `<|endoftext|>`, `<|im_end|>`, and `<reponame>`, a mark of files beside each other at which llama.cpp ends as
+    // well.
     assert_eq!(tokenizer.ends(), [0, 2, 4]);
     assert_eq!(tokenizer.special("<|im_start|>"), Some(1));
 }

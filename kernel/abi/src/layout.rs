@@ -1,7 +1,8 @@
 //! Virtual addresses, the same on both architectures (4 KiB granule, four levels, 48 bits).
 //!
 //! Level-4 slot 0 is the kernel's identity map of the first 512 GiB of physical memory and never
-//! accessible to the engine. Slots 1 and 2 are the engine's, slot 3 (`embodios_arch::stacks`) holds the kernel's stacks.
+//! accessible to the engine. Slots 1 and 2 are the engine's, slot 3 (`embodios_arch::stacks`) holds the kernel's
+//! stacks.
 
 /// First address the engine may ever use; everything below belongs to the kernel.
 pub const ENGINE_START: u64 = 0x80_0000_0000;
@@ -10,8 +11,8 @@ pub const ENGINE_START: u64 = 0x80_0000_0000;
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
 /// Where [`crate::EngineInfo`] is mapped, read-only.
 pub const INFO: u64 = 0x80_4000_0000;
-/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`, whose rest
-/// is as firmware left it.
+/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`, whose
+/// rest is as firmware left it.
 pub const STATISTICS: u64 = INFO + 0x10_1000;
 /// Where the words are mapped by which the kernel tells a running engine something, read-only.
 pub const SIGNALS: u64 = INFO + 0xf_f000;

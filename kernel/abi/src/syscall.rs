@@ -94,22 +94,22 @@ calls! {
     ReserveCores = 12,
     /// `()`: ends the reservation. Result: 0.
     ReleaseCores = 13,
-    /// `(bytes)`: maps that many more bytes, at most [`MAX_GRANT`], rounded up to [`crate::layout::LARGE_PAGE`], directly
-    /// after the last grant, starting at [`crate::layout::HEAP`]. They hold nothing of an earlier engine and are
-    /// unspecified else. Result: address of the first new byte.
+    /// `(bytes)`: maps that many more bytes, at most [`MAX_GRANT`], rounded up to [`crate::layout::LARGE_PAGE`],
+    /// directly after the last grant, starting at [`crate::layout::HEAP`]. They hold nothing of an earlier engine and
+    /// are unspecified else. Result: address of the first new byte.
     MemoryGrant = 14,
     /// `(query)`: one number of [`Query`].
     Query = 15,
-    /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code, where the command line allows it. Does
-    /// not return.
+    /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code, where the command line allows it.
+    /// Does not return.
     Power = 16,
     /// `()`: runs the kernel's own tests and reports each on the console, where the command line allows it and nobody
     /// runs them now. Result: `passed << 32 | failed`.
     SelfTest = 17,
     /// `(hook)`: commits a [`Hook`], where the command line allows it.
     TestHook = 18,
-    /// `(address, length)`: stops the engine as failed, with these bytes, as far as [`MAX_MESSAGE`] reaches, as its last
-    /// message. Does not return; the kernel starts a fresh engine.
+    /// `(address, length)`: stops the engine as failed, with these bytes, as far as [`MAX_MESSAGE`] reaches, as its
+    /// last message. Does not return; the kernel starts a fresh engine.
     Abort = 19,
 }
 
@@ -162,8 +162,8 @@ pub enum Hook {
     OverflowStack = 0,
     /// Returns to a state that the processor refuses, which ends the engine. [`Error::Unknown`] where there is none.
     BadReturn = 1,
-    /// Interrupts the calling core by a non-maskable interrupt, which ends the machine. [`Error::Unknown`] where there is
-    /// none.
+    /// Interrupts the calling core by a non-maskable interrupt, which ends the machine. [`Error::Unknown`] where there
+    /// is none.
     NonMaskable = 2,
 }
 

@@ -25,10 +25,11 @@ use embodios_core_set::CoreSet;
 pub use held::{Engine, stack_top};
 use spin::Once;
 
-/// How long the other cores usually have to leave an engine at most. A core leaves at its next interrupt or at the end of
-/// its system call; only on a host with far fewer cores does it take seconds.
+/// How long the other cores usually have to leave an engine at most. A core leaves at its next interrupt or at the end
+/// of its system call; only on a host with far fewer cores does it take seconds.
 const STOP_TIME: Duration = Duration::from_secs(5);
-/// After this a core is taken for lost, and the machine with it. The longest that was seen on an overloaded host is 9 s.
+/// After this a core is taken for lost, and the machine with it. The longest that was seen on an overloaded host is 9
+/// s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What every incarnation of the engine is made from.

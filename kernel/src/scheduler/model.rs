@@ -2,8 +2,8 @@
 //! halting under many schedules:
 //! `RUSTFLAGS="--cfg shuttle" cargo test --release -p embodios-kernel --lib scheduler::model`.
 //!
-//! A wake-up lost is a deadlock, which the checker reports. Accesses are sequentially consistent there: weaker orderings
-//! are for the thread sanitizer to judge.
+//! A wake-up lost is a deadlock, which the checker reports. Accesses are sequentially consistent there: weaker
+//! orderings are for the thread sanitizer to judge.
 
 use super::{prepare, run};
 use crate::memory::own_for_test;

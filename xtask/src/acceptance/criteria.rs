@@ -117,8 +117,8 @@ fn scenarios(row: &Row, what: &str) -> Line {
 
 const UNEVEN: &str = "deviation / mean of a core's share of the step for a token, worst core";
 
-/// What `bench jitter` found: evenness in time where that is native, in instructions where it is emulated, and what must
-/// never be.
+/// What `bench jitter` found: evenness in time where that is native, in instructions where it is emulated, and what
+/// must never be.
 pub fn evenness(report: &jitter::Report) -> Vec<Line> {
     let even = if report.host.is_some() { in_time(report) } else { in_instructions(report) };
     let wrong = match report.wrong.as_slice() {

@@ -43,8 +43,8 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
     })
 }
 
-/// The most that batches on so many cores made which share nothing, wherever they ran. Where it is below a bar, the machine
-/// itself did not have the cores then: others use them, or two are one.
+/// The most that batches on so many cores made which share nothing, wherever they ran. Where it is below a bar, the
+/// machine itself did not have the cores then: others use them, or two are one.
 fn machine_gives(report: &Report, kind: Kind, cores: u32) -> Option<f64> {
     let curves = report.curves.iter().filter(|curve| curve.kind == kind);
     let points = curves.flat_map(|curve| &curve.points).filter(|point| point.cores == cores);

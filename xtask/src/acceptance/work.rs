@@ -15,8 +15,8 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// The first sequence starts the workers, before anything is counted. What is counted takes so long that a busy host, which
-/// stops a core while it reads the figures one after the other, hardly changes a share of the time.
+/// The first sequence starts the workers, before anything is counted. What is counted takes so long that a busy host,
+/// which stops a core while it reads the figures one after the other, hardly changes a share of the time.
 const SCRIPT: &str = "generate -n 2 Once upon a time; stats --json; generate -n 64 Once upon a time; \
                       batch -n 64 4 Once upon a time; stats --json";
 

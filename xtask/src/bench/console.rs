@@ -109,8 +109,8 @@ impl<'w> InGuest<'w> {
         self.boot(script, &[], None)
     }
 
-    /// The same, and the parts that it marked. Cores that wait sleep at once, so that no look is counted, and take turns
-    /// by instructions, so that the host's load is not.
+    /// The same, and the parts that it marked. Cores that wait sleep at once, so that no look is counted, and take
+    /// turns by instructions, so that the host's load is not.
     ///
     /// # Errors
     /// As [`Self::run`], and when the plugin cannot be had or wrote nothing.

@@ -55,8 +55,8 @@ pub struct ScalingBenchOptions {
     /// Rounds over all machines, each booted anew, so that what disturbs the host for a while is not all of one's runs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
-    /// Runs of each in a round; the least of their instructions counts, and the median of their times against those just
-    /// before on one core
+    /// Runs of each in a round; the least of their instructions counts, and the median of their times against those
+    /// just before on one core
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
     /// Memory of the guests: a number with M or G

@@ -73,8 +73,8 @@ struct Verdict {
     tests: Vec<(String, bool)>,
 }
 
-/// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing line
-/// `N passed, N failed`, the line `cores: N of N online`, the hash after the generated text and the exit status.
+/// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing
+/// line `N passed, N failed`, the line `cores: N of N online`, the hash after the generated text and the exit status.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     let mut verdict = Verdict::default();
     let mut closing = None;

@@ -157,8 +157,8 @@ fn run(
     Ok((times, outcomes, plan))
 }
 
-/// One size, at once and one after another. An untimed run comes first: it fetches memory from the system, which requests at
-/// once take most of, and later runs find it there.
+/// One size, at once and one after another. An untimed run comes first: it fetches memory from the system, which
+/// requests at once take most of, and later runs find it there.
 fn compare(loaded: &Loaded, pool: &mut Pool, size: usize, bench: &BatchBench) -> Result<Row, CommandError> {
     run(loaded, pool, size, size, bench)?;
     let (together, outcomes, plan) = run(loaded, pool, size, size, bench)?;

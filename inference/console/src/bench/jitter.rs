@@ -2,7 +2,8 @@
 //! each core's share of it vary, and what disturbed the cores meanwhile.
 //!
 //! There are two runs, which must compute the same bits. Nothing is allocated while one is under way. Each step but the
-//! untimed ones stands between two marks, for who counts instructions; `spin=0` keeps their workers from counting looks.
+//! untimed ones stands between two marks, for who counts instructions; `spin=0` keeps their workers from counting
+//! looks.
 
 use alloc::format;
 use alloc::string::String;

@@ -25,8 +25,8 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    /// A leg of up to `most` steps, for each of which every sequence takes its latest token; those of the first step are
-    /// set already, and may be others.
+    /// A leg of up to `most` steps, for each of which every sequence takes its latest token; those of the first step
+    /// are set already, and may be others.
     pub(super) const fn new(most: usize) -> Self {
         Self { most, over: AtomicBool::new(false), steps: AtomicUsize::new(0) }
     }

@@ -28,26 +28,29 @@ impl fmt::Display for Way {
 }
 
 /// Products of weights and activations between two meetings from which on weights that are read once for all sequences
-/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With kernels that took
-/// longer for fewer sequences, and with 100,000, the story model's batch of 8 was as fast either way on two cores that pass a
-/// cache line to and fro in 60 ns, with 200,000 its batch of 16 some 10 % faster apart (`cargo xtask bench scaling`, Zen 4).
+/// save more time than meeting takes: a fork and a join, and fetching rows from the caches of others. With kernels that
+/// took longer for fewer sequences, and with 100,000, the story model's batch of 8 was as fast either way on two cores
+/// that pass a cache line to and fro in 60 ns, with 200,000 its batch of 16 some 10 % faster apart (`cargo xtask bench
+/// scaling`, Zen 4).
 const MEETING: usize = 350_000;
 
-/// Sequences a core for each core, from which on all cores may read the weights each for itself: with `n` sequences a core
-/// takes `n` times 19 of its cycles for every 320 bytes of them, so that as many cores as there are take 30 GB/s in all, which a
-/// memory gives. Together they would read weights once, but then products of the rows of others wait for these to come from
-/// their cores' caches: with four, SmolLM2's batch of 8 is 6 % faster apart on two cores that pass a cache line to and fro in
-/// 60 ns, and 20 % on two that take 320 ns; its batch of 16 is as fast either way, and 15 % faster (Zen 4).
+/// Sequences a core for each core, from which on all cores may read the weights each for itself: with `n` sequences a
+/// core takes `n` times 19 of its cycles for every 320 bytes of them, so that as many cores as there are take 30 GB/s
+/// in all, which a memory gives. Together they would read weights once, but then products of the rows of others wait
+/// for these to come from their cores' caches: with four, SmolLM2's batch of 8 is 6 % faster apart on two cores that
+/// pass a cache line to and fro in 60 ns, and 20 % on two that take 320 ns; its batch of 16 is as fast either way, and
+/// 15 % faster (Zen 4).
 const FOR_EACH_CORE: usize = 2;
-/// Sequences that are enough on any number of cores: where there are many, they have more than one memory. Nor has any of
-/// groups of so many more than [`allowed`].
+/// Sequences that are enough on any number of cores: where there are many, they have more than one memory. Nor has any
+/// of groups of so many more than [`allowed`].
 const ENOUGH: usize = 16;
 
-/// Products that a core takes before groups meet where everybody generates and others may join or cancel: 8 ms of one that
-/// takes 70 in a nanosecond (Zen 4). Small models' groups go many steps in that time, and the story model's batches are 3 %
-/// faster on two cores. Larger models' meet after each. Where cores share a cache they lose nothing by that: who is behind
-/// finds weights there. Where they do not, who is behind has to fetch them from the other's: SmolLM2's batch of 8 is then 6 %
-/// faster when its groups do not meet for 24 steps, and 1 % for 4, in which they come apart too little.
+/// Products that a core takes before groups meet where everybody generates and others may join or cancel: 8 ms of one
+/// that takes 70 in a nanosecond (Zen 4). Small models' groups go many steps in that time, and the story model's
+/// batches are 3 % faster on two cores. Larger models' meet after each. Where cores share a cache they lose nothing by
+/// that: who is behind finds weights there. Where they do not, who is behind has to fetch them from the other's:
+/// SmolLM2's batch of 8 is then 6 % faster when its groups do not meet for 24 steps, and 1 % for 4, in which they come
+/// apart too little.
 pub(super) const LEG: usize = 1 << 29;
 
 /// A way, and why.
@@ -107,8 +110,8 @@ impl Plan {
         .filter(|groups| !groups.is_empty())
     }
 
-    /// Steps that `groups` groups go before they meet, so that nobody waits longer for that than a core takes for so many
-    /// `products`.
+    /// Steps that `groups` groups go before they meet, so that nobody waits longer for that than a core takes for so
+    /// many `products`.
     pub(super) fn steps(self, model: &Model<'_>, groups: usize, products: usize) -> usize {
         let config = &model.config;
         let all = weights(model) * model.layers.len() + config.vocabulary * config.embedding;
@@ -126,8 +129,8 @@ const fn allowed(total: usize, groups: usize) -> usize {
     total * 17 / (16 * groups)
 }
 
-/// The most that one of `groups` groups may have of `total` where they go apart: as [`allowed`], or what the largest has
-/// when nobody can have less.
+/// The most that one of `groups` groups may have of `total` where they go apart: as [`allowed`], or what the largest
+/// has when nobody can have less.
 pub(super) const fn largest(total: usize, groups: usize) -> usize {
     let (allowed, least) = (allowed(total, groups), total.div_ceil(groups));
     if allowed > least { allowed } else { least }

@@ -14,8 +14,8 @@ use embodios_kernels::{KEYS, KV_BLOCK, Kernels, Precision};
 use super::{CacheError, Limits};
 use crate::model::Model;
 
-/// Bytes of a page: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of them
-/// before [`Sequence::fill`] gets there, but room for them.
+/// Bytes of a page: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of
+/// them before [`Sequence::fill`] gets there, but room for them.
 type Page = Arc<Vec<u8>>;
 
 /// Where things lie in a page.
@@ -246,8 +246,8 @@ impl Sequence {
         self.layout.precision
     }
 
-    /// Forgets what comes after `position`, if anything does. Pages that another sequence has too must not be written, so
-    /// it keeps them: call it on a sequence that began by itself.
+    /// Forgets what comes after `position`, if anything does. Pages that another sequence has too must not be written,
+    /// so it keeps them: call it on a sequence that began by itself.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
     }
@@ -282,8 +282,8 @@ impl Sequence {
         }
     }
 
-    /// A head's keys on a page, in whole runs from the page's first to the last of these positions, and its values at these
-    /// positions.
+    /// A head's keys on a page, in whole runs from the page's first to the last of these positions, and its values at
+    /// these positions.
     ///
     /// # Panics
     /// When the positions are not of one page, or not all the sequence's.

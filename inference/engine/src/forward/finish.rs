@@ -1,5 +1,5 @@
-//! What becomes of queries, keys and values between their products and attention: bias, norm and rotation; keys and values
-//! are stored then.
+//! What becomes of queries, keys and values between their products and attention: bias, norm and rotation; keys and
+//! values are stored then.
 
 use embodios_kernels::Kernels;
 use embodios_kernels::tiles::Tiles;
@@ -121,8 +121,8 @@ impl Forward<'_> {
         self.store(pool, parts, index);
     }
 
-    /// Stores keys and values: those of a sequence by one worker, most often the one that has finished them and will look
-    /// at them.
+    /// Stores keys and values: those of a sequence by one worker, most often the one that has finished them and will
+    /// look at them.
     fn store<P: AsMut<Part> + Send>(&self, pool: &mut Pool, parts: &mut [P], index: usize) {
         let Self { config, kernels, rows, keys, values, .. } = self;
         let width = config.kv_heads * config.head_length;

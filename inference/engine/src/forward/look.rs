@@ -57,8 +57,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What the queries of the only row find on each of the pages of `seen`, by themselves: for each page `out` holds that
-    /// of all heads. This is a run of it, which begins with number `first`.
+    /// What the queries of the only row find on each of the pages of `seen`, by themselves: for each page `out` holds
+    /// that of all heads. This is a run of it, which begins with number `first`.
     pub(super) fn one_row(
         &self,
         sequence: &Sequence,

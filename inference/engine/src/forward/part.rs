@@ -42,7 +42,8 @@ impl Part {
         })
     }
 
-    /// Fills the memory that steps of its next `positions` positions write. They do it themselves where it was not done.
+    /// Fills the memory that steps of its next `positions` positions write. They do it themselves where it was not
+    /// done.
     pub fn fill(&mut self, model: &Model<'_>, positions: usize) {
         self.sequence.fill(positions);
         self.logits.resize(model.config.vocabulary, 0.0);

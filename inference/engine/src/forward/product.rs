@@ -27,7 +27,8 @@ pub(super) fn multiply(
     }
 }
 
-/// The elements of a band's tiles from `first` on: the first and the last tile may be there for some of the inputs only.
+/// The elements of a band's tiles from `first` on: the first and the last tile may be there for some of the inputs
+/// only.
 fn multiply_band(
     kernels: Kernels,
     matrix: &Matrix<'_>,

@@ -128,8 +128,8 @@ impl Rows {
         self.rows.len()
     }
 
-    /// How many rows stand together in what products make: all, or those of a worker, who then multiplies whole matrices with
-    /// rows that it has made itself, where each has as many as weights are worth reading for.
+    /// How many rows stand together in what products make: all, or those of a worker, who then multiplies whole
+    /// matrices with rows that it has made itself, where each has as many as weights are worth reading for.
     pub(super) const fn band(&self, workers: usize) -> usize {
         let count = self.count();
         if count >= BAND * workers { count.div_ceil(workers) } else { count }
@@ -172,8 +172,8 @@ impl Rows {
         first * heads + head * count + row - first
     }
 
-    /// Whether every part has one row, wants logits, and workers have about as much to do when they share out the rows: each
-    /// all its queries, keys and values.
+    /// Whether every part has one row, wants logits, and workers have about as much to do when they share out the rows:
+    /// each all its queries, keys and values.
     pub(super) const fn are_for_each(&self) -> bool {
         self.each
     }
@@ -194,9 +194,9 @@ impl Rows {
     }
 }
 
-/// Rows from which on a worker takes all products of its own rows, instead of a part of everybody's: of 32 a product takes
-/// some 3 % more time than of 64, and those of others' rows 5 % more on cores that pass a cache line to and fro in 60 ns, 20 %
-/// on those that take 320 (SmolLM2, Zen 4).
+/// Rows from which on a worker takes all products of its own rows, instead of a part of everybody's: of 32 a product
+/// takes some 3 % more time than of 64, and those of others' rows 5 % more on cores that pass a cache line to and fro
+/// in 60 ns, 20 % on those that take 320 (SmolLM2, Zen 4).
 const BAND: usize = 24;
 
 /// What it costs a query to begin, in keys.

@@ -1,7 +1,7 @@
 //! A hash of logits: equal where all bits are equal, on every platform.
 //!
-//! It passes over every logit of every token, so it is made for vectors: logit `i` belongs to lane `i % 64`, which is an
-//! FNV-1a of 32 bits over words instead of bytes; the lanes are the words of one of 64 bits.
+//! It passes over every logit of every token, so it is made for vectors: logit `i` belongs to lane `i % 64`, which is
+//! an FNV-1a of 32 bits over words instead of bytes; the lanes are the words of one of 64 bits.
 
 /// Lanes.
 const LANES: usize = 64;

@@ -1,8 +1,8 @@
 //! What becomes of a file's metadata keys: each is read, is harmless for a written reason, or is refused by name unless
 //! its value says what the engine does anyway.
 //!
-//! Owns the table of all keys known to the field (`table.rs`; those of the tokenizer are in the tokenizer's own) and the
-//! check of a file against it. Reads no key itself.
+//! Owns the table of all keys known to the field (`table.rs`; those of the tokenizer are in the tokenizer's own) and
+//! the check of a file against it. Reads no key itself.
 
 mod table;
 

@@ -25,8 +25,8 @@ impl Quantized<'_> {
     }
 }
 
-/// All quantised tensors of a model's file, in the order of their data. Each may be laid out by a thread of its own; all else has to
-/// stay as it is, so that the file can be read as before.
+/// All quantised tensors of a model's file, in the order of their data. Each may be laid out by a thread of its own;
+/// all else has to stay as it is, so that the file can be read as before.
 ///
 /// # Errors
 /// When it is no such file, or there is no memory for the list.

@@ -1,5 +1,5 @@
-//! Damaged model files by the hundred thousand, and chat templates made at random: no panic, no allocation beyond a bound,
-//! whatever the bytes say.
+//! Damaged model files by the hundred thousand, and chat templates made at random: no panic, no allocation beyond a
+//! bound, whatever the bytes say.
 //!
 //! The files are mutations of a small model that is complete, so that damage reaches the tokenizer and the model
 //! as well as the parser. `EMBODIOS_FUZZ_RUNS` sets how many are tried (default 200,000) and `EMBODIOS_FUZZ_SEED`

@@ -57,8 +57,8 @@ impl Factors {
     }
 }
 
-/// The first bytes of `COUNT` blocks of one part: their scale in the lower half of a lane and their minimum, where they have
-/// one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
+/// The first bytes of `COUNT` blocks of one part: their scale in the lower half of a lane and their minimum, where they
+/// have one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
 #[inline(always)]
 fn heads<Q: WordFormat, const COUNT: usize>(blocks: &[u8]) -> Lanes {
     let head = |lane: usize| match blocks[..COUNT * Q::BYTES][lane.min(COUNT - 1) * Q::BYTES..] {

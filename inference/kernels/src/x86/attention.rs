@@ -55,7 +55,8 @@ pub(crate) fn mix<F: FloatVector>(
         return portable::mix::<F>(weights, stride, values, length, out);
     }
     assert!(out.len() / length <= SHARING, "results");
-    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; results have whole vectors.
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; results have whole
+    // vectors.
     unsafe {
         match isa {
             Isa::Avx2 | Isa::AvxVnni => mix_avx2::<F>(weights, stride, values, length, out),
@@ -203,8 +204,8 @@ unsafe fn mix_some<V: Sixteen, F: FloatVector, const N: usize, const VECTORS: us
         *row = &weights[result * stride..][..positions];
     }
     for start in (0..length).step_by(VECTORS * ELEMENTS) {
-        // SAFETY: see the file's head; so many vectors of each result and value are there from `start`, and each row has
-        // `positions` weights.
+        // SAFETY: see the file's head; so many vectors of each result and value are there from `start`, and each row
+        // has `positions` weights.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; N];
             let at = |result: usize, vector: usize| result * length + start + vector * ELEMENTS;

@@ -1,5 +1,6 @@
 //! How a tile of sixteen rows ([`crate::matrix::Layout::Tiles`]) becomes vectors, for each format whose blocks have one
-//! part. A block of a tile holds a vector for each number of the format's block: first those of 16 bits, then its words.
+//! part. A block of a tile holds a vector for each number of the format's block: first those of 16 bits, then its
+//! words.
 //!
 //! Every `unsafe fn` needs the vectors' instructions and the block's bytes.
 

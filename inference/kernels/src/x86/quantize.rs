@@ -81,8 +81,8 @@ fn set(values: &[f32; GROUP * BLOCK], group: &mut Group, inverse: f32) {
     }
 }
 
-/// Puts the bytes of a block side by side: in every 128 bits stand four of the first and of the second in turn, and then of
-/// the third and fourth.
+/// Puts the bytes of a block side by side: in every 128 bits stand four of the first and of the second in turn, and
+/// then of the third and fourth.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn by_block(bytes: __m512i) -> __m512i {

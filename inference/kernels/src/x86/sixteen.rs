@@ -1,5 +1,5 @@
-//! Sixteen numbers side by side, as one vector of 512 bits or two of 256: one for each row of a tile, for each of as many
-//! keys, or elements of a value.
+//! Sixteen numbers side by side, as one vector of 512 bits or two of 256: one for each row of a tile, for each of as
+//! many keys, or elements of a value.
 //!
 //! Every `unsafe fn` needs the instructions, and the bytes that it reads.
 

@@ -1,4 +1,5 @@
-//! Formats whose blocks have eight parts, in tiles: their scales are a float of the block times a small integer of the part.
+//! Formats whose blocks have eight parts, in tiles: their scales are a float of the block times a small integer of the
+//! part.
 //!
 //! Every `unsafe fn` needs the vectors' instructions and the block's bytes. Numbers of words are those of the format
 //! without its numbers of 16 bits.
@@ -171,8 +172,8 @@ unsafe fn without_minima<V: Sixteen>(block: *const u8, scale: V::Words) -> Facto
     }
 }
 
-/// Those of [`Q4K`] or [`Q5K`], whose first words are the integers: of six bits, or the last four bits and, at the top of
-/// those of the parts before, the first two.
+/// Those of [`Q4K`] or [`Q5K`], whose first words are the integers: of six bits, or the last four bits and, at the top
+/// of those of the parts before, the first two.
 #[inline(always)]
 unsafe fn six_bits<V: Sixteen, Q: QuantFormat>(block: *const u8, part: usize) -> Factors<V> {
     // SAFETY: see above.

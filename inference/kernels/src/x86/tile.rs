@@ -36,8 +36,8 @@ pub(crate) fn quant_rows<Q: TileFormat>(
     let whole = out.len() / (TILE * inputs.len());
     let (tiles, rest) = rows.split_at(whole * TILE * row_bytes);
     let (tiles_out, rest_out) = out.split_at_mut(whole * TILE * inputs.len());
-    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as many parts
-    // as a row, each tile as many blocks, and its part of `out` sixteen results for each input.
+    // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as many
+    // parts as a row, each tile as many blocks, and its part of `out` sixteen results for each input.
     unsafe {
         match isa {
             Isa::Avx2 => tiles_avx2::<Q>(tiles, blocks, inputs, tiles_out),
@@ -76,8 +76,8 @@ unsafe fn quant_tiles<V: Sixteen, Q: TileFormat>(
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    // The compiler would make one run of instructions of four parts if it knew that rows are multiples of them, and load
-    // all that these need before it multiplies.
+    // The compiler would make one run of instructions of four parts if it knew that rows are multiples of them, and
+    // load all that these need before it multiplies.
     let parts = black_box(blocks * Q::PARTS);
     let bytes = TILE * blocks * Q::BYTES;
     let pace = Pace::new(bytes, parts * inputs.len().div_ceil(STEP));

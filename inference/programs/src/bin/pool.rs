@@ -1,5 +1,5 @@
-//! What meeting costs on this host, behind `cargo xtask bench pool`: `pool ROUNDS` prints one JSON object of medians, in
-//! nanoseconds, with two threads on two processors.
+//! What meeting costs on this host, behind `cargo xtask bench pool`: `pool ROUNDS` prints one JSON object of medians,
+//! in nanoseconds, with two threads on two processors.
 
 use std::error::Error;
 use std::hint::black_box;

@@ -1,9 +1,9 @@
 //! Jinja, as far as chat templates use it.
 //!
 //! Covers what `transformers` renders templates with: `trim_blocks` and `lstrip_blocks`, loop controls,
-//! `raise_exception`; not the clock, not imports, not calls with bodies. A template that uses something else is refused with its
-//! name, at the latest when rendering comes to it, and so is an argument. Templates are as untrusted as the file they
-//! come from: nesting is bounded, and [`fuel`] bounds work and memory.
+//! `raise_exception`; not the clock, not imports, not calls with bodies. A template that uses something else is refused
+//! with its name, at the latest when rendering comes to it, and so is an argument. Templates are as untrusted as the
+//! file they come from: nesting is bounded, and [`fuel`] bounds work and memory.
 //!
 //! The language: <https://jinja.palletsprojects.com/en/stable/templates/>.
 

@@ -1,4 +1,5 @@
-//! The table of the keys `tokenizer.ggml.*`: each is read, or harmless for a reason that stands here, or refused by name.
+//! The table of the keys `tokenizer.ggml.*`: each is read, or harmless for a reason that stands here, or refused by
+//! name.
 
 use embodios_gguf::{Gguf, Value};
 

@@ -1,5 +1,5 @@
-//! Tokens that are known by their texts: those that end an answer wherever they are in a vocabulary, beside the ones that
-//! the file names, and those around a gap to be filled. The lists are llama.cpp's (`llama-vocab.cpp`).
+//! Tokens that are known by their texts: those that end an answer wherever they are in a vocabulary, beside the ones
+//! that the file names, and those around a gap to be filled. The lists are llama.cpp's (`llama-vocab.cpp`).
 
 use super::vocabulary::Kind;
 

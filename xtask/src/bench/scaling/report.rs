@@ -63,8 +63,8 @@ pub struct Report {
     pub date: String,
     /// Cores of this machine.
     pub host_cores: u32,
-    /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores, times
-    /// say little.
+    /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores,
+    /// times say little.
     pub host_load: Option<f64>,
     /// In order of kind, place and prompts.
     pub curves: Vec<Curve>,
@@ -113,8 +113,8 @@ pub enum Figure {
 pub struct Measured {
     /// One core's time or instructions, divided by those taken here.
     pub speedup: f64,
-    /// The same of as many batches at once as cores, on one each, which share nothing: what the machine itself allows at
-    /// that time. Where time was measured on several cores.
+    /// The same of as many batches at once as cores, on one each, which share nothing: what the machine itself allows
+    /// at that time. Where time was measured on several cores.
     pub bound: Option<f64>,
     /// Tokens through the model a second, where time was measured.
     pub tokens_per_second: Option<f64>,

@@ -20,9 +20,10 @@ impl Pace {
     }
 }
 
-/// What is asked for of the next tile while this one is multiplied: as many bytes as it has, a few lines at a time, since
-/// the processor waits where too many are on their way. Into the second cache: more are on their way from memory than the
-/// first can wait for (into the first, SmolLM2's steps are 8 % slower with four inputs, 3 % with eight; Zen 4).
+/// What is asked for of the next tile while this one is multiplied: as many bytes as it has, a few lines at a time,
+/// since the processor waits where too many are on their way. Into the second cache: more are on their way from memory
+/// than the first can wait for (into the first, SmolLM2's steps are 8 % slower with four inputs, 3 % with eight; Zen
+/// 4).
 pub(super) struct Ahead {
     next: *const u8,
     /// Lines left.

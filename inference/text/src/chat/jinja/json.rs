@@ -1,4 +1,5 @@
-//! The filter `tojson`, as `transformers` has it: Python's `json.dumps`, by default without escapes for what is not ASCII.
+//! The filter `tojson`, as `transformers` has it: Python's `json.dumps`, by default without escapes for what is not
+//! ASCII.
 
 use alloc::format;
 use alloc::string::{String, ToString};
