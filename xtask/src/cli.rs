@@ -68,7 +68,9 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// What continuous integration runs: fmt --check, clippy, test
+    /// Check the rules of the tree that no compiler states: who uses whom, widths, heads of files, the border's size
+    Tidy,
+    /// What continuous integration runs: fmt --check, tidy, clippy, the images' sizes, test
     Ci(TestOptions),
     /// Language models: which there are, and fetching one
     Model {
@@ -192,7 +194,10 @@ pub struct BitsOptions {
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,8", value_name = "LIST")]
     pub smp: Vec<Topology>,
     /// Tokens to make
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    #[arg(
+        long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "TOKENS"
+    )]
     pub generate: u32,
     /// Memory of the guests: a number with M or G
     #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]

@@ -33,6 +33,7 @@ mod setup;
 mod symbols;
 mod terminal;
 mod test;
+mod tidy;
 mod topology;
 mod workspace;
 
@@ -104,9 +105,17 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Clippy => checks::clippy(&workspace).map(|()| 0),
         Command::Fmt { check } => checks::fmt(&workspace, check).map(|()| 0),
+        Command::Tidy => Ok(reported(&tidy::faults(&workspace)?)),
         Command::Ci(options) => {
             checks::fmt(&workspace, true)?;
+            let mut faults = tidy::faults(&workspace)?;
             checks::clippy(&workspace)?;
+            for arch in arch::Arch::ALL {
+                faults.extend(tidy::size(arch, &build::build(&workspace, arch)?)?);
+            }
+            if !faults.is_empty() {
+                return Ok(reported(&faults));
+            }
             test::run(&workspace, consent, &options)
         }
         Command::Model { command: ModelCommand::List } => model::list(&workspace).map(|()| 0),
@@ -114,4 +123,11 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             model::fetch_by_name(&workspace, consent, &name).map(|()| 0)
         }
     }
+}
+
+/// Prints what breaks a rule; the exit status.
+fn reported(faults: &[String]) -> u8 {
+    faults.iter().for_each(|fault| println!("{fault}"));
+    println!("tidy: {} broken rules", faults.len());
+    if faults.is_empty() { 0 } else { test::FAILED }
 }

@@ -78,7 +78,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     if matches!(accel, Accelerator::Kvm { .. }) && !own_cores {
         let host = host_cores::count();
         eprintln!(
-            "xtask: {cores} cores on a host of {host}: they take turns, and one that waits for another may wait for its \
+            "xtask: {cores} cores on a host of {host}: they take turns, and one that waits for another may wait for \
+             its \
              turn; --smp {host} is faster"
         );
     }

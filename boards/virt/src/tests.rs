@@ -255,7 +255,10 @@ fn what_is_missing_or_bad_is_named() {
 proptest! {
     /// Whatever firmware leaves, reading it ends with a machine or an error.
     #[test]
-    fn damaged_trees_do_no_harm(cut in 0usize..2000, flips in prop::collection::vec((0usize..2000, any::<u8>()), 0..8)) {
+    fn damaged_trees_do_no_harm(
+        cut in 0usize..2000,
+        flips in prop::collection::vec((0usize..2000, any::<u8>()), 0..8),
+    ) {
         let mut bytes = virt().to_dtb();
         for (place, value) in flips {
             let place = place % bytes.len();

@@ -115,7 +115,8 @@ impl<'m> Company<'m> {
             let (request, alone) = &self.known[index];
             if !alone.is_same(outcome) {
                 return Err(format!(
-                    "batch {number} of {count} on {} cores, {:?}, {id:?}: {} {:?} {:016x}, alone {:?} {:016x}: {request:?}",
+                    "batch {number} of {count} on {} cores, {:?}, {id:?}: {} {:?} {:016x}, alone {:?} {:016x}: \
+                     {request:?}",
                     pool.workers(),
                     settings.way,
                     outcome.finish,

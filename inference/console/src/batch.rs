@@ -118,7 +118,8 @@ impl Console<'_> {
         let (tokens, seconds) = (tally.tokens, tally.nanoseconds as f64 / 1e9);
         let (steps, pages) = (batch.steps(), batch.pages().bytes());
         self.output.note(format_args!(
-            "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys and values]\n",
+            "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys \
+             and values]\n",
             tokens as f64 / seconds,
         ));
         for (_, plan) in plans {

@@ -35,7 +35,8 @@ fn a_batch_has_the_bits_of_one() {
 
 #[test]
 fn a_batch_comes_from_a_module_or_is_typed() {
-    let lines = b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n\n{\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n";
+    let lines = b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n\n\
+        {\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n";
     let modules = [MODULE, Module { name: "asked.jsonl", bytes: lines }];
     let Session { output, action, .. } =
         session(2, &modules, "exec=batch asked.jsonl; batch nothing.jsonl", 0, "");
@@ -132,7 +133,8 @@ fn batches_run_on_cores_of_their_own() {
     line(rest, "workers: 0-3, ");
     assert_eq!(action, GOOD);
     let Session { output, action, .. } = run(
-        "batch 0,2=a.jsonl 1=a.jsonl; batch 0-1=a.jsonl 1=a.jsonl; batch 0=a.jsonl 9=a.jsonl; batch 0=b.jsonl; batch 0=a.jsonl@c",
+        "batch 0,2=a.jsonl 1=a.jsonl; batch 0-1=a.jsonl 1=a.jsonl; batch 0=a.jsonl 9=a.jsonl; batch 0=b.jsonl; \
+         batch 0=a.jsonl@c",
     );
     let errors: Vec<&str> = output.lines().filter(|line| line.starts_with("error: ")).collect();
     let apart = "error: each batch wants cores of its own, and no other's between them";

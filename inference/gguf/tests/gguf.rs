@@ -183,7 +183,10 @@ proptest! {
     }
 
     #[test]
-    fn mutated_numbers_never_panic(at in 8usize..400, number in prop_oneof![any::<u64>(), (0u32..64).prop_map(|s| u64::MAX >> s)]) {
+    fn mutated_numbers_never_panic(
+        at in 8usize..400,
+        number in prop_oneof![any::<u64>(), (0u32..64).prop_map(|s| u64::MAX >> s)],
+    ) {
         let mut file = sample();
         file[at..at + 8].copy_from_slice(&number.to_le_bytes());
         if let Ok(gguf) = Gguf::parse(&file) {

@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn reads_the_right_column() {
         let table = "           CPU0       CPU2\n   1:  5  7  IO-APIC  1-edge  i8042\n  25:  1  2  PCI-MSI  virtio0\n \
-                     NMI:  0  9  Non-maskable interrupts\n LOC: 100 200 Local timer interrupts\n RES: 3 4 Rescheduling\n \
-                     11: 1 20 GICv3 27 Level arch_timer\n ERR: 0\n";
+                     NMI:  0  9  Non-maskable interrupts\n LOC: 100 200 Local timer interrupts\n \
+                     RES: 3 4 Rescheduling\n 11: 1 20 GICv3 27 Level arch_timer\n ERR: 0\n";
         let mut counters = CoreCounters::default();
         interrupts(table, 2, &mut counters);
         let found = (counters.timer_interrupts, counters.ipi_interrupts, counters.device_interrupts);

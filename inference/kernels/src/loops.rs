@@ -50,7 +50,8 @@ loops! {
     fn rms_norm_each(runs: &mut [f32], weights: &[f32], epsilon: f32) = vector::rms_norm_each;
     fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) = vector::gated;
     fn add(x: &mut [f32], y: &[f32]) = vector::add;
-    fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) = vector::weigh_pages;
+    fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)])
+        = vector::weigh_pages;
     fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
     fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
     fn finish_found(found: &[f32], out: &mut [f32]) = found::finish;

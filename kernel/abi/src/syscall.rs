@@ -43,6 +43,9 @@ macro_rules! calls {
         }
 
         impl Call {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The call with this number.
             #[must_use]
             pub const fn from_number(number: u64) -> Option<Self> {
@@ -59,7 +62,8 @@ calls! {
     /// `(address, length)`: writes bytes to the console, as many as it takes at once. Result: how many that were, which
     /// may be 0.
     ConsoleWrite = 0,
-    /// `(address, capacity)`, blocking: waits until input is there, copies what fits. Result: bytes copied, at
+    /// `(address, capacity)`, blocking: waits until input is there, copies what fits, and no more than the rest of a
+    /// line, so that the next line is the next engine's if this one ends of what it read. Result: bytes copied, at
     /// least 1 unless `capacity` is 0. From the first call on Ctrl-C is counted.
     ConsoleRead = 1,
     /// `(entry, argument, address of a ThreadRecord)`: a new thread begins at `entry(argument)` on a stack of

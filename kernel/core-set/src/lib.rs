@@ -228,7 +228,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_a_set(a in proptest::collection::btree_set(0usize..300, 0..40), b in proptest::collection::btree_set(0usize..300, 0..40)) {
+        fn is_a_set(
+            a in proptest::collection::btree_set(0usize..300, 0..40),
+            b in proptest::collection::btree_set(0usize..300, 0..40),
+        ) {
             let (x, y): (CoreSet, CoreSet) = (a.iter().copied().collect(), b.iter().copied().collect());
             prop_assert!(x.iter().eq(a.iter().copied()));
             prop_assert_eq!(x.len(), a.len());

@@ -144,8 +144,10 @@ mod tests {
         };
         let (idle, busy) = (core(outside, up - outside), core(9, 0));
         format!(
-            r#"{{"up_ns":{up},"workers":[{{"core":1,"items":{}}},{{"core":2,"items":{}}}],"cores":[{idle},{busy},{busy},{idle}]}}"#,
-            items[0], items[1]
+            r#"{{"up_ns":{up},"workers":[{{"core":1,"items":{}}},{{"core":2,"items":{}}}],"cores":[{}]}}"#,
+            items[0],
+            items[1],
+            [&idle, &busy, &busy, &idle].map(ToString::to_string).join(",")
         )
     }
 

@@ -136,7 +136,8 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         );
         if too_many {
             not_measured.push(format!(
-                "workers that spin: {} emulated cores on a host of fewer; these slept between jobs, by switches and wake-ups",
+                "workers that spin: {} emulated cores on a host of fewer; these slept between jobs, by switches and \
+                 wake-ups",
                 machine.smp.cores()
             ));
         }

@@ -38,19 +38,31 @@ pub struct ScalingBenchOptions {
     #[arg(long)]
     pub arch: Option<Arch>,
     /// Numbers of cores; 1 is always among them
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_parser = clap::value_parser!(u32).range(1..=256), value_name = "LIST")]
+    #[arg(
+        long, value_delimiter = ',', default_value = "1,2,4,8",
+        value_parser = clap::value_parser!(u32).range(1..=256), value_name = "LIST"
+    )]
     pub smp: Vec<u32>,
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
     /// Numbers of prompts; 1 is one sequence alone
-    #[arg(long, value_delimiter = ',', default_value = "1,8,16", value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST")]
+    #[arg(
+        long, value_delimiter = ',', default_value = "1,8,16",
+        value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST"
+    )]
     pub prompts: Vec<u32>,
     /// Tokens to make for each prompt
-    #[arg(long = "gen", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    #[arg(
+        long = "gen", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "TOKENS"
+    )]
     pub generate: u32,
     /// Kinds of figure
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"], value_name = "LIST")]
+    #[arg(
+        long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"],
+        value_name = "LIST"
+    )]
     pub kind: Vec<Kind>,
     /// Rounds over all machines, each booted anew, so that what disturbs the host for a while is not all of one's runs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
@@ -111,7 +123,10 @@ pub struct EngineBenchOptions {
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub prompt: u32,
     /// Tokens to make
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
+    #[arg(
+        long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..),
+        value_name = "TOKENS"
+    )]
     pub generate: u32,
     /// Measure generation also behind so many tokens of context
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), value_name = "LIST")]
@@ -165,7 +180,10 @@ pub struct GuestBenchOptions {
     #[command(flatten)]
     pub machine: BenchMachine,
     /// Tokens to make
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
+    #[arg(
+        long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..),
+        value_name = "TOKENS"
+    )]
     pub generate: u32,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
@@ -182,7 +200,10 @@ pub struct BatchBenchOptions {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub prompt: u32,
     /// Tokens to make of each
-    #[arg(long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..), value_name = "TOKENS")]
+    #[arg(
+        long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..),
+        value_name = "TOKENS"
+    )]
     pub generate: u32,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]

@@ -160,7 +160,8 @@ pub fn compare_bits(boots: &[(String, Option<String>)]) -> Row {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\ntest futex wakes ... ok\r\n\
+    const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\n\
+        test futex wakes ... ok\r\n\
                         2 passed, 0 failed\r\n> generate\r\n, there was\r\n\
                         [8 tokens, 0.19 s; logits hash 547adac519ebeef2]\r\n";
 

@@ -227,7 +227,10 @@ fn rate(tokens: usize, nanoseconds: u64) -> f64 {
 }
 
 fn json_of(model: &str, workers: usize, bench: &BatchBench, rows: &[Row], joined: &Joined) -> Value {
-    let times = |&Times { prompt, generation }: &Times| json!({ "prompt_ns": prompt, "generation_ns": generation, "total_ns": prompt + generation });
+    let times = |&Times { prompt, generation }: &Times| {
+        let total = prompt + generation;
+        json!({ "prompt_ns": prompt, "generation_ns": generation, "total_ns": total })
+    };
     let rows = rows.iter().map(|Row { size, together, alone, plan }| {
         json!({ "batch": size, "together": times(together), "alone": times(alone), "plan": plan })
     });
@@ -268,7 +271,8 @@ fn text_of(model: &str, workers: usize, bench: &BatchBench, rows: &[Row], joined
         );
     }
     text += &format!(
-        "time from token to token of a request that {OTHERS} others join; they generate after {:.1} ms\n{:<11}{HEADING}\n",
+        "time from token to token of a request that {OTHERS} others join; they generate after \
+         {:.1} ms\n{:<11}{HEADING}\n",
         joined.until_ready as f64 / 1e6,
         "",
     );

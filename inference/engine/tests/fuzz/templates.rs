@@ -27,9 +27,11 @@ const REAL: [&str; 4] = [
     "{% set ns = namespace(found=false, parts=[]) %}{% for m in messages %}
 {% if '</think>' in m.content %}{% set c = m.content.split('</think>')[-1].lstrip('\\n') %}{% else %}
 {% set c = m.content %}{% endif %}{% set ns.parts = ns.parts + [c] %}{{ '<|' ~ m.role ~ '|>' ~ c }}
-{% endfor %}{{ ns.parts | map('upper') | join(', ') | replace('A', 'B') }}{% if add_generation_prompt %}<|a|>{% endif %}",
+{% endfor %}{{ ns.parts | map('upper') | join(', ') | replace('A', 'B') }}\
+{% if add_generation_prompt %}<|a|>{% endif %}",
     "{% macro show(v, depth=0) %}{% if v is mapping %}{% for k, x in v.items() %}{{ '  ' * depth ~ k ~ ': ' ~
-show(x, depth + 1) }}{% endfor %}{% elif v is string %}{{ v | tojson }}{% else %}{{ v | string }}{% endif %}{% endmacro %}
+show(x, depth + 1) }}{% endfor %}{% elif v is string %}{{ v | tojson }}{% else %}{{ v | string }}{% endif %}\
+{% endmacro %}
 {% for m in messages | selectattr('role', 'equalto', 'user') | list %}{{ show(m) | indent(2, true) }}{% endfor %}",
 ];
 
@@ -284,8 +286,8 @@ fn mutated_templates_end() {
 
 #[test]
 fn values_that_double_end_in_an_error() {
-    let lists = "{% set ns = namespace(x=1) %}{% for i in range(15) %}{% set ns.x = [ns.x, ns.x, ns.x, ns.x, ns.x, ns.x, \
-                 ns.x, ns.x, ns.x, ns.x] %}{% endfor %}";
+    let lists = "{% set ns = namespace(x=1) %}{% for i in range(15) %}{% set ns.x = [ns.x, ns.x, ns.x, ns.x, ns.x, \
+                 ns.x, ns.x, ns.x, ns.x, ns.x] %}{% endfor %}";
     for (rest, end) in [
         ("", End::Rendered),
         ("{% if ns.x == ns.x %}{% endif %}", End::Spent),
@@ -295,7 +297,8 @@ fn values_that_double_end_in_an_error() {
     ] {
         assert_eq!(render(&format!("{lists}{rest}")), end, "{rest}");
     }
-    let long = "{% set ns = namespace(x='ab') %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{% set x = ns.x %}";
+    let long = "{% set ns = namespace(x='ab') %}{% for i in range(20) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}\
+        {% set x = ns.x %}";
     for rest in [
         "{{ x.replace('', x) }}",
         "{{ x | replace('a', x) }}",
@@ -314,7 +317,8 @@ fn values_that_double_end_in_an_error() {
         "{{ ('\\na' * 99) | indent(x) }}",
         "{{ 1 | tojson(indent=999999999) ~ [1] | tojson(indent=999999999) }}",
         "{{ '\n' | indent(999999999) }}",
-        "{% for a in range(99) %}{% for b in range(999) %}{% for c in range(999) %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(99) %}{% for b in range(999) %}{% for c in range(999) %}\
+         {% endfor %}{% endfor %}{% endfor %}",
     ] {
         assert_eq!(render(&format!("{long}{rest}")), End::Spent, "{rest}");
     }

@@ -99,7 +99,8 @@ mod tests {
             let lanes = lanes(values.map(|value| value as u32));
             prop_assert_eq!(integers(lanes, false).to_array(), values.map(|value| value as f32));
             if shift >= 9 {
-                prop_assert_eq!(integers(lanes, true).to_array().map(f32::to_bits), values.map(|value| (value as f32).to_bits()));
+                let bits = values.map(|value| (value as f32).to_bits());
+                prop_assert_eq!(integers(lanes, true).to_array().map(f32::to_bits), bits);
             }
         }
 

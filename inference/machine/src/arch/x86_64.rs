@@ -124,13 +124,22 @@ pub fn mark(mark: Mark) {
     unsafe {
         match mark {
             Mark::Begin => {
-                asm!("nop dword ptr [rax + {number}]", number = const Mark::Begin as u16, options(nostack, preserves_flags))
+                asm!(
+                    "nop dword ptr [rax + {number}]", number = const Mark::Begin as u16,
+                    options(nostack, preserves_flags),
+                )
             }
             Mark::Phase => {
-                asm!("nop dword ptr [rax + {number}]", number = const Mark::Phase as u16, options(nostack, preserves_flags))
+                asm!(
+                    "nop dword ptr [rax + {number}]", number = const Mark::Phase as u16,
+                    options(nostack, preserves_flags),
+                )
             }
             Mark::End => {
-                asm!("nop dword ptr [rax + {number}]", number = const Mark::End as u16, options(nostack, preserves_flags))
+                asm!(
+                    "nop dword ptr [rax + {number}]", number = const Mark::End as u16,
+                    options(nostack, preserves_flags),
+                )
             }
         }
     }

@@ -95,7 +95,10 @@ mod tests {
         #[test]
         fn equals_the_lossy_decoder_however_it_is_cut(
             chunks in proptest::collection::vec(
-                proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xe2), Just(0x82), Just(0xf0), Just(0x9f)], 0..6),
+                proptest::collection::vec(
+                    prop_oneof![any::<u8>(), Just(0xe2), Just(0x82), Just(0xf0), Just(0x9f)],
+                    0..6,
+                ),
                 0..12,
             )
         ) {

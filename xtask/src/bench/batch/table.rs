@@ -28,7 +28,8 @@ pub fn table(report: &Report) -> String {
     }
     let us = |nanoseconds: f64| nanoseconds / 1e3;
     table += &format!(
-        "from token to token of a request that {} others join, who generate after {:.1} ms\n{:<12}{:>11}{:>11}{:>11}{:>11}\n",
+        "from token to token of a request that {} others join, who generate after \
+         {:.1} ms\n{:<12}{:>11}{:>11}{:>11}{:>11}\n",
         joined.others,
         joined.until_ready_ns / 1e6,
         "us",

@@ -201,7 +201,8 @@ mod tests {
     use super::*;
     use crate::counting::Count;
 
-    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n> bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
+    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n\
+        > bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
         \"tokens\":167,\"workers\":4}\r\n";
 
     #[test]

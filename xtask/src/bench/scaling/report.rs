@@ -32,7 +32,8 @@ impl Kind {
                  (spin=0), so that waiting is what the kernel's wait and wake take"
             }
             Self::Native => {
-                "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \"of\": \
+                "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \
+                 \"of\": \
                  what as many batches at once make that share nothing, on a core each, by turns with it"
             }
             Self::Emulated => "by the clock, in an emulator; medians of ratios and \"of\" as for native time",

@@ -36,7 +36,8 @@ fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT GENERATED [CONTEXT]...";
+    let usage = "usage: engine THREADS MODEL tokenize|detokenize|logits|generate|chat|batch, or measure PROMPT \
+        GENERATED [CONTEXT]...";
     let [threads, path, task, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
     let threads = threads.parse::<usize>()?.max(1);
     if let ("measure", [prompt, generated, contexts @ ..]) = (task.as_str(), rest) {

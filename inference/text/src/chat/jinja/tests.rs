@@ -78,7 +78,8 @@ fn statements_do_what_they_say() {
             "135",
         ),
         (
-            "{% for x in [] %}a{% else %}none{% endfor %}{% for i in range(3) %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
+            "{% for x in [] %}a{% else %}none{% endfor %}{% for i in range(3) %}{% if i == 1 %}{% continue %}\
+             {% endif %}{{ i }}{% endfor %}",
             "none02",
         ),
         ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"),
@@ -155,8 +156,10 @@ proptest! {
                 Just("{% "), Just(" %}"), Just("{{ "), Just(" }}"), Just("{#"), Just("#}"), Just("-%}"), Just("{%-"),
                 Just("if "), Just("else"), Just("endif"), Just("for x in messages"), Just("endfor"), Just("set x ="),
                 Just("x"), Just("messages"), Just(".content"), Just("[1:]"), Just("["), Just("]"), Just("("), Just(")"),
-                Just("'s'"), Just("'"), Just("\\"), Just("|trim"), Just("|length"), Just(" + "), Just(" ~ "), Just("not "),
-                Just(" is defined"), Just("{"), Just("}"), Just(":"), Just(","), Just("9"), Just("99999999999999999999"), Just("é\n"),
+                Just("'s'"), Just("'"), Just("\\"), Just("|trim"), Just("|length"), Just(" + "), Just(" ~ "),
+                Just("not "),
+                Just(" is defined"), Just("{"), Just("}"), Just(":"), Just(","), Just("9"),
+                Just("99999999999999999999"), Just("é\n"),
             ],
             0..40,
         )

@@ -1,0 +1,170 @@
+//! `cargo xtask tidy`: rules of the tree that no compiler states, each with what breaks it.
+//!
+//! Owns the rules: which crate of ours may use which, how wide a line is, that a file says what it is for, how large an
+//! image and how wide the border may grow. A rule that is in the way is changed here, where the change is seen.
+
+use anyhow::{Context, Result};
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::arch::Arch;
+use crate::build::Built;
+use crate::workspace::Workspace;
+
+/// Crates, and the ones of ours that each may use. Tests may use more.
+const EDGES: [(&str, &[&str]); 20] = [
+    ("embodios-core-set", &[]),
+    ("embodios-abi", &[]),
+    ("embodios-arch", &[]),
+    ("embodios-kernel", &["abi", "arch", "core-set"]),
+    ("embodios-board-pc", &["abi", "arch", "kernel"]),
+    ("embodios-board-virt", &["abi", "arch", "kernel"]),
+    ("embodios-gguf", &[]),
+    ("embodios-fixtures", &[]),
+    ("embodios-text", &["gguf"]),
+    ("embodios-kernels", &["gguf"]),
+    ("embodios-pool", &["core-set", "gguf"]),
+    ("embodios-host", &["pool"]),
+    ("embodios-engine", &["gguf", "kernels", "pool", "text"]),
+    ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),
+    ("embodios-console", &["checks", "engine", "gguf", "kernels", "pool", "text"]),
+    ("embodios-programs", &["console", "engine", "gguf", "host", "kernels", "pool", "text"]),
+    ("embodios-machine", &["abi", "console", "pool"]),
+    ("embodios-hostile", &["abi"]),
+    ("embodios-instructions", &["abi"]),
+    ("xtask", &["abi", "gguf"]),
+];
+
+/// What names of our crates begin with.
+const OURS: &str = "embodios-";
+
+/// Columns of a line of code, a comment or a string in it.
+const COLUMNS: usize = 120;
+
+/// Bytes of a kernel's image with engine and built-in model: what it has today, and a fiftieth.
+const IMAGE_BYTES: u64 = 6_400_000;
+
+/// System calls of the border.
+const SYSTEM_CALLS: usize = 20;
+
+/// Directories that hold nothing of ours.
+const FOREIGN: [&str; 2] = ["target", ".git"];
+
+/// What breaks the rules about source files and crates.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn faults(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut faults = edges(&workspace.root.join("Cargo.toml"))?;
+    let mut files = Vec::new();
+    collect(&workspace.root, &mut files)?;
+    for path in files {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.strip_prefix(&workspace.root).unwrap_or(&path).display().to_string();
+        faults.extend(of_file(&name, &text));
+    }
+    let calls = embodios_abi::Call::ALL.len();
+    if calls > SYSTEM_CALLS {
+        faults.push(format!("kernel/abi: {calls} system calls, of {SYSTEM_CALLS} at most"));
+    }
+    Ok(faults)
+}
+
+/// What is wrong with the size of a built image.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn size(arch: Arch, built: &Built) -> Result<Option<String>> {
+    let image = &built.image;
+    let bytes = fs::metadata(image).with_context(|| format!("cannot read {}", image.display()))?.len();
+    Ok((bytes > IMAGE_BYTES).then(|| format!("{arch}: an image of {bytes} bytes, of {IMAGE_BYTES} at most")))
+}
+
+/// Uses of crates of ours that are not in the list, and crates that are not.
+fn edges(manifest: &Path) -> Result<Vec<String>> {
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec()?;
+    let mut faults = Vec::new();
+    for package in &metadata.packages {
+        let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == package.name.as_str()) else {
+            faults.push(format!("{}: no rule says which crates it may use", package.name));
+            continue;
+        };
+        let used = package.dependencies.iter().filter(|one| one.kind == DependencyKind::Normal);
+        let ours = used.filter_map(|one| one.name.strip_prefix(OURS));
+        faults.extend(
+            ours.filter(|name| !allowed.contains(name))
+                .map(|name| format!("{}: uses {OURS}{name}, which it may not", package.name)),
+        );
+    }
+    Ok(faults)
+}
+
+/// What breaks the rules in a file of code.
+fn of_file(name: &str, text: &str) -> Vec<String> {
+    let wide = |(number, line): (usize, &str)| {
+        let columns = line.chars().count();
+        (columns > COLUMNS).then(|| format!("{name}:{number}: {columns} columns, of {COLUMNS} at most"))
+    };
+    let mut faults: Vec<String> = (1..).zip(text.lines()).filter_map(wide).collect();
+    if !text.starts_with("//! ") {
+        faults.push(format!("{name}: its first line (`//!`) does not say what it is for"));
+    }
+    faults
+}
+
+/// All files of Rust code below `directory`.
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if !FOREIGN.iter().any(|foreign| name == *foreign) {
+                collect(&path, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_keeps_its_rules() {
+        let workspace = Workspace::find().expect("the tests run in it");
+        assert_eq!(faults(&workspace).expect("the files are there"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wide_line_and_a_file_without_a_head_are_found() {
+        assert!(of_file("a.rs", "//! A head.\n").is_empty());
+        let faults = of_file("a.rs", &format!("use b;\n// {}\n", "x".repeat(COLUMNS)));
+        let expected = ["a.rs:2: 123 columns", "a.rs: its first line"];
+        assert_eq!(faults.len(), 2);
+        assert!(
+            faults.iter().zip(expected).all(|(fault, expected)| fault.starts_with(expected)),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_dependency_upwards_is_found() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            fs::create_dir_all(directory.path().join(name).join("src")).expect("a directory");
+            fs::write(directory.path().join(name).join("Cargo.toml"), text).expect("a file");
+            fs::write(directory.path().join(name).join("src/lib.rs"), "").expect("a file");
+        };
+        let manifest =
+            |name: &str, more: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\n{more}");
+        write("gguf", &manifest("embodios-gguf", "[dependencies]\nembodios-text = { path = \"../text\" }\n"));
+        write("text", &manifest("embodios-text", "[workspace]\n"));
+        let path = directory.path().join("gguf/Cargo.toml");
+        let faults = edges(&path).expect("cargo reads it");
+        assert_eq!(faults, ["embodios-gguf: uses embodios-text, which it may not"]);
+    }
+}
