@@ -17,8 +17,11 @@ use crate::workspace::{self, Workspace};
 /// A program that a kernel carries as its engine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// The inference engine.
+    /// The inference engine, optimised as a whole.
     Engine,
+    /// The inference engine, crate by crate: a changed line takes seconds. It computes the same bits, and says in its
+    /// banner that it is this one.
+    Quick,
     /// The one that attacks the kernel.
     Hostile,
 }
@@ -26,7 +29,7 @@ pub enum Program {
 impl Program {
     const fn package(self) -> &'static str {
         match self {
-            Self::Engine => "embodios-machine",
+            Self::Engine | Self::Quick => "embodios-machine",
             Self::Hostile => "embodios-hostile",
         }
     }
@@ -35,10 +38,15 @@ impl Program {
     fn output(self, workspace: &Workspace, arch: Arch) -> PathBuf {
         match self {
             Self::Engine => workspace.output(arch),
+            Self::Quick => workspace.output(arch).join(QUICK),
             Self::Hostile => workspace.output(arch).join("hostile"),
         }
     }
 }
+
+/// Cargo's profile of [`Program::Quick`], and the variable through which the program learns of it.
+const QUICK: &str = "quick";
+const PROFILE_VARIABLE: &str = "EMBODIOS_PROFILE";
 
 /// Package of the plugin that counts instructions.
 const PLUGIN_PACKAGE: &str = "embodios-instructions";
@@ -56,7 +64,7 @@ pub struct Built {
     pub engine: PathBuf,
 }
 
-/// Builds engine and kernel in release.
+/// Builds engine and kernel for release.
 ///
 /// # Errors
 /// When a target is missing, a package does not compile or its output is not what is booted.
@@ -72,9 +80,11 @@ pub fn build_with(workspace: &Workspace, arch: Arch, program: Program) -> Result
     setup::rust_targets(workspace, &[arch])?;
     let (engine, stripped_engine) = build_program(workspace, arch, program)?;
     let mut command = board_command(workspace, "build", arch, &stripped_engine);
-    if program == Program::Hostile {
-        // Cargo keeps one kernel a directory: with another engine, each build would begin anew.
-        command.arg("--target-dir").arg(workspace.hostile());
+    // Cargo keeps one kernel a directory: with another engine, each build would begin anew.
+    match program {
+        Program::Engine => {}
+        Program::Quick => drop(command.arg("--target-dir").arg(workspace.quick())),
+        Program::Hostile => drop(command.arg("--target-dir").arg(workspace.hostile())),
     }
     let kernel = executable(&mut command, arch.board_package())?;
     let elf = read(&kernel)?;
@@ -130,19 +140,25 @@ pub fn plugin(workspace: &Workspace, later: bool) -> Result<PathBuf> {
 
 /// `cargo SUBCOMMAND` on a program.
 pub fn program_command(workspace: &Workspace, subcommand: &str, arch: Arch, program: Program) -> Command {
-    bare_metal(workspace, subcommand, program.package(), arch.engine_target())
+    let mut command = bare_metal(workspace, subcommand, program.package(), arch.engine_target());
+    if program == Program::Quick {
+        command.args(["--profile", QUICK]).env(PROFILE_VARIABLE, QUICK);
+    } else {
+        command.arg("--release").env_remove(PROFILE_VARIABLE);
+    }
+    command
 }
 
 /// `cargo SUBCOMMAND` on the board, which embeds the engine given.
 pub fn board_command(workspace: &Workspace, subcommand: &str, arch: Arch, engine: &Path) -> Command {
     let mut command = bare_metal(workspace, subcommand, arch.board_package(), arch.kernel_target());
-    command.env(ENGINE_VARIABLE, engine);
+    command.arg("--release").env(ENGINE_VARIABLE, engine);
     command
 }
 
 fn bare_metal(workspace: &Workspace, subcommand: &str, package: &str, target: &str) -> Command {
     let mut command = workspace.cargo();
-    command.args([subcommand, "--release", "--package", package, "--target", target]);
+    command.args([subcommand, "--package", package, "--target", target]);
     // These would replace the flags of .cargo/config.toml, without which the result does not boot.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command

@@ -261,6 +261,9 @@ pub struct QemuOptions {
     /// Wait for a debugger on TCP port 1234 before the first instruction
     #[arg(long)]
     pub gdb: bool,
+    /// Boot what images and benches are made of, optimised as a whole, which takes a minute to build
+    #[arg(long)]
+    pub release: bool,
     /// Further arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGS")]
     pub qemu_args: Vec<OsString>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::accel::{Accelerator, Host};
-use crate::build;
+use crate::build::{self, Program};
 use crate::cli::QemuOptions;
 use crate::command_line::{self, Manner, Script};
 use crate::frames::Frames;
@@ -70,7 +70,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     // Options that contradict each other are said before a build takes its time.
     machine.arguments()?;
     setup::require(Tool::Qemu(arch), consent)?;
-    let built = build::build(workspace, arch)?;
+    let program = if options.release { Program::Engine } else { Program::Quick };
+    let built = build::build_with(workspace, arch, program)?;
     machine.kernel = &built.image;
     let mut qemu = Command::new(arch.qemu());
     qemu.args(machine.arguments()?);

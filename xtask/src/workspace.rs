@@ -54,6 +54,11 @@ impl Workspace {
         self.target.join("hostile")
     }
 
+    /// Cargo's directory for the kernel with the engine of the daily path.
+    pub fn quick(&self) -> PathBuf {
+        self.target.join("quick")
+    }
+
     /// Reports and plots of measurements.
     pub fn reports(&self) -> PathBuf {
         self.target.join("embodios")

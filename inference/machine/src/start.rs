@@ -14,6 +14,12 @@ use crate::clock::Clock;
 use crate::platform::Task;
 use crate::{arch, cores, fault, platform, system};
 
+/// Said of a build that is not optimised as a whole.
+const BUILD: &str = match option_env!("EMBODIOS_PROFILE") {
+    Some(_) => " (quick build)",
+    None => "",
+};
+
 /// First Rust code of thread 0.
 pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     // SAFETY: the kernel passes the address of a record that stays mapped, read-only, for good.
@@ -32,7 +38,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     embodios_console::run(
         platform::init(clock, info.max_threads, interrupts),
         &Start {
-            machine: &alloc::format!("{} {}", arch::NAME, text(info.machine)),
+            machine: &alloc::format!("{} {}{BUILD}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
             died_loading: info.silent_lives > 0,
             has_bad_words: info.bad_words > 0,
