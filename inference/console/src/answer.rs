@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::ControlFlow;
 
-use embodios_engine::cache::Limits;
+use embodios_engine::cache::{self, Limits};
 use embodios_engine::generate::{Made, Report, Request, Stop, generate};
 use embodios_engine::json::Tally;
 use embodios_engine::model::Model;
@@ -192,10 +192,9 @@ impl Run<'_> {
     ) -> Result<Report, CommandError> {
         let Self { kernels, prompt, end, options, .. } = *self;
         let trained = model.config.context;
-        let memory = pool.platform().memory();
         let limits = Limits {
             context: Some(prompt.len().saturating_add(options.tokens).min(trained)),
-            budget: usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX),
+            budget: cache::budget(&pool.platform().memory()),
         };
         let mut session = Session::new(model, kernels, limits)?;
         let mut prompt = prompt;

@@ -7,9 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings};
-use embodios_engine::cache::CacheError;
+use embodios_engine::cache::{self, CacheError};
 use embodios_engine::json::{Lines, Requests, Tally, Task};
-use embodios_pool::platform::Platform;
 use embodios_text::tokenizer::ParseSpecial;
 
 use super::Console;
@@ -39,12 +38,6 @@ pub enum Source<'l> {
     Typed,
 }
 
-/// Bytes of keys and values that a batch may take: what nobody holds, without an eighth for its other needs.
-pub fn budget(platform: &dyn Platform) -> usize {
-    let free = platform.memory().free;
-    usize::try_from(free - free / 8).unwrap_or(usize::MAX)
-}
-
 impl Console<'_> {
     /// Runs a batch, with `json` each result as a line of JSON.
     ///
@@ -52,7 +45,7 @@ impl Console<'_> {
     /// When there is no model, no such module, or no memory.
     pub(super) fn batch(&mut self, json: bool, source: &Source<'_>) -> Result<(), CommandError> {
         let (platform, modules, output) = (self.platform, self.start.modules, self.output);
-        let settings = Settings::new(budget(platform));
+        let settings = Settings::new(cache::budget(&platform.memory()));
         let (count, options, text) = match source {
             Source::Prompt { count, options, text } => (count, options, text),
             Source::Typed => {

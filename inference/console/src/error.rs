@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn where_memory_lacks_what_is_free_and_what_helps_is_said() {
-        let memory = Memory { total: 16 << 20, free: 3 << 20, engine: 0 };
+        let memory = Memory { total: 16 << 20, free: 3 << 20, engine: 0, idle: 0 };
         let lacking = OutOfMemory { what: "model", bytes: 5 };
         let advice = "; 3.0 MiB of 16.0 MiB are free: more memory for the machine helps (--memory SIZE)";
         for error in [

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::batch::Settings;
+use embodios_engine::cache;
 use embodios_engine::json::{Lines as Batched, Tally, Task};
 use embodios_pool::platform::Platform;
 
@@ -48,7 +49,7 @@ impl Console<'_> {
             }
             number += 1;
         }
-        let settings = Settings::new(super::batch::budget(platform));
+        let settings = Settings::new(cache::budget(&platform.memory()));
         let tally = together.answer(&requests, pool, settings, &mut answer)?;
         Ok(Tally { failed: tally.failed + bad, ..tally })
     }

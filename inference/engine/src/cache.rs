@@ -7,6 +7,7 @@ mod pages;
 use core::fmt;
 
 use embodios_gguf::memory::OutOfMemory;
+use embodios_pool::platform::Memory;
 
 pub(crate) use pages::by_page;
 pub use pages::{Pages, Sequence};
@@ -18,6 +19,14 @@ pub struct Limits {
     pub context: Option<usize>,
     /// Bytes that the cache may take, in whole pages of [`KV_BLOCK`](embodios_kernels::KV_BLOCK) positions.
     pub budget: usize,
+}
+
+/// Bytes that keys and values may take of a machine's memory: what is in no use, without an eighth for all else that
+/// requests need.
+#[must_use]
+pub fn budget(memory: &Memory) -> usize {
+    let unused = memory.free.saturating_add(memory.idle);
+    usize::try_from(unused - unused / 8).unwrap_or(usize::MAX)
 }
 
 /// Why there is no cache.
@@ -62,3 +71,15 @@ impl fmt::Display for CacheError {
 }
 
 impl core::error::Error for CacheError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_back_to_the_heap_is_there_for_the_next() {
+        let memory = |free, idle| Memory { total: 64 << 20, free, engine: 32 << 20, idle };
+        assert_eq!(budget(&memory(8 << 20, 0)), 7 << 20);
+        assert_eq!(budget(&memory(0, 8 << 20)), 7 << 20);
+    }
+}

@@ -12,7 +12,7 @@ use embodios_pool::platform::{
 use spin::Once;
 
 use crate::clock::Clock;
-use crate::{arch, cores, selftest, system};
+use crate::{arch, cores, heap, selftest, system};
 
 /// Priority of every thread but those of tests, in the middle: the kernel gives it to the first one, too.
 pub const PRIORITY: u64 = PRIORITIES / 2;
@@ -232,6 +232,7 @@ impl Platform for Machine {
             total: query(Query::MemoryTotal),
             free: query(Query::MemoryFree),
             engine: query(Query::MemoryGranted),
+            idle: heap::idle(),
         }
     }
 

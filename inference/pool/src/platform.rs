@@ -55,6 +55,8 @@ pub struct Memory {
     pub free: u64,
     /// What the engine holds.
     pub engine: u64,
+    /// Of that, what it does not use: it came back to its heap, which keeps it.
+    pub idle: u64,
 }
 
 /// Counters the platform keeps, for the console's `stats`.

@@ -4,12 +4,12 @@
 use alloc::vec::Vec;
 
 use embodios_engine::batch::Settings;
-use embodios_engine::cache::CacheError;
+use embodios_engine::cache::{self, CacheError};
 use embodios_engine::json::{Lines, Requests, Tally};
 use embodios_pool::platform::CoreSet;
 use embodios_text::terminal::Line;
 
-use super::{all_well, budget, lines_of};
+use super::{all_well, lines_of};
 use crate::Console;
 use crate::command::ParseError;
 use crate::error::CommandError;
@@ -79,7 +79,7 @@ impl Console<'_> {
             })?;
             works.push(Work { requests, lines, answers, nanoseconds: 0, bad, result: Ok(Tally::default()) });
         }
-        let settings = Settings::new(budget(platform) / groups.len().max(1));
+        let settings = Settings::new(cache::budget(&platform.memory()) / groups.len().max(1));
         let sizes: Vec<usize> = groups.iter().map(|group| group.cores.len()).collect();
         let none = Vec::from_iter((0..=sizes.len()).map(|_| 0));
         let pool = self.workers.pool_on(&in_order.into_iter().collect())?;

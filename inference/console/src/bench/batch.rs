@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, Settings, Status};
-use embodios_engine::cache::CacheError;
+use embodios_engine::cache::{self, CacheError};
 use embodios_engine::generate::Stop;
 use embodios_pool::Pool;
 use embodios_text::sample::Sampling;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use super::spread::{HEADING, Spread};
 use crate::Console;
-use crate::batch::budget;
 use crate::command::ParseError;
 use crate::error::CommandError;
 use crate::loaded::Loaded;
@@ -117,7 +116,7 @@ fn request(loaded: &Loaded, number: usize, prompt: usize, tokens: usize) -> Requ
 
 fn batch<'l>(loaded: &'l Loaded, pool: &Pool, active: usize) -> Result<Batch<'l>, CommandError> {
     let Loaded { model, tokenizer, kernels, .. } = loaded;
-    let settings = Settings { active, ..Settings::new(budget(pool.platform())) };
+    let settings = Settings { active, ..Settings::new(cache::budget(&pool.platform().memory())) };
     let mut batch = Batch::new(model, tokenizer, *kernels, settings)?;
     batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
     Ok(batch)

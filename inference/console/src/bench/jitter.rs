@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use embodios_engine::cache::Limits;
+use embodios_engine::cache::{self, Limits};
 use embodios_engine::generate::LogitsHash;
 use embodios_engine::session::{Session, SessionError};
 use embodios_pool::platform::{CoreCounters, Mark};
@@ -17,9 +17,9 @@ use embodios_pool::{Deterministic, Pool};
 use serde_json::{Map, Value, json};
 
 use super::spread::{HEADING, Spread};
+use crate::Console;
 use crate::command::ParseError;
 use crate::error::CommandError;
-use crate::{Console, batch};
 
 /// Steps of a run when nothing else is said.
 const STEPS: usize = 200;
@@ -80,7 +80,7 @@ impl Console<'_> {
         let (loaded, pool) = self.loaded_and_pool(jitter.workers)?;
         let (model, name) = (&loaded.model, loaded.name);
         let position = POSITION.min(model.config.context - 1);
-        let limits = Limits { context: Some(position + 1), budget: batch::budget(pool.platform()) };
+        let limits = Limits { context: Some(position + 1), budget: cache::budget(&pool.platform().memory()) };
         let mut session = Session::new(model, loaded.kernels, limits)?;
         let tokens: Vec<u32> =
             (0..=position as u32).map(|index| (index * 7919 + 13) % model.config.vocabulary as u32).collect();

@@ -89,7 +89,7 @@ impl Platform for Scripted {
         u32::from(!self.interrupted_at.is_empty() && shown(self.interrupted_at))
     }
     fn memory(&self) -> Memory {
-        Memory { total: 1 << 30, free: 1 << 29, engine: 1 << 21 }
+        Memory { total: 1 << 30, free: 1 << 29, engine: 1 << 21, idle: 1 << 20 }
     }
     fn core_counters(&self, core: usize) -> CoreCounters {
         self.host.core_counters(core)

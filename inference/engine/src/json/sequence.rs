@@ -11,7 +11,7 @@ use embodios_text::tokenizer::TokenReader;
 use serde_json::{Value, json};
 
 use super::{BadLine, Requests};
-use crate::cache::Limits;
+use crate::cache::{self, Limits};
 use crate::generate::{self, Made, Request, Stop};
 use crate::model::Model;
 use crate::session::{Session, SessionError};
@@ -40,8 +40,7 @@ pub fn session<'m>(
     pool: &Pool,
     tokens: usize,
 ) -> Result<Session<'m>, SessionError> {
-    let memory = pool.platform().memory();
-    let budget = usize::try_from(memory.free.saturating_add(memory.engine)).unwrap_or(usize::MAX);
+    let budget = cache::budget(&pool.platform().memory());
     let context = Some(tokens.clamp(1, model.config.context));
     Session::new(model, kernels, Limits { context, budget })
 }

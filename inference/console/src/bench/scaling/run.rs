@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 
 use embodios_engine::batch::{Batch, Finish, Outcome, Request, Settings};
-use embodios_engine::cache::CacheError;
+use embodios_engine::cache::{self, CacheError};
 use embodios_engine::generate::{LogitsHash, Stop};
 use embodios_gguf::memory::OutOfMemory;
 use embodios_pool::platform::Mark;
 use embodios_pool::{Pool, PoolError};
 
-use crate::batch::budget;
 use crate::error::CommandError;
 use crate::loaded::Loaded;
 
@@ -76,7 +75,7 @@ pub(super) fn run(
     batches: usize,
 ) -> Result<Run, CommandError> {
     let platform = pool.platform();
-    let settings = Settings::new(budget(platform) / batches);
+    let settings = Settings::new(cache::budget(&platform.memory()) / batches);
     let task = |_| {
         let batch = Batch::new(&loaded.model, &loaded.tokenizer, loaded.kernels, settings)?;
         Ok(Task { batch, prepared: Ok(()), requests: requests.to_vec(), outcomes: Vec::new() })

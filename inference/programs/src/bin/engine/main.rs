@@ -9,9 +9,9 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Instant;
 
-use embodios_engine::batch;
 use embodios_engine::json::{Lines, Requests, Task};
 use embodios_engine::model::{Model, ModelError, fastest_kernels};
+use embodios_engine::{batch, cache};
 use embodios_gguf::Gguf;
 use embodios_host::{Host, file};
 use embodios_kernels::Kernels;
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => requests.answer(&mut pool, task, number, &line?, &mut write),
         }
     }
-    let budget = usize::try_from(host.memory().free).unwrap_or(usize::MAX);
-    together.answer(&requests, &mut pool, batch::Settings::new(budget), &mut write)?;
+    let settings = batch::Settings::new(cache::budget(&host.memory()));
+    together.answer(&requests, &mut pool, settings, &mut write)?;
     Ok(written?)
 }
