@@ -5,10 +5,8 @@ use std::fs;
 
 use crate::arch::Arch;
 use crate::build::{self, Built, Program};
-use crate::process;
-use crate::scan;
-use crate::setup;
 use crate::workspace::Workspace;
+use crate::{process, scan, setup};
 
 /// Packages whose programs exist only for a bare-metal target. Their libraries and unit tests run on the host.
 const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-machine"];

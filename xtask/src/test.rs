@@ -18,11 +18,10 @@ use crate::accel::{Accelerator, Host};
 use crate::arch::Arch;
 use crate::boot::Setup;
 use crate::build::{self, Built};
-use crate::checks;
 use crate::cli::TestOptions;
-use crate::model;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
+use crate::{checks, model};
 use report::{Report, Row};
 
 /// xtask's status when a test failed.

@@ -2,11 +2,7 @@
 
 extern crate std;
 
-use crate::Cores;
-use crate::Machine;
-use crate::Refusal;
-use crate::Serial;
-use crate::TreeError;
+use crate::{Cores, Machine, Refusal, Serial, TreeError};
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use embodios_arch::{Conduit, GicDescription};

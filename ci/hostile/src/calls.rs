@@ -4,10 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use embodios_abi::{Call, layout};
 
-use crate::life;
-use crate::storm;
-use crate::system;
 use crate::threads::{self, Job};
+use crate::{life, storm, system};
 
 /// Calls there are: numbers below it.
 pub const CALLS: u64 = Call::Abort as u64 + 1;

@@ -4,10 +4,8 @@ use core::hint::black_box;
 
 use embodios_abi::{Call, Hook, layout};
 
-use crate::arch;
-use crate::life;
-use crate::system;
 use crate::threads::{self, Job};
+use crate::{arch, life, system};
 
 /// A way.
 #[derive(Clone, Copy)]

@@ -19,9 +19,7 @@ use core::fmt;
 
 use embodios_abi::ExitStatus;
 
-use crate::life;
-use crate::say;
-use crate::system;
+use crate::{life, say, system};
 
 /// What an attack found, if it went through and there is something to find.
 type Found = Option<u64>;

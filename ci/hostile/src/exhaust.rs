@@ -3,12 +3,8 @@
 
 use embodios_abi::{Call, Error, ExitStatus, MAX_GRANT, PRIORITIES, Query, Span, layout};
 
-use crate::arch;
-use crate::life;
-use crate::say;
-use crate::system;
 use crate::threads::{self, Job};
-use crate::wrong;
+use crate::{arch, life, say, system, wrong};
 
 /// Threads of a machine with fewer than 64 cores.
 const MOST_THREADS: usize = 256;

@@ -12,12 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use embodios_abi::{Call, ExitStatus, PRIORITIES};
 
 use crate::death::{self, WAYS_AMONG_OTHERS};
-use crate::life;
 use crate::random::Random;
-use crate::say;
-use crate::system;
 use crate::threads::{self, Job};
-use crate::wrong;
+use crate::{life, say, system, wrong};
 use arguments::Scratch;
 
 /// The highest priority: the first thread must not starve.

@@ -4,9 +4,7 @@ use core::slice;
 
 use embodios_abi::{CoreStatistics, EngineInfo, ModuleInfo, Query, Span, command_line, layout};
 
-use crate::arch;
-use crate::say;
-use crate::system;
+use crate::{arch, say, system};
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;

@@ -2,9 +2,7 @@
 
 use embodios_abi::layout;
 
-use crate::arch;
-use crate::life;
-use crate::wrong;
+use crate::{arch, life, wrong};
 
 /// Upper half of the words that lives leave; the lower half is the life's number.
 const PATTERN: u64 = 0x6a09_e667;

@@ -3,14 +3,9 @@
 
 use embodios_abi::{Call, ExitStatus, layout};
 
-use crate::arch;
-use crate::calls;
 use crate::death::{self, WAYS, Way};
-use crate::life;
-use crate::remains;
-use crate::storm;
-use crate::system;
 use crate::threads::{self, Job};
+use crate::{arch, calls, life, remains, storm, system};
 
 /// Priority of threads that only hold memory: the first thread, at 16, has its core when it wants it.
 const BACKGROUND: u64 = 3;

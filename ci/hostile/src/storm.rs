@@ -5,10 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use embodios_abi::{Call, ExitStatus, MAX_GRANT, MAX_MESSAGE};
 
 use crate::death::{self, WAYS_AMONG_OTHERS};
-use crate::life;
-use crate::system;
 use crate::threads::{self, Job};
-use crate::wrong;
+use crate::{life, system, wrong};
 
 /// Threads that have come to what they wait for or do all the time.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);

@@ -4,13 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use embodios_abi::{Call, Error, Span, ThreadRecord};
 
-use crate::arch;
-use crate::calls;
-use crate::fuzz;
-use crate::life;
-use crate::remains;
-use crate::storm;
-use crate::system;
+use crate::{arch, calls, fuzz, life, remains, storm, system};
 
 /// Words of the largest set of cores that is passed in earnest: 1,024 cores.
 pub const SET_WORDS: usize = 16;

@@ -8,11 +8,9 @@ use core::ops::Range;
 #[cfg(target_arch = "x86_64")]
 use super::Variant;
 use super::{KV_BLOCK, Kernels, Precision};
-use crate::activations;
 use crate::activations::Group;
-use crate::found;
-use crate::vector;
 use crate::vector::Activation;
+use crate::{activations, found, vector};
 
 macro_rules! loops {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $function:path;)*) => {

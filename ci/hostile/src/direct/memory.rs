@@ -4,9 +4,7 @@ use core::fmt;
 
 use embodios_abi::layout;
 
-use crate::arch;
-use crate::death;
-use crate::life;
+use crate::{arch, death, life};
 
 /// What is tried.
 #[derive(Clone, Copy)]

@@ -4,12 +4,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use embodios_abi::{Call, MAX_GRANT, PRIORITIES, Query, layout};
 
-use crate::arch;
-use crate::calls;
-use crate::life;
 use crate::random::Random;
-use crate::system;
 use crate::threads::{self, Job};
+use crate::{arch, calls, life, system};
 
 /// Words of a thread's own memory; more than the largest set of cores has.
 const WORDS: usize = 1040;

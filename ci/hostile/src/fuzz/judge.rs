@@ -2,10 +2,7 @@
 
 use embodios_abi::{Call, Error, decode_result, layout};
 
-use crate::arch;
-use crate::calls;
-use crate::life;
-use crate::wrong;
+use crate::{arch, calls, life, wrong};
 
 /// The highest result that is no error.
 const MAX_RESULT: u64 = 1 << 63;

@@ -4,11 +4,9 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::{Isa, load_f32, load_u8};
-use crate::KEYS;
 use crate::activations::Activations;
-use crate::each_tile;
 use crate::matrix::{BF16, F16, F32, FloatFormat};
-use crate::portable;
+use crate::{KEYS, each_tile, portable};
 
 /// As [`portable::float_rows`], for every input.
 pub(crate) fn float_rows<F: FloatVector>(

@@ -4,9 +4,8 @@ use core::arch::x86_64::*;
 
 use super::Isa;
 use crate::activations::Activations;
-use crate::each_tile;
 use crate::matrix::{BF16, F16, F32, FloatFormat};
-use crate::portable;
+use crate::{each_tile, portable};
 
 /// Rows worked at once.
 const PAIR: usize = 2;

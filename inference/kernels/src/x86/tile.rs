@@ -12,9 +12,8 @@ use super::dot::{Avx2, AvxVnni, DotProduct as _};
 use super::formats::{RUN, RUNS, TileFormat};
 use super::sixteen::{Halves, Sixteen, Whole};
 use crate::activations::{Activations, GROUP, Group};
-use crate::each_tile;
-use crate::portable;
 use crate::tiles::TILE;
+use crate::{each_tile, portable};
 use ahead::{Ahead, Pace};
 
 /// Inputs multiplied with the same registers of weights.
