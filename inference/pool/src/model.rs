@@ -112,7 +112,7 @@ impl Platform for Model {
         0
     }
     fn memory(&self) -> Memory {
-        Memory { total: 0, free: 0, engine: 0 }
+        Memory { total: 0, free: 0, engine: 0, idle: 0 }
     }
     fn core_counters(&self, _core: usize) -> CoreCounters {
         CoreCounters::default()
