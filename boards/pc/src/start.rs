@@ -9,7 +9,7 @@ use embodios_arch::x86_64::{BOOT_MAPPED, LOCAL_APIC, calibrate, catch_exceptions
 use embodios_arch::{Arch, Architecture};
 use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
-use embodios_kernel::modules::Files;
+use embodios_kernel::modules::files;
 use embodios_kernel::{BootInfo, HwCpuId, Module, PhysAddr, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
@@ -116,7 +116,7 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
     for controller in &topology.io_apics {
         complete &= boot.devices.push(PhysRange::new(controller.registers.0, IO_APIC_BYTES)).is_ok();
     }
-    let mut files = Files::new(boot.command_line);
+    let mut files = files(boot.command_line);
     for range in start.modules() {
         complete &= files.of(range).all(|file| boot.modules.push(file).is_ok());
     }

@@ -8,7 +8,7 @@ use embodios_abi::ExitStatus;
 use embodios_arch::aarch64::{self, probe, psci, semihosting};
 use embodios_arch::{Arch, Architecture, GicDescription};
 use embodios_kernel::board::MAX_RESERVED;
-use embodios_kernel::modules::Files;
+use embodios_kernel::modules::files;
 use embodios_kernel::{Board, BootInfo, Console, PhysRange, kprintln};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard, Once};
@@ -127,7 +127,7 @@ fn describe(
     reserved.push(image::whole()).map_err(|_| RESERVED)?;
     if let Some(range) = machine.initrd {
         reserved.push(range).map_err(|_| RESERVED)?;
-        let mut files = Files::new(machine.command_line);
+        let mut files = files(machine.command_line);
         files.of(range).try_for_each(|file| modules.push(file)).map_err(|_| MODULES)?;
     }
     modules.push(image::story_model()).map_err(|_| MODULES)?;
