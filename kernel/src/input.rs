@@ -17,14 +17,15 @@ use spin::{Mutex, Once};
 
 /// Bytes kept for a reader that is busy; a pasted page fits.
 const CAPACITY: usize = 4096;
-/// Ctrl-C.
+/// Ctrl-C, and Ctrl-D.
 const INTERRUPT: u8 = 3;
+const END_OF_INPUT: u8 = 4;
 /// Two of them within this time end the engine.
 const TWICE: Duration = Duration::from_secs(1);
 
 /// Whether nothing that belongs to the same line follows: line ends, Ctrl-C, Ctrl-D.
 const fn ends_line(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r' | INTERRUPT | 4)
+    matches!(byte, b'\n' | b'\r' | INTERRUPT | END_OF_INPUT)
 }
 
 struct Input {

@@ -234,17 +234,13 @@ impl Console<'_> {
             let screen = format(format_args!("{}{PROMPT}", paste[0]));
             let entered = read_line(self.platform, &mut self.input, self.output, &mut editor, screen);
             self.echo(paste[1]);
-            let line = match entered {
-                Some(Entered::Line(line)) if !line.trim().is_empty() => line,
+            let result = match entered {
+                Some(Entered::Line(line)) if !line.trim().is_empty() => self.obey(&line),
                 Some(Entered::Line(_) | Entered::Interrupt) => continue,
-                Some(Entered::TooLong) => {
-                    self.complain(&CommandError::LongLine(LINE_LIMIT));
-                    success = !self.is_piped;
-                    continue;
-                }
+                Some(Entered::TooLong) => Err(CommandError::LongLine(LINE_LIMIT)),
                 Some(Entered::End) | None => return Power::Off { success },
             };
-            match self.obey(&line) {
+            match result {
                 Ok(None) => {}
                 Ok(Some(Power::Off { .. })) => return Power::Off { success },
                 Ok(Some(Power::Reboot)) => return Power::Reboot,
