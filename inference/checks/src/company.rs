@@ -83,7 +83,7 @@ impl<'m> Company<'m> {
         self.tally
     }
 
-    /// Draws `count` requests and runs each alone, in a session of its own.
+    /// Draws `count` requests and runs each alone.
     ///
     /// # Errors
     /// When one cannot be run.
@@ -186,10 +186,11 @@ impl<'m> Company<'m> {
             let before = batch.steps();
             let step = if random.one_in(3) { Batch::long_step } else { Batch::step };
             more = step(&mut batch, pool, &mut |event| match event {
-                Event::Token { id, token, log_probability, text } => {
+                Event::Token { id, token, log_probability, likeliest, text } => {
                     let told = told.entry(id).or_default();
                     told.tokens.push(token);
                     told.log_probabilities.extend(log_probability);
+                    told.likeliest.extend_from_slice(likeliest);
                     told.text += text;
                 }
                 Event::Finished { id, outcome } => twice |= outcomes.insert(id, outcome).is_some(),
@@ -209,9 +210,10 @@ impl<'m> Company<'m> {
         check(outcomes.len() == asked.len(), || "not all requests ended".into())?;
         let nothing = Told::default();
         let as_told = |(id, outcome): (&RequestId, &Outcome)| {
-            let Told { tokens, log_probabilities, text } = told.get(id).unwrap_or(&nothing);
+            let Told { tokens, log_probabilities, likeliest, text } = told.get(id).unwrap_or(&nothing);
             *tokens == outcome.tokens
                 && *log_probabilities == outcome.log_probabilities
+                && *likeliest == outcome.likeliest
                 && outcome.text.starts_with(text)
         };
         check(outcomes.iter().all(as_told), || "something else was told than made".into())?;
@@ -224,6 +226,7 @@ impl<'m> Company<'m> {
 struct Told {
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
+    likeliest: Vec<(u32, f32)>,
     text: String,
 }
 

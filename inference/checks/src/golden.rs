@@ -5,10 +5,10 @@
 //! platform that does not is defective. A change of the arithmetic changes the hashes: whether it is
 //! right is decided by the comparison with exact references (`tests/logits.rs`), not by these.
 
-use embodios_engine::generate::Request;
+use embodios_engine::batch::Request;
 use embodios_text::sample::Sampling;
 
-/// A run from an empty session.
+/// A run of a single request.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     /// What the test reports call it.
@@ -19,15 +19,16 @@ pub struct Run {
     pub limit: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// [`embodios_engine::generate::Report::logits_hash`] of the run.
+    /// [`embodios_engine::batch::Outcome::logits_hash`] of the run.
     pub logits_hash: u64,
 }
 
 impl Run {
     /// The request that makes it.
     #[must_use]
-    pub const fn request(&self) -> Request<'static> {
-        Request { prompt: self.prompt, limit: self.limit, end: &[], sampling: self.sampling }
+    pub fn request(&self) -> Request {
+        let &Self { prompt, limit, sampling, .. } = self;
+        Request { sampling, ..Request::greedy(prompt.into(), limit) }
     }
 }
 

@@ -4,17 +4,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::ControlFlow;
 
-use embodios_engine::cache::{self, Limits};
-use embodios_engine::generate::{Made, Report, Request, Stop, generate};
+use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, Settings};
+use embodios_engine::cache;
 use embodios_engine::json::Tally;
-use embodios_engine::model::Model;
-use embodios_engine::session::Session;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 use embodios_text::chat::{ChatError, Message, Role};
-use embodios_text::tokenizer::{Encoding, ParseSpecial, TokenReader, Tokenizer};
+use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 
 use super::Console;
 use super::error::CommandError;
@@ -46,11 +43,11 @@ pub struct Batches {
 }
 
 impl Totals {
-    fn add(&mut self, report: &Report) {
-        self.prompt_tokens += report.prompt_tokens;
-        self.prompt_ns += report.prompt_ns;
-        self.tokens += report.tokens;
-        self.generation_ns += report.generation_ns;
+    fn add(&mut self, outcome: &Outcome) {
+        self.prompt_tokens += outcome.prompt_tokens;
+        self.prompt_ns += outcome.times.prefill();
+        self.tokens += outcome.tokens.len();
+        self.generation_ns += outcome.times.decode();
     }
 
     /// Counts a batch, if it had requests.
@@ -66,7 +63,7 @@ impl Console<'_> {
     /// Continues `text`, showing what comes as it comes.
     pub(super) fn generate(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
-        self.show_continuation(options, &prompt)
+        self.show_continuation(options, prompt)
     }
 
     /// Answers `text`, showing what comes as it comes.
@@ -75,7 +72,7 @@ impl Console<'_> {
         let template = chat.as_ref().map_err(Clone::clone)?;
         let messages = [Message { role: Role::User, content: text }];
         let prompt = template.prompt(tokenizer, &messages, true).map_err(ChatError::Template)?;
-        self.show_continuation(options, &prompt)
+        self.show_continuation(options, prompt)
     }
 
     /// Prints the ids and the hash of a greedy continuation that does not stop at the end of the text:
@@ -83,16 +80,13 @@ impl Console<'_> {
     pub(super) fn hash(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
         self.note_left_out(&prompt);
-        let mut made = Vec::new();
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let kernels = options.kernels.unwrap_or(loaded.kernels);
-        let run = Run { loaded, kernels, prompt: &prompt.ids, end: &[], options };
-        let report = run.on(pool, &mut |next| {
-            made.push(next.token);
-            ControlFlow::Continue(())
-        })?;
-        self.totals.add(&report);
-        self.say(format_args!("ids {}; logits hash {:016x}\n", Ids(&made), report.logits_hash));
+        let request = options.request(prompt.ids, Vec::new());
+        let outcome = loaded.run(kernels, options, pool, request, &mut |_| {})?;
+        self.totals.add(&outcome);
+        let Outcome { tokens, logits_hash, .. } = outcome;
+        self.say(format_args!("ids {}; logits hash {logits_hash:016x}\n", Ids(&tokens)));
         Ok(())
     }
 
@@ -104,44 +98,42 @@ impl Console<'_> {
         Ok(())
     }
 
-    fn show_continuation(&mut self, options: &Options, prompt: &Encoding) -> Result<(), CommandError> {
-        self.note_left_out(prompt);
+    fn show_continuation(&mut self, options: &Options, prompt: Encoding) -> Result<(), CommandError> {
+        self.note_left_out(&prompt);
         let output = self.output;
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let tokenizer = &loaded.tokenizer;
-        let mut reader = TokenReader::new(tokenizer, &options.stops);
-        let run =
-            Run { loaded, kernels: loaded.kernels, prompt: &prompt.ids, end: tokenizer.ends(), options };
-        let result = run.on(pool, &mut |made| {
-            let text = reader.push(made.token);
-            if let Some(count) = options.probabilities {
-                output.say(&describe(made, count, tokenizer));
+        let request = options.request(prompt.ids, tokenizer.ends().into());
+        let mut shown = 0;
+        let outcome = loaded.run(loaded.kernels, options, pool, request, &mut |event| {
+            let Event::Token { token, log_probability, likeliest, text, .. } = event else { return };
+            shown += text.len();
+            if let Some(own) = log_probability {
+                output.say(&describe((token, own), likeliest, tokenizer));
             } else if !text.is_empty() {
                 output.say(text);
             }
-            if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        let rest = reader.finish();
-        let rest = if options.probabilities.is_some() { "" } else { rest.as_str() };
-        let report = match result {
-            Ok(report) => report,
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
             Err(error) => {
-                self.say(format_args!("{rest}\n"));
+                self.say(format_args!("\n"));
                 return Err(error);
             }
         };
-        self.totals.add(&report);
+        self.totals.add(&outcome);
+        let rest = if options.probabilities.is_some() { "" } else { &outcome.text[shown..] };
         self.say(format_args!("{rest}\n"));
+        let Outcome { finish, times, prompt_tokens, logits_hash, .. } = &outcome;
         self.output.note(format_args!(
-            "[{} tokens, {:.2} s, {:.1} tokens/s; prompt {} tokens, {:.2} s, {:.1} tokens/s; logits hash {:016x}{}]\n",
-            report.tokens,
-            report.generation_ns as f64 / 1e9,
-            report.generation_rate(),
-            report.prompt_tokens,
-            report.prompt_ns as f64 / 1e9,
-            report.prompt_rate(),
-            report.logits_hash,
-            if report.stop == Stop::ContextFull { "; the context is full" } else { "" },
+            "[{} tokens, {:.2} s, {:.1} tokens/s; prompt {prompt_tokens} tokens, {:.2} s, {:.1} tokens/s; \
+             logits hash {logits_hash:016x}{}]\n",
+            outcome.tokens.len(),
+            times.decode() as f64 / 1e9,
+            rate(times.gaps().count(), times.decode()),
+            times.prefill() as f64 / 1e9,
+            rate(*prompt_tokens, times.prefill()),
+            if *finish == Finish::ContextFull { "; the context is full" } else { "" },
         ));
         Ok(())
     }
@@ -156,65 +148,49 @@ impl Console<'_> {
     }
 }
 
-/// One run of the model, in a session of its own.
-pub struct Run<'r> {
-    /// The model.
-    pub loaded: &'r Loaded,
-    /// What computes.
-    pub kernels: Kernels,
-    /// Tokens to go on from.
-    pub prompt: &'r [u32],
-    /// Tokens to stop at.
-    pub end: &'r [u32],
-    /// How many tokens, chosen how.
-    pub options: &'r Options,
-}
-
-impl Run<'_> {
-    /// Runs it on all workers of `pool`, with a cache no larger than it needs.
+impl Loaded {
+    /// Runs a request to its end as a batch of one, with a cache no larger than it needs. Kernels that want the weights
+    /// in another layout than those in use get a copy of them.
     ///
     /// # Errors
-    /// When the prompt does not fit the model's context, or the cache the memory.
-    pub fn on(
+    /// When the prompt does not fit the model's context, the memory does not suffice, or it is interrupted.
+    pub fn run(
         &self,
+        kernels: Kernels,
+        options: &Options,
         pool: &mut Pool,
-        receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
-    ) -> Result<Report, CommandError> {
-        let run = |model: &Model<'_>| self.with(model, pool, receive);
-        self.loaded.with_model_for(self.kernels, run).map_err(|error| CommandError::from(&error))?
-    }
-
-    fn with(
-        &self,
-        model: &Model<'_>,
-        pool: &mut Pool,
-        receive: &mut dyn FnMut(Made<'_>) -> ControlFlow<()>,
-    ) -> Result<Report, CommandError> {
-        let Self { kernels, prompt, end, options, .. } = *self;
-        let trained = model.config.context;
-        let limits = Limits {
-            context: Some(prompt.len().saturating_add(options.tokens).min(trained)),
-            budget: cache::budget(&pool.platform().memory()),
+        request: Request,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Outcome, CommandError> {
+        let (mut copy, other);
+        let model = if kernels.layout() == self.kernels.layout() {
+            &self.model
+        } else {
+            copy = Vec::new();
+            other =
+                self.in_layout(kernels.layout(), &mut copy).map_err(|error| CommandError::from(&error))?;
+            &other
         };
-        let mut session = Session::new(model, kernels, limits)?;
-        let mut prompt = prompt;
-        while let Some((piece, rest)) = options.piece.and_then(|piece| prompt.split_at_checked(piece))
-            && !rest.is_empty()
-        {
-            session.feed(pool, piece)?;
-            prompt = rest;
+        let mut settings = Settings::single(model, cache::budget(&pool.platform().memory()), &request);
+        settings.chunk = options.piece.unwrap_or(settings.chunk);
+        let mut batch = Batch::new(model, &self.tokenizer, kernels, settings)?;
+        let outcome = batch.run_one(pool, request, tell)?;
+        match outcome.finish {
+            Finish::Cancelled => Err(CommandError::Interrupted),
+            Finish::Failed(failure) => Err(failure.into()),
+            _ => Ok(outcome),
         }
-        let request = Request { prompt, limit: options.tokens, end, sampling: options.sampling };
-        Ok(generate(&mut session, pool, &request, receive)?)
     }
 }
 
-/// A line about a token: id, text, logarithm of its probability, then the same of the `count` likeliest ones.
-fn describe(made: Made<'_>, count: usize, tokenizer: &Tokenizer<'_>) -> String {
-    let probabilities = made.log_probabilities();
+fn rate(count: usize, nanoseconds: u64) -> f64 {
+    count as f64 * 1e9 / nanoseconds.max(1) as f64
+}
+
+/// A line about a token: id, text, logarithm of its probability, then the same of the likeliest ones.
+fn describe(own: (u32, f32), likeliest: &[(u32, f32)], tokenizer: &Tokenizer<'_>) -> String {
     let mut line = String::new();
-    let own = (made.token, probabilities.of(made.token));
-    for (index, (token, value)) in core::iter::once(own).chain(probabilities.likeliest(count)).enumerate() {
+    for (index, &(token, value)) in core::iter::once(&own).chain(likeliest).enumerate() {
         let mut bytes = Vec::new();
         tokenizer.decode(token, &mut bytes);
         let separator = ["", ": ", ", "][index.min(2)];

@@ -70,14 +70,7 @@ impl Console<'_> {
         let requests = (0..*count as u64).map(|index| {
             let mut sampling = options.sampling;
             sampling.seed = sampling.seed.wrapping_add(index);
-            Request {
-                prompt: prompt.clone(),
-                limit: options.tokens,
-                end: tokenizer.ends().into(),
-                sampling,
-                stops: options.stops.clone(),
-                log_probabilities: false,
-            }
+            Request { sampling, ..options.request(prompt.clone(), tokenizer.ends().into()) }
         });
         if json {
             let lines = Lines::of(requests.collect());
@@ -166,6 +159,6 @@ fn shown(number: u64, outcome: &Outcome) -> String {
         tokens.len(),
         milliseconds(times.queued()),
         milliseconds(times.prefill()),
-        milliseconds(times.gaps().sum()) / gaps,
+        milliseconds(times.decode()) / gaps,
     )
 }

@@ -5,11 +5,10 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use embodios_engine::batch::{Finish, Refusal};
+use embodios_engine::batch::{Failure, Finish, Refusal};
 use embodios_engine::cache::CacheError;
-use embodios_engine::generate::GenerateError;
+use embodios_engine::evaluate::EvaluateError;
 use embodios_engine::model::ModelError;
-use embodios_engine::session::SessionError;
 use embodios_pool::PoolError;
 use embodios_pool::platform::{CoreSet, Memory, PlatformError};
 use embodios_text::chat::ChatError;
@@ -54,10 +53,10 @@ pub enum CommandError {
         /// What is wrong with that.
         reason: String,
     },
-    /// The model cannot take the prompt.
-    Session(SessionError),
-    /// Generation stopped.
-    Generate(GenerateError),
+    /// The model gives no logits.
+    Evaluate(EvaluateError),
+    /// Generation did not begin or go on.
+    Failed(Failure),
     /// A batch has no room for keys and values.
     Cache(CacheError),
     /// A batch does not take a request.
@@ -116,16 +115,13 @@ impl CommandError {
 
     fn lacks_memory(&self) -> bool {
         let cache = |error: &CacheError| !matches!(error, CacheError::Context { .. });
-        let session = |error: &SessionError| match error {
-            SessionError::Cache(error) => cache(error),
-            error => matches!(error, SessionError::OutOfMemory(_)),
-        };
         match self {
             Self::NoModel(error) => matches!(&**error, LoadError::Model(_, ModelError::OutOfMemory(_))),
             Self::Platform(error) => *error == PlatformError::OutOfMemory,
-            Self::Session(error) | Self::Generate(GenerateError::Session(error)) => session(error),
-            Self::Refused(Refusal::Tokens(error)) => session(error),
-            Self::Cache(error) | Self::Refused(Refusal::Budget(error)) => cache(error),
+            Self::Evaluate(EvaluateError::OutOfMemory(_)) | Self::Failed(Failure::OutOfMemory(_)) => true,
+            Self::Evaluate(EvaluateError::Cache(error))
+            | Self::Cache(error)
+            | Self::Refused(Refusal::Budget(error)) => cache(error),
             _ => false,
         }
     }
@@ -144,8 +140,8 @@ impl fmt::Display for CommandError {
             }
             Self::NoWorker { core, cores } => write!(f, "core {core} has no worker, cores {cores} have"),
             Self::Word { word, reason } => write!(f, "{word} on the command line: {reason}"),
-            Self::Session(error) => error.fmt(f),
-            Self::Generate(error) => error.fmt(f),
+            Self::Evaluate(error) => error.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Unfinished { request, finish } => write!(f, "request {request} did not finish: {finish}"),
@@ -197,8 +193,8 @@ from! {
     ChatError => Chat,
     PlatformError => Platform,
     PoolError => Pool,
-    SessionError => Session,
-    GenerateError => Generate,
+    EvaluateError => Evaluate,
+    Failure => Failed,
     CacheError => Cache,
     Refusal => Refused,
     ModuleError => Module,
@@ -208,6 +204,7 @@ from! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use embodios_engine::prompt::PromptError;
     use embodios_gguf::memory::OutOfMemory;
 
     #[test]
@@ -217,7 +214,8 @@ mod tests {
         let advice = "; 3.0 MiB of 16.0 MiB are free: more memory for the machine helps (--memory SIZE)";
         for error in [
             CommandError::Cache(CacheError::OutOfMemory(lacking)),
-            CommandError::Session(SessionError::OutOfMemory(lacking)),
+            CommandError::Evaluate(EvaluateError::OutOfMemory(lacking)),
+            CommandError::Failed(Failure::OutOfMemory(lacking)),
             CommandError::NoModel(Box::new(LoadError::Model("a", ModelError::OutOfMemory(lacking)))),
             CommandError::Refused(Refusal::Budget(CacheError::OutOfMemory(lacking))),
             CommandError::Platform(PlatformError::OutOfMemory),
@@ -226,7 +224,7 @@ mod tests {
         }
         for error in [
             CommandError::Interrupted,
-            CommandError::Session(SessionError::Empty),
+            CommandError::Refused(Refusal::Prompt(PromptError::Empty)),
             CommandError::Cache(CacheError::Context { asked: 9, trained: 8 }),
         ] {
             assert_eq!(error.advice(memory), "", "{error}");

@@ -155,20 +155,11 @@ impl Loaded {
         Ok(Self { name, bytes, file, model, tokenizer, chat, kernels })
     }
 
-    /// Calls `run` with the model as `kernels` want it, which takes memory of its own where that is not how it lies.
-    pub fn with_model_for<R>(
-        &self,
-        kernels: Kernels,
-        run: impl FnOnce(&Model<'_>) -> R,
-    ) -> Result<R, LoadError> {
-        if kernels.layout() == self.kernels.layout() {
-            return Ok(run(&self.model));
-        }
+    /// The weights in another layout than the kernels' in use, in memory of their own.
+    pub fn in_layout<'c>(&self, layout: Layout, copy: &'c mut Vec<u8>) -> Result<Model<'c>, LoadError> {
         let bad = |error: ModelError| LoadError::Model(self.name, error);
-        let mut copy =
-            filled(self.bytes.len(), 0, "model in another layout").map_err(|error| bad(error.into()))?;
-        let (_, model) = laid_out(self.bytes, kernels.layout(), &mut copy).map_err(bad)?;
-        Ok(run(&model))
+        *copy = filled(self.bytes.len(), 0, "model in another layout").map_err(|error| bad(error.into()))?;
+        laid_out(self.bytes, layout, copy).map(|(_, model)| model).map_err(bad)
     }
 
     /// What answers JSON lines.

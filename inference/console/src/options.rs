@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::str::FromStr;
 
+use embodios_engine::batch::{MOST_LIKELIEST, Request};
 use embodios_kernels::Kernels;
 use embodios_text::sample::Sampling;
 
@@ -45,6 +46,12 @@ impl Options {
             kernels: None,
             piece: None,
         }
+    }
+
+    /// The request that continues `prompt`, unless one of the tokens `end` comes up.
+    pub fn request(&self, prompt: Vec<u32>, end: Vec<u32>) -> Request {
+        let (limit, sampling, stops) = (self.tokens, self.sampling, self.stops.clone());
+        Request { prompt, limit, end, sampling, stops, log_probabilities: self.probabilities }
     }
 
     /// Reads options off the front of `rest`; what remains is the text. `--` ends the options, for text
@@ -133,7 +140,10 @@ impl Options {
                 return Err(ParseError::Value { option, wanted, found });
             }
             'x' => self.stops.push(value.into()),
-            'l' => self.probabilities = Some(number(option, value, "a number from 0 to 100", |&n| n <= 100)?),
+            'l' => {
+                let count = number(option, value, "a number from 0 to 100", |&n| n <= MOST_LIKELIEST)?;
+                self.probabilities = Some(count);
+            }
             'v' => {
                 let kernels = Kernels::named(value).map_err(|_| {
                     let wanted = "the name of kernels for this processor, with - for spaces";

@@ -6,7 +6,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZero;
-use core::ops::ControlFlow;
 
 use embodios_checks::company::{Company, Sizes, Tally};
 use embodios_gguf::Gguf;
@@ -16,7 +15,6 @@ use embodios_pool::platform::CoreSet;
 use embodios_text::tokenizer::ParseSpecial;
 
 use super::Console;
-use super::answer::Run;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
@@ -148,15 +146,10 @@ fn same_bits(
 ) -> Result<(), String> {
     let prompt = loaded.tokenizer.prompt(PROMPT, ParseSpecial::No).ids;
     let options = Options::new(TOKENS);
-    let mut tokens = Vec::new();
-    let run = Run { loaded, kernels, prompt: &prompt, end: &[], options: &options };
-    let report = run
-        .on(pool, &mut |made| {
-            tokens.push(made.token);
-            ControlFlow::Continue(())
-        })
-        .map_err(|error| format!("{error}"))?;
-    let found = (tokens, report.logits_hash);
+    let request = options.request(prompt, Vec::new());
+    let outcome = loaded.run(kernels, &options, pool, request, &mut |_| {});
+    let outcome = outcome.map_err(|error| format!("{error}"))?;
+    let found = (outcome.tokens, outcome.logits_hash);
     let expected = first.get_or_insert_with(|| found.clone());
     if found == *expected { Ok(()) } else { Err(format!("{found:x?}, before {expected:x?}")) }
 }

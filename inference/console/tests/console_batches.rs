@@ -42,7 +42,7 @@ fn a_batch_comes_from_a_module_or_is_typed() {
         session(2, &modules, "exec=batch asked.jsonl; batch nothing.jsonl", 0, "");
     let answer = line(&output, "{\"ids\":[12,431,");
     assert!(answer.contains("\"line\":1,") && answer.contains("\"text\":\", there was a\""), "{answer}");
-    assert!(output.contains("\"line\":3,") && output.contains("\"logprobs\":[-"), "{output}");
+    assert!(output.contains("\"line\":3,") && output.contains("\"logprobs\":[{\"id\":"), "{output}");
     line(&output, "error: no module is called \"nothing.jsonl\"");
     assert_eq!(action, BAD);
     let typed = "{\"text\": 1}\n{\"text\": \"Once\", \"tokens\": 2}\n\n";

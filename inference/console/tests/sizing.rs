@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use embodios_console::Module;
 use embodios_engine::cache::Limits;
+use embodios_engine::evaluate::Evaluator;
 use embodios_engine::model::{Model, lay_out};
-use embodios_engine::session::Session;
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_gguf::sizing::{Needs, POSITIONS};
@@ -72,9 +72,9 @@ fn taken(file: &[u8], kernels: Kernels) -> usize {
     let tokenizer = Tokenizer::new(&gguf).unwrap();
     let chat = ChatTemplate::new(&gguf, &tokenizer);
     let limits = Limits { context: Some(POSITIONS.min(model.config.context)), budget: usize::MAX };
-    let mut session = Session::new(&model, kernels, limits).unwrap();
-    session.feed(&mut pool, &[1; 40]).unwrap();
-    session.feed(&mut pool, &[1]).unwrap();
+    let mut evaluator = Evaluator::new(&model, kernels, limits).unwrap();
+    evaluator.feed(&mut pool, &[1; 40]).unwrap();
+    evaluator.feed(&mut pool, &[1]).unwrap();
     drop(chat);
     PEAK.load(Ordering::Relaxed) - before
 }

@@ -13,6 +13,7 @@
 mod active;
 mod admission;
 mod apart;
+mod choices;
 mod leg;
 mod plan;
 mod request;
@@ -27,15 +28,17 @@ use embodios_pool::Pool;
 use embodios_text::tokenizer::Tokenizer;
 
 use crate::cache::{CacheError, Limits, Pages};
-use crate::forward::Forward;
+use crate::forward::{CHUNK, Forward};
 use crate::model::Model;
-use crate::session::{CHUNK, SessionError};
+use crate::prompt;
 use active::{Active, Hold, Told, Waiting};
 use apart::Groups;
 use leg::Leg;
 use plan::LEG;
 pub use plan::{Plan, Way};
-pub use request::{Event, Failure, Finish, Outcome, Refusal, Request, RequestId, Status, Times};
+pub use request::{
+    Event, Failure, Finish, MOST_LIKELIEST, Outcome, Refusal, Request, RequestId, Status, Times,
+};
 
 /// What a batch may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct Settings {
     pub context: Option<usize>,
     /// Most requests at the same time, up to 64.
     pub active: usize,
+    /// Most tokens of a step, up to 64; no fewer than there are requests at the same time.
+    pub chunk: usize,
     /// Most requests that wait.
     pub waiting: usize,
     /// How to use the cores; `None` to choose.
@@ -56,7 +61,15 @@ impl Settings {
     /// Up to 32 requests at once, and any number that wait.
     #[must_use]
     pub const fn new(budget: usize) -> Self {
-        Self { budget, context: None, active: 32, waiting: usize::MAX, way: None }
+        Self { budget, context: None, active: 32, chunk: CHUNK, waiting: usize::MAX, way: None }
+    }
+
+    /// Room for nothing but `request`: a batch of one.
+    #[must_use]
+    pub fn single(model: &Model<'_>, budget: usize, request: &Request) -> Self {
+        let positions = request.prompt.len().saturating_add(request.limit);
+        let context = positions.clamp(1, model.config.context);
+        Self { context: Some(context), active: 1, chunk: CHUNK.min(context), ..Self::new(budget) }
     }
 }
 
@@ -92,10 +105,11 @@ impl<'m> Batch<'m> {
         mut settings: Settings,
     ) -> Result<Self, CacheError> {
         settings.active = settings.active.clamp(1, CHUNK);
+        settings.chunk = settings.chunk.clamp(settings.active, CHUNK);
         let pages = Pages::new(model, settings.budget)?;
         let context = pages.context(Limits { context: settings.context, budget: settings.budget })?;
         let build = || {
-            let forward = Forward::new(model, kernels, CHUNK, settings.active, context)?;
+            let forward = Forward::new(model, kernels, settings.chunk, settings.active, context)?;
             Ok((forward, reserved(settings.active, "requests")?))
         };
         let (forward, active) = build().map_err(CacheError::OutOfMemory)?;
@@ -137,17 +151,10 @@ impl<'m> Batch<'m> {
     /// # Errors
     /// [`Refusal`]; the batch is as before.
     pub fn submit(&mut self, pool: &Pool, request: Request) -> Result<RequestId, Refusal> {
-        let (added, context) = (request.prompt.len(), self.context);
-        let vocabulary = self.model.config.vocabulary;
-        let unknown = request.prompt.iter().copied().find(|&token| token as usize >= vocabulary);
-        if let Some(token) = unknown {
-            return Err(Refusal::Tokens(SessionError::NoSuchToken { token, vocabulary }));
-        }
-        if added == 0 {
-            return Err(Refusal::Tokens(SessionError::Empty));
-        }
-        if added > context {
-            return Err(Refusal::Tokens(SessionError::ContextFull { used: 0, added, context }));
+        prompt::check(&request.prompt, self.model.config.vocabulary, 0, self.context)
+            .map_err(Refusal::Prompt)?;
+        if let Some(wanted) = request.log_probabilities.filter(|&wanted| wanted > MOST_LIKELIEST) {
+            return Err(Refusal::Likeliest { wanted });
         }
         let limits = Limits { context: Some(self.positions(&request)), budget: self.settings.budget };
         self.pages.context(limits).map_err(Refusal::Budget)?;
@@ -289,8 +296,8 @@ impl<'m> Batch<'m> {
             while let Some(active) = self.active.get(index) {
                 let id = active.id;
                 let (told, finish) = active.told(step);
-                if let Some(Told { token, log_probability, text }) = told {
-                    tell(Event::Token { id, token, log_probability, text });
+                if let Some(Told { token, log_probability, likeliest, text }) = told {
+                    tell(Event::Token { id, token, log_probability, likeliest, text });
                 }
                 match finish {
                     Some(finish) => {
@@ -302,6 +309,27 @@ impl<'m> Batch<'m> {
             }
         }
         self.active.iter_mut().for_each(Active::all_told);
+    }
+
+    /// Runs a request to its end, beside those that the batch has.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn run_one(
+        &mut self,
+        pool: &mut Pool,
+        request: Request,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Outcome, Refusal> {
+        let wanted = self.submit(pool, request)?;
+        let mut result = None;
+        while result.is_none() {
+            self.step(pool, &mut |event| match event {
+                Event::Finished { id, outcome } if id == wanted => result = Some(outcome),
+                event => tell(event),
+            });
+        }
+        Ok(result.expect("the loop ends with it"))
     }
 
     /// Runs a whole list of requests to their ends; what each one came to, in order.

@@ -12,7 +12,7 @@ use embodios_pool::platform::Memory;
 pub(crate) use pages::by_page;
 pub use pages::{Pages, Sequence};
 
-/// How much a session may remember.
+/// How much a sequence may remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Positions; `None` for what the model was trained for, or fewer where the budget ends first.

@@ -31,6 +31,9 @@ pub use part::Part;
 use product::multiply;
 use rows::Rows;
 
+/// Most rows of a step. More would make better use of unpacked weights, fewer leave more of the cache to weights.
+pub(crate) const CHUNK: usize = 64;
+
 /// A model's forward pass with all that is computed on the way.
 #[derive(Debug)]
 pub struct Forward<'m> {

@@ -5,7 +5,6 @@
 
 mod batch;
 mod fields;
-mod sequence;
 mod unique;
 
 use alloc::format;
@@ -21,13 +20,14 @@ use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::batch::{Batch, Finish, MOST_LIKELIEST, Outcome, Request, Settings};
+use crate::cache::{self, Limits};
+use crate::evaluate::Evaluator;
 use crate::model::Model;
-use crate::session::SessionError;
+use crate::prompt;
 pub use batch::{Lines, Tally};
 pub use fields::BadLine;
 use fields::{Fields, without_mark};
-use sequence::Continuation;
-pub use sequence::session;
 
 /// Tokens made when nothing else is said.
 const DEFAULT_TOKENS: usize = 128;
@@ -49,7 +49,8 @@ pub enum Task {
     /// begins; with `reply` and the fields of `generate` also what that says.
     Chat,
     /// The fields of `generate`, or `messages` instead of `text`, of all lines at once, to `{line, ids, text, stop,
-    /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish: see [`Lines`].
+    /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish, with `logprobs` as
+    /// in `generate`: see [`Lines`].
     Batch,
 }
 
@@ -121,9 +122,9 @@ impl Requests<'_> {
             Task::Chat => self.chat(pool, fields),
             Task::Generate | Task::Logits | Task::Batch => {
                 let prompt = self.prompt(&mut fields)?;
-                let continuation = self.continuation(&mut fields)?;
+                let request = self.continuation(&mut fields, prompt)?;
                 fields.finish()?;
-                sequence::generate(self, pool, &prompt, &continuation)
+                self.generate(pool, request)
             }
         }
     }
@@ -143,19 +144,35 @@ impl Requests<'_> {
             Some(_) => return Err(BadLine::field("positions", "wants \"last\" or \"all\"")),
         };
         fields.finish()?;
-        let mut session = session(self.model, self.kernels, pool, ids.len()).map_err(BadLine::whole)?;
+        let (config, budget) = (&self.model.config, cache::budget(&pool.platform().memory()));
         // What would fail at a later position is said before the answer has begun.
-        let (added, context, vocabulary) = (ids.len(), session.context(), self.model.config.vocabulary);
-        if let Some(&token) = ids.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(BadLine::whole(SessionError::NoSuchToken { token, vocabulary }));
-        }
-        if added > context {
-            return Err(BadLine::whole(SessionError::ContextFull { used: 0, added, context }));
-        }
+        prompt::check(&ids, config.vocabulary, 0, config.context).map_err(BadLine::whole)?;
+        let limits = Limits { context: Some(ids.len()), budget };
+        let mut evaluator = Evaluator::new(self.model, self.kernels, limits).map_err(BadLine::whole)?;
         // The division of a prompt into pieces leaves no trace in the logits.
         let pieces = ids.chunks(if all { 1 } else { ids.len() });
-        let logits = pieces.map(|piece| session.feed(pool, piece).map(text).map_err(BadLine::whole));
+        let logits = pieces.map(|piece| evaluator.feed(pool, piece).map(text).map_err(BadLine::whole));
         answer_in_parts(number, &ids, logits, out)
+    }
+
+    /// Continues a prompt, a batch of one.
+    fn generate(&self, pool: &mut Pool, request: Request) -> Result<Value, BadLine> {
+        let &Self { model, tokenizer, kernels, .. } = self;
+        let settings = Settings::single(model, cache::budget(&pool.platform().memory()), &request);
+        let (prompt, wanted) = (request.prompt.clone(), request.log_probabilities.is_some());
+        let mut batch = Batch::new(model, tokenizer, kernels, settings).map_err(BadLine::whole)?;
+        let outcome = batch.run_one(pool, request, &mut |_| {}).map_err(BadLine::whole)?;
+        match outcome.finish {
+            Finish::Cancelled => return Err(BadLine::whole("interrupted")),
+            Finish::Failed(failure) => return Err(BadLine::whole(failure)),
+            _ => {}
+        }
+        let Outcome { finish, tokens, text, .. } = &outcome;
+        let mut answer = json!({ "ids": tokens, "text": text, "stop": finish.word(), "prompt_ids": prompt });
+        if wanted {
+            answer["logprobs"] = log_probabilities(&outcome);
+        }
+        Ok(answer)
     }
 
     fn chat(&self, pool: &mut Pool, mut fields: Fields) -> Result<Value, BadLine> {
@@ -163,7 +180,7 @@ impl Requests<'_> {
         let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
         let reply = fields.flag("reply")?;
         let answer = fields.flag("answer")? || reply;
-        let continuation = self.continuation(&mut fields)?;
+        let request = self.continuation(&mut fields, Vec::new())?;
         fields.finish()?;
         let template = self.chat.as_ref().map_err(BadLine::whole)?;
         let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
@@ -171,7 +188,7 @@ impl Requests<'_> {
         let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {
             let prompt = complete(prompt, "messages")?;
-            result["reply"] = sequence::generate(self, pool, &prompt, &continuation)?;
+            result["reply"] = self.generate(pool, Request { prompt, ..request })?;
         }
         Ok(result)
     }
@@ -208,7 +225,8 @@ impl Requests<'_> {
         if ids.is_empty() { Err(BadLine::whole("no tokens to go on from")) } else { Ok(ids) }
     }
 
-    fn continuation(&self, fields: &mut Fields) -> Result<Continuation, BadLine> {
+    /// What fields say of how `prompt` is continued.
+    fn continuation(&self, fields: &mut Fields, prompt: Vec<u32>) -> Result<Request, BadLine> {
         let mut sampling = Sampling::GREEDY;
         sampling.temperature = fields.number("temperature", 0.0, 100.0)?.unwrap_or(sampling.temperature);
         sampling.top_k = fields.count("top_k")?.unwrap_or(sampling.top_k);
@@ -217,14 +235,27 @@ impl Requests<'_> {
         sampling.repetition = fields.number("repetition", 0.01, 100.0)?.unwrap_or(sampling.repetition);
         sampling.window = fields.count("window")?.unwrap_or(sampling.window);
         sampling.seed = fields.count("seed")?.map_or(sampling.seed, |seed| seed as u64);
-        Ok(Continuation {
-            sampling,
-            tokens: fields.count("tokens")?.unwrap_or(DEFAULT_TOKENS),
-            stop: fields.texts("stop")?,
-            ignore_end: fields.flag("ignore_end")?,
-            logprobs: fields.count("logprobs")?,
-        })
+        let limit = fields.count("tokens")?.unwrap_or(DEFAULT_TOKENS);
+        let stops = fields.texts("stop")?;
+        let end = if fields.flag("ignore_end")? { Vec::new() } else { self.tokenizer.ends().into() };
+        let log_probabilities = fields.count("logprobs")?;
+        if log_probabilities.is_some_and(|count| count > MOST_LIKELIEST) {
+            return Err(BadLine::field("logprobs", format!("wants at most {MOST_LIKELIEST}")));
+        }
+        Ok(Request { prompt, limit, end, sampling, stops, log_probabilities })
     }
+}
+
+/// The natural logarithm of each token's probability, before any temperature, and of the likeliest ones'.
+fn log_probabilities(outcome: &Outcome) -> Value {
+    let show = |(id, logprob): (u32, f32)| json!({ "id": id, "logprob": logprob });
+    let each = outcome.likeliest.len() / outcome.tokens.len().max(1);
+    let tokens = outcome.tokens.iter().zip(&outcome.log_probabilities).enumerate();
+    let tokens = tokens.map(|(index, (&id, &logprob))| {
+        let top = outcome.likeliest[index * each..][..each].iter().copied().map(show);
+        json!({ "id": id, "logprob": logprob, "top": top.collect::<Vec<_>>() })
+    });
+    tokens.collect()
 }
 
 /// The tokens of all of a text: an answer to a part of it would be one to something else.

@@ -9,9 +9,10 @@ extern crate alloc;
 
 pub mod batch;
 pub mod cache;
+pub mod evaluate;
 pub mod forward;
-pub mod generate;
 pub mod json;
+pub mod logits_hash;
 pub mod model;
+pub mod prompt;
 pub mod rope;
-pub mod session;

@@ -6,7 +6,6 @@ mod common;
 use embodios_checks::company::{Alone, Company, Random, Sizes};
 use embodios_engine::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Way};
 use embodios_engine::cache::{Limits, Pages};
-use embodios_engine::generate::Stop;
 use embodios_engine::model::Model;
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
@@ -19,18 +18,6 @@ use common::run;
 
 /// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
 const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * KV_BLOCK;
-
-/// A request without an end of its own, continued by the likeliest tokens.
-fn greedy(prompt: Vec<u32>, limit: usize) -> Request {
-    Request {
-        prompt,
-        limit,
-        end: Vec::new(),
-        sampling: Sampling::GREEDY,
-        stops: Vec::new(),
-        log_probabilities: false,
-    }
-}
 
 /// Asserts that the same came of a request in a batch as alone on `pool`.
 fn assert_same(
@@ -77,7 +64,7 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
         end: vec![0],
         sampling: Sampling::GREEDY,
         stops: stops.iter().map(ToString::to_string).collect(),
-        log_probabilities: false,
+        log_probabilities: None,
     };
     let story = [0, 490, 528, 260, 410];
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(6 * PAGE_BYTES)).unwrap();
@@ -122,13 +109,13 @@ fn requests_that_wait_are_compared_when_something_has_come() {
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 26)).unwrap();
     // Some generate, so that the beginning of the others goes ahead by few tokens a step.
     for first in 0..4 {
-        batch.submit(&pool, greedy(vec![first; 3], 150)).unwrap();
+        batch.submit(&pool, Request::greedy(vec![first; 3], 150)).unwrap();
     }
     batch.step(&mut pool, &mut |_| {});
     let beginning: Vec<u32> = (0..5 * KV_BLOCK as u32).collect();
     let waiting = 100;
     for last in 0..waiting {
-        batch.submit(&pool, greedy([&beginning[..], &[last]].concat(), 2)).unwrap();
+        batch.submit(&pool, Request::greedy([&beginning[..], &[last]].concat(), 2)).unwrap();
     }
     let (mut finished, mut shared) = (0, 0);
     let (before, steps) = (batch.comparisons(), batch.steps());
@@ -149,7 +136,7 @@ fn a_full_queue_and_a_small_budget_are_said() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let pool = run::pool(1);
-    let request = greedy(vec![1; 40], 30);
+    let request = Request::greedy(vec![1; 40], 30);
     let settings = Settings { waiting: 1, context: Some(64), ..Settings::new(2 * PAGE_BYTES) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     batch.submit(&pool, request.clone()).unwrap();
@@ -166,8 +153,8 @@ fn prompts_that_begin_alike_are_computed_once() {
     let mut pool = run::pool(2);
     let requests: Vec<_> = (0..8)
         .map(|last| Request {
-            log_probabilities: true,
-            ..greedy((0..100).map(|i| (i * 37 % 1024) as u32).chain([last]).collect(), 8)
+            log_probabilities: Some(2),
+            ..Request::greedy((0..100).map(|i| (i * 37 % 1024) as u32).chain([last]).collect(), 8)
         })
         .collect();
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
@@ -179,7 +166,7 @@ fn prompts_that_begin_alike_are_computed_once() {
     for (outcome, request) in outcomes.iter().zip(&requests) {
         assert_same(&model, &tokenizer, &mut pool, request, outcome);
     }
-    assert_eq!(outcomes[0].finish, Finish::Done(Stop::Limit));
+    assert_eq!(outcomes[0].finish, Finish::Limit);
 }
 
 #[test]
@@ -190,7 +177,8 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     batch.prepare(&pool).unwrap();
     for number in 0..8 {
-        let request = greedy((0..20).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 2);
+        let request =
+            Request::greedy((0..20).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 2);
         batch.submit(&pool, request).unwrap();
     }
     loop {
@@ -200,8 +188,8 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
             break;
         }
     }
-    // 8 times 19 tokens by 64 a step, and two tokens made of each.
-    assert_eq!(batch.steps(), 3 + 2);
+    // 8 times 20 tokens by 64 a step, of which the last makes everybody's first token, and a second one of each.
+    assert_eq!(batch.steps(), 3 + 1);
 }
 
 #[test]
@@ -209,7 +197,7 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
-    let request = |number: usize, limit: usize| greedy(vec![0, 490, 528, number as u32], limit);
+    let request = |number: usize, limit: usize| Request::greedy(vec![0, 490, 528, number as u32], limit);
     let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let ids: Vec<_> = [9, 20, 20, 20]
@@ -227,15 +215,14 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
         });
         told
     };
-    assert_eq!(step(&mut batch, &mut pool), [], "prompts pass");
     let each = ids.iter().map(|&id| (id, false));
     assert_eq!(step(&mut batch, &mut pool), each.clone().collect::<Vec<_>>(), "everybody's first token");
     // Eight steps in a row, until the first request ends.
     let mut expected: Vec<_> = (0..8).flat_map(|_| each.clone()).collect();
     expected.insert(expected.len() - 3, (ids[0], true));
     assert_eq!(step(&mut batch, &mut pool), expected);
-    assert_eq!(batch.steps(), 1 + 9);
-    // Who comes meanwhile joins at once, and its prompt passes at a step of its own.
+    assert_eq!(batch.steps(), 9);
+    // Who comes meanwhile joins at once, and its prompt passes at steps of their own.
     let late = batch.submit(&pool, request(7, 2)).unwrap();
     let told = step(&mut batch, &mut pool);
     assert_eq!(told, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());
@@ -253,7 +240,7 @@ fn groups_of_many_meet_soon_unless_nobody_can_join_or_cancel() {
     let mut gone = |long: bool| {
         let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
         for number in 0..64 {
-            batch.submit(&pool, greedy(vec![number], LIMIT)).unwrap();
+            batch.submit(&pool, Request::greedy(vec![number], LIMIT)).unwrap();
         }
         batch.step(&mut pool, &mut |_| {});
         assert_eq!(batch.steps(), 1, "everybody's first token");
@@ -272,14 +259,17 @@ fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let mut requests: Vec<_> = (0..4)
-        .map(|number| Request { log_probabilities: true, ..greedy(vec![0, 490, 528, number], 60) })
+        .map(|number| Request {
+            log_probabilities: Some(2),
+            ..Request::greedy(vec![0, 490, 528, number], 60)
+        })
         .collect();
     let alone = Alone::of(&model, &tokenizer, Kernels::best(), &mut pool, &requests[0]).unwrap();
     requests[0].end.push(alone.tokens[20]);
     let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let outcomes = batch.run(&mut pool, requests.iter().cloned());
-    assert!(matches!(outcomes[0].finish, Finish::Done(Stop::End(_))), "{:?}", outcomes[0].finish);
+    assert!(matches!(outcomes[0].finish, Finish::End(_)), "{:?}", outcomes[0].finish);
     assert!(outcomes[0].tokens.len() <= 20);
     assert_eq!(outcomes[1..].iter().map(|outcome| outcome.tokens.len()).collect::<Vec<_>>(), [60; 3]);
     for (outcome, request) in outcomes.iter().zip(&requests) {
@@ -293,7 +283,7 @@ fn who_joins_stalls_nobody_and_is_not_stalled() {
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
     let request = |number: usize| {
-        greedy((0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 60)
+        Request::greedy((0..32).map(|index| ((index * 37 + number * 101) % 1024) as u32).collect(), 60)
     };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     let first = batch.submit(&pool, request(0)).unwrap();

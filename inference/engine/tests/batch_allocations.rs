@@ -60,7 +60,7 @@ fn steps_allocate_nothing() {
                 end: Vec::new(),
                 sampling: Sampling { temperature: 0.9, top_k: 40, repetition: 1.1, seed, ..Sampling::GREEDY },
                 stops: vec!["zebra".into()],
-                log_probabilities: true,
+                log_probabilities: Some(3),
             };
             batch.submit(&pool, request).unwrap();
         }

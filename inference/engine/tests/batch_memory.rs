@@ -59,14 +59,8 @@ fn within<R>(bytes: usize, run: impl FnOnce() -> R) -> R {
 }
 
 fn request(seed: u64) -> Request {
-    Request {
-        prompt: vec![0, 490, 528, 260, 410],
-        limit: 200,
-        end: Vec::new(),
-        sampling: Sampling { temperature: 0.8, seed, ..Sampling::GREEDY },
-        stops: Vec::new(),
-        log_probabilities: false,
-    }
+    let sampling = Sampling { temperature: 0.8, seed, ..Sampling::GREEDY };
+    Request { sampling, ..Request::greedy(vec![0, 490, 528, 260, 410], 200) }
 }
 
 /// What became of the requests, and how many took part at the same time.

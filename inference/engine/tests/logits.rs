@@ -58,11 +58,11 @@ struct Greedy {
 
 /// Feeds `exact`'s tokens one by one after the prompt. `theirs` is llama.cpp's own continuation.
 fn check_greedy(model: &Model<'_>, prompt: &[u32], exact: &Greedy, theirs: Option<&[u32]>) {
-    let mut session = run::session(model, Kernels::best(), prompt.len() + exact.ids.len());
+    let mut evaluator = run::evaluator(model, Kernels::best(), prompt.len() + exact.ids.len());
     let mut pool = run::pool(2);
-    let mut preferred = vec![most_likely(session.feed(&mut pool, prompt).unwrap())];
+    let mut preferred = vec![most_likely(evaluator.feed(&mut pool, prompt).unwrap())];
     for &token in &exact.ids[..exact.ids.len() - 1] {
-        preferred.push(most_likely(session.feed(&mut pool, &[token]).unwrap()));
+        preferred.push(most_likely(evaluator.feed(&mut pool, &[token]).unwrap()));
     }
     for (step, (&wanted, &margin)) in exact.ids.iter().zip(&exact.margins).enumerate() {
         assert!(preferred[step] == wanted || margin <= CLEAR_MARGIN, "step {step}: margin {margin}");

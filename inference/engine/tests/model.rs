@@ -1,19 +1,19 @@
-//! What loading, sessions and generation refuse, and that every refusal names what is at fault.
+//! What loading, evaluation and generation refuse, and that every refusal names what is at fault.
 
 mod common;
 
 use std::cell::Cell;
-use std::ops::ControlFlow;
 
+use embodios_engine::batch::{Batch, Event, Failure, Finish, MOST_LIKELIEST, Refusal, Request, Settings};
 use embodios_engine::cache::Limits;
-use embodios_engine::generate::{GenerateError, Request, Stop, generate};
+use embodios_engine::evaluate::{EvaluateError, Evaluator};
 use embodios_engine::model::{Model, fastest_kernels};
-use embodios_engine::session::{Session, SessionError};
+use embodios_engine::prompt::PromptError;
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
 use embodios_kernels::matrix::Layout;
-use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
 
 use common::run;
 
@@ -111,82 +111,101 @@ fn an_unsupported_weight_type_is_named_with_what_is_supported() {
 #[test]
 fn a_cache_has_to_fit_the_budget() {
     let model = run::load(STORY);
-    let session = |context, budget| Session::new(&model, Kernels::best(), Limits { context, budget });
+    let evaluator = |context, budget| Evaluator::new(&model, Kernels::best(), Limits { context, budget });
     // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position, 32 positions a page.
-    let message = session(Some(250), 1536 * 100 + 5).unwrap_err().to_string();
+    let message = evaluator(Some(250), 1536 * 100 + 5).unwrap_err().to_string();
     assert_eq!(
         message,
         "a context of 250 tokens takes 393216 bytes of memory; the budget is 153605 bytes, which hold 96 tokens"
     );
-    assert_eq!(session(None, 1536 * 100 + 5).unwrap().context(), 96);
-    assert_eq!(session(None, usize::MAX).unwrap().context(), 256);
-    assert!(session(None, 1536 * 32 - 1).unwrap_err().to_string().contains("which hold 0 tokens"));
-    let message = session(Some(257), usize::MAX).unwrap_err().to_string();
+    assert_eq!(evaluator(None, 1536 * 100 + 5).unwrap().context(), 96);
+    assert_eq!(evaluator(None, usize::MAX).unwrap().context(), 256);
+    assert!(evaluator(None, 1536 * 32 - 1).unwrap_err().to_string().contains("which hold 0 tokens"));
+    let message = evaluator(Some(257), usize::MAX).unwrap_err().to_string();
     assert_eq!(message, "a context of 257 tokens; this model takes 1 to 256");
-    assert!(session(Some(0), usize::MAX).is_err());
+    assert!(evaluator(Some(0), usize::MAX).is_err());
 }
 
 #[test]
-fn a_session_refuses_what_it_cannot_take() {
+fn an_evaluator_refuses_what_it_cannot_take() {
     let model = run::load(STORY);
     let mut pool = run::pool(2);
-    let mut session = run::session(&model, Kernels::best(), 4);
-    assert_eq!(session.feed(&mut pool, &[]).unwrap_err(), SessionError::Empty);
-    let unknown = session.feed(&mut pool, &[1, 1024]).unwrap_err();
+    let mut evaluator = run::evaluator(&model, Kernels::best(), 4);
+    assert_eq!(evaluator.feed(&mut pool, &[]).unwrap_err(), EvaluateError::Prompt(PromptError::Empty));
+    let unknown = evaluator.feed(&mut pool, &[1, 1024]).unwrap_err();
     assert_eq!(unknown.to_string(), "token 1024 is not one of the model's 1024");
-    assert_eq!(session.position(), 0);
-    session.feed(&mut pool, &[1, 2, 3]).unwrap();
-    let full = session.feed(&mut pool, &[4, 5]).unwrap_err();
+    assert_eq!(evaluator.position(), 0);
+    evaluator.feed(&mut pool, &[1, 2, 3]).unwrap();
+    let full = evaluator.feed(&mut pool, &[4, 5]).unwrap_err();
     assert_eq!(full.to_string(), "the context of 4 tokens is full: 3 used, 2 more wanted");
-    session.feed(&mut pool, &[4]).unwrap();
-    session.rewind(0);
-    session.feed(&mut pool, &[1, 2, 3, 4]).unwrap();
+    evaluator.feed(&mut pool, &[4]).unwrap();
+    evaluator.rewind(0);
+    evaluator.feed(&mut pool, &[1, 2, 3, 4]).unwrap();
 }
+
+/// The beginning of a story.
+const PROMPT: [u32; 5] = [0, 490, 528, 260, 410];
 
 #[test]
 fn generation_stops_for_the_stated_reason() {
-    let model = run::load(STORY);
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
-    let mut stopped = |context: usize, limit: usize, end: &[u32], asked_after: usize| {
-        let mut session = run::session(&model, Kernels::best(), context);
-        let request = Request { prompt: &[0, 490, 528, 260, 410], limit, end, sampling: Sampling::GREEDY };
+    let mut stopped = |context: usize, request: Request| {
+        let settings = Settings { context: Some(context), ..Settings::single(&model, 1 << 30, &request) };
+        let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
         let mut count = 0;
-        let report = generate(&mut session, &mut pool, &request, &mut |_| {
-            count += 1;
-            if count == asked_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        let report = report.unwrap();
-        assert_eq!(report.tokens, count);
-        assert_eq!(report.prompt_tokens, 5);
-        (report.stop, report.tokens, report.steps)
+        let outcome = batch.run_one(&mut pool, request, &mut |_| count += 1).unwrap();
+        assert_eq!((outcome.tokens.len(), outcome.prompt_tokens), (count, 5));
+        (outcome.finish, count, batch.steps())
     };
-    assert_eq!(stopped(64, 10, &[], 99), (Stop::Limit, 10, 9));
-    assert_eq!(stopped(64, 0, &[], 99), (Stop::Limit, 0, 0));
+    let greedy = |limit| Request::greedy(PROMPT.into(), limit);
+    // The prompt in one step makes the first token, and the last one made is not taken in.
+    assert_eq!(stopped(64, greedy(10)), (Finish::Limit, 10, 10));
+    assert_eq!(stopped(64, greedy(1)), (Finish::Limit, 1, 1));
+    assert_eq!(stopped(64, greedy(0)), (Finish::Limit, 0, 1));
     // The context holds the prompt and three tokens more; a fourth is made of it and not taken back in.
-    assert_eq!(stopped(8, 10, &[], 99), (Stop::ContextFull, 4, 3));
-    assert_eq!(stopped(64, 10, &[], 3), (Stop::Asked, 3, 2));
+    assert_eq!(stopped(8, greedy(10)), (Finish::ContextFull, 4, 4));
+    let stops = Request { stops: vec![" there".into()], ..greedy(10) };
+    assert!(matches!(stopped(64, stops), (Finish::StopText, 2..10, _)));
     // ", there was a": 277 is the third token that the reference lists.
-    assert_eq!(stopped(64, 10, &[277], 99), (Stop::End(277), 2, 2));
-    assert_eq!(stopped(256, 250, &[0], 999).0, Stop::End(0));
+    assert_eq!(stopped(64, Request { end: vec![277], ..greedy(10) }), (Finish::End(277), 2, 3));
+    assert_eq!(stopped(256, Request { end: vec![0], ..greedy(250) }).0, Finish::End(0));
+}
+
+#[test]
+fn what_cannot_be_generated_is_refused_by_name() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let refusal = |request: Request| {
+        let settings = Settings::single(&model, 1 << 30, &request);
+        let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
+        batch.run_one(&mut run::pool(1), request, &mut |_| {}).unwrap_err()
+    };
+    assert_eq!(refusal(Request::greedy(Vec::new(), 3)), Refusal::Prompt(PromptError::Empty));
+    let full = refusal(Request::greedy(vec![1; 257], 3)).to_string();
+    assert_eq!(full, "the context of 256 tokens is full: 0 used, 257 more wanted");
+    let wanted = MOST_LIKELIEST + 1;
+    let many = Request { log_probabilities: Some(wanted), ..Request::greedy(vec![1], 3) };
+    assert_eq!(refusal(many), Refusal::Likeliest { wanted });
 }
 
 #[test]
 fn every_token_comes_with_what_the_model_thought_of_it() {
-    let model = run::load(STORY);
-    let mut session = run::session(&model, Kernels::best(), 16);
-    let request = Request { prompt: &[0, 490], limit: 4, end: &[], sampling: Sampling::GREEDY };
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let request = Request { log_probabilities: Some(3), ..Request::greedy(vec![0, 490], 4) };
+    let settings = Settings::single(&model, 1 << 30, &request);
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let mut count = 0;
-    let report = generate(&mut session, &mut run::pool(1), &request, &mut |made| {
-        let probabilities = made.log_probabilities();
-        let likeliest = probabilities.likeliest(3);
-        assert_eq!(likeliest[0], (made.token, probabilities.of(made.token)));
-        assert!(likeliest[0].1 < 0.0 && likeliest.is_sorted_by(|a, b| a.1 >= b.1));
-        let sum: f32 = (0..1024).map(|token| probabilities.of(token).exp()).sum();
-        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    let outcome = batch.run_one(&mut run::pool(1), request, &mut |event| {
+        let Event::Token { token, log_probability, likeliest, .. } = event else { return };
+        assert_eq!(likeliest[0], (token, log_probability.unwrap()));
+        assert!(likeliest[0].1 < 0.0 && likeliest.is_sorted_by(|a, b| a.1 >= b.1) && likeliest.len() == 3);
         count += 1;
-        ControlFlow::Continue(())
     });
-    assert_eq!((report.unwrap().tokens, count), (4, 4));
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.tokens.len(), outcome.likeliest.len(), count), (4, 12, 4));
 }
 
 #[test]
@@ -195,9 +214,8 @@ fn damaged_weights_are_reported() {
     let norm = gguf.required_tensor("output_norm.weight").unwrap().data.as_ptr().addr();
     let mut file = STORY.to_vec();
     file[norm - STORY.as_ptr().addr()..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
-    let model = run::load(&file);
-    let mut session = run::session(&model, Kernels::best(), 8);
-    let request = Request { prompt: &[1, 2], limit: 1, end: &[], sampling: Sampling::GREEDY };
-    let outcome = generate(&mut session, &mut run::pool(1), &request, &mut |_| ControlFlow::Continue(()));
-    assert_eq!(outcome.unwrap_err(), GenerateError::NotFinite { position: 2 });
+    let (model, tokenizer) = (run::load(&file), Tokenizer::new(&gguf).unwrap());
+    let request = Request::greedy(vec![1, 2], 1);
+    let outcome = run::generated(&model, &tokenizer, Kernels::best(), 1, request);
+    assert_eq!(outcome.finish, Finish::Failed(Failure::NotFinite { position: 2 }));
 }

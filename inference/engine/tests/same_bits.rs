@@ -5,25 +5,29 @@
 mod common;
 
 use embodios_checks::golden::{self, Run};
-use embodios_engine::generate::{LogitsHash, Report, Request};
+use embodios_engine::batch::{Outcome, Request};
+use embodios_engine::logits_hash::LogitsHash;
 use embodios_fixtures::{STORY, smollm2};
+use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
-use embodios_text::sample::Sampling;
+use embodios_text::tokenizer::Tokenizer;
 
 use common::run::{self, Models};
 
-/// As [`run::generated`], with the model as the kernels want it.
-fn generated(models: &Models, kernels: Kernels, workers: usize, request: &Request<'_>) -> (Vec<u32>, Report) {
-    run::generated(models.of(kernels), kernels, workers, request)
+/// As [`run::generated`], with the model as the kernels want it. What the text is does not matter.
+fn generated(models: &Models, kernels: Kernels, workers: usize, request: &Request) -> Outcome {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let tokenizer = Tokenizer::new(&gguf).unwrap();
+    run::generated(models.of(kernels), &tokenizer, kernels, workers, request.clone())
 }
 
 /// Runs every way and compares.
 fn check(models: &Models, runs: &[Run], workers: &[usize]) {
     for golden in runs {
-        let (tokens, report) = generated(models, Kernels::PORTABLE, 1, &golden.request());
-        assert_eq!(tokens.len(), golden.limit);
+        let first = generated(models, Kernels::PORTABLE, 1, &golden.request());
+        assert_eq!(first.tokens.len(), golden.limit);
         assert_eq!(
-            format!("{:#018x}", report.logits_hash),
+            format!("{:#018x}", first.logits_hash),
             format!("{:#018x}", golden.logits_hash),
             "{}",
             golden.name
@@ -31,12 +35,12 @@ fn check(models: &Models, runs: &[Run], workers: &[usize]) {
         let all_variants = Kernels::available().map(|kernels| (kernels, 1));
         let all_workers = workers.iter().map(|&workers| (Kernels::best(), workers));
         for (kernels, workers) in all_variants.chain(all_workers) {
-            let (same, again) = generated(models, kernels, workers, &golden.request());
-            assert_eq!(same, tokens, "{}, {kernels}, {workers} workers", golden.name);
+            let again = generated(models, kernels, workers, &golden.request());
+            let what = format!("{}, {kernels}, {workers} workers", golden.name);
             assert_eq!(
-                again.logits_hash, golden.logits_hash,
-                "{}, {kernels}, {workers} workers",
-                golden.name
+                (again.tokens, again.logits_hash),
+                (first.tokens.clone(), golden.logits_hash),
+                "{what}"
             );
         }
     }
@@ -57,9 +61,8 @@ fn every_architecture_has_the_same_bits_everywhere() {
     ];
     for file in files {
         let models = Models::load(file);
-        let request =
-            Request { prompt: &[5, 200, 17, 33, 90], limit: 24, end: &[], sampling: Sampling::GREEDY };
-        let hash = |kernels, workers| generated(&models, kernels, workers, &request).1.logits_hash;
+        let request = Request::greedy(vec![5, 200, 17, 33, 90], 24);
+        let hash = |kernels, workers| generated(&models, kernels, workers, &request).logits_hash;
         let expected = hash(Kernels::PORTABLE, 1);
         for (kernels, workers) in
             Kernels::available().map(|kernels| (kernels, 1)).chain([(Kernels::best(), 3)])
@@ -90,10 +93,10 @@ fn long_texts_have_the_same_bits_by_one_token_or_many() {
     // Of the last 64 tokens, the first of which sees 17 pages.
     let (before, last) = text.split_at(536);
     let logits = |kernels, workers, each: usize| {
-        let (mut session, mut pool) =
-            (run::session(models.of(kernels), kernels, text.len()), run::pool(workers));
-        session.feed(&mut pool, before).unwrap();
-        let rows = last.chunks(each).map(|tokens| session.feed(&mut pool, tokens).unwrap().to_vec());
+        let (mut evaluator, mut pool) =
+            (run::evaluator(models.of(kernels), kernels, text.len()), run::pool(workers));
+        evaluator.feed(&mut pool, before).unwrap();
+        let rows = last.chunks(each).map(|tokens| evaluator.feed(&mut pool, tokens).unwrap().to_vec());
         rows.map(|logits| logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()).last()
     };
     let expected = logits(Kernels::PORTABLE, 1, 64);
@@ -115,15 +118,15 @@ fn dividing_the_prompt_changes_nothing() {
     let mut pool = run::pool(3);
     let whole = run::logits(&model, &prompt);
     for chunk in [1, 2, 3, 7, 39] {
-        let mut session = run::session(&model, Kernels::best(), prompt.len());
+        let mut evaluator = run::evaluator(&model, Kernels::best(), prompt.len());
         for part in prompt.chunks(chunk) {
-            session.feed(&mut pool, part).unwrap();
+            evaluator.feed(&mut pool, part).unwrap();
         }
         let hash = |logits: &[f32]| {
             let mut hash = LogitsHash::new();
             assert!(hash.update(logits));
             hash.value()
         };
-        assert_eq!(hash(session.logits()), hash(&whole), "chunks of {chunk}");
+        assert_eq!(hash(evaluator.logits()), hash(&whole), "chunks of {chunk}");
     }
 }

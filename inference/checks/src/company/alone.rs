@@ -1,16 +1,16 @@
-//! A request in a session of its own: what it must come to in any company.
+//! A request by itself, by the shortest loop that there is: what it must come to in any company, and as a batch of one.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
 
 use embodios_engine::batch::{Finish, Outcome, Request};
 use embodios_engine::cache::Limits;
-use embodios_engine::generate::{self, Stop, generate};
+use embodios_engine::evaluate::{EvaluateError, Evaluator};
+use embodios_engine::logits_hash::LogitsHash;
 use embodios_engine::model::Model;
-use embodios_engine::session::Session;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
+use embodios_text::sample::{LogProbabilities, Sampler};
 use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
 /// Bytes of keys and values.
@@ -19,15 +19,17 @@ const BUDGET: usize = 1 << 28;
 /// What a request comes to alone.
 #[derive(Clone, Debug)]
 pub struct Alone {
-    /// Why it ended.
-    pub stop: Stop,
+    /// How it ended.
+    pub finish: Finish,
     /// Tokens made.
     pub tokens: Vec<u32>,
     /// The logarithm of each one's probability.
     pub log_probabilities: Vec<f32>,
+    /// The likeliest tokens beside each one, with theirs.
+    pub likeliest: Vec<(u32, f32)>,
     /// Their text, up to a stop text.
     pub text: String,
-    /// [`generate::LogitsHash`] of all logits that tokens were chosen from.
+    /// [`LogitsHash`] of all logits that tokens were chosen from.
     pub logits_hash: u64,
 }
 
@@ -43,41 +45,82 @@ impl Alone {
         pool: &mut Pool,
         request: &Request,
     ) -> Result<Self, String> {
-        let Request { prompt, limit, end, sampling, stops, .. } = request;
-        let context = (prompt.len() + limit).min(model.config.context);
+        let Request { prompt, limit, end, sampling, stops, log_probabilities } = request;
+        let config = &model.config;
+        let context = (prompt.len() + limit).min(config.context);
         let limits = Limits { context: Some(context), budget: BUDGET };
-        let mut session = Session::new(model, kernels, limits).map_err(|error| error.to_string())?;
-        let single = generate::Request { prompt, limit: *limit, end, sampling: *sampling };
+        let mut evaluator = Evaluator::new(model, kernels, limits).map_err(|error| error.to_string())?;
+        let mut sampler = Sampler::new(*sampling, config.vocabulary).map_err(|error| error.to_string())?;
         let mut reader = TokenReader::new(tokenizer, stops.clone());
-        let (mut tokens, mut log_probabilities, mut text) = (Vec::new(), Vec::new(), String::new());
-        let report = generate(&mut session, pool, &single, &mut |made| {
-            tokens.push(made.token);
-            log_probabilities.push(made.log_probabilities().of(made.token));
-            text += reader.push(made.token);
-            if reader.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        let report = report.map_err(|error| error.to_string())?;
-        text += &reader.finish();
-        Ok(Self { stop: report.stop, tokens, log_probabilities, text, logits_hash: report.logits_hash })
+        let mut hash = LogitsHash::new();
+        let mut alone = Self {
+            finish: Finish::Limit,
+            tokens: Vec::new(),
+            log_probabilities: Vec::new(),
+            likeliest: Vec::new(),
+            text: String::new(),
+            logits_hash: 0,
+        };
+        let failed = |error: EvaluateError| error.to_string();
+        sampler.accept(prompt);
+        evaluator.feed(pool, prompt).map_err(failed)?;
+        while alone.tokens.len() < *limit {
+            hash.update(evaluator.logits());
+            let token = sampler.choose(evaluator.logits());
+            if end.contains(&token) {
+                alone.finish = Finish::End(token);
+                break;
+            }
+            sampler.accept(&[token]);
+            let all = LogProbabilities::new(evaluator.logits());
+            if let Some(count) = *log_probabilities {
+                alone.log_probabilities.push(all.of(token));
+                all.append_likeliest(count, &mut alone.likeliest);
+            }
+            alone.tokens.push(token);
+            alone.text += reader.push(token);
+            if reader.stopped() {
+                alone.finish = Finish::StopText;
+                break;
+            }
+            if alone.tokens.len() < *limit && evaluator.position() == evaluator.context() {
+                alone.finish = Finish::ContextFull;
+                break;
+            }
+            if alone.tokens.len() < *limit {
+                evaluator.feed(pool, &[token]).map_err(failed)?;
+            }
+        }
+        alone.text += &reader.finish();
+        alone.logits_hash = hash.value();
+        Ok(alone)
     }
 
     /// Whether the same came of it in a batch, or the beginning of that where it was cancelled.
     #[must_use]
     pub fn is_same(&self, outcome: &Outcome) -> bool {
-        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let bits = |value: f32| value.to_bits();
         let made = outcome.tokens.len();
+        if made > self.tokens.len() {
+            return false;
+        }
         let ended = match outcome.finish {
-            Finish::Cancelled => made <= self.tokens.len(),
-            Finish::Done(stop) => {
-                stop == self.stop
+            Finish::Cancelled => true,
+            finish => {
+                finish == self.finish
                     && made == self.tokens.len()
                     && outcome.logits_hash == self.logits_hash
                     && outcome.text == self.text
             }
-            Finish::Refused(_) | Finish::Failed(_) => false,
         };
+        let log_probabilities = outcome.log_probabilities.iter().zip(&self.log_probabilities);
+        let likeliest = outcome.likeliest.iter().zip(&self.likeliest);
+        let counts = |list: usize, whole: usize| list * self.tokens.len() == whole * made;
         ended
             && outcome.tokens == self.tokens[..made]
-            && bits(&outcome.log_probabilities) == bits(&self.log_probabilities[..made])
+            && counts(outcome.log_probabilities.len(), self.log_probabilities.len())
+            && counts(outcome.likeliest.len(), self.likeliest.len())
+            && log_probabilities.into_iter().all(|(&found, &own)| bits(found) == bits(own))
+            && likeliest.into_iter().all(|(found, own)| found.0 == own.0 && bits(found.1) == bits(own.1))
     }
 }

@@ -77,7 +77,7 @@ impl Random {
             end: if self.one_in(2) { [0, 277].into() } else { Vec::new() },
             sampling,
             stops: if self.one_in(3) { [" the".into(), ".".into()].into() } else { Vec::new() },
-            log_probabilities: true,
+            log_probabilities: Some(self.below(4)),
         }
     }
 }

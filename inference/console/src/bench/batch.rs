@@ -7,9 +7,7 @@ use alloc::vec::Vec;
 
 use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, Settings, Status};
 use embodios_engine::cache::{self, CacheError};
-use embodios_engine::generate::Stop;
 use embodios_pool::Pool;
-use embodios_text::sample::Sampling;
 use serde_json::{Value, json};
 
 use super::spread::{HEADING, Spread};
@@ -104,14 +102,8 @@ impl Console<'_> {
 /// Request `number`: no two prompts begin alike.
 fn request(loaded: &Loaded, number: usize, prompt: usize, tokens: usize) -> Request {
     let vocabulary = loaded.model.config.vocabulary;
-    Request {
-        prompt: (0..prompt).map(|index| ((index * 7919 + number * 997 + 13) % vocabulary) as u32).collect(),
-        limit: tokens,
-        end: Vec::new(),
-        sampling: Sampling::GREEDY,
-        stops: Vec::new(),
-        log_probabilities: false,
-    }
+    let ids = (0..prompt).map(|index| ((index * 7919 + number * 997 + 13) % vocabulary) as u32);
+    Request::greedy(ids.collect(), tokens)
 }
 
 fn batch<'l>(loaded: &'l Loaded, pool: &Pool, active: usize) -> Result<Batch<'l>, CommandError> {
@@ -135,12 +127,12 @@ fn run(
         (0..size).map(|number| request(loaded, number, bench.prompt, bench.tokens)).collect();
     let outcomes = batch.run(pool, requests);
     for (request, outcome) in (1..).zip(&outcomes) {
-        if !matches!(outcome.finish, Finish::Done(Stop::Limit)) {
+        if outcome.finish != Finish::Limit {
             return Err(CommandError::Unfinished { request, finish: outcome.finish });
         }
     }
     let times = |select: fn(&Outcome) -> u64| outcomes.iter().map(select);
-    let generation = |outcome: &Outcome| outcome.times.gaps().sum::<u64>();
+    let generation = |outcome: &Outcome| outcome.times.decode();
     let times = if active == 1 {
         Times {
             prompt: times(|outcome| outcome.times.prefill()).sum(),

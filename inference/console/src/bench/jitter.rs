@@ -10,8 +10,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::cache::{self, Limits};
-use embodios_engine::generate::LogitsHash;
-use embodios_engine::session::{Session, SessionError};
+use embodios_engine::evaluate::{EvaluateError, Evaluator};
+use embodios_engine::logits_hash::LogitsHash;
 use embodios_pool::platform::{CoreCounters, Mark};
 use embodios_pool::{Deterministic, Pool};
 use serde_json::{Map, Value, json};
@@ -81,14 +81,14 @@ impl Console<'_> {
         let (model, name) = (&loaded.model, loaded.name);
         let position = POSITION.min(model.config.context - 1);
         let limits = Limits { context: Some(position + 1), budget: cache::budget(&pool.platform().memory()) };
-        let mut session = Session::new(model, loaded.kernels, limits)?;
+        let mut evaluator = Evaluator::new(model, loaded.kernels, limits)?;
         let tokens: Vec<u32> =
             (0..=position as u32).map(|index| (index * 7919 + 13) % model.config.vocabulary as u32).collect();
         let (prompt, token) = tokens.split_at(position);
         if !prompt.is_empty() {
-            session.feed(pool, prompt)?;
+            evaluator.feed(pool, prompt)?;
         }
-        let figures = measure(&mut session, pool, token, jitter.steps)?;
+        let figures = measure(&mut evaluator, pool, token, jitter.steps)?;
         let cores = pool.cores().to_vec();
         if let [first, second] = figures.hashes[..]
             && first != second
@@ -107,21 +107,21 @@ impl Console<'_> {
     }
 }
 
-/// Runs the step for `token` at the session's position, in both runs.
+/// Runs the step for `token` at the evaluator's position, in both runs.
 fn measure(
-    session: &mut Session<'_>,
+    evaluator: &mut Evaluator<'_>,
     pool: &mut Pool,
     token: &[u32],
     steps: usize,
 ) -> Result<Figures, CommandError> {
     let (workers, platform, monitor) = (pool.workers(), pool.platform(), pool.monitor());
     let cores = pool.cores().to_vec();
-    let position = session.position();
+    let position = evaluator.position();
     // Nobody sleeps, unless nobody is to look.
     let mode = Deterministic { budget_ns: BUDGET_NS, spin: pool.spins() };
-    let step = |pool: &mut Pool, session: &mut Session<'_>| -> Result<(), SessionError> {
-        session.rewind(position);
-        session.feed(pool, token).map(|_| ())
+    let step = |pool: &mut Pool, evaluator: &mut Evaluator<'_>| -> Result<(), EvaluateError> {
+        evaluator.rewind(position);
+        evaluator.feed(pool, token).map(|_| ())
     };
     let mut figures = Figures {
         steps: Vec::with_capacity(RUNS * steps),
@@ -132,10 +132,10 @@ fn measure(
     };
     let mut before = Vec::from_iter((0..workers).map(|_| 0));
     for _ in 0..RUNS {
-        pool.deterministic(mode, |pool| -> Result<(), SessionError> {
+        pool.deterministic(mode, |pool| -> Result<(), EvaluateError> {
             let mut hash = LogitsHash::new();
             for _ in 0..WARM_UP {
-                step(pool, session)?;
+                step(pool, evaluator)?;
             }
             let missed = monitor.worker(0).budget_misses;
             let first = figures.counters.len();
@@ -146,14 +146,14 @@ fn measure(
                 }
                 platform.mark(Mark::Begin);
                 let begun = platform.now_ns();
-                step(pool, session)?;
+                step(pool, evaluator)?;
                 figures.steps.push(platform.now_ns() - begun);
                 platform.mark(Mark::End);
                 let shares = before.iter().enumerate();
                 figures
                     .shares
                     .extend(shares.map(|(worker, before)| monitor.worker(worker).working_ns - before));
-                hash.update(session.logits());
+                hash.update(evaluator.logits());
             }
             for ([_, after], &core) in figures.counters[first..].iter_mut().zip(&cores) {
                 *after = platform.core_counters(core);

@@ -9,7 +9,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::batch::Request;
-use embodios_text::sample::Sampling;
 use embodios_text::tokenizer::ParseSpecial;
 use serde_json::json;
 
@@ -153,13 +152,9 @@ impl Console<'_> {
         batches: usize,
     ) -> Result<Run, CommandError> {
         let (loaded, pool) = self.loaded_and_pool(Some(workers))?;
-        let request = |index: usize| Request {
-            prompt: loaded.tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids,
-            limit: tokens,
-            end: Vec::new(),
-            sampling: Sampling::GREEDY,
-            stops: Vec::new(),
-            log_probabilities: false,
+        let request = |index: usize| {
+            let prompt = loaded.tokenizer.prompt(&rotated(text, index), ParseSpecial::No).ids;
+            Request::greedy(prompt, tokens)
         };
         let requests: Vec<Request> = (0..prompts).map(request).collect();
         run(loaded, pool, &requests, batches)

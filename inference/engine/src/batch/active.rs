@@ -9,11 +9,11 @@ use embodios_pool::platform::Platform;
 use embodios_text::sample::LogProbabilities;
 use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
+use super::choices::Choices;
 use super::leg::MOST_STEPS;
-use super::request::{Failure, Finish, Outcome, Request, RequestId, Times};
+use super::request::{Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
 use crate::forward::Part;
-use crate::generate::{self, Choice, Choices, Stop};
 use crate::model::Model;
 
 /// Bytes of a long token.
@@ -47,6 +47,7 @@ pub(super) struct Buffers {
     choices: Choices,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
+    likeliest: Vec<(u32, f32)>,
     text: String,
     untold: Vec<Range<usize>>,
     times: Vec<u64>,
@@ -61,17 +62,17 @@ impl Buffers {
         rows: usize,
     ) -> Result<Self, OutOfMemory> {
         let longest = request.limit.min(model.config.context - request.prompt.len() + 1);
-        let Request { prompt, limit, sampling, .. } = request;
-        let single = generate::Request { prompt, limit: *limit, end: &[], sampling: *sampling };
-        let wanted = if request.log_probabilities { longest } else { 0 };
+        let wanted = if request.log_probabilities.is_some() { longest } else { 0 };
+        let likeliest = wanted.saturating_mul(request.likeliest(model));
         let mut text = String::new();
         let bytes = longest * TEXT_BYTES;
         text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
         Ok(Self {
             part: Part::new(model, empty, rows)?,
-            choices: Choices::new(&single, model.config.vocabulary)?,
+            choices: Choices::new(request, model.config.vocabulary)?,
             tokens: reserved(longest, "tokens")?,
             log_probabilities: reserved(wanted, "log-probabilities")?,
+            likeliest: reserved(likeliest, "log-probabilities")?,
             text,
             untold: reserved(longest.min(MOST_STEPS), "tokens")?,
             times: reserved(longest, "times of tokens")?,
@@ -92,6 +93,7 @@ pub(super) struct Active<'t> {
     finish: Option<Finish>,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
+    likeliest: Vec<(u32, f32)>,
     reader: TokenReader<'t>,
     text: String,
     /// For each of the latest tokens, of which nobody has been told yet, where its text is.
@@ -116,7 +118,7 @@ impl<'t> Active<'t> {
     pub(super) fn new(
         tokenizer: &'t Tokenizer<'t>,
         Waiting { id, mut request, submitted, .. }: Waiting,
-        Buffers { mut part, choices, tokens, log_probabilities, text, untold, times }: Buffers,
+        Buffers { mut part, choices, tokens, log_probabilities, likeliest, text, untold, times }: Buffers,
         sequence: Sequence,
         now: u64,
     ) -> Self {
@@ -133,6 +135,7 @@ impl<'t> Active<'t> {
             finish: None,
             tokens,
             log_probabilities,
+            likeliest,
             reader,
             text,
             untold,
@@ -141,9 +144,9 @@ impl<'t> Active<'t> {
         }
     }
 
-    /// Tokens of the prompt that have to be taken ahead of the last one, which the first choice follows.
+    /// Tokens of the prompt that have not been taken.
     pub(super) const fn unfed(&self) -> usize {
-        (self.request.prompt.len() - 1).saturating_sub(self.fed)
+        self.request.prompt.len() - self.fed
     }
 
     /// Positions taken.
@@ -156,25 +159,22 @@ impl<'t> Active<'t> {
         &self.part.sequence
     }
 
-    /// Whether a token has been made.
+    /// Whether its prompt has passed, so that each step makes a token.
     pub(super) const fn is_generating(&self) -> bool {
-        !self.tokens.is_empty()
+        self.unfed() == 0
     }
 
-    /// Takes up to `rows` tokens of the prompt ahead of its last one in the next step; how many it is.
-    pub(super) fn take_prompt(&mut self, rows: usize) -> usize {
-        let count = self.unfed().min(rows);
-        self.part.tokens.extend_from_slice(&self.request.prompt[self.fed..][..count]);
-        self.fed += count;
-        count
+    /// Takes the next `rows` tokens of the prompt in the next step. With the last of them it makes the first token.
+    pub(super) fn take_prompt(&mut self, rows: usize) {
+        self.part.tokens.extend_from_slice(&self.request.prompt[self.fed..][..rows]);
+        self.fed += rows;
+        self.part.wants_logits = self.is_generating();
     }
 
     /// Takes the latest token in the next step, so that it makes the next one.
     pub(super) fn take_latest(&mut self) {
-        let latest = self.tokens.last().or(self.request.prompt.last());
-        self.part.tokens.extend(latest);
+        self.part.tokens.extend(self.tokens.last());
         self.part.wants_logits = true;
-        self.fed = self.request.prompt.len();
     }
 
     /// Before a step: sits it out, unless something is taken.
@@ -193,30 +193,35 @@ impl<'t> Active<'t> {
         if !self.part.wants_logits {
             return;
         }
+        if self.tokens.len() == self.request.limit {
+            self.finish = Some(Finish::Limit);
+            return;
+        }
         let (logits, position) = (&self.part.logits, self.part.sequence.position());
         self.finish = match self.choices.choose(&self.request.end, logits, position) {
-            Err(error) => Some(Finish::Failed(Failure::Generate(error))),
-            Ok(Choice::Stop(stop)) => Some(Finish::Done(stop)),
-            Ok(Choice::Token(token)) => self.push(token, platform.now_ns()).map(Finish::Done),
+            Ok(token) => self.push(token, platform.now_ns()),
+            Err(finish) => Some(finish),
         };
     }
 
     /// Takes note of the token made, and of the text that is certain now. Result: why the request ends, if it does.
-    fn push(&mut self, token: u32, now: u64) -> Option<Stop> {
+    fn push(&mut self, token: u32, now: u64) -> Option<Finish> {
         self.tokens.push(token);
         self.times.tokens.push(now);
-        if self.request.log_probabilities {
-            self.log_probabilities.push(LogProbabilities::new(&self.part.logits).of(token));
+        if let Some(count) = self.request.log_probabilities {
+            let all = LogProbabilities::new(&self.part.logits);
+            self.log_probabilities.push(all.of(token));
+            all.append_likeliest(count, &mut self.likeliest);
         }
         let from = self.text.len();
         self.text.push_str(self.reader.push(token));
         self.untold.push(from..self.text.len());
         if self.reader.stopped() {
-            Some(Stop::Asked)
+            Some(Finish::StopText)
         } else if self.tokens.len() == self.request.limit {
-            Some(Stop::Limit)
+            Some(Finish::Limit)
         } else if self.part.sequence.position() == self.part.sequence.context() {
-            Some(Stop::ContextFull)
+            Some(Finish::ContextFull)
         } else {
             None
         }
@@ -232,7 +237,9 @@ impl<'t> Active<'t> {
         let told = self.untold.get(index).map(|text| {
             let index = self.tokens.len() - self.untold.len() + index;
             let log_probability = self.log_probabilities.get(index).copied();
-            Told { token: self.tokens[index], log_probability, text: &self.text[text.clone()] }
+            let each = self.likeliest.len() / self.tokens.len();
+            let likeliest = &self.likeliest[index * each..][..each];
+            Told { token: self.tokens[index], log_probability, likeliest, text: &self.text[text.clone()] }
         });
         (told, self.finish.filter(|_| index + 1 >= self.untold.len()))
     }
@@ -251,6 +258,7 @@ impl<'t> Active<'t> {
             choices,
             tokens,
             log_probabilities,
+            likeliest,
             reader,
             mut text,
             mut times,
@@ -262,6 +270,7 @@ impl<'t> Active<'t> {
             finish,
             tokens,
             log_probabilities,
+            likeliest,
             text,
             prompt_tokens: request.prompt.len(),
             shared_tokens: shared,
@@ -276,5 +285,6 @@ impl<'t> Active<'t> {
 pub(super) struct Told<'a> {
     pub token: u32,
     pub log_probability: Option<f32>,
+    pub likeliest: &'a [(u32, f32)],
     pub text: &'a str,
 }

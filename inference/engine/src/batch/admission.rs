@@ -11,7 +11,6 @@ use super::Batch;
 use super::active::{Active, Buffers, Hold, Waiting};
 use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
 use crate::cache::{CacheError, Sequence};
-use crate::session::CHUNK;
 
 /// Most requests that others pass by because they wait for a beginning.
 const PASSED: usize = 64;
@@ -114,8 +113,8 @@ impl Batch<'_> {
     ) -> Result<(Buffers, Sequence), OutOfMemory> {
         let _spare = reserved::<u8>(SPARE, "answer")?;
         self.prepare(pool)?;
-        let Self { model, waiting, pages, active, .. } = self;
-        let buffers = Buffers::new(model, &waiting[index].request, pages.empty(), CHUNK)?;
+        let Self { model, settings, waiting, pages, active, .. } = self;
+        let buffers = Buffers::new(model, &waiting[index].request, pages.empty(), settings.chunk)?;
         let begins_as = active.get(other).map(|other| (other.sequence(), shared));
         match pages.begin(positions, begins_as) {
             Ok(sequence) => Ok((buffers, sequence)),
@@ -135,7 +134,7 @@ impl Batch<'_> {
         let (mut most, mut there, mut on_its_way) = (0, 0, RequestId(0));
         for (of, active) in self.active.iter().enumerate() {
             let other = &active.request.prompt;
-            // The last token is taken for itself: its logits are wanted.
+            // The last token is taken in any case: its logits are wanted.
             let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
             // What the other request passes through ahead of its choices, and what has passed.
             let coming = common.min(other.len() - 1) / KV_BLOCK;

@@ -8,9 +8,8 @@ use embodios_kernels::Kernels;
 use embodios_pool::{Pool, PoolError};
 
 use super::plan::largest;
-use crate::forward::{Forward, Part};
+use crate::forward::{CHUNK, Forward, Part};
 use crate::model::Model;
-use crate::session::CHUNK;
 
 /// What groups need of their own.
 #[derive(Debug)]

@@ -8,8 +8,12 @@ use embodios_gguf::memory::OutOfMemory;
 use embodios_text::sample::Sampling;
 
 use crate::cache::CacheError;
-use crate::generate::{GenerateError, LogitsHash, Stop};
-use crate::session::SessionError;
+use crate::logits_hash::LogitsHash;
+use crate::model::Model;
+use crate::prompt::PromptError;
+
+/// Most likeliest tokens beside each one made.
+pub const MOST_LIKELIEST: usize = 100;
 
 /// A request's number within its batch, in the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,15 +32,34 @@ pub struct Request {
     pub sampling: Sampling,
     /// Texts that the continuation ends before.
     pub stops: Vec<String>,
-    /// Whether each token's log-probability is computed.
-    pub log_probabilities: bool,
+    /// Report each token's log-probability, and those of the so many likeliest, at most [`MOST_LIKELIEST`], beside it.
+    pub log_probabilities: Option<usize>,
+}
+
+impl Request {
+    /// A prompt continued by the likeliest token each time, which nothing but the limit and the context ends.
+    #[must_use]
+    pub fn greedy(prompt: Vec<u32>, limit: usize) -> Self {
+        let (end, stops) = (Vec::new(), Vec::new());
+        Self { prompt, limit, end, sampling: Sampling::GREEDY, stops, log_probabilities: None }
+    }
+
+    /// Tokens whose log-probabilities are reported beside each one made.
+    pub(super) fn likeliest(&self, model: &Model<'_>) -> usize {
+        self.log_probabilities.map_or(0, |count| count.min(model.config.vocabulary))
+    }
 }
 
 /// Why a request is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its tokens are none, or not the model's, or more than its context.
-    Tokens(SessionError),
+    Prompt(PromptError),
+    /// It wants more log-probabilities than [`MOST_LIKELIEST`].
+    Likeliest {
+        /// How many.
+        wanted: usize,
+    },
     /// It would need more than the whole budget of keys and values.
     Budget(CacheError),
     /// As many requests wait as may.
@@ -49,7 +72,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tokens(error) => error.fmt(f),
+            Self::Prompt(error) => error.fmt(f),
+            Self::Likeliest { wanted } => {
+                write!(f, "log-probabilities of the {wanted} likeliest tokens are more than {MOST_LIKELIEST}")
+            }
             Self::Budget(error) => error.fmt(f),
             Self::QueueFull { waiting } => write!(f, "the queue is full: {waiting} requests wait"),
         }
@@ -74,8 +100,14 @@ pub enum Status {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// For a reason of its own: [`Stop::Asked`] when a stop text came up.
-    Done(Stop),
+    /// The model ended its text, with this token.
+    End(u32),
+    /// The limit of tokens.
+    Limit,
+    /// The context is full.
+    ContextFull,
+    /// A stop text came up.
+    StopText,
     /// [`super::Batch::cancel`].
     Cancelled,
     /// It was not taken.
@@ -87,11 +119,28 @@ pub enum Finish {
 /// Why a request that was taken did not begin or go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The model's numbers are not finite.
-    Generate(GenerateError),
+    /// A logit is infinite or not a number: the model's weights are damaged.
+    NotFinite {
+        /// Tokens taken when it came up.
+        position: usize,
+    },
     /// The platform has no memory for it.
     OutOfMemory(OutOfMemory),
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFinite { position } => write!(
+                f,
+                "the model gives numbers that are not finite after {position} tokens: damaged weights"
+            ),
+            Self::OutOfMemory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Failure {}
 
 impl Finish {
     /// Whether it ended for no reason of its own or its owner's.
@@ -99,19 +148,31 @@ impl Finish {
     pub const fn is_failure(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Failed(_))
     }
+
+    /// The word for it in answers that programs read.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::End(_) => "end",
+            Self::Limit => "limit",
+            Self::ContextFull => "context",
+            Self::StopText => "stop",
+            Self::Cancelled => "cancelled",
+            Self::Refused(_) | Self::Failed(_) => "failed",
+        }
+    }
 }
 
 impl fmt::Display for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done(Stop::End(_)) => write!(f, "end of text"),
-            Self::Done(Stop::Limit) => write!(f, "limit reached"),
-            Self::Done(Stop::ContextFull) => write!(f, "context full"),
-            Self::Done(Stop::Asked) => write!(f, "stop text"),
+            Self::End(_) => write!(f, "end of text"),
+            Self::Limit => write!(f, "limit reached"),
+            Self::ContextFull => write!(f, "context full"),
+            Self::StopText => write!(f, "stop text"),
             Self::Cancelled => write!(f, "cancelled"),
             Self::Refused(refusal) => write!(f, "refused: {refusal}"),
-            Self::Failed(Failure::Generate(error)) => write!(f, "failed: {error}"),
-            Self::Failed(Failure::OutOfMemory(error)) => write!(f, "failed: {error}"),
+            Self::Failed(failure) => write!(f, "failed: {failure}"),
         }
     }
 }
@@ -125,13 +186,15 @@ pub struct Outcome {
     pub tokens: Vec<u32>,
     /// The logarithm of each one's probability, where asked for.
     pub log_probabilities: Vec<f32>,
+    /// For each token as many likeliest ones as asked for, in order, with the logarithms of their probabilities.
+    pub likeliest: Vec<(u32, f32)>,
     /// Their text, up to a stop text.
     pub text: String,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Tokens of the prompt that another request had passed through the model already.
     pub shared_tokens: usize,
-    /// [`crate::generate::LogitsHash`] of all logits that tokens were chosen from.
+    /// [`LogitsHash`] of all logits that tokens were chosen from.
     pub logits_hash: u64,
     /// When what happened.
     pub times: Times,
@@ -144,6 +207,7 @@ impl Outcome {
             finish,
             tokens: Vec::new(),
             log_probabilities: Vec::new(),
+            likeliest: Vec::new(),
             text: String::new(),
             prompt_tokens,
             shared_tokens: 0,
@@ -183,6 +247,12 @@ impl Times {
     pub fn gaps(&self) -> impl Iterator<Item = u64> {
         self.tokens.array_windows().map(|[before, after]| after - before)
     }
+
+    /// From the first token to the last.
+    #[must_use]
+    pub fn decode(&self) -> u64 {
+        self.gaps().sum()
+    }
 }
 
 /// What happens in a batch, in order; told after each [`super::Batch::step`].
@@ -196,6 +266,8 @@ pub enum Event<'a> {
         token: u32,
         /// The logarithm of its probability, where asked for.
         log_probability: Option<f32>,
+        /// The likeliest tokens and theirs, as many as asked for.
+        likeliest: &'a [(u32, f32)],
         /// The text that is certain with it.
         text: &'a str,
     },

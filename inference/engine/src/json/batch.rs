@@ -6,10 +6,9 @@ use alloc::vec::Vec;
 use embodios_pool::Pool;
 use serde_json::{Value, json};
 
-use super::{BadLine, Fields, Requests, text, without_mark};
-use crate::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings};
+use super::{BadLine, Fields, Requests, log_probabilities, text, without_mark};
+use crate::batch::{Batch, Event, Outcome, Request, RequestId, Settings};
 use crate::cache::CacheError;
-use crate::generate::Stop;
 
 /// What requests came to, all together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,19 +126,9 @@ impl Requests<'_> {
             }
             None => self.prompt(&mut fields)?,
         };
-        let continuation = self.continuation(&mut fields)?;
+        let request = self.continuation(&mut fields, prompt)?;
         fields.finish()?;
-        if continuation.logprobs.is_some_and(|count| count > 0) {
-            return Err(BadLine::field("logprobs", "wants 0 in a batch: each token's own"));
-        }
-        Ok(Request {
-            prompt,
-            limit: continuation.tokens,
-            end: if continuation.ignore_end { Vec::new() } else { self.tokenizer.ends().into() },
-            sampling: continuation.sampling,
-            stops: continuation.stop,
-            log_probabilities: continuation.logprobs.is_some(),
-        })
+        Ok(request)
     }
 }
 
@@ -152,31 +141,19 @@ fn answer(number: usize, outcome: &Outcome) -> Value {
         "line": number,
         "ids": tokens,
         "text": text,
-        "stop": reason(*finish),
+        "stop": finish.word(),
         "logits_hash": format!("{:016x}", outcome.logits_hash),
         "prompt_tokens": outcome.prompt_tokens,
         "shared_tokens": outcome.shared_tokens,
         "queued_ms": milliseconds(times.queued()),
         "prefill_ms": milliseconds(times.prefill()),
-        "token_ms": milliseconds(times.gaps().sum()) / gaps,
+        "token_ms": milliseconds(times.decode()) / gaps,
     });
     if finish.is_failure() {
         answer["error"] = Value::String(format!("{finish}"));
     }
     if !outcome.log_probabilities.is_empty() {
-        answer["logprobs"] = json!(outcome.log_probabilities);
+        answer["logprobs"] = log_probabilities(outcome);
     }
     answer
-}
-
-/// The word for how a request ended.
-const fn reason(finish: Finish) -> &'static str {
-    match finish {
-        Finish::Done(Stop::End(_)) => "end",
-        Finish::Done(Stop::Limit) => "limit",
-        Finish::Done(Stop::ContextFull) => "context",
-        Finish::Done(Stop::Asked) => "stop",
-        Finish::Cancelled => "cancelled",
-        Finish::Refused(_) | Finish::Failed(_) => "failed",
-    }
 }

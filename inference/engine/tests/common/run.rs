@@ -1,17 +1,16 @@
 //! Runs models on host threads.
 
-use std::ops::ControlFlow;
-
+use embodios_engine::batch::{Batch, Outcome, Request, Settings};
 use embodios_engine::cache::Limits;
-use embodios_engine::generate::{Report, Request, generate};
+use embodios_engine::evaluate::Evaluator;
 use embodios_engine::model::{Model, lay_out};
-use embodios_engine::session::Session;
 use embodios_gguf::Gguf;
 use embodios_host::Host;
 use embodios_kernels::Kernels;
 use embodios_kernels::matrix::Layout;
 use embodios_pool::platform::CoreSet;
-use embodios_pool::{Pool, Settings};
+use embodios_pool::{Pool, Settings as PoolSettings};
+use embodios_text::tokenizer::Tokenizer;
 
 /// A model in every layout.
 pub struct Models([Model<'static>; 2]);
@@ -41,32 +40,29 @@ fn load_in(layout: Layout, file: &[u8]) -> Model<'static> {
 
 /// A pool of `workers` threads.
 pub fn pool(workers: usize) -> Pool {
-    Pool::start(Host::unpinned(workers), &CoreSet::first(workers), Settings::default()).unwrap()
+    Pool::start(Host::unpinned(workers), &CoreSet::first(workers), PoolSettings::default()).unwrap()
 }
 
-/// A session with room for `context` tokens.
-pub fn session<'m>(model: &'m Model<'m>, kernels: Kernels, context: usize) -> Session<'m> {
-    Session::new(model, kernels, Limits { context: Some(context), budget: 1 << 30 }).unwrap()
+/// An evaluator with room for `context` tokens.
+pub fn evaluator<'m>(model: &'m Model<'m>, kernels: Kernels, context: usize) -> Evaluator<'m> {
+    Evaluator::new(model, kernels, Limits { context: Some(context), budget: 1 << 30 }).unwrap()
 }
 
 /// Logits after `tokens`.
 pub fn logits(model: &Model<'_>, tokens: &[u32]) -> Vec<f32> {
-    let mut session = session(model, Kernels::best(), tokens.len());
-    session.feed(&mut pool(2), tokens).unwrap().to_vec()
+    let mut evaluator = evaluator(model, Kernels::best(), tokens.len());
+    evaluator.feed(&mut pool(2), tokens).unwrap().to_vec()
 }
 
-/// What [`generate`] hands on and reports for `request`, from an empty session.
+/// What `request` comes to as a batch of one.
 pub fn generated(
     model: &Model<'_>,
+    tokenizer: &Tokenizer<'_>,
     kernels: Kernels,
     workers: usize,
-    request: &Request<'_>,
-) -> (Vec<u32>, Report) {
-    let mut session = session(model, kernels, request.prompt.len() + request.limit);
-    let mut tokens = Vec::new();
-    let report = generate(&mut session, &mut pool(workers), request, &mut |made| {
-        tokens.push(made.token);
-        ControlFlow::Continue(())
-    });
-    (tokens, report.unwrap())
+    request: Request,
+) -> Outcome {
+    let settings = Settings::single(model, 1 << 30, &request);
+    let mut batch = Batch::new(model, tokenizer, kernels, settings).unwrap();
+    batch.run_one(&mut pool(workers), request, &mut |_| {}).unwrap()
 }

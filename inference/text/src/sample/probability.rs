@@ -25,20 +25,19 @@ impl<'l> LogProbabilities<'l> {
         (f64::from(self.logits[token as usize]) - self.total) as f32
     }
 
-    /// The `count` likeliest tokens (or as many as there are), each with the logarithm of its probability; the lower
-    /// token first among equals.
-    #[must_use]
-    pub fn likeliest(&self, count: usize) -> Vec<(u32, f32)> {
+    /// Appends the `count` likeliest tokens (or as many as there are) to `list`, each with the logarithm of its
+    /// probability; the lower token first among equals. Allocates nothing where the list has room for them.
+    pub fn append_likeliest(&self, count: usize, list: &mut Vec<(u32, f32)>) {
+        let start = list.len();
         let count = count.min(self.logits.len());
-        let mut best: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
         for (token, &logit) in (0..).zip(self.logits) {
-            let place = best.partition_point(|&(_, other)| other >= logit);
+            let place = list[start..].partition_point(|&(_, other)| other >= logit);
             if place < count {
-                best.truncate(count - 1);
-                best.insert(place, (token, logit));
+                list.truncate(start + count - 1);
+                list.insert(start + place, (token, logit));
             }
         }
-        best.iter().map(|&(token, _)| (token, self.of(token))).collect()
+        list[start..].iter_mut().for_each(|(token, value)| *value = self.of(*token));
     }
 }
 
@@ -60,7 +59,9 @@ mod tests {
     fn the_likeliest_come_in_order() {
         let logits = [1.0, 3.0, 2.0, 3.0, 0.0];
         let tokens = |count| {
-            let likeliest = LogProbabilities::new(&logits).likeliest(count);
+            let mut likeliest = Vec::from([(7, 0.5)]);
+            LogProbabilities::new(&logits).append_likeliest(count, &mut likeliest);
+            assert_eq!(likeliest.remove(0), (7, 0.5));
             likeliest.iter().map(|&(token, _)| token).collect::<Vec<_>>()
         };
         assert_eq!(tokens(0), [0; 0]);

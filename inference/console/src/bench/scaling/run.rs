@@ -8,7 +8,7 @@ use alloc::{format, vec};
 
 use embodios_engine::batch::{Batch, Finish, Outcome, Request, Settings};
 use embodios_engine::cache::{self, CacheError};
-use embodios_engine::generate::{LogitsHash, Stop};
+use embodios_engine::logits_hash::LogitsHash;
 use embodios_gguf::memory::OutOfMemory;
 use embodios_pool::platform::Mark;
 use embodios_pool::{Pool, PoolError};
@@ -53,7 +53,7 @@ impl Task<'_> {
     fn result(&self) -> Result<(usize, LogitsHash), CommandError> {
         let (mut tokens, mut hash) = (0, LogitsHash::new());
         for (index, outcome) in self.outcomes.iter().enumerate() {
-            if outcome.finish != Finish::Done(Stop::Limit) {
+            if outcome.finish != Finish::Limit {
                 return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
             }
             hash.combine(outcome.logits_hash);

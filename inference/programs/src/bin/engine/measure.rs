@@ -6,9 +6,9 @@ use std::error::Error;
 use std::fs;
 use std::time::Instant;
 
-use embodios_engine::json::session;
+use embodios_engine::cache::{self, Limits};
+use embodios_engine::evaluate::{EvaluateError, Evaluator};
 use embodios_engine::model::Model;
-use embodios_engine::session::Session;
 use embodios_gguf::Gguf;
 use embodios_host::Host;
 use embodios_kernels::matrix::Matrix;
@@ -54,7 +54,11 @@ pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn 
         return Err(format!("{longest} tokens: this model's context is {}", config.context).into());
     }
     let ids: Vec<u32> = (0..longest as u32).map(|i| (i * 7919 + 13) % config.vocabulary as u32).collect();
-    let mut empty = session(&model, kernels, &pool, prompt.max(generated))?;
+    let evaluator = |context: usize| -> Result<Evaluator<'_>, EvaluateError> {
+        let limits = Limits { context: Some(context), budget: cache::budget(&host.memory()) };
+        Evaluator::new(&model, kernels, limits)
+    };
+    let mut empty = evaluator(prompt.max(generated))?;
     empty.feed(&mut pool, &ids[..prompt])?;
 
     empty.rewind(0);
@@ -68,9 +72,9 @@ pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn 
 
     let mut behind = Vec::new();
     for &context in contexts {
-        let mut session = session(&model, kernels, &pool, context + generated)?;
-        session.feed(&mut pool, &ids[..context])?;
-        let generation = self::generation(host, &mut pool, &mut session, &ids[context..][..generated])?;
+        let mut behind_it = evaluator(context + generated)?;
+        behind_it.feed(&mut pool, &ids[..context])?;
+        let generation = self::generation(host, &mut pool, &mut behind_it, &ids[context..][..generated])?;
         behind.push(json!({ "context": context, "generation": generation }));
     }
     let (weights, bandwidth) = (weights(&model), bandwidth(host, &mut pool, &file));
@@ -95,12 +99,12 @@ pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn 
 fn generation(
     host: &Host,
     pool: &mut Pool,
-    session: &mut Session<'_>,
+    evaluator: &mut Evaluator<'_>,
     ids: &[u32],
 ) -> Result<f64, Box<dyn Error>> {
     let mark = host.now_ns();
     for id in ids {
-        session.feed(pool, std::slice::from_ref(id))?;
+        evaluator.feed(pool, std::slice::from_ref(id))?;
     }
     Ok(rate(ids.len(), host.now_ns() - mark))
 }
