@@ -7,5 +7,5 @@
 
 extern crate alloc;
 
-pub mod company;
+pub mod batch_invariance;
 pub mod golden;

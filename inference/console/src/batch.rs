@@ -93,8 +93,10 @@ impl Console<'_> {
                     output.say(&shown(id.0 + 1, &outcome));
                 }
             });
-            if let Some(plan) = batch.plan().filter(|plan| plans.iter().all(|(way, _)| *way != plan.way)) {
-                plans.push((plan.way, plan));
+            if let Some(plan) =
+                batch.plan().filter(|plan| plans.iter().all(|(strategy, _)| *strategy != plan.strategy))
+            {
+                plans.push((plan.strategy, plan));
             }
             if !more {
                 break;
@@ -102,9 +104,9 @@ impl Console<'_> {
         }
         tally.nanoseconds = platform.now_ns() - start;
         let (tokens, seconds) = (tally.tokens, tally.nanoseconds as f64 / 1e9);
-        let (steps, pages) = (batch.steps(), batch.pages().bytes());
+        let (steps, blocks) = (batch.steps(), batch.blocks().bytes());
         self.output.note(format_args!(
-            "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {pages} bytes of keys \
+            "[{count} requests, {tokens} tokens, {seconds:.2} s, {:.1} tokens/s; {steps} steps, {blocks} bytes of keys \
              and values]\n",
             tokens as f64 / seconds,
         ));

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZero;
 
-use embodios_checks::company::{Company, Sizes, Tally};
+use embodios_checks::batch_invariance::{RandomBatches, Sizes, Tally};
 use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
@@ -101,9 +101,9 @@ impl Console<'_> {
                 None => (BATCHES, Sizes::SMALL),
                 Some(count) => (count.get(), Sizes::FULL),
             };
-            let result = company(loaded, pool, count, sizes);
+            let result = batch_invariance(loaded, pool, count, sizes);
             let result = result.map(|tally| tests.output.note(format_args!("{tally}\n")));
-            tests.report("requests of a batch get what they get alone", result);
+            tests.report("batch invariance", result);
             for kernels in Kernels::available() {
                 let result = same_bits(loaded, pool, kernels, &mut first);
                 tests.report(&format!("same tokens and logits with {kernels} kernels"), result);
@@ -114,13 +114,13 @@ impl Console<'_> {
     }
 }
 
-/// Compares requests of so many random batches, other ones on each number of workers, with themselves alone.
-fn company(loaded: &Loaded, pool: &mut Pool, batches: u32, sizes: Sizes) -> Result<Tally, String> {
+/// Compares requests of so many random batches, other ones on each number of workers, with solo runs.
+fn batch_invariance(loaded: &Loaded, pool: &mut Pool, batches: u32, sizes: Sizes) -> Result<Tally, String> {
     let Loaded { model, tokenizer, kernels, .. } = loaded;
-    let mut company = Company::new(model, tokenizer, *kernels, sizes, pool.workers() as u64);
-    company.meet(pool, sizes.requests + 4 * batches as usize)?;
-    (0..batches).try_for_each(|_| company.batch(pool))?;
-    Ok(company.tally())
+    let mut random = RandomBatches::new(model, tokenizer, *kernels, sizes, pool.workers() as u64);
+    random.draw(pool, sizes.requests + 4 * batches as usize)?;
+    (0..batches).try_for_each(|_| random.batch(pool))?;
+    Ok(random.tally())
 }
 
 fn cut_short(loaded: &Loaded) -> Result<(), String> {

@@ -1,20 +1,19 @@
-//! Many prompts at once, shared among all cores: requests join and leave between steps, or between runs of a few of
-//! them (`leg.rs`).
+//! Continuous batching: requests join and leave between steps, or between bursts of a few steps (`burst.rs`).
 //!
-//! A step takes the latest token of every request that generates, and some tokens of prompts. Prompts go ahead in
-//! large pieces while nobody generates, and in small ones beside those who do, so that nobody waits much longer for its
-//! next token than when all generate. Every request's tokens and log-probabilities are the same bits as when it is
-//! alone.
+//! A step takes the latest token of every request in decode, and tokens of prompts in prefill. Prefill goes ahead in
+//! large chunks while no request decodes, and in small ones beside those that do, so that the time per output token
+//! stays about what it is when all decode. Every request's tokens and log-probabilities are the same bits in any
+//! batch, as in a batch of one: batch invariance.
 //!
-//! Keys and values lie in pages under one budget; a request joins when its pages and the memory for the rest are there,
-//! waits for them while others have them, and none is ever taken from it. Of a prompt's beginning that a request in the
-//! batch has too, whole pages are computed once.
+//! Keys and values lie in KV blocks under one budget. A request joins when its blocks and the memory for the rest are
+//! there, waits while others have them, and is never preempted. The whole blocks of a prefix that a request in the batch
+//! has too are shared.
 
 mod active;
 mod admission;
-mod apart;
+mod burst;
 mod choices;
-mod leg;
+mod data_parallel;
 mod plan;
 mod request;
 mod schedule;
@@ -27,15 +26,15 @@ use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 use embodios_text::tokenizer::Tokenizer;
 
-use crate::cache::{CacheError, Limits, Pages};
+use crate::cache::{BlockPool, CacheError, Limits};
 use crate::forward::{CHUNK, Forward};
 use crate::model::Model;
 use crate::prompt;
-use active::{Active, Hold, Told, Waiting};
-use apart::Groups;
-use leg::Leg;
-use plan::LEG;
-pub use plan::{Plan, Way};
+use active::{Active, Hold, Made, Waiting};
+use burst::Burst;
+use data_parallel::Groups;
+use plan::BURST_PRODUCTS;
+pub use plan::{Plan, Strategy};
 pub use request::{
     Event, Failure, Finish, MOST_LIKELIEST, Outcome, Refusal, Request, RequestId, Status, Times,
 };
@@ -53,15 +52,15 @@ pub struct Settings {
     pub chunk: usize,
     /// Most requests that wait.
     pub waiting: usize,
-    /// How to use the cores; `None` to choose.
-    pub way: Option<Way>,
+    /// How steps use the cores; `None` to choose.
+    pub strategy: Option<Strategy>,
 }
 
 impl Settings {
     /// Up to 32 requests at once, and any number that wait.
     #[must_use]
     pub const fn new(budget: usize) -> Self {
-        Self { budget, context: None, active: 32, chunk: CHUNK, waiting: usize::MAX, way: None }
+        Self { budget, context: None, active: 32, chunk: CHUNK, waiting: usize::MAX, strategy: None }
     }
 
     /// Room for nothing but `request`: a batch of one.
@@ -79,14 +78,14 @@ pub struct Batch<'m> {
     tokenizer: &'m Tokenizer<'m>,
     settings: Settings,
     context: usize,
-    pages: Pages,
+    blocks: BlockPool,
     waiting: VecDeque<Waiting>,
     active: Vec<Active<'m>>,
     forward: Forward<'m>,
     kernels: Kernels,
     groups: Groups<'m>,
     next: u64,
-    /// Requests that took part and do no more.
+    /// Active requests that have ended.
     ended: u64,
     comparisons: u64,
     plan: Option<Plan>,
@@ -106,8 +105,8 @@ impl<'m> Batch<'m> {
     ) -> Result<Self, CacheError> {
         settings.active = settings.active.clamp(1, CHUNK);
         settings.chunk = settings.chunk.clamp(settings.active, CHUNK);
-        let pages = Pages::new(model, settings.budget)?;
-        let context = pages.context(Limits { context: settings.context, budget: settings.budget })?;
+        let blocks = BlockPool::new(model, settings.budget)?;
+        let context = blocks.context(Limits { context: settings.context, budget: settings.budget })?;
         let build = || {
             let forward = Forward::new(model, kernels, settings.chunk, settings.active, context)?;
             Ok((forward, reserved(settings.active, "requests")?))
@@ -118,7 +117,7 @@ impl<'m> Batch<'m> {
             tokenizer,
             settings,
             context,
-            pages,
+            blocks,
             waiting: VecDeque::new(),
             active,
             forward,
@@ -132,15 +131,15 @@ impl<'m> Batch<'m> {
         })
     }
 
-    /// Makes room for steps on the pool's workers ahead of the first request, which else waits for that when it joins.
+    /// Allocates what steps on the pool's workers need before the first request joins, which would wait for that.
     ///
     /// # Errors
-    /// When there is no memory for steps that all cores go together; that of groups is dispensable.
+    /// When there is no memory for tensor-parallel steps; data-parallel ones are dispensable.
     pub fn prepare(&mut self, pool: &Pool) -> Result<(), OutOfMemory> {
         let Self { model, settings, kernels, context, forward, groups, .. } = self;
         let workers = pool.workers();
         forward.prepare(workers)?;
-        if let Some(counts) = Plan::groups(model, settings.active, workers, settings.way) {
+        if let Some(counts) = Plan::groups(model, settings.active, workers, settings.strategy) {
             groups.prepare(model, *kernels, *context, counts, workers, settings.active);
         }
         Ok(())
@@ -157,7 +156,7 @@ impl<'m> Batch<'m> {
             return Err(Refusal::Likeliest { wanted });
         }
         let limits = Limits { context: Some(self.positions(&request)), budget: self.settings.budget };
-        self.pages.context(limits).map_err(Refusal::Budget)?;
+        self.blocks.context(limits).map_err(Refusal::Budget)?;
         if self.waiting.len() >= self.settings.waiting {
             return Err(Refusal::QueueFull { waiting: self.waiting.len() });
         }
@@ -168,7 +167,7 @@ impl<'m> Batch<'m> {
         Ok(id)
     }
 
-    /// Ends a request: no token of it is made from now on. Its outcome so far; `None` when there is no such request.
+    /// Ends a request: no token of it is made from now on. Result: its outcome so far; `None` when there is none.
     pub fn cancel(&mut self, pool: &Pool, id: RequestId) -> Option<Outcome> {
         let now = pool.platform().now_ns();
         if let Some(index) = self.active.iter().position(|active| active.id == id) {
@@ -183,23 +182,23 @@ impl<'m> Batch<'m> {
     #[must_use]
     pub fn status(&self, id: RequestId) -> Option<Status> {
         let active =
-            self.active.iter().find(|active| active.id == id).map(|active| match active.is_generating() {
-                true => Status::Generating,
+            self.active.iter().find(|active| active.id == id).map(|active| match active.is_decoding() {
+                true => Status::Decode,
                 false => Status::Prefill,
             });
         active.or_else(|| self.waiting.iter().any(|waiting| waiting.id == id).then_some(Status::Queued))
     }
 
-    /// Requests that wait, and those that take part.
+    /// Numbers of waiting and active requests.
     #[must_use]
     pub fn lengths(&self) -> (usize, usize) {
         (self.waiting.len(), self.active.len())
     }
 
-    /// The pages of keys and values.
+    /// The KV blocks.
     #[must_use]
-    pub const fn pages(&self) -> &Pages {
-        &self.pages
+    pub const fn blocks(&self) -> &BlockPool {
+        &self.blocks
     }
 
     /// How the last step used the cores.
@@ -214,33 +213,32 @@ impl<'m> Batch<'m> {
         self.steps
     }
 
-    /// How often a request that waits was compared with those that take part.
+    /// How often a waiting request was compared with the active ones.
     #[must_use]
     pub const fn comparisons(&self) -> u64 {
         self.comparisons
     }
 
-    /// Goes one step, or a few in a row where cores go apart and everybody generates: up to 64, of so many products as
-    /// take a fast core some milliseconds. Result: whether there is more to do.
-    pub fn step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.go(pool, LEG, tell)
+    /// Makes one step, or a burst where groups are data-parallel and all requests decode: up to 64 steps of some
+    /// milliseconds in all. Result: whether there is more to do.
+    pub fn step(&mut self, pool: &mut Pool, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.advance(pool, BURST_PRODUCTS, on_event)
     }
 
-    /// As [`Self::step`], but up to 64 steps in a row whatever they take, unless a request ends: for who has nothing to
-    /// submit or cancel before that, nor minds to be told late of tokens.
-    pub fn long_step(&mut self, pool: &mut Pool, tell: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.go(pool, usize::MAX, tell)
+    /// As [`Self::step`], with bursts of up to 64 steps whatever they take, unless a request ends: where nothing is to be
+    /// submitted or cancelled before that, and events may come late.
+    pub fn long_step(&mut self, pool: &mut Pool, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.advance(pool, usize::MAX, on_event)
     }
 
-    /// Goes one step, or where groups go apart and everybody generates, as many as take a core up to so many
-    /// `products`. An interrupt ends all requests.
-    fn go(&mut self, pool: &mut Pool, products: usize, tell: &mut dyn FnMut(Event<'_>)) -> bool {
+    /// Makes one step, or a burst of up to so many `products` of a core. An interrupt ends all requests.
+    fn advance(&mut self, pool: &mut Pool, products: usize, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
         if pool.interrupted() {
-            self.cancel_all(pool, tell);
+            self.cancel_all(pool, on_event);
             return false;
         }
-        self.admit(pool, tell);
-        let generating = self.active.iter().all(Active::is_generating);
+        self.admit(pool, on_event);
+        let decoding = self.active.iter().all(Active::is_decoding);
         schedule::take(&mut self.active, self.forward.capacity());
         let platform = pool.platform();
         let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
@@ -249,66 +247,66 @@ impl<'m> Batch<'m> {
             while let Some(Active { id, .. }) = self.active.last() {
                 let id = *id;
                 let outcome = self.end(self.active.len() - 1, failed, platform.now_ns());
-                tell(Event::Finished { id, outcome });
+                on_event(Event::Finished { id, outcome });
             }
         } else if !active.is_empty() {
-            let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.way);
-            let leg = Leg::new(match chosen.way {
-                Way::Apart { groups } if generating => {
+            let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.strategy);
+            let burst = Burst::new(match chosen.strategy {
+                Strategy::DataParallel { groups } if decoding => {
                     let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
-                    left.min(chosen.steps(model, groups, products))
+                    left.min(chosen.burst(model, groups, products))
                 }
                 _ => 1,
             });
-            let go = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
-                leg.go(forward, active, pool);
+            let run = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
+                burst.run(forward, active, pool);
             };
-            if let Way::Apart { groups: count } = chosen.way
-                && !groups.go(pool, active, count, go)
+            if let Strategy::DataParallel { groups: count } = chosen.strategy
+                && !groups.run(pool, active, count, run)
             {
                 chosen = chosen.uneven();
             }
-            if chosen.way == Way::Together {
-                go(forward, active, pool);
+            if chosen.strategy == Strategy::TensorParallel {
+                run(forward, active, pool);
             }
             *plan = Some(chosen);
-            *steps += leg.steps();
-            self.tell(pool, leg.steps(), tell);
+            *steps += burst.steps();
+            self.report(pool, burst.steps(), on_event);
         }
         !self.active.is_empty() || !self.waiting.is_empty()
     }
 
     /// Ends all requests.
-    fn cancel_all(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
+    fn cancel_all(&mut self, pool: &Pool, on_event: &mut dyn FnMut(Event<'_>)) {
         let active = self.active.iter().map(|active| active.id);
         let ids: Vec<RequestId> = active.chain(self.waiting.iter().map(|waiting| waiting.id)).collect();
         for id in ids {
             if let Some(outcome) = self.cancel(pool, id) {
-                tell(Event::Finished { id, outcome });
+                on_event(Event::Finished { id, outcome });
             }
         }
     }
 
-    /// Tells of what was made in some steps, one step after the other, and takes leave of requests that are over.
-    fn tell(&mut self, pool: &Pool, steps: usize, tell: &mut dyn FnMut(Event<'_>)) {
+    /// Hands on the events of some steps, one step after the other, and ends the requests that are over.
+    fn report(&mut self, pool: &Pool, steps: usize, on_event: &mut dyn FnMut(Event<'_>)) {
         for step in 0..steps {
             let mut index = 0;
             while let Some(active) = self.active.get(index) {
                 let id = active.id;
-                let (told, finish) = active.told(step);
-                if let Some(Told { token, log_probability, likeliest, text }) = told {
-                    tell(Event::Token { id, token, log_probability, likeliest, text });
+                let (made, finish) = active.unreported(step);
+                if let Some(Made { token, log_probability, likeliest, text }) = made {
+                    on_event(Event::Token { id, token, log_probability, likeliest, text });
                 }
                 match finish {
                     Some(finish) => {
                         let outcome = self.end(index, finish, pool.platform().now_ns());
-                        tell(Event::Finished { id, outcome });
+                        on_event(Event::Finished { id, outcome });
                     }
                     None => index += 1,
                 }
             }
         }
-        self.active.iter_mut().for_each(Active::all_told);
+        self.active.iter_mut().for_each(Active::reported);
     }
 
     /// Runs a request to its end, beside those that the batch has.
@@ -319,20 +317,20 @@ impl<'m> Batch<'m> {
         &mut self,
         pool: &mut Pool,
         request: Request,
-        tell: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, Refusal> {
         let wanted = self.submit(pool, request)?;
         let mut result = None;
         while result.is_none() {
             self.step(pool, &mut |event| match event {
                 Event::Finished { id, outcome } if id == wanted => result = Some(outcome),
-                event => tell(event),
+                event => on_event(event),
             });
         }
         Ok(result.expect("the loop ends with it"))
     }
 
-    /// Runs a whole list of requests to their ends; what each one came to, in order.
+    /// Runs a list of requests to their ends. Result: their outcomes, in order.
     pub fn run(&mut self, pool: &mut Pool, requests: impl IntoIterator<Item = Request>) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let mut places = Vec::new();
@@ -349,21 +347,21 @@ impl<'m> Batch<'m> {
                 }
             }
         }
-        let mut tell = |event: Event<'_>| {
+        let mut on_event = |event: Event<'_>| {
             if let Event::Finished { id, outcome } = event
                 && let Ok(index) = places.binary_search_by_key(&id, |&(id, _)| id)
             {
                 outcomes[places[index].1] = Some(outcome);
             }
         };
-        while self.long_step(pool, &mut tell) {}
+        while self.long_step(pool, &mut on_event) {}
         outcomes.into_iter().flatten().collect()
     }
 
-    /// Ends an active request, and takes its pages back.
+    /// Ends an active request, and takes its blocks back.
     fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
         let (outcome, sequence) = self.active.remove(index).end(finish, now);
-        self.pages.end(sequence);
+        self.blocks.end(sequence);
         self.ended += 1;
         outcome
     }

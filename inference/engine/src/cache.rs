@@ -1,23 +1,23 @@
 //! Keys and values of all positions so far: how much of them there may be and how numbers are held.
 //!
-//! They lie in [`pages`], which sequences own; pages that are full and hold the same text may be shared.
+//! They lie in [`blocks`], which sequences own; blocks that are full and hold the same text may be shared.
 
-mod pages;
+mod blocks;
 
 use core::fmt;
 
 use embodios_gguf::memory::OutOfMemory;
 use embodios_pool::platform::Memory;
 
-pub(crate) use pages::by_page;
-pub use pages::{Pages, Sequence};
+pub(crate) use blocks::by_block;
+pub use blocks::{BlockPool, Sequence};
 
 /// How much a sequence may remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Positions; `None` for what the model was trained for, or fewer where the budget ends first.
     pub context: Option<usize>,
-    /// Bytes that the cache may take, in whole pages of [`KV_BLOCK`](embodios_kernels::KV_BLOCK) positions.
+    /// Bytes that the cache may take, in whole blocks of [`KV_BLOCK`](embodios_kernels::KV_BLOCK) positions.
     pub budget: usize,
 }
 

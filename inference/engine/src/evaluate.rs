@@ -7,7 +7,7 @@ use embodios_gguf::memory::OutOfMemory;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 
-use crate::cache::{CacheError, Limits, Pages};
+use crate::cache::{BlockPool, CacheError, Limits};
 use crate::forward::{CHUNK, Forward, Part};
 use crate::model::Model;
 use crate::prompt::{self, PromptError};
@@ -69,9 +69,9 @@ impl<'m> Evaluator<'m> {
     /// # Errors
     /// When the cache does not fit the limits, or the memory does not suffice.
     pub fn new(model: &'m Model<'m>, kernels: Kernels, limits: Limits) -> Result<Self, EvaluateError> {
-        let mut pages = Pages::new(model, limits.budget)?;
-        let context = pages.context(limits)?;
-        let sequence = pages.begin(context, None)?;
+        let mut blocks = BlockPool::new(model, limits.budget)?;
+        let context = blocks.context(limits)?;
+        let sequence = blocks.begin(context, None)?;
         let chunk = CHUNK.min(context);
         let forward = Forward::new(model, kernels, chunk, 1, context)?;
         let mut part = Part::new(model, sequence, chunk)?;

@@ -58,8 +58,8 @@ pub struct Forward<'m> {
     queries: Vec<f32>,
     /// What each of them has [`embodios_kernels::found`].
     attended: Vec<f32>,
-    /// What the queries of a single row have found on each page.
-    pages: Vec<f32>,
+    /// What the queries of a single row have found on each block.
+    blocks: Vec<f32>,
     /// Rotated keys, and values: for each row those of all heads.
     keys: Vec<f32>,
     values: Vec<f32>,
@@ -103,7 +103,7 @@ impl<'m> Forward<'m> {
             value: Tiles::new(keys, capacity)?,
             queries: filled(capacity * queries, 0.0, what)?,
             attended: filled(capacity * found, 0.0, what)?,
-            pages: filled(context.div_ceil(KV_BLOCK) * found, 0.0, what)?,
+            blocks: filled(context.div_ceil(KV_BLOCK) * found, 0.0, what)?,
             keys: filled(capacity * keys, 0.0, what)?,
             values: filled(capacity * keys, 0.0, what)?,
             scratch: Vec::new(),

@@ -1,11 +1,11 @@
-//! Batches: every request's tokens and probabilities are those it has alone, whatever its company, and pages are
+//! Batch invariance, admission, prefix sharing, chunked prefill and decode bursts; KV blocks are
 //! counted to the byte.
 
 mod common;
 
-use embodios_checks::company::{Alone, Company, Random, Sizes};
-use embodios_engine::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Way};
-use embodios_engine::cache::{Limits, Pages};
+use embodios_checks::batch_invariance::{Random, RandomBatches, Sizes, Solo};
+use embodios_engine::batch::{Batch, Event, Finish, Outcome, Refusal, Request, Settings, Status, Strategy};
+use embodios_engine::cache::{BlockPool, Limits};
 use embodios_engine::model::Model;
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
@@ -16,10 +16,10 @@ use embodios_text::tokenizer::Tokenizer;
 
 use common::run;
 
-/// Bytes of a page of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
-const PAGE_BYTES: usize = 6 * 2 * 32 * 2 * 2 * KV_BLOCK;
+/// Bytes of a block of the story model: 6 layers, 2 heads of 32, keys and values in half precision.
+const BLOCK_BYTES: usize = 6 * 2 * 32 * 2 * 2 * KV_BLOCK;
 
-/// Asserts that the same came of a request in a batch as alone on `pool`.
+/// Asserts that a request's outcome in a batch is that of a solo run on `pool`.
 fn assert_same(
     model: &Model<'_>,
     tokenizer: &Tokenizer<'_>,
@@ -27,30 +27,30 @@ fn assert_same(
     request: &Request,
     outcome: &Outcome,
 ) {
-    let alone = Alone::of(model, tokenizer, Kernels::best(), pool, request).unwrap();
-    assert!(alone.is_same(outcome), "{request:?}: {outcome:?}, alone {alone:?}");
+    let solo = Solo::of(model, tokenizer, Kernels::best(), pool, request).unwrap();
+    assert!(solo.is_same(outcome), "{request:?}: {outcome:?}, solo {solo:?}");
 }
 
 /// Random batches on each number of workers; `EMBODIOS_BATCHES` for more.
-fn batches() -> usize {
+fn batch_count() -> usize {
     std::env::var("EMBODIOS_BATCHES").map_or(4, |count| count.parse().expect("EMBODIOS_BATCHES is a number"))
 }
 
 #[test]
-fn company_leaves_no_trace() {
+fn batches_are_invariant() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
-    let mut company = Company::new(&model, &tokenizer, Kernels::best(), Sizes::FULL, 5);
+    let mut batches = RandomBatches::new(&model, &tokenizer, Kernels::best(), Sizes::FULL, 5);
     let mut single = run::pool(1);
     for workers in [1, 2, 4, 8] {
-        company.meet(&mut single, 8 * batches()).unwrap();
+        batches.draw(&mut single, 8 * batch_count()).unwrap();
         let mut pool = run::pool(workers);
-        (0..batches()).for_each(|_| company.batch(&mut pool).unwrap());
+        (0..batch_count()).for_each(|_| batches.batch(&mut pool).unwrap());
     }
-    let tally = company.tally();
+    let tally = batches.tally();
     println!("{tally}");
     assert!(tally.finished > 100 && tally.cancelled > 5 && tally.shared > 100, "{tally}");
-    assert!(tally.together > 100 && tally.apart > 50, "{tally}");
+    assert!(tally.tensor_parallel > 100 && tally.data_parallel > 50, "{tally}");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
         log_probabilities: None,
     };
     let story = [0, 490, 528, 260, 410];
-    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(6 * PAGE_BYTES)).unwrap();
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(6 * BLOCK_BYTES)).unwrap();
     let outcomes = batch.run(
         &mut pool,
         [
@@ -102,7 +102,7 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
 }
 
 #[test]
-fn requests_that_wait_are_compared_when_something_has_come() {
+fn waiting_requests_are_compared_when_something_has_changed() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
@@ -137,7 +137,7 @@ fn a_full_queue_and_a_small_budget_are_said() {
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let pool = run::pool(1);
     let request = Request::greedy(vec![1; 40], 30);
-    let settings = Settings { waiting: 1, context: Some(64), ..Settings::new(2 * PAGE_BYTES) };
+    let settings = Settings { waiting: 1, context: Some(64), ..Settings::new(2 * BLOCK_BYTES) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     batch.submit(&pool, request.clone()).unwrap();
     assert_eq!(batch.submit(&pool, request).unwrap_err(), Refusal::QueueFull { waiting: 1 });
@@ -147,7 +147,7 @@ fn a_full_queue_and_a_small_budget_are_said() {
 }
 
 #[test]
-fn prompts_that_begin_alike_are_computed_once() {
+fn shared_prefixes_are_computed_once() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
@@ -161,8 +161,8 @@ fn prompts_that_begin_alike_are_computed_once() {
     let outcomes = batch.run(&mut pool, requests.iter().cloned());
     let shared: Vec<_> = outcomes.iter().map(|outcome| outcome.shared_tokens).collect();
     assert_eq!(shared, [0, 96, 96, 96, 96, 96, 96, 96]);
-    // Three full pages once, and a page and a bit of each.
-    assert_eq!(batch.pages().bytes(), (3 + 8) * PAGE_BYTES);
+    // Three full blocks once, and a block and a bit of each.
+    assert_eq!(batch.blocks().bytes(), (3 + 8) * BLOCK_BYTES);
     for (outcome, request) in outcomes.iter().zip(&requests) {
         assert_same(&model, &tokenizer, &mut pool, request, outcome);
     }
@@ -170,7 +170,7 @@ fn prompts_that_begin_alike_are_computed_once() {
 }
 
 #[test]
-fn prompts_are_cut_so_that_groups_have_even_shares() {
+fn prefill_chunks_give_groups_even_shares() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
@@ -183,7 +183,12 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
     }
     loop {
         let more = batch.step(&mut pool, &mut |_| {});
-        assert_eq!(batch.plan().unwrap().way, Way::Apart { groups: 2 }, "step {}", batch.steps());
+        assert_eq!(
+            batch.plan().unwrap().strategy,
+            Strategy::DataParallel { groups: 2 },
+            "step {}",
+            batch.steps()
+        );
         if !more {
             break;
         }
@@ -193,12 +198,13 @@ fn prompts_are_cut_so_that_groups_have_even_shares() {
 }
 
 #[test]
-fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
+fn a_bursts_events_come_step_by_step_and_others_end_it() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
     let request = |number: usize, limit: usize| Request::greedy(vec![0, 490, 528, number as u32], limit);
-    let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
+    let settings =
+        Settings { strategy: Some(Strategy::DataParallel { groups: 2 }), ..Settings::new(1 << 24) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let ids: Vec<_> = [9, 20, 20, 20]
         .into_iter()
@@ -206,14 +212,14 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
         .map(|(number, limit)| batch.submit(&pool, request(number, limit)).unwrap())
         .collect();
     let step = |batch: &mut Batch<'_>, pool: &mut Pool| {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         batch.step(pool, &mut |event| {
-            told.push(match event {
+            events.push(match event {
                 Event::Token { id, .. } => (id, false),
                 Event::Finished { id, .. } => (id, true),
             })
         });
-        told
+        events
     };
     let each = ids.iter().map(|&id| (id, false));
     assert_eq!(step(&mut batch, &mut pool), each.clone().collect::<Vec<_>>(), "everybody's first token");
@@ -224,19 +230,19 @@ fn groups_that_meet_seldom_are_told_of_step_by_step_and_stop_for_others() {
     assert_eq!(batch.steps(), 9);
     // Who comes meanwhile joins at once, and its prompt passes at steps of their own.
     let late = batch.submit(&pool, request(7, 2)).unwrap();
-    let told = step(&mut batch, &mut pool);
-    assert_eq!(told, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());
+    let events = step(&mut batch, &mut pool);
+    assert_eq!(events, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());
     assert_eq!(batch.status(late), Some(Status::Prefill));
 }
 
 #[test]
-fn groups_of_many_meet_soon_unless_nobody_can_join_or_cancel() {
+fn bursts_of_many_are_short_unless_no_request_can_join_or_be_cancelled() {
     const LIMIT: usize = 40;
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
-    let way = Some(Way::Apart { groups: 2 });
-    let settings = Settings { way, active: 64, ..Settings::new(1 << 26) };
+    let strategy = Some(Strategy::DataParallel { groups: 2 });
+    let settings = Settings { strategy, active: 64, ..Settings::new(1 << 26) };
     let mut gone = |long: bool| {
         let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
         for number in 0..64 {
@@ -254,7 +260,7 @@ fn groups_of_many_meet_soon_unless_nobody_can_join_or_cancel() {
 }
 
 #[test]
-fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
+fn a_request_that_ends_early_ends_the_burst_and_takes_no_steps_of_others() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
@@ -264,9 +270,10 @@ fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
             ..Request::greedy(vec![0, 490, 528, number], 60)
         })
         .collect();
-    let alone = Alone::of(&model, &tokenizer, Kernels::best(), &mut pool, &requests[0]).unwrap();
-    requests[0].end.push(alone.tokens[20]);
-    let settings = Settings { way: Some(Way::Apart { groups: 2 }), ..Settings::new(1 << 24) };
+    let solo = Solo::of(&model, &tokenizer, Kernels::best(), &mut pool, &requests[0]).unwrap();
+    requests[0].end.push(solo.tokens[20]);
+    let settings =
+        Settings { strategy: Some(Strategy::DataParallel { groups: 2 }), ..Settings::new(1 << 24) };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
     let outcomes = batch.run(&mut pool, requests.iter().cloned());
     assert!(matches!(outcomes[0].finish, Finish::End(_)), "{:?}", outcomes[0].finish);
@@ -278,7 +285,7 @@ fn a_request_that_ends_early_stops_the_others_steps_and_takes_none_of_theirs() {
 }
 
 #[test]
-fn who_joins_stalls_nobody_and_is_not_stalled() {
+fn joining_stalls_nobody_and_is_not_stalled() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
@@ -287,12 +294,12 @@ fn who_joins_stalls_nobody_and_is_not_stalled() {
     };
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 24)).unwrap();
     let first = batch.submit(&pool, request(0)).unwrap();
-    while batch.status(first) != Some(Status::Generating) {
+    while batch.status(first) != Some(Status::Decode) {
         batch.step(&mut pool, &mut |_| {});
     }
     let others: Vec<_> = (1..8).map(|number| batch.submit(&pool, request(number)).unwrap()).collect();
     let mut steps = 0;
-    while others.iter().any(|&other| batch.status(other) != Some(Status::Generating)) {
+    while others.iter().any(|&other| batch.status(other) != Some(Status::Decode)) {
         let mut made = 0;
         batch.step(&mut pool, &mut |event| {
             made += usize::from(matches!(event, Event::Token { id, .. } if id == first));
@@ -343,35 +350,35 @@ fn groups_of_cores_run_batches_of_their_own() {
 }
 
 #[test]
-fn pages_are_counted_to_the_byte() {
+fn blocks_are_counted_to_the_byte() {
     let model = run::load(STORY);
-    let budget = 40 * PAGE_BYTES + 77;
-    let mut pages = Pages::new(&model, budget).unwrap();
+    let budget = 40 * BLOCK_BYTES + 77;
+    let mut blocks = BlockPool::new(&model, budget).unwrap();
     let mut random = Random::new(9);
     let mut sequences = Vec::new();
     let mut expected = 0;
     for _ in 0..10_000 {
         if random.one_in(2) && !sequences.is_empty() {
             let (sequence, context): (_, usize) = sequences.swap_remove(random.below(sequences.len()));
-            pages.end(sequence);
-            expected -= context.div_ceil(KV_BLOCK) * PAGE_BYTES;
+            blocks.end(sequence);
+            expected -= context.div_ceil(KV_BLOCK) * BLOCK_BYTES;
         } else {
             let context = 1 + random.below(256);
-            let fits = expected + context.div_ceil(KV_BLOCK) * PAGE_BYTES <= budget;
-            assert_eq!(pages.has_room(context, 0), fits);
-            match pages.begin(context, None) {
+            let fits = expected + context.div_ceil(KV_BLOCK) * BLOCK_BYTES <= budget;
+            assert_eq!(blocks.has_room(context, 0), fits);
+            match blocks.begin(context, None) {
                 Ok(sequence) => {
                     assert!(fits);
                     sequences.push((sequence, context));
-                    expected += context.div_ceil(KV_BLOCK) * PAGE_BYTES;
+                    expected += context.div_ceil(KV_BLOCK) * BLOCK_BYTES;
                 }
                 Err(error) => assert!(!fits, "{error}"),
             }
         }
-        assert_eq!(pages.used(), expected);
-        assert!(pages.bytes() <= budget);
+        assert_eq!(blocks.used(), expected);
+        assert!(blocks.bytes() <= budget);
     }
-    sequences.into_iter().for_each(|(sequence, _)| pages.end(sequence));
-    assert_eq!(pages.used(), 0);
-    assert_eq!(pages.context(Limits { context: Some(256), budget }).unwrap(), 256);
+    sequences.into_iter().for_each(|(sequence, _)| blocks.end(sequence));
+    assert_eq!(blocks.used(), 0);
+    assert_eq!(blocks.context(Limits { context: Some(256), budget }).unwrap(), 256);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use embodios_engine::batch::{Batch, Event, Request, Settings, Way};
+use embodios_engine::batch::{Batch, Event, Request, Settings, Strategy};
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
@@ -45,14 +45,14 @@ static COUNTING: Counting = Counting;
 fn steps_allocate_nothing() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
-    for way in [Way::Together, Way::Apart { groups: 2 }] {
+    for strategy in [Strategy::TensorParallel, Strategy::DataParallel { groups: 2 }] {
         let mut pool = run::pool(2);
-        let settings = Settings { way: Some(way), ..Settings::new(1 << 24) };
+        let settings = Settings { strategy: Some(strategy), ..Settings::new(1 << 24) };
         let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap();
         batch.prepare(&pool).unwrap();
         let prepared = ALLOCATIONS.load(Ordering::Relaxed);
         batch.prepare(&pool).unwrap();
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), prepared, "there is room already, {way}");
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), prepared, "there is room already, {strategy}");
         for seed in 0..6 {
             let request = Request {
                 prompt: vec![0, 490, 528, 260, 410],
@@ -73,7 +73,7 @@ fn steps_allocate_nothing() {
             });
             let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
             // The first two steps let requests join, take their prompts and make a token of each.
-            assert!(step < 2 || allocations == 0, "{allocations} allocations in step {step}, {way}");
+            assert!(step < 2 || allocations == 0, "{allocations} allocations in step {step}, {strategy}");
             if !more {
                 break;
             }

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings, Way};
+use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings, Strategy};
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
@@ -86,7 +86,7 @@ fn requests_wait_for_memory() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(1);
-    // The budget of pages promises more than there is.
+    // The budget of blocks promises more than there is.
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
     batch.prepare(&pool).unwrap();
     let (results, most) = within(3 * MIB, || outcomes(&mut batch, &mut pool, 32));
@@ -112,12 +112,12 @@ fn memory_kept_for_later_makes_place() {
     batch.prepare(&pool).unwrap();
     let (results, _) = outcomes(&mut batch, &mut pool, 8);
     assert_eq!(results.len(), 8);
-    let kept = batch.pages().bytes();
+    let kept = batch.blocks().bytes();
     assert!(kept > 2 * MIB, "{kept}");
-    // The pages are nearly all that there is, and a request's other buffers need some of it.
+    // The blocks are nearly all that there is, and a request's other buffers need some of it.
     let (results, most) = within(MIB / 8, || outcomes(&mut batch, &mut pool, 1));
     assert_eq!((results.len(), results[0].tokens.len(), most), (1, 200, 1));
-    assert!(batch.pages().bytes() < kept);
+    assert!(batch.blocks().bytes() < kept);
 }
 
 #[test]
@@ -126,24 +126,25 @@ fn groups_are_dispensable() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
     let mut pool = run::pool(2);
-    let batch = |way| {
-        let settings = Settings { way: Some(way), ..Settings::new(1 << 24) };
+    let batch = |strategy| {
+        let settings = Settings { strategy: Some(strategy), ..Settings::new(1 << 24) };
         Batch::new(&model, &tokenizer, Kernels::best(), settings).unwrap()
     };
-    let cost = |way| {
-        let mut batch = batch(way);
+    let cost = |strategy| {
+        let mut batch = batch(strategy);
         let before = LIVE.load(Ordering::Relaxed);
         batch.prepare(&pool).unwrap();
         LIVE.load(Ordering::Relaxed) - before
     };
-    let apart = Way::Apart { groups: 2 };
-    let (together, groups) = (cost(Way::Together), cost(apart));
-    assert!(groups > together + MIB / 4, "{together} {groups}");
-    let mut batch = batch(apart);
+    let data_parallel = Strategy::DataParallel { groups: 2 };
+    let (tensor_parallel, groups) = (cost(Strategy::TensorParallel), cost(data_parallel));
+    assert!(groups > tensor_parallel + MIB / 4, "{tensor_parallel} {groups}");
+    let mut batch = batch(data_parallel);
     let before = LIVE.load(Ordering::Relaxed);
-    within(together + (groups - together) / 2, || batch.prepare(&pool)).expect("all cores go together");
-    assert_eq!(LIVE.load(Ordering::Relaxed) - before, together, "what groups had is given back");
+    within(tensor_parallel + (groups - tensor_parallel) / 2, || batch.prepare(&pool))
+        .expect("steps are tensor-parallel");
+    assert_eq!(LIVE.load(Ordering::Relaxed) - before, tensor_parallel, "what groups had is given back");
     let (results, most) = outcomes(&mut batch, &mut pool, 4);
-    assert_eq!((batch.plan().map(|plan| plan.way), most), (Some(Way::Together), 4));
+    assert_eq!((batch.plan().map(|plan| plan.strategy), most), (Some(Strategy::TensorParallel), 4));
     assert!(results.iter().all(|outcome| outcome.tokens.len() == 200));
 }

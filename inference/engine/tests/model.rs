@@ -112,7 +112,7 @@ fn an_unsupported_weight_type_is_named_with_what_is_supported() {
 fn a_cache_has_to_fit_the_budget() {
     let model = run::load(STORY);
     let evaluator = |context, budget| Evaluator::new(&model, Kernels::best(), Limits { context, budget });
-    // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position, 32 positions a page.
+    // 6 layers, 2 heads of 32, keys and values in half precision: 1536 bytes a position, 32 positions a block.
     let message = evaluator(Some(250), 1536 * 100 + 5).unwrap_err().to_string();
     assert_eq!(
         message,

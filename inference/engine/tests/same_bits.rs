@@ -80,7 +80,7 @@ fn smollm2_has_the_same_bits() {
     check(&Models::load(&file), &golden::SMOLLM2, &[1, 2, 3, 4, 8]);
 }
 
-/// A single row's pages are shared out where they are many; several rows' are not.
+/// A single row's blocks are shared out where they are many; several rows' are not.
 #[test]
 fn long_texts_have_the_same_bits_by_one_token_or_many() {
     let mut file = STORY.to_vec();
@@ -90,7 +90,7 @@ fn long_texts_have_the_same_bits_by_one_token_or_many() {
     file[value..][..4].copy_from_slice(&1024u32.to_le_bytes());
     let models = Models::load(&file);
     let text: Vec<u32> = (0..600).map(|i| (i * 37 + 5) % 1024).collect();
-    // Of the last 64 tokens, the first of which sees 17 pages.
+    // Of the last 64 tokens, the first of which sees 17 blocks.
     let (before, last) = text.split_at(536);
     let logits = |kernels, workers, each: usize| {
         let (mut evaluator, mut pool) =

@@ -189,7 +189,7 @@ fn join(loaded: &Loaded, pool: &mut Pool, bench: &BatchBench) -> Result<Joined, 
         });
         if ready == 0
             && !others.is_empty()
-            && others.iter().all(|&other| batch.status(other) == Some(Status::Generating))
+            && others.iter().all(|&other| batch.status(other) == Some(Status::Decode))
         {
             ready = platform.now_ns();
         }

@@ -1,4 +1,4 @@
-//! A request that takes part in steps.
+//! An active request: its prompt's cursor, sampler, stop texts, text and times.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,8 +9,8 @@ use embodios_pool::platform::Platform;
 use embodios_text::sample::LogProbabilities;
 use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
+use super::burst::MOST_STEPS;
 use super::choices::Choices;
-use super::leg::MOST_STEPS;
 use super::request::{Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
 use crate::forward::Part;
@@ -21,7 +21,7 @@ const TOKEN_BYTES: usize = 64;
 /// Bytes of text a token, more than languages take.
 const TEXT_BYTES: usize = 8;
 
-/// A request that waits.
+/// A waiting request.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub id: RequestId,
@@ -30,18 +30,18 @@ pub(super) struct Waiting {
     pub hold: Hold,
 }
 
-/// What a request waits for, so that it is looked at again no sooner than that can have come.
+/// What a waiting request waits for, so that it is looked at again no sooner than that can have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Nothing known.
     Nothing,
-    /// So many whole pages of the beginning of another request, which begins alike.
-    Beginning { of: RequestId, pages: usize },
-    /// Pages or memory: those of a request that ends after so many others.
+    /// So many KV blocks of a prefix that another request is about to compute.
+    Prefix { of: RequestId, blocks: usize },
+    /// Memory that comes back when one more request than so many has ended.
     Memory { ended: u64 },
 }
 
-/// The buffers of a request that takes part: lists with room for all that may come, text for all that is likely to.
+/// The buffers of an active request: lists with room for all tokens, text for what they are likely to take.
 pub(super) struct Buffers {
     part: Part,
     choices: Choices,
@@ -49,7 +49,7 @@ pub(super) struct Buffers {
     log_probabilities: Vec<f32>,
     likeliest: Vec<(u32, f32)>,
     text: String,
-    untold: Vec<Range<usize>>,
+    unreported: Vec<Range<usize>>,
     times: Vec<u64>,
 }
 
@@ -74,7 +74,7 @@ impl Buffers {
             log_probabilities: reserved(wanted, "log-probabilities")?,
             likeliest: reserved(likeliest, "log-probabilities")?,
             text,
-            untold: reserved(longest.min(MOST_STEPS), "tokens")?,
+            unreported: reserved(longest.min(MOST_STEPS), "tokens")?,
             times: reserved(longest, "times of tokens")?,
         })
     }
@@ -85,7 +85,7 @@ pub(super) struct Active<'t> {
     pub id: RequestId,
     pub request: Request,
     part: Part,
-    /// Tokens of the prompt that have been taken, here or by the request whose pages it shares.
+    /// Tokens of the prompt that have been taken, here or by the request whose KV blocks it shares.
     fed: usize,
     shared: usize,
     choices: Choices,
@@ -96,8 +96,8 @@ pub(super) struct Active<'t> {
     likeliest: Vec<(u32, f32)>,
     reader: TokenReader<'t>,
     text: String,
-    /// For each of the latest tokens, of which nobody has been told yet, where its text is.
-    untold: Vec<Range<usize>>,
+    /// The text of each of the latest tokens, those without an event.
+    unreported: Vec<Range<usize>>,
     times: Times,
 }
 
@@ -118,7 +118,7 @@ impl<'t> Active<'t> {
     pub(super) fn new(
         tokenizer: &'t Tokenizer<'t>,
         Waiting { id, mut request, submitted, .. }: Waiting,
-        Buffers { mut part, choices, tokens, log_probabilities, likeliest, text, untold, times }: Buffers,
+        Buffers { mut part, choices, tokens, log_probabilities, likeliest, text, unreported, times }: Buffers,
         sequence: Sequence,
         now: u64,
     ) -> Self {
@@ -138,7 +138,7 @@ impl<'t> Active<'t> {
             likeliest,
             reader,
             text,
-            untold,
+            unreported,
             times: Times { submitted, started: now, finished: 0, tokens: times },
             request,
         }
@@ -160,7 +160,7 @@ impl<'t> Active<'t> {
     }
 
     /// Whether its prompt has passed, so that each step makes a token.
-    pub(super) const fn is_generating(&self) -> bool {
+    pub(super) const fn is_decoding(&self) -> bool {
         self.unfed() == 0
     }
 
@@ -168,7 +168,7 @@ impl<'t> Active<'t> {
     pub(super) fn take_prompt(&mut self, rows: usize) {
         self.part.tokens.extend_from_slice(&self.request.prompt[self.fed..][..rows]);
         self.fed += rows;
-        self.part.wants_logits = self.is_generating();
+        self.part.wants_logits = self.is_decoding();
     }
 
     /// Takes the latest token in the next step, so that it makes the next one.
@@ -215,7 +215,7 @@ impl<'t> Active<'t> {
         }
         let from = self.text.len();
         self.text.push_str(self.reader.push(token));
-        self.untold.push(from..self.text.len());
+        self.unreported.push(from..self.text.len());
         if self.reader.stopped() {
             Some(Finish::StopText)
         } else if self.tokens.len() == self.request.limit {
@@ -232,24 +232,24 @@ impl<'t> Active<'t> {
         self.finish.is_some()
     }
 
-    /// Token `index` of those that nobody has been told of, and how the request ends if that is behind this token.
-    pub(super) fn told(&self, index: usize) -> (Option<Told<'_>>, Option<Finish>) {
-        let told = self.untold.get(index).map(|text| {
-            let index = self.tokens.len() - self.untold.len() + index;
+    /// Token `index` of those without an event, and how the request ends if it does with this token.
+    pub(super) fn unreported(&self, index: usize) -> (Option<Made<'_>>, Option<Finish>) {
+        let made = self.unreported.get(index).map(|text| {
+            let index = self.tokens.len() - self.unreported.len() + index;
             let log_probability = self.log_probabilities.get(index).copied();
             let each = self.likeliest.len() / self.tokens.len();
             let likeliest = &self.likeliest[index * each..][..each];
-            Told { token: self.tokens[index], log_probability, likeliest, text: &self.text[text.clone()] }
+            Made { token: self.tokens[index], log_probability, likeliest, text: &self.text[text.clone()] }
         });
-        (told, self.finish.filter(|_| index + 1 >= self.untold.len()))
+        (made, self.finish.filter(|_| index + 1 >= self.unreported.len()))
     }
 
-    /// Everybody has been told of everything.
-    pub(super) fn all_told(&mut self) {
-        self.untold.clear();
+    /// All tokens have had their events.
+    pub(super) fn reported(&mut self) {
+        self.unreported.clear();
     }
 
-    /// Ends it; the sequence goes back to its pages.
+    /// Ends it; the sequence goes back to its blocks.
     pub(super) fn end(self, finish: Finish, now: u64) -> (Outcome, Sequence) {
         let Self {
             request,
@@ -281,8 +281,8 @@ impl<'t> Active<'t> {
     }
 }
 
-/// A token that nobody has been told of yet.
-pub(super) struct Told<'a> {
+/// A token made.
+pub(super) struct Made<'a> {
     pub token: u32,
     pub log_probability: Option<f32>,
     pub likeliest: &'a [(u32, f32)],

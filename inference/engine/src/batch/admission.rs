@@ -1,5 +1,4 @@
-//! Who joins a batch, and when: first come, first served, once pages and memory for all that a request can need are
-//! there.
+//! Admission: first come, first served, once the KV blocks and the memory for all that a request can need are there.
 //!
 //! A request that has to wait is looked at again when what it waits for can have come, not at every step.
 
@@ -12,18 +11,19 @@ use super::active::{Active, Buffers, Hold, Waiting};
 use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
 use crate::cache::{CacheError, Sequence};
 
-/// Most requests that others pass by because they wait for a beginning.
-const PASSED: usize = 64;
+/// Most waiting requests that are considered at a step: those in front may wait for a prefix.
+const CONSIDERED: usize = 64;
 
 /// Bytes that stay free when a request joins: for its answer, and what else allocates without asking.
 const SPARE: usize = 512 << 10;
 
-/// What there is of a prompt's beginning.
-enum Beginning {
-    /// Another request is about to have so many whole pages of it, more than are there.
-    OnItsWay { pages: usize, of: RequestId },
-    /// So many pages of the request at index `of`, if any.
-    There { pages: usize, of: usize },
+/// The longest prefix that a prompt shares with an active request, in whole KV blocks.
+#[derive(Clone, Copy)]
+enum Prefix {
+    /// The request is about to compute so many, more than any has computed.
+    Pending { blocks: usize, of: RequestId },
+    /// The request at index `of` has computed so many; 0 where there is none.
+    Computed { blocks: usize, of: usize },
 }
 
 impl Batch<'_> {
@@ -33,15 +33,14 @@ impl Batch<'_> {
         request.prompt.len().saturating_add(made).min(self.context)
     }
 
-    /// Lets requests join, first come first served; only one whose prompt begins like one that is still on its way
-    /// lets others pass.
-    pub(super) fn admit(&mut self, pool: &Pool, tell: &mut dyn FnMut(Event<'_>)) {
+    /// Lets requests join, first come first served; only one that waits for a pending prefix lets others pass.
+    pub(super) fn admit(&mut self, pool: &Pool, on_event: &mut dyn FnMut(Event<'_>)) {
         let now = pool.platform().now_ns();
         let mut index = 0;
-        while index < self.waiting.len().min(PASSED) && self.active.len() < self.settings.active {
+        while index < self.waiting.len().min(CONSIDERED) && self.active.len() < self.settings.active {
             match self.waiting[index].hold {
                 Hold::Memory { ended } if ended == self.ended => break,
-                Hold::Beginning { of, pages } if self.is_on_its_way(of, pages) => {
+                Hold::Prefix { of, blocks } if self.is_pending(of, blocks) => {
                     index += 1;
                     continue;
                 }
@@ -49,16 +48,16 @@ impl Batch<'_> {
             }
             self.comparisons += 1;
             let request = &self.waiting[index].request;
-            let (shared, other) = match self.beginning(&request.prompt) {
-                Beginning::OnItsWay { pages, of } => {
-                    self.waiting[index].hold = Hold::Beginning { of, pages };
+            let (shared, other) = match self.prefix(&request.prompt) {
+                Prefix::Pending { blocks, of } => {
+                    self.waiting[index].hold = Hold::Prefix { of, blocks };
                     index += 1;
                     continue;
                 }
-                Beginning::There { pages, of } => (pages, of),
+                Prefix::Computed { blocks, of } => (blocks, of),
             };
             let positions = self.positions(request);
-            let room = match self.pages.has_room(positions, shared) {
+            let room = match self.blocks.has_room(positions, shared) {
                 true => self.room(pool, index, positions, shared, other).map(Some),
                 false => Ok(None),
             };
@@ -72,7 +71,7 @@ impl Batch<'_> {
                     let finish = Finish::Failed(Failure::OutOfMemory(error));
                     let Waiting { id, request, submitted, .. } = waiting;
                     let outcome = Outcome::nothing(finish, request.prompt.len(), submitted, now);
-                    tell(Event::Finished { id, outcome });
+                    on_event(Event::Finished { id, outcome });
                 }
                 // What others have comes back when they end.
                 Ok(None) | Err(_) => {
@@ -83,8 +82,8 @@ impl Batch<'_> {
         }
     }
 
-    /// All that the waiting request at `index` needs. Where nobody takes part, whose end could be waited for, what is
-    /// kept for speed only makes place.
+    /// Allocates what the waiting request at `index` needs. Where no request is active whose end could be waited for,
+    /// memory that is kept for speed only makes place.
     fn room(
         &mut self,
         pool: &Pool,
@@ -96,7 +95,7 @@ impl Batch<'_> {
         match self.allocate(pool, index, positions, shared, other) {
             Err(_) if self.active.is_empty() => {
                 self.groups.give_up(pool.workers());
-                self.pages.give_back();
+                self.blocks.give_back();
                 self.allocate(pool, index, positions, 0, usize::MAX)
             }
             result => result,
@@ -113,39 +112,41 @@ impl Batch<'_> {
     ) -> Result<(Buffers, Sequence), OutOfMemory> {
         let _spare = reserved::<u8>(SPARE, "answer")?;
         self.prepare(pool)?;
-        let Self { model, settings, waiting, pages, active, .. } = self;
-        let buffers = Buffers::new(model, &waiting[index].request, pages.empty(), settings.chunk)?;
-        let begins_as = active.get(other).map(|other| (other.sequence(), shared));
-        match pages.begin(positions, begins_as) {
+        let Self { model, settings, waiting, blocks, active, .. } = self;
+        let buffers = Buffers::new(model, &waiting[index].request, blocks.empty(), settings.chunk)?;
+        let prefix = active.get(other).map(|other| (other.sequence(), shared));
+        match blocks.begin(positions, prefix) {
             Ok(sequence) => Ok((buffers, sequence)),
             Err(CacheError::OutOfMemory(error)) => Err(error),
             Err(error) => unreachable!("there was room: {error}"),
         }
     }
 
-    /// Whether a request is still about to have so many pages.
-    fn is_on_its_way(&self, of: RequestId, pages: usize) -> bool {
-        self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < pages)
+    /// Whether a request is still about to compute so many blocks.
+    fn is_pending(&self, of: RequestId, blocks: usize) -> bool {
+        self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < blocks)
     }
 
-    /// What of a prompt's beginning another request has, or is about to have, in whole pages.
-    fn beginning(&self, prompt: &[u32]) -> Beginning {
-        let mut best = Beginning::There { pages: 0, of: usize::MAX };
-        let (mut most, mut there, mut on_its_way) = (0, 0, RequestId(0));
-        for (of, active) in self.active.iter().enumerate() {
+    /// The longest prefix that `prompt` shares with an active request.
+    fn prefix(&self, prompt: &[u32]) -> Prefix {
+        let (mut pending, mut pending_of) = (0, RequestId(0));
+        let (mut computed, mut computed_of) = (0, usize::MAX);
+        for (index, active) in self.active.iter().enumerate() {
             let other = &active.request.prompt;
             // The last token is taken in any case: its logits are wanted.
             let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
-            // What the other request passes through ahead of its choices, and what has passed.
-            let coming = common.min(other.len() - 1) / KV_BLOCK;
-            if coming > most {
-                (most, on_its_way) = (coming, active.id);
+            let whole = common.min(other.len() - 1) / KV_BLOCK;
+            if whole > pending {
+                (pending, pending_of) = (whole, active.id);
             }
-            let pages = common.min(active.position()) / KV_BLOCK;
-            if pages > there {
-                (there, best) = (pages, Beginning::There { pages, of });
+            let there = common.min(active.position()) / KV_BLOCK;
+            if there > computed {
+                (computed, computed_of) = (there, index);
             }
         }
-        if most > there { Beginning::OnItsWay { pages: most, of: on_its_way } } else { best }
+        match pending > computed {
+            true => Prefix::Pending { blocks: pending, of: pending_of },
+            false => Prefix::Computed { blocks: computed, of: computed_of },
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a batch is asked for and what becomes of it.
+//! Requests, and their outcomes and events.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -84,15 +84,15 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Where a request stands.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It waits for a place, for pages, or for another request's prompt that begins like its own.
+    /// It waits for a place, for KV blocks, or for the prefix that another request computes.
     Queued,
     /// Its prompt passes through the model.
     Prefill,
     /// Tokens are made.
-    Generating,
+    Decode,
     /// It is over.
     Finished(Finish),
 }
@@ -177,7 +177,7 @@ impl fmt::Display for Finish {
     }
 }
 
-/// What a request came to.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// How it ended.
@@ -201,7 +201,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Of a request that never took part.
+    /// The outcome of a request that never was active.
     pub(super) fn nothing(finish: Finish, prompt_tokens: usize, submitted: u64, finished: u64) -> Self {
         Self {
             finish,
@@ -255,7 +255,7 @@ impl Times {
     }
 }
 
-/// What happens in a batch, in order; told after each [`super::Batch::step`].
+/// What happens in a batch, in order, handed on after each [`super::Batch::step`].
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A token was made.

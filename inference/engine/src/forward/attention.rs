@@ -8,10 +8,10 @@ use embodios_pool::{Pool, Stages};
 use super::finish::Finish;
 use super::look::{Look, scratch_length, seen};
 use super::{Forward, Part, multiply};
-use crate::cache::by_page;
+use crate::cache::by_block;
 use crate::model::Layer;
 
-/// Up to so many pages are not shared out: adding up would have all workers wait for each other once more.
+/// Up to so many blocks are not shared out: adding up would have all workers wait for each other once more.
 const FEW_PAGES: usize = 8;
 
 impl Forward<'_> {
@@ -75,8 +75,8 @@ impl Forward<'_> {
 
     /// Sets `delta` to what the queries find at the positions up to their rows'.
     ///
-    /// Workers pass over pages in the order in which they lie in memory, with all the queries of a sequence that are
-    /// theirs: queries are shared out. The queries of a single row are few, and its pages may be many; then these are
+    /// Workers pass over blocks in the order in which they lie in memory, with all the queries of a sequence that are
+    /// theirs: queries are shared out. The queries of a single row are few, and its blocks may be many; then these are
     /// shared out, and what was found on each is added up afterwards.
     pub(super) fn attend<P: AsRef<Part> + Sync>(
         &mut self,
@@ -85,12 +85,12 @@ impl Forward<'_> {
         index: usize,
         layer: &Layer<'_>,
     ) {
-        let Self { config, kernels, rows, inner, queries, attended, pages, scratch, delta, .. } = self;
+        let Self { config, kernels, rows, inner, queries, attended, blocks, scratch, delta, .. } = self;
         let (heads, length, count) = (config.heads, config.head_length, rows.count());
         let found = length + BESIDE;
         let many_pages = (count == 1)
             .then(|| seen(layer, rows.position(0)))
-            .filter(|seen| by_page(seen.clone()).count() > FEW_PAGES);
+            .filter(|seen| by_block(seen.clone()).count() > FEW_PAGES);
         if let Some(seen) = &many_pages {
             rows.share_out_pages(seen.clone(), heads, pool.workers());
         }
@@ -116,15 +116,15 @@ impl Forward<'_> {
             return run_to_product(looked, inner, gather, out, project);
         };
         let sequence = &parts[rows.span(0).part].as_ref().sequence;
-        // From one page to the next of what a query has found.
+        // From one block to the next of what a query has found.
         let stride = attended.len();
-        let pages = &mut pages[..by_page(seen.clone()).count() * stride];
-        let looked = pool.stage_at((pages, found, rows.page_bounds()), scratch, |first, out, scratch| {
+        let blocks = &mut blocks[..by_block(seen.clone()).count() * stride];
+        let looked = pool.stage_at((blocks, found, rows.page_bounds()), scratch, |first, out, scratch| {
             look.one_row(sequence, queries, seen.clone(), first, out, scratch);
         });
-        let added = looked.then(attended, found, |pages, first, attended| {
+        let added = looked.then(attended, found, |blocks, first, attended| {
             for (first, attended) in (first..).step_by(found).zip(attended.chunks_exact_mut(found)) {
-                kernels.add_up(&pages[first..], stride, attended);
+                kernels.add_up(&blocks[first..], stride, attended);
             }
         });
         run_to_product(added, inner, gather, out, project);

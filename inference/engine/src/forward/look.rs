@@ -1,4 +1,4 @@
-//! Looking at keys and values: what queries find on the pages of their sequences.
+//! Looking at keys and values: what queries find on the blocks of their sequences.
 
 use core::ops::Range;
 
@@ -7,7 +7,7 @@ use embodios_kernels::{KV_BLOCK, Kernels, SHARING, Vectors};
 
 use super::Part;
 use super::rows::{Rows, Vector};
-use crate::cache::{Sequence, by_page};
+use crate::cache::{Sequence, by_block};
 use crate::model::{Config, Layer};
 
 /// Floats that a worker needs to look, for heads of `length` elements.
@@ -57,7 +57,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What the queries of the only row find on each of the pages of `seen`, by themselves: for each page `out` holds
+    /// What the queries of the only row find on each of the blocks of `seen`, by themselves: for each block `out` holds
     /// that of all heads. This is a run of it, which begins with number `first`.
     pub(super) fn one_row(
         &self,
@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
     ) {
         let (found, heads) = (self.length + BESIDE, self.rows.vectors().len());
         let (mut head, mut rest) = (first % heads, out);
-        for positions in by_page(seen).skip(first / heads) {
+        for positions in by_block(seen).skip(first / heads) {
             let (mut out, later) = rest.split_at_mut(rest.len().min((heads - head) * found));
             while !out.is_empty() {
                 let sharing = self.sharing(head, out.len() / found);
@@ -79,7 +79,7 @@ impl<'a> Look<'a> {
                     found::set(&mut taken[query * found..][..found], values, weighed);
                 };
                 let queries = &queries[head * self.length..][..sharing * self.length];
-                self.page(sequence, queries, head, positions.clone(), scratch, set);
+                self.block(sequence, queries, head, positions.clone(), scratch, set);
                 (head, out) = (head + sharing, others);
             }
             if later.is_empty() {
@@ -124,7 +124,7 @@ impl<'a> Look<'a> {
         let end = first + queries.len() / length;
         let from = (first..end).map(|query| self.seen(query).start).min().unwrap_or(0);
         let to = (first..end).map(|query| self.seen(query).end).max().unwrap_or(0);
-        for positions in by_page(from..to) {
+        for positions in by_block(from..to) {
             let mut query = first;
             while query < end {
                 let sharing = self.sharing(query, end - query);
@@ -133,15 +133,15 @@ impl<'a> Look<'a> {
                 let add = |query: usize, values: &[f32], weighed: (f32, f32)| {
                     self.kernels.add_found(&mut out[query * found..][..found], values, weighed);
                 };
-                self.page(sequence, queries, query, positions.clone(), scratch, add);
+                self.block(sequence, queries, query, positions.clone(), scratch, add);
                 query += sharing;
             }
         }
     }
 
-    /// Looks at positions of one page, with a few queries from number `first` on: calls `found(index of the query among
+    /// Looks at positions of one block, with a few queries from number `first` on: calls `found(index of the query among
     /// them, sum of the values, result of weighing)` for each that sees any of the positions.
-    fn page(
+    fn block(
         &self,
         sequence: &Sequence,
         queries: &[f32],

@@ -8,7 +8,7 @@ use embodios_kernels::KV_BLOCK;
 use embodios_pool::share;
 
 use super::Part;
-use crate::cache::by_page;
+use crate::cache::by_block;
 use crate::model::Config;
 
 /// A token of the step.
@@ -183,12 +183,12 @@ impl Rows {
         &self.bounds
     }
 
-    /// Shares out the pages of the positions that the only row sees, each as often as there are heads.
+    /// Shares out the blocks of the positions that the only row sees, each as often as there are heads.
     pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
         share_out_pages(seen, heads, workers, &mut self.page_bounds);
     }
 
-    /// For each worker the first of what was shared out last: page after page, with all heads of each.
+    /// For each worker the first of what was shared out last: block after block, with all heads of each.
     pub(super) fn page_bounds(&self) -> &[usize] {
         &self.page_bounds
     }
@@ -202,24 +202,24 @@ const BAND: usize = 24;
 /// What it costs a query to begin, in keys.
 const EACH: usize = 8;
 
-/// Shares out heads and pages so that every worker passes over about as many keys.
+/// Shares out heads and blocks so that every worker passes over about as many keys.
 fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mut Vec<usize>) {
-    let count = by_page(seen.clone()).count();
-    // What a head's pages before this one cost.
-    let before = |page: usize| {
-        let end = ((seen.start / KV_BLOCK + page) * KV_BLOCK).clamp(seen.start, seen.end);
-        end - seen.start + page * EACH
+    let count = by_block(seen.clone()).count();
+    // What a head's blocks before this one cost.
+    let before = |block: usize| {
+        let end = ((seen.start / KV_BLOCK + block) * KV_BLOCK).clamp(seen.start, seen.end);
+        end - seen.start + block * EACH
     };
     let total = before(count) * heads;
     bounds.clear();
     for worker in 0..=workers {
         let wanted = total * worker / workers;
-        // The last page that begins no later, and what is left of it in heads.
-        let page = (wanted / heads / (KV_BLOCK + EACH)).min(count - 1);
-        let page = if before(page + 1) * heads <= wanted { (page + 1).min(count - 1) } else { page };
-        let each = before(page + 1) - before(page);
-        let head = (wanted - before(page) * heads + each / 2) / each;
-        bounds.push(page * heads + head);
+        // The last block that begins no later, and what is left of it in heads.
+        let block = (wanted / heads / (KV_BLOCK + EACH)).min(count - 1);
+        let block = if before(block + 1) * heads <= wanted { (block + 1).min(count - 1) } else { block };
+        let each = before(block + 1) - before(block);
+        let head = (wanted - before(block) * heads + each / 2) / each;
+        bounds.push(block * heads + head);
     }
 }
 
@@ -275,13 +275,13 @@ mod tests {
         assert_eq!(bounds(0..1, 9, 1), [0, 9]);
         assert_eq!(bounds(0..1, 9, 3), [0, 3, 6, 9]);
         assert_eq!(bounds(0..4 * KV_BLOCK, 9, 2), [0, 18, 36]);
-        // A window that begins and ends within pages: 8 + 32 + 16 positions and 3 beginnings.
+        // A window that begins and ends within blocks: 8 + 32 + 16 positions and 3 beginnings.
         assert_eq!(bounds(KV_BLOCK - 8..2 * KV_BLOCK + 16, 8, 2), [0, 13, 24]);
         for end in 1..100 {
             for workers in 1..=8 {
                 let bounds = bounds(end / 3..end, 5, workers);
                 assert!(bounds.is_sorted() && bounds.len() == workers + 1, "{end} {workers}");
-                assert_eq!(bounds[workers], by_page(end / 3..end).count() * 5);
+                assert_eq!(bounds[workers], by_block(end / 3..end).count() * 5);
             }
         }
     }

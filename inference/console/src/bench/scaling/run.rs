@@ -97,7 +97,7 @@ pub(super) fn run(
         hashes.push(format!("{:016x}", hash.value()));
     }
     let plan = match &*tasks {
-        [only] => only.batch.plan().map(|plan| format!("{}", plan.way)).unwrap_or_default(),
+        [only] => only.batch.plan().map(|plan| format!("{}", plan.strategy)).unwrap_or_default(),
         _ => format!("{batches} batches, each on a worker of its own"),
     };
     Ok(Run {

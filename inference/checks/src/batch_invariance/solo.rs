@@ -1,4 +1,4 @@
-//! A request by itself, by the shortest loop that there is: what it must come to in any company, and as a batch of one.
+//! The solo run of a request, by the shortest loop that there is: the oracle for any batch, that of one included.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,9 +16,9 @@ use embodios_text::tokenizer::{TokenReader, Tokenizer};
 /// Bytes of keys and values.
 const BUDGET: usize = 1 << 28;
 
-/// What a request comes to alone.
+/// The outcome of a solo run.
 #[derive(Clone, Debug)]
-pub struct Alone {
+pub struct Solo {
     /// How it ended.
     pub finish: Finish,
     /// Tokens made.
@@ -33,7 +33,7 @@ pub struct Alone {
     pub logits_hash: u64,
 }
 
-impl Alone {
+impl Solo {
     /// Runs it.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Alone {
         let mut sampler = Sampler::new(*sampling, config.vocabulary).map_err(|error| error.to_string())?;
         let mut reader = TokenReader::new(tokenizer, stops.clone());
         let mut hash = LogitsHash::new();
-        let mut alone = Self {
+        let mut solo = Self {
             finish: Finish::Limit,
             tokens: Vec::new(),
             log_probabilities: Vec::new(),
@@ -64,39 +64,39 @@ impl Alone {
         let failed = |error: EvaluateError| error.to_string();
         sampler.accept(prompt);
         evaluator.feed(pool, prompt).map_err(failed)?;
-        while alone.tokens.len() < *limit {
+        while solo.tokens.len() < *limit {
             hash.update(evaluator.logits());
             let token = sampler.choose(evaluator.logits());
             if end.contains(&token) {
-                alone.finish = Finish::End(token);
+                solo.finish = Finish::End(token);
                 break;
             }
             sampler.accept(&[token]);
             let all = LogProbabilities::new(evaluator.logits());
             if let Some(count) = *log_probabilities {
-                alone.log_probabilities.push(all.of(token));
-                all.append_likeliest(count, &mut alone.likeliest);
+                solo.log_probabilities.push(all.of(token));
+                all.append_likeliest(count, &mut solo.likeliest);
             }
-            alone.tokens.push(token);
-            alone.text += reader.push(token);
+            solo.tokens.push(token);
+            solo.text += reader.push(token);
             if reader.stopped() {
-                alone.finish = Finish::StopText;
+                solo.finish = Finish::StopText;
                 break;
             }
-            if alone.tokens.len() < *limit && evaluator.position() == evaluator.context() {
-                alone.finish = Finish::ContextFull;
+            if solo.tokens.len() < *limit && evaluator.position() == evaluator.context() {
+                solo.finish = Finish::ContextFull;
                 break;
             }
-            if alone.tokens.len() < *limit {
+            if solo.tokens.len() < *limit {
                 evaluator.feed(pool, &[token]).map_err(failed)?;
             }
         }
-        alone.text += &reader.finish();
-        alone.logits_hash = hash.value();
-        Ok(alone)
+        solo.text += &reader.finish();
+        solo.logits_hash = hash.value();
+        Ok(solo)
     }
 
-    /// Whether the same came of it in a batch, or the beginning of that where it was cancelled.
+    /// Whether an outcome in a batch is the same, or the beginning of it where it was cancelled.
     #[must_use]
     pub fn is_same(&self, outcome: &Outcome) -> bool {
         let bits = |value: f32| value.to_bits();

@@ -1,11 +1,11 @@
-//! Random batches, and whether each request gets in any company what it gets alone: the same tokens, probabilities and
-//! text, bit for bit. For the console's `test` and the host's tests, which differ in how large and how many they are.
+//! The batch-invariance test: every request of random batches has the tokens, log-probabilities and text of a solo run,
+//! bit for bit. For the console's `test` and the host's tests, which differ in how large and how many they are.
 //!
-//! Requests are out of what users mix: many begin alike, some sample, some stop at a text. They join between steps,
-//! wait where pages are few, and some are cancelled on their way; cores work together, apart or as the batch plans it.
+//! Requests are what users mix: many share a prefix, some sample, some stop at a text. They join between steps and wait
+//! where KV blocks are few, and some are cancelled; strategies are tensor-parallel, data-parallel or the plan's.
 
-mod alone;
 mod random;
+mod solo;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -13,17 +13,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings, Way};
-use embodios_engine::cache::Pages;
+use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, RequestId, Settings, Strategy};
+use embodios_engine::cache::BlockPool;
 use embodios_engine::model::Model;
 use embodios_kernels::{KV_BLOCK, Kernels};
 use embodios_pool::Pool;
 use embodios_text::tokenizer::Tokenizer;
 
-pub use alone::Alone;
 pub use random::{Random, Sizes};
+pub use solo::Solo;
 
-/// What was compared so far.
+/// Counts of what was compared so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Batches.
@@ -32,39 +32,39 @@ pub struct Tally {
     pub finished: usize,
     /// Their requests that were cancelled.
     pub cancelled: usize,
-    /// Tokens of prompts that another request had passed through the model.
+    /// Tokens of shared prefixes.
     pub shared: usize,
-    /// Steps that all cores went together.
-    pub together: usize,
-    /// Steps that groups of cores went apart.
-    pub apart: usize,
+    /// Tensor-parallel steps.
+    pub tensor_parallel: usize,
+    /// Data-parallel steps.
+    pub data_parallel: usize,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batches, finished, cancelled, shared, together, apart } = self;
+        let Self { batches, finished, cancelled, shared, tensor_parallel, data_parallel } = self;
         write!(
             f,
             "{batches} batches: {finished} requests ended, {cancelled} cancelled, {shared} tokens shared, \
-             {together} steps together, {apart} apart"
+             {tensor_parallel} tensor-parallel steps, {data_parallel} data-parallel"
         )
     }
 }
 
-/// Requests, each with what it comes to alone, and the batches that are made of them.
-pub struct Company<'m> {
+/// Requests with their solo runs, and the batches that are drawn from them.
+pub struct RandomBatches<'m> {
     model: &'m Model<'m>,
     tokenizer: &'m Tokenizer<'m>,
     kernels: Kernels,
     sizes: Sizes,
     random: Random,
-    known: Vec<(Request, Alone)>,
+    requests: Vec<(Request, Solo)>,
     tally: Tally,
 }
 
-impl<'m> Company<'m> {
-    /// None yet. Requests follow from `seed`; who joins and is cancelled when, also from how far groups of cores have
-    /// come when a request of another group ends early.
+impl<'m> RandomBatches<'m> {
+    /// No requests yet. They follow from `seed`; which one joins or is cancelled when, also from how far a group of cores
+    /// has come when a request of another group ends early.
     #[must_use]
     pub fn new(
         model: &'m Model<'m>,
@@ -73,8 +73,8 @@ impl<'m> Company<'m> {
         sizes: Sizes,
         seed: u64,
     ) -> Self {
-        let (random, known) = (Random::new(seed), Vec::new());
-        Self { model, tokenizer, kernels, sizes, random, known, tally: Tally::default() }
+        let (random, requests) = (Random::new(seed), Vec::new());
+        Self { model, tokenizer, kernels, sizes, random, requests, tally: Tally::default() }
     }
 
     /// What was compared so far.
@@ -83,47 +83,47 @@ impl<'m> Company<'m> {
         self.tally
     }
 
-    /// Draws `count` requests and runs each alone.
+    /// Draws `count` requests and runs each by itself.
     ///
     /// # Errors
     /// When one cannot be run.
-    pub fn meet(&mut self, pool: &mut Pool, count: usize) -> Result<(), String> {
+    pub fn draw(&mut self, pool: &mut Pool, count: usize) -> Result<(), String> {
         for _ in 0..count {
             let request = self.random.request(self.sizes, self.model.config.vocabulary);
-            let alone = Alone::of(self.model, self.tokenizer, self.kernels, pool, &request)?;
-            self.known.push((request, alone));
+            let solo = Solo::of(self.model, self.tokenizer, self.kernels, pool, &request)?;
+            self.requests.push((request, solo));
         }
         Ok(())
     }
 
-    /// Makes a random batch of requests met before, and compares.
+    /// Runs a random batch of the requests drawn, and compares.
     ///
     /// # Errors
-    /// What is not as it must be.
+    /// The first difference.
     ///
     /// # Panics
-    /// When no request was met before.
+    /// When no request was drawn.
     pub fn batch(&mut self, pool: &mut Pool) -> Result<(), String> {
         let count = 1 + self.random.below(self.sizes.requests);
-        let asked: Vec<usize> = (0..count).map(|_| self.random.below(self.known.len())).collect();
+        let asked: Vec<usize> = (0..count).map(|_| self.random.below(self.requests.len())).collect();
         let settings = self.settings(pool.workers())?;
         let number = self.tally.batches;
         let outcomes = self
             .outcomes(pool, settings, &asked)
             .map_err(|why| format!("batch {number} on {} cores: {why}", pool.workers()))?;
         for (&index, (id, outcome)) in asked.iter().zip(&outcomes) {
-            let (request, alone) = &self.known[index];
-            if !alone.is_same(outcome) {
+            let (request, solo) = &self.requests[index];
+            if !solo.is_same(outcome) {
                 return Err(format!(
-                    "batch {number} of {count} on {} cores, {:?}, {id:?}: {} {:?} {:016x}, alone {:?} {:016x}: \
+                    "batch {number} of {count} on {} cores, {:?}, {id:?}: {} {:?} {:016x}, solo {:?} {:016x}: \
                      {request:?}",
                     pool.workers(),
-                    settings.way,
+                    settings.strategy,
                     outcome.finish,
                     outcome.tokens,
                     outcome.logits_hash,
-                    alone.tokens,
-                    alone.logits_hash
+                    solo.tokens,
+                    solo.logits_hash
                 ));
             }
             match outcome.finish {
@@ -136,18 +136,18 @@ impl<'m> Company<'m> {
         Ok(())
     }
 
-    /// Sometimes with too few pages for all at once.
+    /// Sometimes with too few blocks for all at once.
     fn settings(&mut self, workers: usize) -> Result<Settings, String> {
-        let page = Pages::new(self.model, usize::MAX).map_err(|error| error.to_string())?.page_bytes();
+        let block = BlockPool::new(self.model, usize::MAX).map_err(|error| error.to_string())?.block_bytes();
         let needed = (self.sizes.prompt + self.sizes.tokens).div_ceil(KV_BLOCK);
-        let pages = needed + self.random.below(8 * needed);
-        let way = match self.random.below(3) {
+        let blocks = needed + self.random.below(8 * needed);
+        let strategy = match self.random.below(3) {
             0 => None,
-            1 => Some(Way::Together),
-            _ => Some(Way::Apart { groups: 1 + self.random.below(workers) }),
+            1 => Some(Strategy::TensorParallel),
+            _ => Some(Strategy::DataParallel { groups: 1 + self.random.below(workers) }),
         };
         let active = 1 + self.random.below(self.sizes.requests);
-        Ok(Settings { active, way, ..Settings::new(pages * page) })
+        Ok(Settings { active, strategy, ..Settings::new(blocks * block) })
     }
 
     /// What the requests come to in a batch.
@@ -157,18 +157,18 @@ impl<'m> Company<'m> {
         settings: Settings,
         asked: &[usize],
     ) -> Result<BTreeMap<RequestId, Outcome>, String> {
-        let Self { model, tokenizer, kernels, random, known, tally, .. } = self;
+        let Self { model, tokenizer, kernels, random, requests, tally, .. } = self;
         let mut batch =
             Batch::new(model, tokenizer, *kernels, settings).map_err(|error| error.to_string())?;
         let mut waiting = asked.iter();
         let mut outcomes = BTreeMap::new();
-        let mut told: BTreeMap<RequestId, Told> = BTreeMap::new();
+        let mut reported: BTreeMap<RequestId, Reported> = BTreeMap::new();
         let mut more = false;
         loop {
             while (!more || random.one_in(2))
                 && let Some(&index) = waiting.next()
             {
-                batch.submit(pool, known[index].0.clone()).map_err(|refusal| refusal.to_string())?;
+                batch.submit(pool, requests[index].0.clone()).map_err(|refusal| refusal.to_string())?;
                 more = true;
             }
             if !more {
@@ -187,43 +187,46 @@ impl<'m> Company<'m> {
             let step = if random.one_in(3) { Batch::long_step } else { Batch::step };
             more = step(&mut batch, pool, &mut |event| match event {
                 Event::Token { id, token, log_probability, likeliest, text } => {
-                    let told = told.entry(id).or_default();
-                    told.tokens.push(token);
-                    told.log_probabilities.extend(log_probability);
-                    told.likeliest.extend_from_slice(likeliest);
-                    told.text += text;
+                    let reported = reported.entry(id).or_default();
+                    reported.tokens.push(token);
+                    reported.log_probabilities.extend(log_probability);
+                    reported.likeliest.extend_from_slice(likeliest);
+                    reported.text += text;
                 }
                 Event::Finished { id, outcome } => twice |= outcomes.insert(id, outcome).is_some(),
             });
             check(!twice, || "a request ended twice".into())?;
-            let (used, bytes) = (batch.pages().used(), batch.pages().bytes());
+            let (used, bytes) = (batch.blocks().used(), batch.blocks().bytes());
             check(used <= bytes && bytes <= settings.budget, || {
-                format!("{used} bytes of pages used, {bytes} there, {} allowed", settings.budget)
+                format!("{used} bytes of blocks used, {bytes} there, {} allowed", settings.budget)
             })?;
-            match batch.plan().map(|plan| plan.way) {
-                Some(Way::Apart { .. }) => tally.apart += batch.steps() - before,
-                Some(Way::Together) => tally.together += batch.steps() - before,
+            match batch.plan().map(|plan| plan.strategy) {
+                Some(Strategy::DataParallel { .. }) => tally.data_parallel += batch.steps() - before,
+                Some(Strategy::TensorParallel) => tally.tensor_parallel += batch.steps() - before,
                 None => {}
             }
         }
-        check((batch.pages().used(), batch.lengths()) == (0, (0, 0)), || "something is left over".into())?;
+        check((batch.blocks().used(), batch.lengths()) == (0, (0, 0)), || {
+            "requests or KV blocks are left over".into()
+        })?;
         check(outcomes.len() == asked.len(), || "not all requests ended".into())?;
-        let nothing = Told::default();
-        let as_told = |(id, outcome): (&RequestId, &Outcome)| {
-            let Told { tokens, log_probabilities, likeliest, text } = told.get(id).unwrap_or(&nothing);
+        let nothing = Reported::default();
+        let as_reported = |(id, outcome): (&RequestId, &Outcome)| {
+            let Reported { tokens, log_probabilities, likeliest, text } =
+                reported.get(id).unwrap_or(&nothing);
             *tokens == outcome.tokens
                 && *log_probabilities == outcome.log_probabilities
                 && *likeliest == outcome.likeliest
                 && outcome.text.starts_with(text)
         };
-        check(outcomes.iter().all(as_told), || "something else was told than made".into())?;
+        check(outcomes.iter().all(as_reported), || "events differ from the outcome".into())?;
         Ok(outcomes)
     }
 }
 
-/// What was told of a request.
+/// The events of a request.
 #[derive(Default)]
-struct Told {
+struct Reported {
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
     likeliest: Vec<(u32, f32)>,

@@ -21,7 +21,7 @@ pub struct Sizes {
 impl Sizes {
     /// What an emulated core computes in seconds.
     pub const SMALL: Self = Self { requests: 5, prompt: 30, tokens: 5 };
-    /// What users send, with prompts of several pages.
+    /// What users send, with prompts of several blocks.
     pub const FULL: Self = Self { requests: 32, prompt: 120, tokens: 24 };
 }
 

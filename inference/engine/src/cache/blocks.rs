@@ -1,7 +1,7 @@
-//! Pages of keys and values under one budget, and the sequences that are made of them.
+//! BlockPool of keys and values under one budget, and the sequences that are made of them.
 //!
-//! A page holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the pages it can come to need from
-//! its beginning, so that no step allocates. A page belongs to one sequence while it is written; once it is full it
+//! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the blocks it can come to need from
+//! its beginning, so that no step allocates. A block belongs to one sequence while it is written; once it is full it
 //! may belong to several whose texts begin alike.
 
 use alloc::sync::Arc;
@@ -14,23 +14,23 @@ use embodios_kernels::{KEYS, KV_BLOCK, Kernels, Precision};
 use super::{CacheError, Limits};
 use crate::model::Model;
 
-/// Bytes of a page: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of
+/// Bytes of a block: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of
 /// them before [`Sequence::fill`] gets there, but room for them.
-type Page = Arc<Vec<u8>>;
+type Block = Arc<Vec<u8>>;
 
-/// Where things lie in a page.
+/// Where things lie in a block.
 #[derive(Clone, Copy, Debug)]
-struct PageLayout {
+struct BlockLayout {
     precision: Precision,
     kv_heads: usize,
     /// Bytes of a head's key or value at one position.
     vector: usize,
-    /// Bytes of a page.
-    page: usize,
+    /// Bytes of a block.
+    block: usize,
 }
 
-impl PageLayout {
-    /// Bytes of the keys, or of the values, of a head in a page.
+impl BlockLayout {
+    /// Bytes of the keys, or of the values, of a head in a block.
     const fn run(&self) -> usize {
         KV_BLOCK * self.vector
     }
@@ -47,34 +47,34 @@ fn precision_for(model: &Model<'_>) -> Precision {
     if quantized { Precision::Half } else { Precision::Single }
 }
 
-/// All pages there are, and those that nobody has.
+/// All blocks there are, and those that nobody has.
 #[derive(Debug)]
-pub struct Pages {
-    layout: PageLayout,
-    /// Pages that the budget holds.
+pub struct BlockPool {
+    layout: BlockLayout,
+    /// BlockPool that the budget holds.
     most: usize,
     budget: usize,
     /// Positions that the model was trained for.
     trained: usize,
-    /// Pages made so far.
+    /// BlockPool made so far.
     made: usize,
-    free: Vec<Page>,
+    free: Vec<Block>,
 }
 
-impl Pages {
-    /// No pages yet, of at most `budget` bytes in all.
+impl BlockPool {
+    /// No blocks yet, of at most `budget` bytes in all.
     ///
     /// # Errors
-    /// When a page has more bytes than there are addresses.
+    /// When a block has more bytes than there are addresses.
     pub fn new(model: &Model<'_>, budget: usize) -> Result<Self, CacheError> {
         let (config, precision) = (&model.config, precision_for(model));
         let (kv_heads, vector) = (config.kv_heads, config.head_length * precision.bytes());
         let heads = config.layers.checked_mul(kv_heads);
-        let page = heads.and_then(|heads| heads.checked_mul(2 * KV_BLOCK)?.checked_mul(vector));
+        let block = heads.and_then(|heads| heads.checked_mul(2 * KV_BLOCK)?.checked_mul(vector));
         let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
-        let page = page.ok_or(CacheError::OutOfMemory(too_much))?;
-        let layout = PageLayout { precision, kv_heads, vector, page };
-        Ok(Self { layout, most: budget / page, budget, trained: config.context, made: 0, free: Vec::new() })
+        let block = block.ok_or(CacheError::OutOfMemory(too_much))?;
+        let layout = BlockLayout { precision, kv_heads, vector, block };
+        Ok(Self { layout, most: budget / block, budget, trained: config.context, made: 0, free: Vec::new() })
     }
 
     /// Positions of a sequence within `limits`' context and the whole budget.
@@ -88,13 +88,13 @@ impl Pages {
             return Err(CacheError::Context { asked: context, trained });
         }
         if context > fits {
-            let bytes = self.layout.page as u128 * context.div_ceil(KV_BLOCK) as u128;
+            let bytes = self.layout.block as u128 * context.div_ceil(KV_BLOCK) as u128;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
         Ok(context)
     }
 
-    /// Whether there are pages for `context` positions of which `shared` whole pages are another sequence's.
+    /// Whether there are blocks for `context` positions of which `shared` whole blocks are another sequence's.
     #[must_use]
     pub const fn has_room(&self, context: usize, shared: usize) -> bool {
         context.div_ceil(KV_BLOCK) - shared <= self.most - self.made + self.free.len()
@@ -103,39 +103,39 @@ impl Pages {
     /// A sequence without room for anything.
     #[must_use]
     pub const fn empty(&self) -> Sequence {
-        Sequence { layout: self.layout, pages: Vec::new(), context: 0, position: 0 }
+        Sequence { layout: self.layout, blocks: Vec::new(), context: 0, position: 0 }
     }
 
-    /// A sequence with room for `context` positions that begins with the first `shared` pages of another one, which
+    /// A sequence with room for `context` positions that begins with the first `shared` blocks of another one, which
     /// are full. A position must be filled before anything is stored there.
     ///
     /// # Errors
-    /// [`CacheError::Budget`] when the pages nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
+    /// [`CacheError::Budget`] when the blocks nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
     /// does not.
     ///
     /// # Panics
-    /// When the other sequence has not that many full pages, or the context not so many positions.
+    /// When the other sequence has not that many full blocks, or the context not so many positions.
     pub fn begin(
         &mut self,
         context: usize,
-        begins_as: Option<(&Sequence, usize)>,
+        prefix: Option<(&Sequence, usize)>,
     ) -> Result<Sequence, CacheError> {
-        let shared = begins_as.map_or(0, |(_, shared)| shared);
+        let shared = prefix.map_or(0, |(_, shared)| shared);
         if !self.has_room(context, shared) {
-            let bytes = self.layout.page as u128 * (context.div_ceil(KV_BLOCK) - shared) as u128;
+            let bytes = self.layout.block as u128 * (context.div_ceil(KV_BLOCK) - shared) as u128;
             let fits = (self.most - self.made + self.free.len() + shared) * KV_BLOCK;
             return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
         }
         let count = context.div_ceil(KV_BLOCK);
-        let mut pages = reserved(count, "list of pages").map_err(CacheError::OutOfMemory)?;
-        if let Some((other, shared)) = begins_as {
-            assert!(shared * KV_BLOCK <= other.position.min(context), "full pages");
-            pages.extend(other.pages[..shared].iter().cloned());
+        let mut blocks = reserved(count, "list of blocks").map_err(CacheError::OutOfMemory)?;
+        if let Some((other, shared)) = prefix {
+            assert!(shared * KV_BLOCK <= other.position.min(context), "full blocks");
+            blocks.extend(other.blocks[..shared].iter().cloned());
         }
-        let mut sequence = Sequence { layout: self.layout, pages, context, position: shared * KV_BLOCK };
-        while sequence.pages.len() < count {
-            match self.page() {
-                Ok(page) => sequence.pages.push(page),
+        let mut sequence = Sequence { layout: self.layout, blocks, context, position: shared * KV_BLOCK };
+        while sequence.blocks.len() < count {
+            match self.block() {
+                Ok(block) => sequence.blocks.push(block),
                 Err(error) => {
                     self.end(sequence);
                     return Err(error);
@@ -145,87 +145,87 @@ impl Pages {
         Ok(sequence)
     }
 
-    /// Takes a sequence's pages back. Those that another sequence still has stay with it.
+    /// Takes a sequence's blocks back. Those that another sequence still has stay with it.
     pub fn end(&mut self, sequence: Sequence) {
-        for mut page in sequence.pages {
-            if Arc::get_mut(&mut page).is_some() {
-                // There is room: `page` reserved it.
-                self.free.push(page);
+        for mut block in sequence.blocks {
+            if Arc::get_mut(&mut block).is_some() {
+                // There is room: `block` reserved it.
+                self.free.push(block);
             }
         }
     }
 
-    /// Gives the memory of pages back that nobody has.
+    /// Gives the memory of blocks back that nobody has.
     pub(crate) fn give_back(&mut self) {
         self.made -= self.free.len();
         self.free = Vec::new();
     }
 
-    /// Bytes of a page.
+    /// Bytes of a block.
     #[must_use]
-    pub const fn page_bytes(&self) -> usize {
-        self.layout.page
+    pub const fn block_bytes(&self) -> usize {
+        self.layout.block
     }
 
-    /// Bytes of the pages that sequences have.
+    /// Bytes of the blocks that sequences have.
     #[must_use]
     pub const fn used(&self) -> usize {
-        (self.made - self.free.len()) * self.layout.page
+        (self.made - self.free.len()) * self.layout.block
     }
 
-    /// Bytes of all pages made so far: at most the budget.
+    /// Bytes of all blocks made so far: at most the budget.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.made * self.layout.page
+        self.made * self.layout.block
     }
 
-    /// Bytes that pages may take.
+    /// Bytes that blocks may take.
     #[must_use]
     pub const fn budget(&self) -> usize {
         self.budget
     }
 
-    fn page(&mut self) -> Result<Page, CacheError> {
-        if let Some(page) = self.free.pop() {
-            return Ok(page);
+    fn block(&mut self) -> Result<Block, CacheError> {
+        if let Some(block) = self.free.pop() {
+            return Ok(block);
         }
-        let no_list = OutOfMemory { what: "list of pages", bytes: size_of::<Page>() };
+        let no_list = OutOfMemory { what: "list of blocks", bytes: size_of::<Block>() };
         self.free.try_reserve(self.made + 1).map_err(|_| CacheError::OutOfMemory(no_list))?;
-        let page = reserved(self.layout.page, "cache").map_err(CacheError::OutOfMemory)?;
+        let block = reserved(self.layout.block, "cache").map_err(CacheError::OutOfMemory)?;
         self.made += 1;
-        Ok(Arc::new(page))
+        Ok(Arc::new(block))
     }
 }
 
 /// A text's keys and values.
 #[derive(Debug)]
 pub struct Sequence {
-    layout: PageLayout,
-    pages: Vec<Page>,
+    layout: BlockLayout,
+    blocks: Vec<Block>,
     context: usize,
     position: usize,
 }
 
 impl Sequence {
-    /// Whether the pages of the next `positions` positions are filled.
+    /// Whether the blocks of the next `positions` positions are filled.
     #[must_use]
     pub(crate) fn is_filled(&self, positions: usize) -> bool {
-        self.pages[self.ahead(positions)].iter().all(|page| page.len() == self.layout.page)
+        self.blocks[self.ahead(positions)].iter().all(|block| block.len() == self.layout.block)
     }
 
-    /// Fills those pages of the next `positions` positions with zeros that never were. Many systems give memory when it
+    /// Fills those blocks of the next `positions` positions with zeros that never were. Many systems give memory when it
     /// is written first, and that takes time: who is going to store there does it, and no sooner than need be where
     /// others wait.
     pub(crate) fn fill(&mut self, positions: usize) {
         let ahead = self.ahead(positions);
-        for page in self.pages[ahead].iter_mut().filter_map(Arc::get_mut) {
-            page.resize(self.layout.page, 0);
+        for block in self.blocks[ahead].iter_mut().filter_map(Arc::get_mut) {
+            block.resize(self.layout.block, 0);
         }
     }
 
-    /// The pages of the next `positions` positions.
+    /// The blocks of the next `positions` positions.
     const fn ahead(&self, positions: usize) -> Range<usize> {
-        pages_of(self.position, self.position + positions)
+        blocks_of(self.position, self.position + positions)
     }
 
     /// Positions taken so far.
@@ -246,7 +246,7 @@ impl Sequence {
         self.layout.precision
     }
 
-    /// Forgets what comes after `position`, if anything does. Pages that another sequence has too must not be written,
+    /// Forgets what comes after `position`, if anything does. BlockPool that another sequence has too must not be written,
     /// so it keeps them: call it on a sequence that began by itself.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
@@ -260,7 +260,7 @@ impl Sequence {
     /// Stores the keys and the values of all heads at one position.
     ///
     /// # Panics
-    /// When the position is on a page that another sequence has too.
+    /// When the position is on a block that another sequence has too.
     #[inline(always)]
     pub(crate) fn store(
         &mut self,
@@ -270,61 +270,62 @@ impl Sequence {
         keys: &[f32],
         values: &[f32],
     ) {
-        let PageLayout { precision, vector, .. } = self.layout;
-        let page =
-            Arc::get_mut(&mut self.pages[position / KV_BLOCK]).expect("a page that is written has one owner");
+        let BlockLayout { precision, vector, .. } = self.layout;
+        let block = Arc::get_mut(&mut self.blocks[position / KV_BLOCK])
+            .expect("a block that is written has one owner");
         let (length, offset) = (vector / precision.bytes(), position % KV_BLOCK * vector);
         for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
             let start = self.layout.start(layer, head);
-            let run = &mut page[start + position % KV_BLOCK / KEYS * KEYS * vector..][..KEYS * vector];
+            let run = &mut block[start + position % KV_BLOCK / KEYS * KEYS * vector..][..KEYS * vector];
             kernels.encode_in_run(precision, key, position % KEYS, run);
-            kernels.encode(precision, value, &mut page[start + self.layout.run() + offset..][..vector]);
+            kernels.encode(precision, value, &mut block[start + self.layout.run() + offset..][..vector]);
         }
     }
 
-    /// A head's keys on a page, in whole runs from the page's first to the last of these positions, and its values at
+    /// A head's keys on a block, in whole runs from the block's first to the last of these positions, and its values at
     /// these positions.
     ///
     /// # Panics
-    /// When the positions are not of one page, or not all the sequence's.
+    /// When the positions are not of one block, or not all the sequence's.
     #[inline(always)]
     pub(crate) fn vectors(&self, layer: usize, head: usize, positions: Range<usize>) -> [&[u8]; 2] {
-        let PageLayout { vector, .. } = self.layout;
+        let BlockLayout { vector, .. } = self.layout;
         let (start, run) = (self.layout.start(layer, head), self.layout.run());
         let first = positions.start % KV_BLOCK;
         let end = first + positions.len();
-        let (keys, values) = self.pages[positions.start / KV_BLOCK][start..][..2 * run].split_at(run);
+        let (keys, values) = self.blocks[positions.start / KV_BLOCK][start..][..2 * run].split_at(run);
         [&keys[..end.next_multiple_of(KEYS) * vector], &values[first * vector..end * vector]]
     }
 }
 
-/// The pages of the positions `start..end`.
-const fn pages_of(start: usize, end: usize) -> Range<usize> {
+/// The blocks of the positions `start..end`.
+const fn blocks_of(start: usize, end: usize) -> Range<usize> {
     start / KV_BLOCK..end.div_ceil(KV_BLOCK)
 }
 
-/// Positions, page by page.
-pub(crate) fn by_page(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    pages_of(positions.start, positions.end)
-        .map(move |page| positions.start.max(page * KV_BLOCK)..positions.end.min((page + 1) * KV_BLOCK))
+/// Positions, block by block.
+pub(crate) fn by_block(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    blocks_of(positions.start, positions.end)
+        .map(move |block| positions.start.max(block * KV_BLOCK)..positions.end.min((block + 1) * KV_BLOCK))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Which of its pages are filled.
+    /// Which of its blocks are filled.
     fn filled(sequence: &Sequence) -> Vec<bool> {
-        sequence.pages.iter().map(|page| !page.is_empty()).collect()
+        sequence.blocks.iter().map(|block| !block.is_empty()).collect()
     }
 
     #[test]
-    fn a_page_is_filled_once_it_is_reached() {
+    fn a_block_is_filled_once_it_is_reached() {
         let (precision, vector) = (Precision::Half, 8);
-        let layout = PageLayout { precision, kv_heads: 1, vector, page: 2 * KV_BLOCK * vector };
-        let budget = 4 * layout.page;
-        let mut pages = Pages { layout, most: 4, budget, trained: 4 * KV_BLOCK, made: 0, free: Vec::new() };
-        let mut sequence = pages.begin(4 * KV_BLOCK, None).expect("there is room");
+        let layout = BlockLayout { precision, kv_heads: 1, vector, block: 2 * KV_BLOCK * vector };
+        let budget = 4 * layout.block;
+        let mut blocks =
+            BlockPool { layout, most: 4, budget, trained: 4 * KV_BLOCK, made: 0, free: Vec::new() };
+        let mut sequence = blocks.begin(4 * KV_BLOCK, None).expect("there is room");
         assert!(sequence.is_filled(0) && !sequence.is_filled(1));
         sequence.fill(1);
         assert_eq!(filled(&sequence), [true, false, false, false]);
@@ -334,12 +335,12 @@ mod tests {
         sequence.fill(2);
         assert_eq!(filled(&sequence), [true, true, false, false]);
 
-        // What comes back stays filled, and the next one to have it asks for each page.
-        pages.end(sequence);
-        let mut next = pages.begin(4 * KV_BLOCK, None).expect("all came back");
+        // What comes back stays filled, and the next one to have it asks for each block.
+        blocks.end(sequence);
+        let mut next = blocks.begin(4 * KV_BLOCK, None).expect("all came back");
         assert_eq!(filled(&next), [false, false, true, true]);
         assert!(!next.is_filled(4 * KV_BLOCK));
         next.fill(4 * KV_BLOCK);
-        assert!(next.is_filled(4 * KV_BLOCK) && pages.used() == budget);
+        assert!(next.is_filled(4 * KV_BLOCK) && blocks.used() == budget);
     }
 }

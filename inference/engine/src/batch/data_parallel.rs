@@ -1,4 +1,4 @@
-//! Steps in which groups of cores work on some of the sequences each.
+//! Data-parallel steps: groups of cores take some of the sequences each.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use super::plan::largest;
 use crate::forward::{CHUNK, Forward, Part};
 use crate::model::Model;
 
-/// What groups need of their own.
+/// The groups' forward passes and shares.
 #[derive(Debug)]
 pub(super) struct Groups<'m> {
     forwards: Vec<Forward<'m>>,
@@ -29,9 +29,8 @@ impl<'m> Groups<'m> {
         Self { forwards: Vec::new(), sequences: 0, given_up: 0, sizes: Vec::new(), bounds: Vec::new() }
     }
 
-    /// Makes room for any of these numbers of groups of `workers` workers that share out up to `sequences` sequences;
-    /// steps of no more allocate nothing. Where there is no memory for it there are no groups: all cores go together
-    /// then.
+    /// Allocates what any of these numbers of groups of `workers` workers need for up to `sequences` sequences; steps of
+    /// no more allocate nothing. Where there is no memory for it there are no groups: steps are tensor-parallel then.
     pub(super) fn prepare(
         &mut self,
         model: &'m Model<'m>,
@@ -79,15 +78,14 @@ impl<'m> Groups<'m> {
         self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(fewest)))
     }
 
-    /// Calls `go` in each of `groups` groups with its forward pass, its share of the parts, and its workers. Result:
-    /// whether it did; a group may have more than its share, so that the others would wait for it, or the pool be a
-    /// group itself.
-    pub(super) fn go<P: AsRef<Part> + Send>(
+    /// Calls `run` in each of `groups` groups with its forward pass, its share of the parts, and its workers. Result:
+    /// whether it did; not where a group would have more than its share, or the pool is a group itself.
+    pub(super) fn run<P: AsRef<Part> + Send>(
         &mut self,
         pool: &mut Pool,
         parts: &mut [P],
         groups: usize,
-        go: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
+        run: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
     ) -> bool {
         let Self { forwards, sequences, sizes, bounds, .. } = self;
         let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
@@ -117,7 +115,7 @@ impl<'m> Groups<'m> {
         if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
             return false;
         }
-        match pool.groups_at(sizes, forwards, (parts, bounds), go) {
+        match pool.groups_at(sizes, forwards, (parts, bounds), run) {
             Ok(()) => true,
             Err(PoolError::InGroup) => false,
             Err(error) => panic!("steps in groups: {error}"),
