@@ -63,8 +63,8 @@ pub struct RandomBatches<'m> {
 }
 
 impl<'m> RandomBatches<'m> {
-    /// No requests yet. They follow from `seed`; which one joins or is cancelled when, also from how far a group of cores
-    /// has come when a request of another group ends early.
+    /// No requests yet. They follow from `seed`; which one joins or is cancelled when, also from how far a group of
+    /// cores has come when a request of another group ends early.
     #[must_use]
     pub fn new(
         model: &'m Model<'m>,

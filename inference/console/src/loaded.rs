@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use embodios_engine::json::Requests;
-use embodios_engine::model::{Model, ModelError, lay_out};
+use embodios_engine::model::{Model, ModelError, repack};
 use embodios_gguf::memory::{OutOfMemory, filled};
 use embodios_gguf::sizing::Needs;
 use embodios_gguf::{Gguf, GgufError};
@@ -147,7 +147,7 @@ impl Loaded {
                 let what = "model in the kernels' layout";
                 let lacking = OutOfMemory { what, bytes: bytes.len() };
                 let copy = platform.model_memory(bytes.len()).ok_or_else(|| bad(lacking.into()))?;
-                laid_out(bytes, layout, copy).map_err(bad)?
+                repacked(bytes, layout, copy).map_err(bad)?
             }
         };
         let tokenizer = Tokenizer::new(&file).map_err(|error| LoadError::Tokenizer(name, error))?;
@@ -159,7 +159,7 @@ impl Loaded {
     pub fn in_layout<'c>(&self, layout: Layout, copy: &'c mut Vec<u8>) -> Result<Model<'c>, LoadError> {
         let bad = |error: ModelError| LoadError::Model(self.name, error);
         *copy = filled(self.bytes.len(), 0, "model in another layout").map_err(|error| bad(error.into()))?;
-        laid_out(self.bytes, layout, copy).map(|(_, model)| model).map_err(bad)
+        repacked(self.bytes, layout, copy).map(|(_, model)| model).map_err(bad)
     }
 
     /// What answers JSON lines.
@@ -229,13 +229,13 @@ impl Loaded {
 }
 
 /// Makes `copy`, which is as long, a copy of a file with its matrices in `layout`.
-fn laid_out<'a>(
+fn repacked<'a>(
     bytes: &[u8],
     layout: Layout,
     copy: &'a mut [u8],
 ) -> Result<(Gguf<'a>, Model<'a>), ModelError> {
     copy.copy_from_slice(bytes);
-    lay_out(copy, layout)?;
+    repack(copy, layout)?;
     let file = Gguf::parse(copy)?;
     let model = Model::load(&file, layout)?;
     Ok((file, model))

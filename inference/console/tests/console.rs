@@ -112,7 +112,7 @@ fn kernels_are_chosen_by_name() {
     let Session { output, action, .. } = run("Portable");
     assert!(line(&output, "model story.gguf").ends_with(", portable kernels"), "{output}");
     let names = line(&output, "kernels for this processor: ").split_once(": ").unwrap().1;
-    assert!(names.ends_with("64-bit words, portable"), "{names}");
+    assert!(names.ends_with("64-bit SWAR, portable"), "{names}");
     for name in names.split(", ") {
         let Session { output, .. } = run(&name.replace(' ', "-"));
         assert!(line(&output, "model story.gguf").ends_with(&format!(", {name} kernels")), "{output}");
@@ -120,7 +120,7 @@ fn kernels_are_chosen_by_name() {
     assert_eq!(action, GOOD);
     let Session { output, action, .. } = run("abacus");
     let reason = line(&output, "model none: no kernels are called \"abacus\"; there are: ");
-    assert!(reason.ends_with("64-bit-words, portable"), "{reason}");
+    assert!(reason.ends_with("64-bit-SWAR, portable"), "{reason}");
     assert_eq!(action, BAD);
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use embodios_console::Module;
 use embodios_engine::cache::Limits;
 use embodios_engine::evaluate::Evaluator;
-use embodios_engine::model::{Model, lay_out};
+use embodios_engine::model::{Model, repack};
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_gguf::sizing::{Needs, POSITIONS};
@@ -63,7 +63,7 @@ fn taken(file: &[u8], kernels: Kernels) -> usize {
         matrix::Layout::Rows => (gguf, first),
         layout => {
             copy.extend_from_slice(file);
-            lay_out(&mut copy, layout).unwrap();
+            repack(&mut copy, layout).unwrap();
             let gguf = Gguf::parse(&copy).unwrap();
             let model = Model::load(&gguf, layout).unwrap();
             (gguf, model)

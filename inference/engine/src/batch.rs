@@ -6,8 +6,8 @@
 //! batch, as in a batch of one: batch invariance.
 //!
 //! Keys and values lie in KV blocks under one budget. A request joins when its blocks and the memory for the rest are
-//! there, waits while others have them, and is never preempted. The whole blocks of a prefix that a request in the batch
-//! has too are shared.
+//! there, waits while others have them, and is never preempted. The whole blocks of a prefix that a request in the
+//! batch has too are shared.
 
 mod active;
 mod admission;
@@ -225,8 +225,8 @@ impl<'m> Batch<'m> {
         self.advance(pool, BURST_PRODUCTS, on_event)
     }
 
-    /// As [`Self::step`], with bursts of up to 64 steps whatever they take, unless a request ends: where nothing is to be
-    /// submitted or cancelled before that, and events may come late.
+    /// As [`Self::step`], with bursts of up to 64 steps whatever they take, unless a request ends: where nothing is to
+    /// be submitted or cancelled before that, and events may come late.
     pub fn long_step(&mut self, pool: &mut Pool, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
         self.advance(pool, usize::MAX, on_event)
     }

@@ -8,7 +8,7 @@ use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 
 use crate::cache::{BlockPool, CacheError, Limits};
-use crate::forward::{CHUNK, Forward, Part};
+use crate::forward::{CHUNK, Forward, Slot};
 use crate::model::Model;
 use crate::prompt::{self, PromptError};
 
@@ -59,7 +59,7 @@ impl From<PromptError> for EvaluateError {
 /// A sequence that takes the tokens it is given. Begins at position 0.
 #[derive(Debug)]
 pub struct Evaluator<'m> {
-    part: Part,
+    slot: Slot,
     forward: Forward<'m>,
 }
 
@@ -74,32 +74,32 @@ impl<'m> Evaluator<'m> {
         let sequence = blocks.begin(context, None)?;
         let chunk = CHUNK.min(context);
         let forward = Forward::new(model, kernels, chunk, 1, context)?;
-        let mut part = Part::new(model, sequence, chunk)?;
-        part.fill(model, context);
-        Ok(Self { part, forward })
+        let mut slot = Slot::new(model, sequence, chunk)?;
+        slot.fill(model, context);
+        Ok(Self { slot, forward })
     }
 
     /// Tokens taken so far.
     #[must_use]
     pub const fn position(&self) -> usize {
-        self.part.sequence.position()
+        self.slot.sequence.position()
     }
 
     /// Tokens there is room for.
     #[must_use]
     pub const fn context(&self) -> usize {
-        self.part.sequence.context()
+        self.slot.sequence.context()
     }
 
     /// What the last [`Self::feed`] returned.
     #[must_use]
     pub fn logits(&self) -> &[f32] {
-        &self.part.logits
+        &self.slot.logits
     }
 
     /// Forgets all tokens but the first `position`.
     pub fn rewind(&mut self, position: usize) {
-        self.part.sequence.rewind(position);
+        self.slot.sequence.rewind(position);
     }
 
     /// Takes `tokens` and returns a logit for each token of the vocabulary to come next.
@@ -110,17 +110,17 @@ impl<'m> Evaluator<'m> {
     pub fn feed(&mut self, pool: &mut Pool, tokens: &[u32]) -> Result<&[f32], EvaluateError> {
         let vocabulary = self.forward.model().config.vocabulary;
         prompt::check(tokens, vocabulary, self.position(), self.context())?;
-        let Self { part, forward } = self;
+        let Self { slot, forward } = self;
         forward.prepare(pool.workers())?;
         let mut chunks = tokens.chunks(forward.capacity()).peekable();
         while let Some(chunk) = chunks.next() {
             if pool.interrupted() {
                 return Err(EvaluateError::Interrupted);
             }
-            part.tokens.extend_from_slice(chunk);
-            part.wants_logits = chunks.peek().is_none();
-            forward.step(pool, core::slice::from_mut(part));
+            slot.tokens.extend_from_slice(chunk);
+            slot.wants_logits = chunks.peek().is_none();
+            forward.step(pool, core::slice::from_mut(slot));
         }
-        Ok(&self.part.logits)
+        Ok(&self.slot.logits)
     }
 }

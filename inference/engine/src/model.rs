@@ -9,10 +9,10 @@ mod config;
 mod error;
 mod gemma3;
 pub mod keys;
-mod lay_out;
 mod llama;
 mod qwen2;
 mod qwen3;
+mod repack;
 mod source;
 
 use alloc::format;
@@ -22,11 +22,11 @@ use embodios_gguf::Gguf;
 use embodios_gguf::memory::{OutOfMemory, filled};
 use embodios_kernels::matrix::{Layout, Matrix};
 
-pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Part};
+pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Slot};
 pub use autotune::fastest_kernels;
 pub use config::{Config, Pattern, Window};
 pub use error::ModelError;
-pub use lay_out::{Quantized, lay_out, quantized};
+pub use repack::{Quantized, quantized, repack};
 use source::Source;
 
 /// The weights of one layer. What its architecture has not is `None`.
@@ -154,11 +154,11 @@ fn layer<'a>(source: &mut Source<'_, 'a>, index: usize, config: &Config) -> Resu
         key: source.matrix(&name("attn_k"), width, keys)?,
         value: source.matrix(&name("attn_v"), width, keys)?,
         qkv_bias: match qkv_bias {
-            Part::Required => Some(bias(source, index, queries, keys)?),
-            Part::Optional if source.has(&format!("blk.{index}.attn_q.bias")) => {
+            Slot::Required => Some(bias(source, index, queries, keys)?),
+            Slot::Optional if source.has(&format!("blk.{index}.attn_q.bias")) => {
                 Some(bias(source, index, queries, keys)?)
             }
-            Part::Optional | Part::Absent => None,
+            Slot::Optional | Slot::Absent => None,
         },
         head_norms: match head_norms {
             true => {

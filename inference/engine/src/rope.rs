@@ -1,4 +1,4 @@
-//! Rotary position embedding: the elements of a head form pairs, and each pair turns by an angle that
+//! Rotary position embedding: the elements of a head form pairs, and each pair cos_sin by an angle that
 //! grows with the position, see [`Rotation`].
 //!
 //! Angles are computed in f64, so that far positions lose nothing; the rotation itself is f32.
@@ -15,7 +15,7 @@ pub struct Rope {
     frequencies: Vec<f64>,
     pairs: Pairs,
     /// Cosine and sine of each pair, row by row.
-    turns: Vec<(f32, f32)>,
+    cos_sin: Vec<(f32, f32)>,
 }
 
 impl Rope {
@@ -28,11 +28,11 @@ impl Rope {
         let mut frequencies = filled(pairs, 0.0, "rope frequencies")?;
         for (pair, (frequency, factor)) in frequencies.iter_mut().zip(&rotation.factors).enumerate() {
             let exponent = -2.0 * pair as f64 / config.rotated as f64;
-            let turn = libm::pow(rotation.base.into(), exponent);
-            *frequency = turn / f64::from(rotation.scale) / f64::from(*factor);
+            let angle = libm::pow(rotation.base.into(), exponent);
+            *frequency = angle / f64::from(rotation.scale) / f64::from(*factor);
         }
-        let turns = filled(pairs * rows, (1.0, 0.0), "rope turns")?;
-        Ok(Self { frequencies, pairs: config.architecture.pairs, turns })
+        let cos_sin = filled(pairs * rows, (1.0, 0.0), "rope table")?;
+        Ok(Self { frequencies, pairs: config.architecture.pairs, cos_sin })
     }
 
     /// Elements of [`Self::rows_mut`] that belong to a row.
@@ -41,35 +41,35 @@ impl Rope {
         self.frequencies.len()
     }
 
-    /// The frequencies, and the turns of all rows, to be set by [`set_position`].
+    /// The frequencies, and the cosines and sines of all rows, to be set by [`set_position`].
     pub fn rows_mut(&mut self) -> (&[f64], &mut [(f32, f32)]) {
-        (&self.frequencies, &mut self.turns)
+        (&self.frequencies, &mut self.cos_sin)
     }
 
-    /// Turns `head` to the position of row `row`.
+    /// Rotates `head` to the position of row `row`.
     pub fn rotate(&self, row: usize, head: &mut [f32]) {
         let pairs = self.frequencies.len();
-        let turns = &self.turns[row * pairs..][..pairs];
+        let cos_sin = &self.cos_sin[row * pairs..][..pairs];
         match self.pairs {
-            Pairs::Neighbours => turn(turns, head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b))),
+            Pairs::Neighbours => rotate(cos_sin, head.as_chunks_mut().0.iter_mut().map(|[a, b]| (a, b))),
             Pairs::Halves => {
                 let (first, second) = head.split_at_mut(pairs);
-                turn(turns, first.iter_mut().zip(second));
+                rotate(cos_sin, first.iter_mut().zip(second));
             }
         }
     }
 }
 
-/// Sets a row's turns to those of a position.
-pub fn set_position(frequencies: &[f64], turns: &mut [(f32, f32)], position: usize) {
-    for (turn, frequency) in turns.iter_mut().zip(frequencies) {
+/// Sets a row's cosines and sines to those of a position.
+pub fn set_position(frequencies: &[f64], cos_sin: &mut [(f32, f32)], position: usize) {
+    for (entry, frequency) in cos_sin.iter_mut().zip(frequencies) {
         let (sine, cosine) = libm::sincos(position as f64 * frequency);
-        *turn = (cosine as f32, sine as f32);
+        *entry = (cosine as f32, sine as f32);
     }
 }
 
-fn turn<'e>(turns: &[(f32, f32)], pairs: impl Iterator<Item = (&'e mut f32, &'e mut f32)>) {
-    for ((a, b), (cosine, sine)) in pairs.zip(turns) {
+fn rotate<'e>(cos_sin: &[(f32, f32)], pairs: impl Iterator<Item = (&'e mut f32, &'e mut f32)>) {
+    for ((a, b), (cosine, sine)) in pairs.zip(cos_sin) {
         (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
     }
 }

@@ -1,6 +1,6 @@
 //! The arithmetic every layer is made of: matrix times vectors, and the two sums of attention.
 //!
-//! There are several variants: one an instruction set, and one of integer words for emulators. All give the **same
+//! There are several variants: one an instruction set, and a SWAR one for emulators. All give the **same
 //! bits**, on every architecture, because every floating-point operation and its order is fixed here:
 //! - multiplications and additions are separate and rounded each (no fused multiply-add);
 //! - quantised row times vector: 32 weights `b` give `t = d_w * s`, where `s` is the exact integer sum of
@@ -10,8 +10,8 @@
 //! - float row times vector: the product of element `i` is added to lane `i mod 8`; the result is
 //!   `((l0 + l4) + (l2 + l6)) + ((l1 + l5) + (l3 + l7))`;
 //! - query times key: products are added in the order of elements, to the first;
-//! - weighted sum of values: every element by itself, positions of a page in order; pages are added as
-//!   `found` says.
+//! - weighted sum of values: every element by itself, positions of a KV block in order; blocks are merged
+//!   as `online_softmax` says.
 //!
 //! Lanes begin at +0 and so never become -0, which makes adding a padding of zeros void.
 #![cfg_attr(not(test), no_std)]
@@ -19,16 +19,16 @@
 extern crate alloc;
 
 pub mod activations;
-pub mod found;
 mod loops;
 pub mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub mod online_softmax;
 mod portable;
 mod precision;
+mod swar;
 pub mod tiles;
 pub mod vector;
-mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -50,14 +50,14 @@ pub struct Kernels(Variant);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
     Portable,
-    Words,
+    Swar,
     #[cfg(target_arch = "x86_64")]
     X86(x86::Isa),
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Isa),
 }
 
-/// Queries that share what is loaded of keys and values.
+/// Queries that share loads of keys and values (grouped-query attention).
 pub const SHARING: usize = 4;
 
 /// Positions of a block of keys and values: attention works block by block.
@@ -87,7 +87,7 @@ impl Kernels {
         let special = neon::Isa::available().map(Variant::Neon);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let special = core::iter::empty();
-        special.map(Self).chain([Self(Variant::Words), Self::PORTABLE])
+        special.map(Self).chain([Self(Variant::Swar), Self::PORTABLE])
     }
 
     /// The variant with the most special instructions that this processor has.
@@ -146,7 +146,7 @@ impl Kernels {
                     Variant::Portable => {
                         each_tile(rows, row_bytes, inputs, out, portable::$function::<$format>)
                     }
-                    Variant::Words => $words,
+                    Variant::Swar => $words,
                     #[cfg(target_arch = "x86_64")]
                     Variant::X86(isa) => x86::$function::<$format>(isa, rows, row_bytes, inputs, out),
                     #[cfg(target_arch = "aarch64")]
@@ -156,7 +156,7 @@ impl Kernels {
         }
         with_format!(matrix.kind(), Format => dispatch!(
             each_tile(rows, row_bytes, inputs, out, portable::float_rows::<Format>), float_rows, Format
-        ), dispatch!(words::quant_rows::<Format>(rows, row_bytes, inputs, out), quant_rows, Format));
+        ), dispatch!(swar::quant_rows::<Format>(rows, row_bytes, inputs, out), quant_rows, Format));
     }
 
     /// Scores of keys, whole runs of them, for each of a run of queries `length` long: `scores[q * stride + p] =
@@ -178,7 +178,7 @@ impl Kernels {
             macro_rules! dispatch {
                 ($format:ty) => {
                     match self.0 {
-                        Variant::Portable | Variant::Words => {
+                        Variant::Portable | Variant::Swar => {
                             portable::score::<$format>(queries, length, keys.bytes, scale, scores, stride)
                         }
                         #[cfg(target_arch = "x86_64")]
@@ -204,17 +204,24 @@ impl Kernels {
     ///
     /// # Panics
     /// When `weights` are shorter than that.
-    pub fn mix(self, weights: &[f32], stride: usize, values: &Vectors<'_>, length: usize, out: &mut [f32]) {
+    pub fn weighted_sum(
+        self,
+        weights: &[f32],
+        stride: usize,
+        values: &Vectors<'_>,
+        length: usize,
+        out: &mut [f32],
+    ) {
         for (weights, out) in weights.chunks(SHARING * stride).zip(out.chunks_mut(SHARING * length)) {
             macro_rules! dispatch {
                 ($format:ty) => {
                     match self.0 {
                         #[cfg(target_arch = "x86_64")]
                         Variant::X86(isa) => {
-                            x86::mix::<$format>(isa, weights, stride, values.bytes, length, out)
+                            x86::weighted_sum::<$format>(isa, weights, stride, values.bytes, length, out)
                         }
                         // The portable loop becomes vector code by itself where vectors are in the baseline.
-                        _ => portable::mix::<$format>(weights, stride, values.bytes, length, out),
+                        _ => portable::weighted_sum::<$format>(weights, stride, values.bytes, length, out),
                     }
                 };
             }
@@ -249,7 +256,7 @@ impl fmt::Display for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Variant::Portable => "portable",
-            Variant::Words => "64-bit words",
+            Variant::Swar => "64-bit SWAR",
             #[cfg(target_arch = "x86_64")]
             Variant::X86(isa) => isa.name(),
             #[cfg(target_arch = "aarch64")]

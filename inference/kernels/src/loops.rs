@@ -10,7 +10,7 @@ use super::Variant;
 use super::{KV_BLOCK, Kernels, Precision};
 use crate::activations::Group;
 use crate::vector::Activation;
-use crate::{activations, found, vector};
+use crate::{activations, online_softmax, vector};
 
 macro_rules! loops {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $function:path;)*) => {
@@ -48,11 +48,11 @@ loops! {
     fn rms_norm_each(runs: &mut [f32], weights: &[f32], epsilon: f32) = vector::rms_norm_each;
     fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) = vector::gated;
     fn add(x: &mut [f32], y: &[f32]) = vector::add;
-    fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)])
-        = vector::weigh_pages;
-    fn add_found(found: &mut [f32], page: &[f32], weighed: (f32, f32)) = found::add;
-    fn add_up(pages: &[f32], stride: usize, found: &mut [f32]) = found::add_up;
-    fn finish_found(found: &[f32], out: &mut [f32]) = found::finish;
+    fn softmax_weights_of_blocks(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], states: &mut [(f32, f32)])
+        = vector::softmax_weights_of_blocks;
+    fn merge_partial(partial: &mut [f32], block: &[f32], state: (f32, f32)) = online_softmax::merge;
+    fn merge_partials(blocks: &[f32], stride: usize, partial: &mut [f32]) = online_softmax::merge_all;
+    fn finish_partial(partial: &[f32], out: &mut [f32]) = online_softmax::finish;
     fn encode(precision: Precision, numbers: &[f32], out: &mut [u8]) = Precision::encode;
     fn encode_in_run(precision: Precision, key: &[f32], index: usize, run: &mut [u8]) = Precision::encode_in_run;
     fn quantize_by_loops(values: &[f32], groups: &mut [Group]) -> f32 = activations::quantize;

@@ -15,7 +15,7 @@ pub use layout::Layout;
 use layout::block_of_tile;
 pub use super_block::{IQ4XS, Q2K, Q3K, Q4K, Q5K, Q6K};
 
-/// Weights of a part of a quantised block, and activations of a block.
+/// Weights of a sub-block of a quantised block, and activations of a block.
 pub const BLOCK: usize = 32;
 
 /// Bytes of the largest quantised block, [`Q6K`]'s.
@@ -178,14 +178,14 @@ impl<'a> Matrix<'a> {
     fn dequantize<Q: QuantFormat>(&self, row: usize, out: &mut [f32]) {
         let tile = row / TILE * TILE;
         let in_tile = self.layout == Layout::Tiles && tile + TILE <= self.rows;
-        for (index, weights) in out.chunks_exact_mut(Q::PARTS * BLOCK).enumerate() {
+        for (index, weights) in out.chunks_exact_mut(Q::SUB_BLOCKS * BLOCK).enumerate() {
             let block = if in_tile {
                 &block_of_tile::<Q>(self.row_range(tile, TILE), row % TILE, index)[..Q::BYTES]
             } else {
                 &self.data[row * self.row_bytes + index * Q::BYTES..][..Q::BYTES]
             };
-            for (part, weights) in weights.as_chunks_mut().0.iter_mut().enumerate() {
-                dequantize_part::<Q>(block, part, weights);
+            for (sub_block, weights) in weights.as_chunks_mut().0.iter_mut().enumerate() {
+                dequantize_part::<Q>(block, sub_block, weights);
             }
         }
     }
@@ -197,9 +197,9 @@ fn convert<F: FloatFormat>(bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-fn dequantize_part<Q: QuantFormat>(block: &[u8], part: usize, out: &mut [f32; BLOCK]) {
-    let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
-    for (index, (weight, level)) in out.iter_mut().zip(Q::levels(block, part)).enumerate() {
+fn dequantize_part<Q: QuantFormat>(block: &[u8], sub_block: usize, out: &mut [f32; BLOCK]) {
+    let (scales, minima) = (Q::scales(block, sub_block), Q::minima(block, sub_block));
+    for (index, (weight, level)) in out.iter_mut().zip(Q::levels(block, sub_block)).enumerate() {
         let half = index / (BLOCK / 2);
         let scaled = scales[half] * (i32::from(level) - Q::ZERO) as f32;
         *weight = if Q::HAS_MINIMUM { scaled + minima[half] } else { scaled };

@@ -16,12 +16,13 @@ pub(super) fn quant_rows<Q: QuantFormat>(
 ) {
     for (result, row) in out.iter_mut().zip(rows.chunks_exact(row_bytes)) {
         let mut lanes = [0.0; GROUP];
-        for index in 0..row_bytes / Q::BYTES * Q::PARTS {
-            let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
-            let weights = Q::levels(block, part);
+        for index in 0..row_bytes / Q::BYTES * Q::SUB_BLOCKS {
+            let (block, sub_block) =
+                (&row[index / Q::SUB_BLOCKS * Q::BYTES..][..Q::BYTES], index % Q::SUB_BLOCKS);
+            let weights = Q::levels(block, sub_block);
             let (group, lane) = (&input.groups()[index / GROUP], index % GROUP);
             let [first, second] = [0, 1].map(|half| integer_product(&weights, half, group.levels(lane)));
-            let (scales, minima) = (Q::scales(block, part), Q::minima(block, part));
+            let (scales, minima) = (Q::scales(block, sub_block), Q::minima(block, sub_block));
             let term = |half: usize, product: i32, input_sum: i32| {
                 let term = scales[half] * (product - Q::ZERO * input_sum) as f32;
                 if Q::HAS_MINIMUM { term + minima[half] * input_sum as f32 } else { term }
@@ -36,7 +37,7 @@ pub(super) fn quant_rows<Q: QuantFormat>(
     }
 }
 
-/// Of one half of a part.
+/// Of one half of a sub-block.
 fn integer_product(weights: &[i8; 2 * HALF], half: usize, [high, low]: [[&[i8; HALF]; 2]; 2]) -> i32 {
     let weights = &weights.as_chunks::<HALF>().0[half];
     // Products of bytes fit 16 bits, and vector units multiply those best.
@@ -93,8 +94,8 @@ pub(super) fn score<F: FloatFormat>(
     }
 }
 
-/// See [`super::Kernels::mix`].
-pub(super) fn mix<F: FloatFormat>(
+/// See [`super::Kernels::weighted_sum`].
+pub(super) fn weighted_sum<F: FloatFormat>(
     weights: &[f32],
     stride: usize,
     values: &[u8],

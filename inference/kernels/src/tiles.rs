@@ -2,8 +2,8 @@
 //!
 //! Rows of the matrix are taken in tiles of [`TILE`]; a tile holds its rows for the first token, then for the
 //! second and so on. So each worker writes one run of memory, and a token's rows are whole cache lines.
-//! The last tile is as narrow as the rows that are left. Tokens may stand in bands of some each, one after the other,
-//! with all tiles of a band's tokens together: for workers who take all rows for some of the tokens each.
+//! The last tile is as narrow as the rows that are left. Tokens may form M blocks, one after the other, each with all
+//! its tiles: for workers that take all rows for some of the tokens each.
 
 use alloc::vec::Vec;
 
@@ -24,8 +24,8 @@ pub struct Tiles {
 pub struct TilesLayout {
     rows: usize,
     tokens: usize,
-    /// Tokens of a band; the last band may have fewer.
-    band: usize,
+    /// Tokens of an M block; the last may have fewer.
+    m_block: usize,
 }
 
 impl Tiles {
@@ -40,25 +40,26 @@ impl Tiles {
         })
     }
 
-    /// All results for `tokens` tokens in bands of `band`, to be written. A band's tiles are `TILE` elements long for
-    /// each of its tokens.
-    pub fn begin(&mut self, tokens: usize, band: usize) -> &mut [f32] {
-        self.layout = self.layout(tokens, band);
+    /// All results for `tokens` tokens in M blocks of `m_block`, to be written. An M block's tiles are `TILE` elements
+    /// long for each of its tokens.
+    pub fn begin(&mut self, tokens: usize, m_block: usize) -> &mut [f32] {
+        self.layout = self.layout(tokens, m_block);
         &mut self.values[..self.layout.rows * tokens]
     }
 
-    /// What of the results for `tokens` tokens can be made apart from the rest, in elements: a token's part of a tile,
-    /// or whole tiles where the last one is narrow.
+    /// Elements of an N block, the smallest share of the results for `tokens` tokens: a token's part of a tile, or a
+    /// whole tile where the last one is narrow.
     #[must_use]
-    pub const fn cell(&self, tokens: usize) -> usize {
+    pub const fn n_block(&self, tokens: usize) -> usize {
         if self.layout.rows.is_multiple_of(TILE) { TILE } else { TILE * tokens }
     }
 
-    /// Where the results for `tokens` tokens in bands of `band` lie. Where the last tile is narrow there is one band.
+    /// The layout of the results for `tokens` tokens in M blocks of `m_block`. Where the last tile is narrow there is
+    /// one M block.
     #[must_use]
-    pub const fn layout(&self, tokens: usize, band: usize) -> TilesLayout {
-        let band = if self.layout.rows.is_multiple_of(TILE) { band } else { tokens };
-        TilesLayout { tokens, band, ..self.layout }
+    pub const fn layout(&self, tokens: usize, m_block: usize) -> TilesLayout {
+        let m_block = if self.layout.rows.is_multiple_of(TILE) { m_block } else { tokens };
+        TilesLayout { tokens, m_block, ..self.layout }
     }
 
     /// Copies rows `first ..` of a token to `out`.
@@ -68,10 +69,10 @@ impl Tiles {
 }
 
 impl TilesLayout {
-    /// Of `rows` rows for `tokens` tokens in a single band.
+    /// Of `rows` rows for `tokens` tokens in a single M block.
     #[must_use]
     pub const fn new(rows: usize, tokens: usize) -> Self {
-        Self { rows, tokens, band: tokens }
+        Self { rows, tokens, m_block: tokens }
     }
 
     /// Copies rows `first ..` of a token from the results `values` to `out`.
@@ -80,8 +81,8 @@ impl TilesLayout {
             // Tiles of a single token are its rows.
             return out.copy_from_slice(&values[first..][..out.len()]);
         }
-        let (before, token) = (token / self.band * self.band, token % self.band);
-        let (values, tokens) = (&values[self.rows * before..], self.band.min(self.tokens - before));
+        let (before, token) = (token / self.m_block * self.m_block, token % self.m_block);
+        let (values, tokens) = (&values[self.rows * before..], self.m_block.min(self.tokens - before));
         let mut row = first;
         let mut rest = out;
         while !rest.is_empty() {
@@ -108,38 +109,39 @@ mod tests {
 
     use super::*;
 
-    /// Tile by tile within a band, token by token within a tile.
-    fn numbered(tiles: &mut Tiles, rows: usize, tokens: usize, band: usize) {
+    /// Tile by tile within an M block, token by token within a tile.
+    fn numbered(tiles: &mut Tiles, rows: usize, tokens: usize, m_block: usize) {
         let mut places = Vec::new();
-        for start in (0..tokens).step_by(band) {
+        for start in (0..tokens).step_by(m_block) {
             for tile in (0..rows).step_by(TILE) {
-                for token in start..tokens.min(start + band) {
+                for token in start..tokens.min(start + m_block) {
                     places.extend((tile..rows.min(tile + TILE)).map(|row| (row * tokens + token) as f32));
                 }
             }
         }
-        tiles.begin(tokens, band).copy_from_slice(&places);
+        tiles.begin(tokens, m_block).copy_from_slice(&places);
     }
 
     #[test]
-    fn a_tokens_rows_are_found_in_every_band() {
-        for (rows, tokens, band) in [(48, 7, 7), (48, 7, 3), (16, 5, 1), (64, 64, 32), (40, 6, 6), (40, 1, 1)]
+    fn a_tokens_rows_are_found_in_every_m_block() {
+        for (rows, tokens, m_block) in
+            [(48, 7, 7), (48, 7, 3), (16, 5, 1), (64, 64, 32), (40, 6, 6), (40, 1, 1)]
         {
             let mut tiles = Tiles::new(rows, 64).unwrap();
-            numbered(&mut tiles, rows, tokens, band);
+            numbered(&mut tiles, rows, tokens, m_block);
             for token in 0..tokens {
                 for first in [0, 5, 16, rows - 1] {
                     let mut found = vec![0.0; rows - first];
                     tiles.copy_rows(token, first, &mut found);
                     let expected = (first..rows).map(|row| (row * tokens + token) as f32);
-                    assert_eq!(found, expected.collect::<Vec<_>>(), "{rows} {tokens} {band} {token}");
+                    assert_eq!(found, expected.collect::<Vec<_>>(), "{rows} {tokens} {m_block} {token}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_narrow_last_tile_leaves_one_band() {
+    fn a_narrow_last_tile_leaves_one_m_block() {
         let mut tiles = Tiles::new(40, 64).unwrap();
         numbered(&mut tiles, 40, 6, 6);
         let values = tiles.values.clone();

@@ -51,24 +51,28 @@ fn norm_scale(x: &[f32], epsilon: f32) -> f32 {
     1.0 / libm::sqrtf(reduce(lanes) / x.len() as f32 + epsilon)
 }
 
-/// [`weigh`] of what is seen of each page's scores; the other scores become 0.
+/// [`softmax_weights`] of the visible scores of each KV block; the masked ones become 0.
 #[inline(always)]
-pub fn weigh_pages(scores: &mut [[f32; KV_BLOCK]], seen: &[Range<usize>], weighed: &mut [(f32, f32)]) {
-    for ((scores, seen), weighed) in scores.iter_mut().zip(seen).zip(weighed) {
-        *weighed = if seen.len() == KV_BLOCK {
+pub fn softmax_weights_of_blocks(
+    scores: &mut [[f32; KV_BLOCK]],
+    seen: &[Range<usize>],
+    states: &mut [(f32, f32)],
+) {
+    for ((scores, seen), state) in scores.iter_mut().zip(seen).zip(states) {
+        *state = if seen.len() == KV_BLOCK {
             // Loops of a known length.
-            weigh(scores)
+            softmax_weights(scores)
         } else {
             scores[..seen.start].fill(0.0);
             scores[seen.end..].fill(0.0);
-            weigh(&mut scores[seen.clone()])
+            softmax_weights(&mut scores[seen.clone()])
         };
     }
 }
 
 /// Turns scores into weights `e^(score - largest)`. Result: the largest score and the sum of the weights.
 #[inline(always)]
-pub fn weigh(scores: &mut [f32]) -> (f32, f32) {
+pub fn softmax_weights(scores: &mut [f32]) -> (f32, f32) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let mut lanes = [0.0; LANES];
     let keep_larger = |largest: &mut f32, score: &f32| {

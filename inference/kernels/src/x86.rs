@@ -14,7 +14,7 @@ mod tile;
 
 use core::arch::x86_64::_mm_prefetch;
 
-pub(super) use attention::{mix, score};
+pub(super) use attention::{score, weighted_sum};
 pub(super) use detect::Isa;
 pub(super) use float::float_rows;
 pub(super) use quantize::quantize;
@@ -25,7 +25,7 @@ const CACHE_LINE: usize = 64;
 
 /// Asks for a cache line, into the cache that `HINT` names.
 #[inline(always)]
-fn ask_for<const HINT: i32>(line: *const u8) {
+fn prefetch<const HINT: i32>(line: *const u8) {
     // SAFETY: a prefetch reads nothing, and may name any address.
     unsafe { _mm_prefetch::<HINT>(line.cast()) };
 }

@@ -72,7 +72,7 @@ fn activations(values: &[f32]) -> Activations {
 }
 
 /// Rows as the kernels want them.
-fn laid_out(kernels: Kernels, kind: WeightType, columns: usize, rows: &[u8]) -> Vec<u8> {
+fn repacked(kernels: Kernels, kind: WeightType, columns: usize, rows: &[u8]) -> Vec<u8> {
     let mut data = rows.to_vec();
     kernels.layout().apply(kind, columns, &mut data).unwrap();
     data
@@ -144,7 +144,7 @@ proptest! {
         let input = activations(&floats(seed, columns));
         let first = first % rows;
         let product = |kernels: Kernels, first: usize| {
-            let data = laid_out(kernels, kind, columns, &data);
+            let data = repacked(kernels, kind, columns, &data);
             let matrix = Matrix::new(kind, columns, rows, &data).with_layout(kernels.layout());
             let mut out = vec![f32::NAN; rows - first];
             kernels.multiply(&matrix, first, slice::from_ref(&input), &mut out);
@@ -163,7 +163,7 @@ proptest! {
         let in_rows = Matrix::new(kind, columns, rows, &data);
         let inputs: Vec<_> = (0..count as u64).map(|i| activations(&floats(seed ^ i, columns))).collect();
         for kernels in Kernels::available() {
-            let data = laid_out(kernels, kind, columns, &data);
+            let data = repacked(kernels, kind, columns, &data);
             let matrix = Matrix::new(kind, columns, rows, &data).with_layout(kernels.layout());
             let mut tiles = Tiles::new(rows, count).unwrap();
             kernels.multiply(&matrix, 0, &inputs, tiles.begin(count, count));
@@ -214,7 +214,7 @@ proptest! {
                 let (mut scores, mut out) = (vec![0.0; count * stride], vec![0.25; queries.len()]);
                 let scores = &mut scores[..queries.len() / length * stride];
                 kernels.score(queries, length, &keys, 0.125, scores, stride);
-                kernels.mix(scores, stride, &values, length, &mut out);
+                kernels.weighted_sum(scores, stride, &values, length, &mut out);
                 (bits(scores), bits(&out))
             };
             let portable = run(Kernels::PORTABLE, &queries);

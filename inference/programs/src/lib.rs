@@ -9,12 +9,12 @@ use embodios_kernels::matrix::Layout;
 /// use.
 ///
 /// # Errors
-/// As [`embodios_engine::model::lay_out`].
-pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
+/// As [`embodios_engine::model::repack`].
+pub fn repack(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
     if layout == Layout::Rows {
         return Ok(());
     }
-    each_on_all_cores(quantized(file)?.into_iter(), |tensor| Ok(tensor.lay_out(layout)?))
+    each_on_all_cores(quantized(file)?.into_iter(), |tensor| Ok(tensor.repack(layout)?))
 }
 
 #[cfg(test)]
@@ -27,12 +27,12 @@ mod tests {
     fn threads_lay_a_file_out_as_one_does() {
         for layout in [Layout::Rows, Layout::Tiles] {
             let [mut one, mut all] = [STORY, STORY].map(<[u8]>::to_vec);
-            model::lay_out(&mut one, layout).unwrap();
-            lay_out(&mut all, layout).unwrap();
+            model::repack(&mut one, layout).unwrap();
+            repack(&mut all, layout).unwrap();
             assert!(one == all, "{layout:?}");
             assert_eq!(one == STORY, layout == Layout::Rows, "{layout:?}");
         }
-        let error = lay_out(&mut STORY[..STORY.len() - 1].to_vec(), Layout::Tiles).unwrap_err();
+        let error = repack(&mut STORY[..STORY.len() - 1].to_vec(), Layout::Tiles).unwrap_err();
         assert!(error.to_string().contains("tensor"), "{error}");
     }
 }

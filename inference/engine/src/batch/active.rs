@@ -13,7 +13,7 @@ use super::burst::MOST_STEPS;
 use super::choices::Choices;
 use super::request::{Finish, Outcome, Request, RequestId, Times};
 use crate::cache::Sequence;
-use crate::forward::Part;
+use crate::forward::Slot;
 use crate::model::Model;
 
 /// Bytes of a long token.
@@ -43,7 +43,7 @@ pub(super) enum Hold {
 
 /// The buffers of an active request: lists with room for all tokens, text for what they are likely to take.
 pub(super) struct Buffers {
-    part: Part,
+    slot: Slot,
     choices: Choices,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
@@ -68,7 +68,7 @@ impl Buffers {
         let bytes = longest * TEXT_BYTES;
         text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
         Ok(Self {
-            part: Part::new(model, empty, rows)?,
+            slot: Slot::new(model, empty, rows)?,
             choices: Choices::new(request, model.config.vocabulary)?,
             tokens: reserved(longest, "tokens")?,
             log_probabilities: reserved(wanted, "log-probabilities")?,
@@ -84,7 +84,7 @@ impl Buffers {
 pub(super) struct Active<'t> {
     pub id: RequestId,
     pub request: Request,
-    part: Part,
+    slot: Slot,
     /// Tokens of the prompt that have been taken, here or by the request whose KV blocks it shares.
     fed: usize,
     shared: usize,
@@ -101,15 +101,15 @@ pub(super) struct Active<'t> {
     times: Times,
 }
 
-impl AsRef<Part> for Active<'_> {
-    fn as_ref(&self) -> &Part {
-        &self.part
+impl AsRef<Slot> for Active<'_> {
+    fn as_ref(&self) -> &Slot {
+        &self.slot
     }
 }
 
-impl AsMut<Part> for Active<'_> {
-    fn as_mut(&mut self) -> &mut Part {
-        &mut self.part
+impl AsMut<Slot> for Active<'_> {
+    fn as_mut(&mut self) -> &mut Slot {
+        &mut self.slot
     }
 }
 
@@ -118,17 +118,17 @@ impl<'t> Active<'t> {
     pub(super) fn new(
         tokenizer: &'t Tokenizer<'t>,
         Waiting { id, mut request, submitted, .. }: Waiting,
-        Buffers { mut part, choices, tokens, log_probabilities, likeliest, text, unreported, times }: Buffers,
+        Buffers { mut slot, choices, tokens, log_probabilities, likeliest, text, unreported, times }: Buffers,
         sequence: Sequence,
         now: u64,
     ) -> Self {
         let mut reader = TokenReader::new(tokenizer, core::mem::take(&mut request.stops));
         reader.reserve(TOKEN_BYTES);
         let shared = sequence.position();
-        part.sequence = sequence;
+        slot.sequence = sequence;
         Self {
             id,
-            part,
+            slot,
             fed: shared,
             shared,
             choices,
@@ -151,12 +151,12 @@ impl<'t> Active<'t> {
 
     /// Positions taken.
     pub(super) const fn position(&self) -> usize {
-        self.part.sequence.position()
+        self.slot.sequence.position()
     }
 
     /// Its keys and values.
     pub(super) const fn sequence(&self) -> &Sequence {
-        &self.part.sequence
+        &self.slot.sequence
     }
 
     /// Whether its prompt has passed, so that each step makes a token.
@@ -166,38 +166,38 @@ impl<'t> Active<'t> {
 
     /// Takes the next `rows` tokens of the prompt in the next step. With the last of them it makes the first token.
     pub(super) fn take_prompt(&mut self, rows: usize) {
-        self.part.tokens.extend_from_slice(&self.request.prompt[self.fed..][..rows]);
+        self.slot.tokens.extend_from_slice(&self.request.prompt[self.fed..][..rows]);
         self.fed += rows;
-        self.part.wants_logits = self.is_decoding();
+        self.slot.wants_logits = self.is_decoding();
     }
 
     /// Takes the latest token in the next step, so that it makes the next one.
     pub(super) fn take_latest(&mut self) {
-        self.part.tokens.extend(self.tokens.last());
-        self.part.wants_logits = true;
+        self.slot.tokens.extend(self.tokens.last());
+        self.slot.wants_logits = true;
     }
 
     /// Before a step: sits it out, unless something is taken.
     pub(super) const fn sit_out(&mut self) {
-        self.part.wants_logits = false;
+        self.slot.wants_logits = false;
     }
 
     /// Steps until it ends at the latest, if each takes its latest token.
     pub(super) fn steps_left(&self) -> usize {
-        let context = self.part.sequence.context() - self.part.sequence.position();
+        let context = self.slot.sequence.context() - self.slot.sequence.position();
         self.request.limit.saturating_sub(self.tokens.len()).min(context).max(1)
     }
 
     /// After a step: chooses, if there is something to choose from.
     pub(super) fn choose(&mut self, platform: &dyn Platform) {
-        if !self.part.wants_logits {
+        if !self.slot.wants_logits {
             return;
         }
         if self.tokens.len() == self.request.limit {
             self.finish = Some(Finish::Limit);
             return;
         }
-        let (logits, position) = (&self.part.logits, self.part.sequence.position());
+        let (logits, position) = (&self.slot.logits, self.slot.sequence.position());
         self.finish = match self.choices.choose(&self.request.end, logits, position) {
             Ok(token) => self.push(token, platform.now_ns()),
             Err(finish) => Some(finish),
@@ -209,7 +209,7 @@ impl<'t> Active<'t> {
         self.tokens.push(token);
         self.times.tokens.push(now);
         if let Some(count) = self.request.log_probabilities {
-            let all = LogProbabilities::new(&self.part.logits);
+            let all = LogProbabilities::new(&self.slot.logits);
             self.log_probabilities.push(all.of(token));
             all.append_likeliest(count, &mut self.likeliest);
         }
@@ -220,7 +220,7 @@ impl<'t> Active<'t> {
             Some(Finish::StopText)
         } else if self.tokens.len() == self.request.limit {
             Some(Finish::Limit)
-        } else if self.part.sequence.position() == self.part.sequence.context() {
+        } else if self.slot.sequence.position() == self.slot.sequence.context() {
             Some(Finish::ContextFull)
         } else {
             None
@@ -253,7 +253,7 @@ impl<'t> Active<'t> {
     pub(super) fn end(self, finish: Finish, now: u64) -> (Outcome, Sequence) {
         let Self {
             request,
-            part,
+            slot,
             shared,
             choices,
             tokens,
@@ -277,7 +277,7 @@ impl<'t> Active<'t> {
             logits_hash: choices.hash(),
             times,
         };
-        (outcome, part.sequence)
+        (outcome, slot.sequence)
     }
 }
 

@@ -8,7 +8,7 @@ use embodios_kernels::Kernels;
 use embodios_pool::{Pool, PoolError};
 
 use super::plan::largest;
-use crate::forward::{CHUNK, Forward, Part};
+use crate::forward::{CHUNK, Forward, Slot};
 use crate::model::Model;
 
 /// The groups' forward passes and shares.
@@ -29,8 +29,9 @@ impl<'m> Groups<'m> {
         Self { forwards: Vec::new(), sequences: 0, given_up: 0, sizes: Vec::new(), bounds: Vec::new() }
     }
 
-    /// Allocates what any of these numbers of groups of `workers` workers need for up to `sequences` sequences; steps of
-    /// no more allocate nothing. Where there is no memory for it there are no groups: steps are tensor-parallel then.
+    /// Allocates what any of these numbers of groups of `workers` workers need for up to `sequences` sequences; steps
+    /// of no more allocate nothing. Where there is no memory for it there are no groups: steps are tensor-parallel
+    /// then.
     pub(super) fn prepare(
         &mut self,
         model: &'m Model<'m>,
@@ -78,18 +79,18 @@ impl<'m> Groups<'m> {
         self.forwards.iter_mut().try_for_each(|forward| forward.prepare(workers.div_ceil(fewest)))
     }
 
-    /// Calls `run` in each of `groups` groups with its forward pass, its share of the parts, and its workers. Result:
+    /// Calls `run` in each of `groups` groups with its forward pass, its share of the slots, and its workers. Result:
     /// whether it did; not where a group would have more than its share, or the pool is a group itself.
-    pub(super) fn run<P: AsRef<Part> + Send>(
+    pub(super) fn run<P: AsRef<Slot> + Send>(
         &mut self,
         pool: &mut Pool,
-        parts: &mut [P],
+        slots: &mut [P],
         groups: usize,
         run: impl Fn(&mut Forward<'m>, &mut [P], &mut Pool) + Sync,
     ) -> bool {
         let Self { forwards, sequences, sizes, bounds, .. } = self;
-        let rows = |parts: &[P]| parts.iter().map(|part| part.as_ref().tokens.len()).sum::<usize>();
-        let (workers, total) = (pool.workers(), rows(parts));
+        let rows = |slots: &[P]| slots.iter().map(|slot| slot.as_ref().tokens.len()).sum::<usize>();
+        let (workers, total) = (pool.workers(), rows(slots));
         if forwards.len() < groups {
             return false;
         }
@@ -100,22 +101,22 @@ impl<'m> Groups<'m> {
         for group in 1..=groups {
             sizes.push(workers * group / groups - workers * (group - 1) / groups);
             let mut end = bounds[group - 1];
-            while end < parts.len() && (group == groups || before < total * group / groups) {
-                before += rows(&parts[end..=end]);
+            while end < slots.len() && (group == groups || before < total * group / groups) {
+                before += rows(&slots[end..=end]);
                 end += 1;
             }
             bounds.push(end);
         }
         let prepared = forwards.iter_mut().zip(&*sizes).all(|(forward, &size)| forward.prepare(size).is_ok());
-        let fits = |parts: &[P], forward: &Forward<'m>| {
-            let count = parts.iter().filter(|part| !part.as_ref().tokens.is_empty()).count();
-            count <= *sequences && rows(parts) <= largest(total, groups).min(forward.capacity())
+        let fits = |slots: &[P], forward: &Forward<'m>| {
+            let count = slots.iter().filter(|slot| !slot.as_ref().tokens.is_empty()).count();
+            count <= *sequences && rows(slots) <= largest(total, groups).min(forward.capacity())
         };
-        let shares = bounds.array_windows().map(|&[start, end]| &parts[start..end]);
-        if !prepared || !shares.zip(&*forwards).all(|(parts, forward)| fits(parts, forward)) {
+        let shares = bounds.array_windows().map(|&[start, end]| &slots[start..end]);
+        if !prepared || !shares.zip(&*forwards).all(|(slots, forward)| fits(slots, forward)) {
             return false;
         }
-        match pool.groups_at(sizes, forwards, (parts, bounds), run) {
+        match pool.groups_at(sizes, forwards, (slots, bounds), run) {
             Ok(()) => true,
             Err(PoolError::InGroup) => false,
             Err(error) => panic!("steps in groups: {error}"),

@@ -1,8 +1,8 @@
 //! BlockPool of keys and values under one budget, and the sequences that are made of them.
 //!
-//! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the blocks it can come to need from
-//! its beginning, so that no step allocates. A block belongs to one sequence while it is written; once it is full it
-//! may belong to several whose texts begin alike.
+//! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the blocks it can come to need
+//! from its beginning, so that no step allocates. A block belongs to one sequence while it is written; once it is full
+//! it may belong to several whose texts begin alike.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -213,8 +213,8 @@ impl Sequence {
         self.blocks[self.ahead(positions)].iter().all(|block| block.len() == self.layout.block)
     }
 
-    /// Fills those blocks of the next `positions` positions with zeros that never were. Many systems give memory when it
-    /// is written first, and that takes time: who is going to store there does it, and no sooner than need be where
+    /// Fills those blocks of the next `positions` positions with zeros that never were. Many systems give memory when
+    /// it is written first, and that takes time: who is going to store there does it, and no sooner than need be where
     /// others wait.
     pub(crate) fn fill(&mut self, positions: usize) {
         let ahead = self.ahead(positions);
@@ -246,8 +246,8 @@ impl Sequence {
         self.layout.precision
     }
 
-    /// Forgets what comes after `position`, if anything does. BlockPool that another sequence has too must not be written,
-    /// so it keeps them: call it on a sequence that began by itself.
+    /// Forgets what comes after `position`, if anything does. BlockPool that another sequence has too must not be
+    /// written, so it keeps them: call it on a sequence that began by itself.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
     }

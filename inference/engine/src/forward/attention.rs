@@ -1,157 +1,158 @@
-//! Attention: queries, keys and values of every row, and what each query finds.
+//! The attention part of a layer: products for q, k and v, attention, output product, and how it is shared out.
 
 use embodios_kernels::Kernels;
 use embodios_kernels::activations::Activations;
-use embodios_kernels::found::BESIDE;
+use embodios_kernels::online_softmax::SOFTMAX_STATE;
 use embodios_pool::{Pool, Stages};
 
-use super::finish::Finish;
-use super::look::{Look, scratch_length, seen};
-use super::{Forward, Part, multiply};
+use super::kv_attention::{KvAttention, scratch_length, seen};
+use super::qkv_epilogue::QkvEpilogue;
+use super::{Forward, Slot, multiply};
 use crate::cache::by_block;
 use crate::model::Layer;
 
-/// Up to so many blocks are not shared out: adding up would have all workers wait for each other once more.
-const FEW_PAGES: usize = 8;
+/// Up to so many KV blocks of a single row are not shared out: merging partials takes one more barrier.
+const FEW_BLOCKS: usize = 8;
 
 impl Forward<'_> {
-    /// Multiplies for queries, keys and values.
+    /// Computes the products for q, k and v.
     pub(super) fn project(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
         let Self { kernels, rows, inputs, query, key, value, .. } = self;
         let count = rows.count();
         let inputs = &inputs[..count];
-        let band = rows.band(pool.workers());
-        let cells = [query.cell(count), key.cell(count), value.cell(count)];
-        // All three are cut alike: into cells where all can be.
-        let cell = cells.into_iter().max().unwrap_or(1);
-        let out = [query, key, value].map(|tiles| tiles.begin(count, band));
-        let part = |part: usize, first: usize, out: &mut [f32]| {
-            let matrix = [&layer.query, &layer.key, &layer.value][part];
-            multiply(*kernels, matrix, first, (inputs, band), out);
+        let m_block = rows.m_block(pool.workers());
+        let n_blocks = [query.n_block(count), key.n_block(count), value.n_block(count)];
+        // All three are cut alike: into the largest N block.
+        let n_block = n_blocks.into_iter().max().unwrap_or(1);
+        let out = [query, key, value].map(|tiles| tiles.begin(count, m_block));
+        let product = |which: usize, first: usize, out: &mut [f32]| {
+            let matrix = [&layer.query, &layer.key, &layer.value][which];
+            multiply(*kernels, matrix, first, (inputs, m_block), out);
         };
-        if band < count {
-            pool.split_alike(out, cell, part);
+        if m_block < count {
+            pool.split_alike(out, n_block, product);
         } else {
-            pool.split_each(out, cell, part);
+            pool.split_each(out, n_block, product);
         }
     }
 
-    /// Does all between two products where every part has one row: with each the worker whose it is, from its query to
-    /// what that finds, which is in its nearest cache. Sets `delta` as [`Self::attend`] does.
-    pub(super) fn attend_each<P: AsMut<Part> + Send>(
+    /// Computes everything between two products where every slot has one row: each row on one worker, from its queries
+    /// to its partials, which stay in the nearest cache. Sets `delta` as [`Self::attend`] does.
+    pub(super) fn attend_each<P: AsMut<Slot> + Send>(
         &mut self,
         pool: &mut Pool,
-        parts: &mut [P],
+        slots: &mut [P],
         index: usize,
         layer: &Layer<'_>,
     ) {
         let Self { config, kernels, rows, ropes, query, key, value, inner, delta, .. } = self;
         let (heads, length, count) = (config.heads, config.head_length, rows.count());
         let (kernels, rows) = (*kernels, &*rows);
-        let finish = Finish::new(config, kernels, rows, ropes, [query, key, value], layer);
-        let look = Look::new(config, kernels, rows, layer, index);
-        let band = rows.band(pool.workers());
-        let (cell, out) = (delta.cell(count), delta.begin(count, band));
-        pool.stage_both((&mut inner[..count], 1), (parts, 1), |first, inner, parts| {
-            for (row, (input, part)) in (first..).zip(inner.iter_mut().zip(parts)) {
-                let Part { sequence, work, .. } = part.as_mut();
+        let epilogue = QkvEpilogue::new(config, kernels, rows, ropes, [query, key, value], layer);
+        let attention = KvAttention::new(config, kernels, rows, layer, index);
+        let m_block = rows.m_block(pool.workers());
+        let (n_block, out) = (delta.n_block(count), delta.begin(count, m_block));
+        pool.stage_both((&mut inner[..count], 1), (slots, 1), |first, inner, slots| {
+            for (row, (input, slot)) in (first..).zip(inner.iter_mut().zip(slots)) {
+                let Slot { sequence, work, .. } = slot.as_mut();
                 let (queries, rest) = work.split_at_mut(heads * length);
                 let (keys, rest) = rest.split_at_mut(config.kv_heads * length);
                 let (values, rest) = rest.split_at_mut(config.kv_heads * length);
-                let (found, scratch) = rest.split_at_mut(heads * (length + BESIDE));
-                finish.queries(row * heads, queries);
-                finish.keys(row * config.kv_heads, keys);
-                finish.values(row * config.kv_heads, values);
+                let (partials, scratch) = rest.split_at_mut(heads * (length + SOFTMAX_STATE));
+                epilogue.queries(row * heads, queries);
+                epilogue.keys(row * config.kv_heads, keys);
+                epilogue.values(row * config.kv_heads, values);
                 sequence.store(kernels, index, rows.position(row), keys, values);
-                look.sequence(sequence, queries, row * heads, found, scratch);
-                gather(kernels, length, input, found.chunks_exact(length + BESIDE));
+                attention.sequence(sequence, queries, row * heads, partials, scratch);
+                gather(kernels, length, input, partials.chunks_exact(length + SOFTMAX_STATE));
             }
         })
-        .then(out, cell, |inner, first, out| {
-            multiply(kernels, &layer.attention_output, first, (inner, band), out);
+        .then(out, n_block, |inner, first, out| {
+            multiply(kernels, &layer.attention_output, first, (inner, m_block), out);
         })
         .run();
     }
 
-    /// Sets `delta` to what the queries find at the positions up to their rows'.
+    /// Sets `delta` to the attention part's output.
     ///
-    /// Workers pass over blocks in the order in which they lie in memory, with all the queries of a sequence that are
-    /// theirs: queries are shared out. The queries of a single row are few, and its blocks may be many; then these are
-    /// shared out, and what was found on each is added up afterwards.
-    pub(super) fn attend<P: AsRef<Part> + Sync>(
+    /// Queries are shared out: a worker passes over a sequence's KV blocks in the order of memory, with all its
+    /// queries. A single row has few queries and may have many blocks; then these are shared out, and the partials of
+    /// each are merged afterwards.
+    pub(super) fn attend<P: AsRef<Slot> + Sync>(
         &mut self,
         pool: &mut Pool,
-        parts: &[P],
+        slots: &[P],
         index: usize,
         layer: &Layer<'_>,
     ) {
         let Self { config, kernels, rows, inner, queries, attended, blocks, scratch, delta, .. } = self;
         let (heads, length, count) = (config.heads, config.head_length, rows.count());
-        let found = length + BESIDE;
-        let many_pages = (count == 1)
+        let partial = length + SOFTMAX_STATE;
+        let many_blocks = (count == 1)
             .then(|| seen(layer, rows.position(0)))
-            .filter(|seen| by_block(seen.clone()).count() > FEW_PAGES);
-        if let Some(seen) = &many_pages {
-            rows.share_out_pages(seen.clone(), heads, pool.workers());
+            .filter(|seen| by_block(seen.clone()).count() > FEW_BLOCKS);
+        if let Some(seen) = &many_blocks {
+            rows.share_out_blocks(seen.clone(), heads, pool.workers());
         }
         let rows = &*rows;
-        let look = Look::new(config, *kernels, rows, layer, index);
-        let attended = &mut attended[..rows.vectors().len() * found];
+        let attention = KvAttention::new(config, *kernels, rows, layer, index);
+        let attended = &mut attended[..rows.vectors().len() * partial];
         let scratch = (&mut scratch[..], scratch_length(length));
         let gather = |attended: &[f32], row: usize, input: &mut Activations| {
-            let found = |head| &attended[rows.vector(row, head, heads) * found..][..found];
-            gather(*kernels, length, input, (0..heads).map(found));
+            let of_head = |head| &attended[rows.vector(row, head, heads) * partial..][..partial];
+            gather(*kernels, length, input, (0..heads).map(of_head));
         };
-        let band = rows.band(pool.workers());
-        let out = (delta.cell(count), delta.begin(count, band));
+        let m_block = rows.m_block(pool.workers());
+        let out = (delta.n_block(count), delta.begin(count, m_block));
         let project = |inner: &[Activations], first: usize, out: &mut [f32]| {
-            multiply(*kernels, &layer.attention_output, first, (inner, band), out);
+            multiply(*kernels, &layer.attention_output, first, (inner, m_block), out);
         };
         let inner = (count, &mut inner[..]);
-        let Some(seen) = many_pages else {
-            let look = |first: usize, out: &mut [f32], scratch: &mut [f32]| {
-                look.rows(parts, queries, first, out, scratch)
+        let Some(seen) = many_blocks else {
+            let attend = |first: usize, out: &mut [f32], scratch: &mut [f32]| {
+                attention.rows(slots, queries, first, out, scratch)
             };
-            let looked = pool.stage_at((attended, found, rows.bounds()), scratch, look);
-            return run_to_product(looked, inner, gather, out, project);
+            let attended = pool.stage_at((attended, partial, rows.bounds()), scratch, attend);
+            return run_to_product(attended, inner, gather, out, project);
         };
-        let sequence = &parts[rows.span(0).part].as_ref().sequence;
-        // From one block to the next of what a query has found.
+        let sequence = &slots[rows.span(0).slot].as_ref().sequence;
+        // From a query's partial of one block to that of the next.
         let stride = attended.len();
         let blocks = &mut blocks[..by_block(seen.clone()).count() * stride];
-        let looked = pool.stage_at((blocks, found, rows.page_bounds()), scratch, |first, out, scratch| {
-            look.one_row(sequence, queries, seen.clone(), first, out, scratch);
-        });
-        let added = looked.then(attended, found, |blocks, first, attended| {
-            for (first, attended) in (first..).step_by(found).zip(attended.chunks_exact_mut(found)) {
-                kernels.add_up(&blocks[first..], stride, attended);
+        let each_block =
+            pool.stage_at((blocks, partial, rows.block_bounds()), scratch, |first, out, scratch| {
+                attention.one_row(sequence, queries, seen.clone(), first, out, scratch);
+            });
+        let merged = each_block.then(attended, partial, |blocks, first, attended| {
+            for (first, attended) in (first..).step_by(partial).zip(attended.chunks_exact_mut(partial)) {
+                kernels.merge_partials(&blocks[first..], stride, attended);
             }
         });
-        run_to_product(added, inner, gather, out, project);
+        run_to_product(merged, inner, gather, out, project);
     }
 }
 
-/// Goes on from what queries have found: gathers it for each row, and multiplies a matrix with it.
+/// Gathers the partials of each row, and multiplies a matrix with the rows.
 fn run_to_product<J: Fn(usize) + Sync>(
-    found: Stages<'_, f32, J>,
+    partials: Stages<'_, f32, J>,
     (count, inner): (usize, &mut [Activations]),
     gather: impl Fn(&[f32], usize, &mut Activations) + Sync,
-    (cell, out): (usize, &mut [f32]),
+    (n_block, out): (usize, &mut [f32]),
     project: impl Fn(&[Activations], usize, &mut [f32]) + Sync,
 ) {
-    found.then_each(inner, count, gather).then(out, cell, project).run();
+    partials.then_each(inner, count, gather).then(out, n_block, project).run();
 }
 
-/// Makes a row's input of what its heads have found, in order.
+/// Sets a row's input to the finished partials of its heads, in order.
 fn gather<'f>(
     kernels: Kernels,
     length: usize,
     input: &mut Activations,
-    found: impl ExactSizeIterator<Item = &'f [f32]>,
+    partials: impl ExactSizeIterator<Item = &'f [f32]>,
 ) {
-    input.set(kernels, found.len() * length, |out| {
-        for (found, out) in found.zip(out.chunks_exact_mut(length)) {
-            kernels.finish_found(found, out);
+    input.set(kernels, partials.len() * length, |out| {
+        for (partial, out) in partials.zip(out.chunks_exact_mut(length)) {
+            kernels.finish_partial(partial, out);
         }
     });
 }

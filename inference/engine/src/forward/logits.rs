@@ -1,4 +1,4 @@
-//! The logits of a step: the output matrix times what the wanted rows have come to.
+//! The logits of a step: the output matrix times the output rows.
 
 use embodios_kernels::Kernels;
 use embodios_kernels::activations::Activations;
@@ -6,38 +6,38 @@ use embodios_kernels::matrix::Matrix;
 use embodios_kernels::tiles::{TILE, TilesLayout};
 use embodios_pool::Pool;
 
-use super::{Forward, Part};
+use super::{Forward, Slot};
 
-/// Most inputs for logits at once.
-const TOGETHER: usize = 64;
+/// Most inputs of one product for logits.
+const MOST_INPUTS: usize = 64;
 /// Results for several inputs that stay in the nearest cache until they are put in order.
-const NEAR: usize = 2 * TILE * TOGETHER;
+const CACHED: usize = 2 * TILE * MOST_INPUTS;
 
 impl Forward<'_> {
-    /// Computes the logits that parts want.
-    pub(super) fn logits<P: AsMut<Part> + Send>(&mut self, pool: &mut Pool, parts: &mut [P]) {
+    /// Computes the logits that slots want.
+    pub(super) fn logits<P: AsMut<Slot> + Send>(&mut self, pool: &mut Pool, slots: &mut [P]) {
         let Self { model, config, kernels, rows, inputs, x, .. } = self;
-        let (width, wanted) = (config.embedding, rows.wanted());
-        let inputs = &mut inputs[..wanted.len()];
+        let (width, outputs) = (config.embedding, rows.outputs());
+        let inputs = &mut inputs[..outputs.len()];
         pool.split(inputs, 1, |first, inputs| {
-            for (input, wanted) in inputs.iter_mut().zip(&wanted[first..]) {
-                let x = &x[wanted.row * 2 * width..][..width];
+            for (input, output) in inputs.iter_mut().zip(&outputs[first..]) {
+                let x = &x[output.row * 2 * width..][..width];
                 let norm = |out: &mut [f32]| kernels.rms_norm(x, &model.output_norm, config.epsilon, out);
                 input.set(*kernels, width, norm);
             }
         });
-        let wants = |part: usize| wanted.binary_search_by_key(&part, |wanted| wanted.part).is_ok();
-        let wanting = parts.iter_mut().enumerate().filter(|&(index, _)| wants(index));
-        let mut logits = wanting.map(|(_, part)| &mut *part.as_mut().logits);
-        for inputs in inputs.chunks(TOGETHER) {
-            pool.split_across::<_, TOGETHER>(logits.by_ref().take(inputs.len()), TILE, |first, out| {
+        let wants = |slot: usize| outputs.binary_search_by_key(&slot, |output| output.slot).is_ok();
+        let wanting = slots.iter_mut().enumerate().filter(|&(index, _)| wants(index));
+        let mut logits = wanting.map(|(_, slot)| &mut *slot.as_mut().logits);
+        for inputs in inputs.chunks(MOST_INPUTS) {
+            pool.split_across::<_, MOST_INPUTS>(logits.by_ref().take(inputs.len()), TILE, |first, out| {
                 multiply_across(*kernels, &model.output, first, inputs, out);
             });
         }
     }
 }
 
-/// Rows of a matrix from `first` on times each of up to [`TOGETHER`] inputs, into a slice for each.
+/// Rows of a matrix from `first` on times each of up to [`MOST_INPUTS`] inputs, into a slice for each.
 fn multiply_across(
     kernels: Kernels,
     matrix: &Matrix<'_>,
@@ -48,9 +48,9 @@ fn multiply_across(
     if let ([_], [out]) = (inputs, &mut *out) {
         return kernels.multiply(matrix, first, inputs, out);
     }
-    let mut tiles = [0.0; NEAR];
+    let mut tiles = [0.0; CACHED];
     let rows = out.first().map_or(0, |out| out.len());
-    let step = NEAR / (TILE * inputs.len()) * TILE;
+    let step = CACHED / (TILE * inputs.len()) * TILE;
     for start in (0..rows).step_by(step) {
         let count = step.min(rows - start);
         let tiles = &mut tiles[..count * inputs.len()];

@@ -1,4 +1,4 @@
-//! Which rows a step has, whose they are, and which worker attends for which of them.
+//! The rows of a step, the slots they belong to, and the workers' shares of attention.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -7,7 +7,7 @@ use embodios_gguf::memory::{OutOfMemory, reserved};
 use embodios_kernels::KV_BLOCK;
 use embodios_pool::share;
 
-use super::Part;
+use super::Slot;
 use crate::cache::by_block;
 use crate::model::Config;
 
@@ -19,21 +19,21 @@ struct Row {
     position: usize,
 }
 
-/// The rows of one part, one after the other.
+/// The rows of one slot, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// Index of the part.
-    pub part: usize,
+    /// Index of the slot.
+    pub slot: usize,
     /// Its first row.
     pub first: usize,
     /// Number of its rows.
     pub count: usize,
 }
 
-/// A part that wants logits, and the row that they come from.
+/// A slot that wants logits, and the row that they come from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub part: usize,
+pub(super) struct Output {
+    pub slot: usize,
     pub row: usize,
 }
 
@@ -49,23 +49,23 @@ pub(super) struct Vector {
 pub(super) struct Rows {
     rows: Vec<Row>,
     spans: Vec<Span>,
-    wanted: Vec<Wanted>,
+    outputs: Vec<Output>,
     vectors: Vec<Vector>,
     bounds: Vec<usize>,
-    page_bounds: Vec<usize>,
+    block_bounds: Vec<usize>,
     each: bool,
 }
 
 impl Rows {
-    /// Room for `capacity` rows of `parts` parts.
-    pub(super) fn new(config: &Config, capacity: usize, parts: usize) -> Result<Self, OutOfMemory> {
+    /// Room for `capacity` rows of `slots` slots.
+    pub(super) fn new(config: &Config, capacity: usize, slots: usize) -> Result<Self, OutOfMemory> {
         Ok(Self {
             rows: reserved(capacity, "rows of a step")?,
-            spans: reserved(parts, "rows of a step")?,
-            wanted: reserved(parts, "rows of a step")?,
+            spans: reserved(slots, "rows of a step")?,
+            outputs: reserved(slots, "rows of a step")?,
             vectors: reserved(capacity * config.heads, "rows of a step")?,
             bounds: Vec::new(),
-            page_bounds: Vec::new(),
+            block_bounds: Vec::new(),
             each: false,
         })
     }
@@ -74,52 +74,52 @@ impl Rows {
     pub(super) fn prepare(&mut self, workers: usize) -> Result<(), OutOfMemory> {
         if self.bounds.capacity() <= workers {
             self.bounds = reserved(workers + 1, "rows of a step")?;
-            self.page_bounds = reserved(workers + 1, "rows of a step")?;
+            self.block_bounds = reserved(workers + 1, "rows of a step")?;
         }
         Ok(())
     }
 
-    /// Takes the tokens of `parts` as rows, in order.
-    pub(super) fn set<P: AsRef<Part>>(&mut self, config: &Config, workers: usize, parts: &[P]) {
-        let Self { rows, spans, wanted, vectors, bounds, each, .. } = self;
+    /// Takes the tokens of `slots` as rows, in order.
+    pub(super) fn set<P: AsRef<Slot>>(&mut self, config: &Config, workers: usize, slots: &[P]) {
+        let Self { rows, spans, outputs, vectors, bounds, each, .. } = self;
         rows.clear();
         spans.clear();
-        wanted.clear();
+        outputs.clear();
         vectors.clear();
         bounds.clear();
-        for (index, part) in parts.iter().enumerate() {
-            let Part { sequence, tokens, wants_logits, .. } = part.as_ref();
+        for (index, slot) in slots.iter().enumerate() {
+            let Slot { sequence, tokens, wants_logits, .. } = slot.as_ref();
             if tokens.is_empty() {
                 continue;
             }
             let (first, span, count) = (rows.len(), spans.len(), tokens.len());
             rows.extend((0..count).map(|offset| Row { span, position: sequence.position() + offset }));
-            spans.push(Span { part: index, first, count });
+            spans.push(Span { slot: index, first, count });
             if *wants_logits {
-                wanted.push(Wanted { part: index, row: first + count - 1 });
+                outputs.push(Output { slot: index, row: first + count - 1 });
             }
             for head in 0..config.heads {
                 vectors.extend((first..first + count).map(|row| Vector { row, head }));
             }
         }
         share_out(rows, vectors, workers, bounds);
-        // A part without a row, or with several, would leave fewer spans than parts, or than rows.
-        *each = [rows.len(), parts.len(), wanted.len()] == [spans.len(); 3] && is_even(rows, workers);
+        // A slot without a row, or with several, would leave fewer spans than slots, or than rows.
+        *each = [rows.len(), slots.len(), outputs.len()] == [spans.len(); 3] && is_even(rows, workers);
     }
 
-    /// Leaves all rows but the wanted, which are a span each from then on.
-    pub(super) fn keep_wanted(&mut self, heads: usize, workers: usize) {
-        let Self { rows, spans, wanted, vectors, bounds, .. } = self;
+    /// Drops all rows but the output rows, which are a span each from then on.
+    pub(super) fn gather_outputs(&mut self, heads: usize, workers: usize) {
+        let Self { rows, spans, outputs, vectors, bounds, .. } = self;
         spans.clear();
         vectors.clear();
         bounds.clear();
-        for (kept, wanted) in wanted.iter_mut().enumerate() {
-            rows[kept] = Row { span: kept, position: rows[wanted.row].position };
-            spans.push(Span { part: wanted.part, first: kept, count: 1 });
+        for (kept, output) in outputs.iter_mut().enumerate() {
+            rows[kept] = Row { span: kept, position: rows[output.row].position };
+            spans.push(Span { slot: output.slot, first: kept, count: 1 });
             vectors.extend((0..heads).map(|head| Vector { row: kept, head }));
-            wanted.row = kept;
+            output.row = kept;
         }
-        rows.truncate(wanted.len());
+        rows.truncate(outputs.len());
         share_out(rows, vectors, workers, bounds);
     }
 
@@ -128,11 +128,11 @@ impl Rows {
         self.rows.len()
     }
 
-    /// How many rows stand together in what products make: all, or those of a worker, who then multiplies whole
-    /// matrices with rows that it has made itself, where each has as many as weights are worth reading for.
-    pub(super) const fn band(&self, workers: usize) -> usize {
+    /// Rows of an M block of a product's results: all rows, or those of one worker where it has enough of them to read
+    /// whole matrices for; it then multiplies rows that it has made itself.
+    pub(super) const fn m_block(&self, workers: usize) -> usize {
         let count = self.count();
-        if count >= BAND * workers { count.div_ceil(workers) } else { count }
+        if count >= M_BLOCK * workers { count.div_ceil(workers) } else { count }
     }
 
     /// Position of a row in its sequence.
@@ -141,27 +141,27 @@ impl Rows {
     }
 
     /// Token of a row.
-    pub(super) fn token<P: AsRef<Part>>(&self, row: usize, parts: &[P]) -> u32 {
-        let Span { part, first, .. } = self.span(row);
-        parts[part].as_ref().tokens[row - first]
+    pub(super) fn token<P: AsRef<Slot>>(&self, row: usize, slots: &[P]) -> u32 {
+        let Span { slot, first, .. } = self.span(row);
+        slots[slot].as_ref().tokens[row - first]
     }
 
-    /// The rows that a row stands among.
+    /// The rows of a row's slot.
     pub(super) fn span(&self, row: usize) -> Span {
         self.spans[self.rows[row].span]
     }
 
-    /// All parts' rows.
+    /// The rows of all slots.
     pub(super) fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// The parts that want logits, in ascending order.
-    pub(super) fn wanted(&self) -> &[Wanted] {
-        &self.wanted
+    /// The rows that logits come from, by ascending slot.
+    pub(super) fn outputs(&self) -> &[Output] {
+        &self.outputs
     }
 
-    /// All queries: for each part and head those of its rows.
+    /// All queries: for each slot and head those of its rows.
     pub(super) fn vectors(&self) -> &[Vector] {
         &self.vectors
     }
@@ -172,40 +172,38 @@ impl Rows {
         first * heads + head * count + row - first
     }
 
-    /// Whether every part has one row, wants logits, and workers have about as much to do when they share out the rows:
-    /// each all its queries, keys and values.
+    /// Whether every slot has one row and wants logits, and the workers' shares are about even when whole rows are
+    /// shared out, with all their queries, keys and values.
     pub(super) const fn are_for_each(&self) -> bool {
         self.each
     }
 
-    /// For each worker the first query that it attends for, and at the end their number.
+    /// For each worker its first query, and at the end their number.
     pub(super) fn bounds(&self) -> &[usize] {
         &self.bounds
     }
 
-    /// Shares out the blocks of the positions that the only row sees, each as often as there are heads.
-    pub(super) fn share_out_pages(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
-        share_out_pages(seen, heads, workers, &mut self.page_bounds);
+    /// Shares out the KV blocks of the positions that are visible to the only row, each once a head.
+    pub(super) fn share_out_blocks(&mut self, seen: Range<usize>, heads: usize, workers: usize) {
+        share_out_blocks(seen, heads, workers, &mut self.block_bounds);
     }
 
-    /// For each worker the first of what was shared out last: block after block, with all heads of each.
-    pub(super) fn page_bounds(&self) -> &[usize] {
-        &self.page_bounds
+    /// For each worker its first block and head as shared out last: block after block, with all heads of each.
+    pub(super) fn block_bounds(&self) -> &[usize] {
+        &self.block_bounds
     }
 }
 
-/// Rows from which on a worker takes all products of its own rows, instead of a part of everybody's: of 32 a product
-/// takes some 3 % more time than of 64, and those of others' rows 5 % more on cores that pass a cache line to and fro
-/// in 60 ns, 20 % on those that take 320 (SmolLM2, Zen 4).
-const BAND: usize = 24;
+/// Rows a worker from which on each takes all products of its own rows (docs/batching.md).
+const M_BLOCK: usize = 24;
 
-/// What it costs a query to begin, in keys.
+/// Cost of beginning a query, in keys.
 const EACH: usize = 8;
 
-/// Shares out heads and blocks so that every worker passes over about as many keys.
-fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mut Vec<usize>) {
+/// Shares out heads and KV blocks so that every worker passes over about as many keys.
+fn share_out_blocks(seen: Range<usize>, heads: usize, workers: usize, bounds: &mut Vec<usize>) {
     let count = by_block(seen.clone()).count();
-    // What a head's blocks before this one cost.
+    // The cost of a head's blocks before this one.
     let before = |block: usize| {
         let end = ((seen.start / KV_BLOCK + block) * KV_BLOCK).clamp(seen.start, seen.end);
         end - seen.start + block * EACH
@@ -223,7 +221,7 @@ fn share_out_pages(seen: Range<usize>, heads: usize, workers: usize, bounds: &mu
     }
 }
 
-/// What it costs a row to have its queries, keys and values made and stored, in keys of each head.
+/// Cost of a row's epilogue (queries, keys, values), in keys of each head.
 const EACH_ROW: usize = 24;
 
 /// Whether no worker has an eighth more to do than the mean when rows are shared out by their number.
@@ -266,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_pages_are_even_by_cost() {
+    fn shares_of_blocks_are_even_by_cost() {
         let bounds = |seen: Range<usize>, heads, workers| {
             let mut bounds = Vec::new();
-            share_out_pages(seen, heads, workers, &mut bounds);
+            share_out_blocks(seen, heads, workers, &mut bounds);
             bounds
         };
         assert_eq!(bounds(0..1, 9, 1), [0, 9]);
@@ -291,7 +289,7 @@ mod tests {
         assert_eq!(bounds(&[7; 8], 9, 8), (0..=8).map(|worker| worker * 9).collect::<Vec<_>>());
         assert_eq!(bounds(&[100], 9, 2), [0, 4, 9]);
         assert_eq!(bounds(&[100], 2, 4), [0, 0, 1, 1, 2]);
-        // Two long texts weigh as much as sixteen short ones.
+        // Two long texts softmax_weights as much as sixteen short ones.
         let mut positions = vec![711; 2];
         positions.extend([71; 16]);
         assert_eq!(bounds(&positions, 1, 2), [0, 2, 18]);

@@ -6,13 +6,13 @@
 use embodios_kernels::vector::Activation;
 
 use super::Config;
-use super::architecture::{Architecture, Local, Pairs, Part, by_head_length};
+use super::architecture::{Architecture, Local, Pairs, Slot, by_head_length};
 
 /// The description.
 pub const GEMMA3: Architecture = Architecture {
     name: "gemma3",
     pairs: Pairs::Halves,
-    qkv_bias: Part::Absent,
+    qkv_bias: Slot::Absent,
     head_norms: true,
     post_norms: true,
     activation: Activation::Gelu,

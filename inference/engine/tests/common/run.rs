@@ -3,7 +3,7 @@
 use embodios_engine::batch::{Batch, Outcome, Request, Settings};
 use embodios_engine::cache::Limits;
 use embodios_engine::evaluate::Evaluator;
-use embodios_engine::model::{Model, lay_out};
+use embodios_engine::model::{Model, repack};
 use embodios_gguf::Gguf;
 use embodios_host::Host;
 use embodios_kernels::Kernels;
@@ -34,7 +34,7 @@ pub fn load(file: &[u8]) -> Model<'static> {
 
 fn load_in(layout: Layout, file: &[u8]) -> Model<'static> {
     let mut file = file.to_vec();
-    lay_out(&mut file, layout).unwrap();
+    repack(&mut file, layout).unwrap();
     Model::load(&Gguf::parse(file.leak()).unwrap(), layout).unwrap()
 }
 

@@ -10,7 +10,7 @@ mod templates;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use embodios_engine::model::{Model, lay_out};
+use embodios_engine::model::{Model, repack};
 use embodios_gguf::Gguf;
 use embodios_kernels::matrix;
 use embodios_text::chat::ChatTemplate;
@@ -164,7 +164,7 @@ fn open(file: &[u8]) -> Depth {
         return Depth::Parsed;
     }
     let mut file = file.to_vec();
-    lay_out(&mut file, matrix::Layout::Tiles).expect("it was read before");
+    repack(&mut file, matrix::Layout::Tiles).expect("it was read before");
     let gguf = Gguf::parse(&file).expect("its directory is as before");
     assert!(Model::load(&gguf, matrix::Layout::Tiles).is_ok(), "so is its model");
     Depth::Loaded

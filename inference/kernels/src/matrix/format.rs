@@ -77,35 +77,35 @@ pub fn f32_to_f16(value: f32) -> u16 {
 }
 
 /// A format of quantised blocks. A block of the file is one or more runs of [`BLOCK`] weights, here called
-/// parts; a part has one scale and one minimum, or one for each half of it.
+/// sub-blocks; a sub-block has one scale and one minimum, or one for each half of it.
 pub trait QuantFormat {
     /// Bytes of one block of the file.
     const BYTES: usize;
     /// Where in a block its numbers of 16 bits stand; what is left are words of 32 bits.
     const SHORTS: Range<usize> = 0..2;
     /// Parts of a block: a power of two.
-    const PARTS: usize = 1;
+    const SUB_BLOCKS: usize = 1;
     /// The level that stands for 0: 0 or a power of two.
     const ZERO: i32 = 0;
     /// Whether weights have a minimum.
     const HAS_MINIMUM: bool = false;
     /// Whether levels may be below 0; all others are below 64.
     const SIGNED: bool = false;
-    /// Whether the halves of a part have scales and minima of their own.
+    /// Whether the halves of a sub-block have scales and minima of their own.
     const HALVES: bool = false;
 
-    /// A part's levels in order.
-    fn levels(block: &[u8], part: usize) -> [i8; BLOCK];
+    /// A sub-block's levels in order.
+    fn levels(block: &[u8], sub_block: usize) -> [i8; BLOCK];
 
-    /// The scales of a part's halves.
+    /// The scales of a sub-block's halves.
     #[inline]
-    fn scales(block: &[u8], _part: usize) -> [f32; 2] {
+    fn scales(block: &[u8], _sub_block: usize) -> [f32; 2] {
         [F16::value(block); 2]
     }
 
-    /// The minima of a part's halves; 0 where the format has none.
+    /// The minima of a sub-block's halves; 0 where the format has none.
     #[inline]
-    fn minima(block: &[u8], _part: usize) -> [f32; 2] {
+    fn minima(block: &[u8], _sub_block: usize) -> [f32; 2] {
         [if Self::HAS_MINIMUM { F16::value(&block[2..]) } else { 0.0 }; 2]
     }
 }
@@ -131,7 +131,7 @@ impl QuantFormat for Q8_0 {
     const BYTES: usize = 34;
     const SIGNED: bool = true;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         let mut levels = [0; BLOCK];
         for (level, byte) in levels.iter_mut().zip(&block[2..]) {
             *level = *byte as i8;
@@ -144,7 +144,7 @@ impl QuantFormat for Q4_0 {
     const BYTES: usize = 18;
     const ZERO: i32 = 8;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         nibbles(&block[2..18])
     }
 }
@@ -154,7 +154,7 @@ impl QuantFormat for Q4_1 {
     const SHORTS: Range<usize> = 0..4;
     const HAS_MINIMUM: bool = true;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         nibbles(&block[4..20])
     }
 }
@@ -163,7 +163,7 @@ impl QuantFormat for Q5_0 {
     const BYTES: usize = 22;
     const ZERO: i32 = 16;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         with_fifth_bits(nibbles(&block[6..22]), &block[2..6])
     }
 }
@@ -173,7 +173,7 @@ impl QuantFormat for Q5_1 {
     const SHORTS: Range<usize> = 0..4;
     const HAS_MINIMUM: bool = true;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         with_fifth_bits(nibbles(&block[8..24]), &block[4..8])
     }
 }
@@ -182,7 +182,7 @@ impl QuantFormat for IQ4NL {
     const BYTES: usize = 18;
     const SIGNED: bool = true;
     #[inline]
-    fn levels(block: &[u8], _part: usize) -> [i8; BLOCK] {
+    fn levels(block: &[u8], _sub_block: usize) -> [i8; BLOCK] {
         uneven(nibbles(&block[2..18]))
     }
 }

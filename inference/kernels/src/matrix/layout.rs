@@ -103,9 +103,9 @@ mod tests {
             let columns = 2 * kind.tensor_type().block().max(32) as usize;
             let (rows, row_bytes) = (2 * TILE + 3, kind.row_bytes(columns));
             let data: Vec<u8> = (0..rows * row_bytes).map(|index| (index * 167 % 251) as u8 & 0xbf).collect();
-            let mut laid_out = data.clone();
-            Layout::Tiles.apply(kind, columns, &mut laid_out).unwrap();
-            assert_eq!(laid_out == data, !kind.is_quantized(), "{kind:?}");
+            let mut repacked = data.clone();
+            Layout::Tiles.apply(kind, columns, &mut repacked).unwrap();
+            assert_eq!(repacked == data, !kind.is_quantized(), "{kind:?}");
             let rows_of = |data: &[u8], layout| -> Vec<u32> {
                 let matrix = Matrix::new(kind, columns, rows, data).with_layout(layout);
                 let mut weights = alloc::vec![0.0f32; columns];
@@ -115,7 +115,7 @@ mod tests {
                 };
                 (0..rows).flat_map(row).collect()
             };
-            assert_eq!(rows_of(&laid_out, Layout::Tiles), rows_of(&data, Layout::Rows), "{kind:?}");
+            assert_eq!(rows_of(&repacked, Layout::Tiles), rows_of(&data, Layout::Rows), "{kind:?}");
         }
     }
 }

@@ -7,21 +7,21 @@ use crate::matrix::*;
 
 /// A quantised format as vectors.
 pub(crate) trait QuantVector: QuantFormat {
-    /// The levels of a part of the block. What the portable code does to whole runs of bytes becomes vector
+    /// The levels of a sub-block of the block. What the portable code does to whole runs of bytes becomes vector
     /// instructions by itself.
     #[inline]
-    fn load(block: &[u8], part: usize) -> [int8x16_t; 2] {
-        let levels = Self::levels(block, part);
+    fn load(block: &[u8], sub_block: usize) -> [int8x16_t; 2] {
+        let levels = Self::levels(block, sub_block);
         // SAFETY: NEON is in the baseline; the levels are 32 bytes.
         unsafe { [vld1q_s8(levels.as_ptr()), vld1q_s8(levels.as_ptr().add(16))] }
     }
 }
 
 macro_rules! quant_vectors {
-    ($($format:ty, |$block:ident, $part:ident| $load:expr;)*) => {$(
+    ($($format:ty, |$block:ident, $sub_block:ident| $load:expr;)*) => {$(
         impl QuantVector for $format {
             #[inline]
-            fn load($block: &[u8], $part: usize) -> [int8x16_t; 2] {
+            fn load($block: &[u8], $sub_block: usize) -> [int8x16_t; 2] {
                 // SAFETY: NEON is in the baseline.
                 unsafe { $load }
             }
@@ -30,13 +30,13 @@ macro_rules! quant_vectors {
 }
 
 quant_vectors! {
-    Q8_0, |block, _part| [vreinterpretq_s8_u8(load_u8(&block[2..])), vreinterpretq_s8_u8(load_u8(&block[18..]))];
-    Q4_0, |block, _part| nibbles(&block[2..]);
-    Q4_1, |block, _part| nibbles(&block[4..]);
-    Q5_0, |block, _part| with_fifth_bits(nibbles(&block[6..]), &block[2..]);
-    Q5_1, |block, _part| with_fifth_bits(nibbles(&block[8..]), &block[4..]);
-    IQ4NL, |block, _part| uneven(nibbles(&block[2..]));
-    IQ4XS, |block, part| uneven(nibbles(&block[8 + 16 * part..]));
+    Q8_0, |block, _sub_block| [vreinterpretq_s8_u8(load_u8(&block[2..])), vreinterpretq_s8_u8(load_u8(&block[18..]))];
+    Q4_0, |block, _sub_block| nibbles(&block[2..]);
+    Q4_1, |block, _sub_block| nibbles(&block[4..]);
+    Q5_0, |block, _sub_block| with_fifth_bits(nibbles(&block[6..]), &block[2..]);
+    Q5_1, |block, _sub_block| with_fifth_bits(nibbles(&block[8..]), &block[4..]);
+    IQ4NL, |block, _sub_block| uneven(nibbles(&block[2..]));
+    IQ4XS, |block, sub_block| uneven(nibbles(&block[8 + 16 * sub_block..]));
 }
 
 impl QuantVector for Q2K {}

@@ -1,4 +1,4 @@
-//! What becomes of the integer sums of a group of parts: the float operations of the definition.
+//! What becomes of the integer sums of a group of sub-blocks: the float operations of the definition.
 
 use core::arch::aarch64::*;
 
@@ -6,27 +6,27 @@ use super::{QuantVector, load_f32, load_i32};
 use crate::activations::{Activations, GROUP};
 use crate::portable;
 
-/// Scales and minima of a group of parts of a row, by half.
+/// Scales and minima of a group of sub-blocks of a row, by half.
 pub(super) struct Factors {
     scales: [[f32; GROUP]; 2],
     minima: [[f32; GROUP]; 2],
 }
 
 impl Factors {
-    /// Those of no parts.
+    /// Those of no sub-blocks.
     pub(super) const NONE: Self = Self { scales: [[0.0; GROUP]; 2], minima: [[0.0; GROUP]; 2] };
 
-    /// Takes those of a part of `block`, which is number `lane` of its group.
+    /// Takes those of a sub-block of `block`, which is number `lane` of its group.
     #[inline]
-    pub(super) fn set<Q: QuantVector>(&mut self, lane: usize, block: &[u8], part: usize) {
-        let factors = Q::scales(block, part).into_iter().zip(Q::minima(block, part));
+    pub(super) fn set<Q: QuantVector>(&mut self, lane: usize, block: &[u8], sub_block: usize) {
+        let factors = Q::scales(block, sub_block).into_iter().zip(Q::minima(block, sub_block));
         for (half, (scale, minimum)) in factors.enumerate() {
             (self.scales[half][lane], self.minima[half][lane]) = (scale, minimum);
         }
     }
 
-    /// The terms of group `group`. `sums` are those of the parts' halves where these have scales of their own, else
-    /// the first are those of the parts. Safety: NEON.
+    /// The terms of group `group`. `sums` are those of the sub-blocks' halves where these have scales of their own,
+    /// else the first are those of the sub-blocks. Safety: NEON.
     #[inline]
     #[target_feature(enable = "neon")]
     pub(super) fn terms<Q: QuantVector>(

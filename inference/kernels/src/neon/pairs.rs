@@ -44,20 +44,20 @@ unsafe fn pair_products<Q: QuantVector>(
     inputs: [&Activations; PAIR],
 ) -> [[f32; PAIR]; PAIR] {
     let mut lanes = [[vdupq_n_f32(0.0); PAIR]; PAIR];
-    let parts = rows[0].len() / Q::BYTES * Q::PARTS;
-    for group in 0..parts.div_ceil(GROUP) {
+    let sub_blocks = rows[0].len() / Q::BYTES * Q::SUB_BLOCKS;
+    for group in 0..sub_blocks.div_ceil(GROUP) {
         let start = group * GROUP;
         let mut factors = [Factors::NONE; PAIR];
-        // For each part, by half: the sums [row 0 input 0, row 0 input 1, row 1 input 0, row 1 input 1].
+        // For each sub-block, by half: the sums [row 0 input 0, row 0 input 1, row 1 input 0, row 1 input 1].
         let mut partial = [[vdupq_n_s32(0); 2]; GROUP];
-        for (lane, partial) in partial.iter_mut().enumerate().take(parts - start) {
+        for (lane, partial) in partial.iter_mut().enumerate().take(sub_blocks - start) {
             let index = start + lane;
-            let (block, part) = (index / Q::PARTS * Q::BYTES, index % Q::PARTS);
+            let (block, sub_block) = (index / Q::SUB_BLOCKS * Q::BYTES, index % Q::SUB_BLOCKS);
             let blocks = rows.map(|row| &row[block..][..Q::BYTES]);
             for (factors, block) in factors.iter_mut().zip(blocks) {
-                factors.set::<Q>(lane, block, part);
+                factors.set::<Q>(lane, block, sub_block);
             }
-            let weights = blocks.map(|block| Q::load(block, part));
+            let weights = blocks.map(|block| Q::load(block, sub_block));
             let levels = inputs.map(|input| input.groups()[group].levels(lane));
             for (half, partial) in partial.iter_mut().enumerate() {
                 let weights = interleave([weights[0][half], weights[1][half]]);

@@ -38,23 +38,24 @@ unsafe fn row_product<Q: QuantVector, const N: usize>(
     product: impl Fn([int8x16_t; 2], [[&[i8; HALF]; 2]; 2]) -> int32x4_t,
 ) -> [f32; N] {
     let mut lanes = [vdupq_n_f32(0.0); N];
-    let parts = row.len() / Q::BYTES * Q::PARTS;
-    for group in 0..parts.div_ceil(GROUP) {
+    let sub_blocks = row.len() / Q::BYTES * Q::SUB_BLOCKS;
+    for group in 0..sub_blocks.div_ceil(GROUP) {
         let start = group * GROUP;
         let mut partial = [[vdupq_n_s32(0); GROUP]; N];
         let mut factors = Factors::NONE;
-        for lane in 0..GROUP.min(parts - start) {
+        for lane in 0..GROUP.min(sub_blocks - start) {
             let index = start + lane;
-            let (block, part) = (&row[index / Q::PARTS * Q::BYTES..][..Q::BYTES], index % Q::PARTS);
-            let weights = Q::load(block, part);
+            let (block, sub_block) =
+                (&row[index / Q::SUB_BLOCKS * Q::BYTES..][..Q::BYTES], index % Q::SUB_BLOCKS);
+            let weights = Q::load(block, sub_block);
             for (partial, input) in partial.iter_mut().zip(inputs) {
                 partial[lane] = product(weights, input.groups()[group].levels(lane));
             }
-            factors.set::<Q>(lane, block, part);
+            factors.set::<Q>(lane, block, sub_block);
         }
         for ((lanes, [p0, p1, p2, p3]), input) in lanes.iter_mut().zip(partial).zip(inputs) {
             let (low, high) = (vpaddq_s32(p0, p1), vpaddq_s32(p2, p3));
-            // Of each part: the sum of its first half, then of its second.
+            // Of each sub-block: the sum of its first half, then of its second.
             let sums = if Q::HALVES {
                 [vuzp1q_s32(low, high), vuzp2q_s32(low, high)]
             } else {

@@ -8,14 +8,14 @@ use core::arch::x86_64::_MM_HINT_T0;
 use super::dot::Avx2;
 use super::float::FloatVector;
 use super::sixteen::{Halves, Sixteen, Whole};
-use super::{CACHE_LINE, Isa, ask_for};
+use super::{CACHE_LINE, Isa, prefetch};
 use crate::KEYS;
 use crate::SHARING;
 use crate::matrix::F32;
 use crate::portable;
 
-/// How far ahead of its use data that streams through is asked for, in bytes.
-const AHEAD: usize = 4096;
+/// Prefetch distance of streamed data, in bytes.
+const PREFETCH_DISTANCE: usize = 4096;
 
 /// Elements of a value in a vector.
 const ELEMENTS: usize = 16;
@@ -42,8 +42,8 @@ pub(crate) fn score<F: FloatVector>(
     }
 }
 
-/// As [`portable::mix`], for up to [`SHARING`] results `length` long.
-pub(crate) fn mix<F: FloatVector>(
+/// As [`portable::weighted_sum`], for up to [`SHARING`] results `length` long.
+pub(crate) fn weighted_sum<F: FloatVector>(
     isa: Isa,
     weights: &[f32],
     stride: usize,
@@ -52,7 +52,7 @@ pub(crate) fn mix<F: FloatVector>(
     out: &mut [f32],
 ) {
     if !length.is_multiple_of(ELEMENTS) {
-        return portable::mix::<F>(weights, stride, values, length, out);
+        return portable::weighted_sum::<F>(weights, stride, values, length, out);
     }
     assert!(out.len() / length <= SHARING, "results");
     // SAFETY: an `Isa` exists only where the processor and the system have its instructions; results have whole
@@ -241,6 +241,6 @@ unsafe fn mix_some<V: Sixteen, F: FloatVector, const N: usize, const VECTORS: us
 #[inline(always)]
 fn fetch<const N: usize, F: FloatVector>(numbers: &[u8], index: usize) {
     if (index * N * F::BYTES).is_multiple_of(CACHE_LINE) {
-        ask_for::<_MM_HINT_T0>(numbers.as_ptr().wrapping_add(index * N * F::BYTES + AHEAD));
+        prefetch::<_MM_HINT_T0>(numbers.as_ptr().wrapping_add(index * N * F::BYTES + PREFETCH_DISTANCE));
     }
 }

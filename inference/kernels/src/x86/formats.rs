@@ -1,5 +1,5 @@
 //! How a tile of sixteen rows ([`crate::matrix::Layout::Tiles`]) becomes vectors, for each format whose blocks have one
-//! part. A block of a tile holds a vector for each number of the format's block: first those of 16 bits, then its
+//! sub-block. A block of a tile holds a vector for each number of the format's block: first those of 16 bits, then its
 //! words.
 //!
 //! Every `unsafe fn` needs the vectors' instructions and the block's bytes.
@@ -12,7 +12,7 @@ use crate::tiles::TILE;
 
 /// Levels of a row that a vector holds, in a word.
 pub(super) const RUN: usize = 4;
-/// Words that half a part's levels are.
+/// Words that half a sub-block's levels are.
 pub(super) const RUNS: usize = HALF / RUN;
 
 /// Scales of sixteen rows, and their minima.
@@ -23,12 +23,12 @@ pub(crate) struct Factors<V: Sixteen> {
 
 /// A quantised format in tiles.
 pub(crate) trait TileFormat: QuantFormat {
-    /// The levels of run `run` of half `half` of a part, those of a row in one word.
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words;
+    /// The levels of run `run` of half `half` of a sub-block, those of a row in one word.
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words;
 
-    /// Scales and minima of a half of a part, or of both halves.
+    /// Scales and minima of a half of a sub-block, or of both halves.
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, _part: usize, _half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, _sub_block: usize, _half: usize) -> Factors<V> {
         // SAFETY: see the file's head, here and below.
         unsafe {
             let minima = if Self::HAS_MINIMUM { float::<V>(block, 1) } else { V::splat(0.0) };
@@ -74,7 +74,7 @@ macro_rules! tile_formats {
     ($($format:ty, |$block:ident, $half:ident, $run:ident| $levels:expr;)*) => {$(
         impl TileFormat for $format {
             #[inline(always)]
-            unsafe fn load<V: Sixteen>($block: *const u8, _part: usize, $half: usize, $run: usize) -> V::Words {
+            unsafe fn load<V: Sixteen>($block: *const u8, _sub_block: usize, $half: usize, $run: usize) -> V::Words {
                 // SAFETY: see above.
                 unsafe { $levels }
             }

@@ -1,5 +1,5 @@
-//! Formats whose blocks have eight parts, in tiles: their scales are a float of the block times a small integer of the
-//! part.
+//! Formats whose blocks have eight sub-blocks, in tiles: their scales are a float of the block times a small integer of
+//! the sub-block.
 //!
 //! Every `unsafe fn` needs the vectors' instructions and the block's bytes. Numbers of words are those of the format
 //! without its numbers of 16 bits.
@@ -14,16 +14,16 @@ const LEVELS: usize = 2 * RUNS;
 
 impl TileFormat for Q2K {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see the file's head, here and below.
-        unsafe { bits::<V>(of_run::<V, Self>(block, 4, part / 4, half, run), part % 4 * 2, 3) }
+        unsafe { bits::<V>(of_run::<V, Self>(block, 4, sub_block / 4, half, run), sub_block % 4 * 2, 3) }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let both = byte::<V, Self>(block, 0, 2 * part + half);
+            let both = byte::<V, Self>(block, 0, 2 * sub_block + half);
             let (scale, minimum) = (low_bits::<V>(both, 0, 4), low_bits::<V>(both, 4, 4));
             with_minima::<V>(block, scale, minimum)
         }
@@ -32,20 +32,20 @@ impl TileFormat for Q2K {
 
 impl TileFormat for Q3K {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = bits::<V>(of_run::<V, Self>(block, 8, part / 4, half, run), part % 4 * 2, 3);
-            let high = bits::<V>(of_run::<V, Self>(block, 0, 0, half, run), part, 1);
+            let low = bits::<V>(of_run::<V, Self>(block, 8, sub_block / 4, half, run), sub_block % 4 * 2, 3);
+            let high = bits::<V>(of_run::<V, Self>(block, 0, 0, half, run), sub_block, 1);
             V::or(low, V::shift_left(high, 2))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let index = 2 * part + half;
+            let index = 2 * sub_block + half;
             let low = low_bits::<V>(byte::<V, Self>(block, 24, index % 8), index / 8 * 4, 4);
             let high = low_bits::<V>(byte::<V, Self>(block, 26, index % 4), index / 4 * 2, 2);
             without_minima::<V>(block, V::subtract(V::or(low, V::shift_left(high, 4)), V::splat_word(32)))
@@ -55,52 +55,54 @@ impl TileFormat for Q3K {
 
 impl TileFormat for Q4K {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
-        unsafe { bits::<V>(of_run::<V, Self>(block, 3, part / 2, half, run), part % 2 * 4, 15) }
+        unsafe { bits::<V>(of_run::<V, Self>(block, 3, sub_block / 2, half, run), sub_block % 2 * 4, 15) }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, _half: usize) -> Factors<V> {
         // SAFETY: see above.
-        unsafe { six_bits::<V, Self>(block, part) }
+        unsafe { six_bits::<V, Self>(block, sub_block) }
     }
 }
 
 impl TileFormat for Q5K {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = bits::<V>(of_run::<V, Self>(block, 11, part / 2, half, run), part % 2 * 4, 15);
-            let high = bits::<V>(of_run::<V, Self>(block, 3, 0, half, run), part, 1);
+            let low =
+                bits::<V>(of_run::<V, Self>(block, 11, sub_block / 2, half, run), sub_block % 2 * 4, 15);
+            let high = bits::<V>(of_run::<V, Self>(block, 3, 0, half, run), sub_block, 1);
             V::or(low, V::shift_left(high, 4))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, _half: usize) -> Factors<V> {
         // SAFETY: see above.
-        unsafe { six_bits::<V, Self>(block, part) }
+        unsafe { six_bits::<V, Self>(block, sub_block) }
     }
 }
 
 impl TileFormat for Q6K {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
         unsafe {
-            let low = of_run::<V, Self>(block, 0, part / 4 * 2 + part % 2, half, run);
-            let high = bits::<V>(of_run::<V, Self>(block, 32, part / 4, half, run), part % 4 * 2, 3);
-            V::or(bits::<V>(low, part % 4 / 2 * 4, 15), V::shift_left(high, 4))
+            let low = of_run::<V, Self>(block, 0, sub_block / 4 * 2 + sub_block % 2, half, run);
+            let high =
+                bits::<V>(of_run::<V, Self>(block, 32, sub_block / 4, half, run), sub_block % 4 * 2, 3);
+            V::or(bits::<V>(low, sub_block % 4 / 2 * 4, 15), V::shift_left(high, 4))
         }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, half: usize) -> Factors<V> {
         // SAFETY: see above.
         unsafe {
-            let index = 2 * part + half;
+            let index = 2 * sub_block + half;
             let at_the_top = V::shift_left(word::<V, Self>(block, 48 + index / 4), 24 - index % 4 * 8);
             without_minima::<V>(block, V::shift_right_signed(at_the_top, 24))
         }
@@ -109,18 +111,18 @@ impl TileFormat for Q6K {
 
 impl TileFormat for IQ4XS {
     #[inline(always)]
-    unsafe fn load<V: Sixteen>(block: *const u8, part: usize, half: usize, run: usize) -> V::Words {
+    unsafe fn load<V: Sixteen>(block: *const u8, sub_block: usize, half: usize, run: usize) -> V::Words {
         // SAFETY: see above.
-        unsafe { uneven::<V>(bits::<V>(word::<V, Self>(block, 1 + part * RUNS + run), half * 4, 15)) }
+        unsafe { uneven::<V>(bits::<V>(word::<V, Self>(block, 1 + sub_block * RUNS + run), half * 4, 15)) }
     }
 
     #[inline(always)]
-    unsafe fn factors<V: Sixteen>(block: *const u8, part: usize, _half: usize) -> Factors<V> {
+    unsafe fn factors<V: Sixteen>(block: *const u8, sub_block: usize, _half: usize) -> Factors<V> {
         // SAFETY: see above; the second number of 16 bits holds two bits of each scale.
         unsafe {
             let high = V::shorts(block.add(TILE * size_of::<u16>()));
-            let high = V::shift_left(low_bits::<V>(high, part * 2, 2), 4);
-            let low = low_bits::<V>(word::<V, Self>(block, 0), part * 4, 4);
+            let high = V::shift_left(low_bits::<V>(high, sub_block * 2, 2), 4);
+            let low = low_bits::<V>(word::<V, Self>(block, 0), sub_block * 4, 4);
             without_minima::<V>(block, V::subtract(V::or(low, high), V::splat_word(32)))
         }
     }
@@ -173,14 +175,14 @@ unsafe fn without_minima<V: Sixteen>(block: *const u8, scale: V::Words) -> Facto
 }
 
 /// Those of [`Q4K`] or [`Q5K`], whose first words are the integers: of six bits, or the last four bits and, at the top
-/// of those of the parts before, the first two.
+/// of those of the sub-blocks before, the first two.
 #[inline(always)]
-unsafe fn six_bits<V: Sixteen, Q: QuantFormat>(block: *const u8, part: usize) -> Factors<V> {
+unsafe fn six_bits<V: Sixteen, Q: QuantFormat>(block: *const u8, sub_block: usize) -> Factors<V> {
     // SAFETY: see above.
     unsafe {
-        let place = part % 4 * 8;
+        let place = sub_block % 4 * 8;
         let (scales, minima) = (word::<V, Q>(block, 0), word::<V, Q>(block, 1));
-        if part < 4 {
+        if sub_block < 4 {
             return with_minima::<V>(block, low_bits::<V>(scales, place, 6), low_bits::<V>(minima, place, 6));
         }
         let both = word::<V, Q>(block, 2);

@@ -2,7 +2,7 @@
 //!
 //! The sums of all four lanes of a few inputs stay in registers over a tile's whole length.
 
-mod ahead;
+mod prefetch;
 
 use core::hint::black_box;
 use core::ops::Range;
@@ -14,7 +14,7 @@ use super::sixteen::{Halves, Sixteen, Whole};
 use crate::activations::{Activations, GROUP, Group};
 use crate::tiles::TILE;
 use crate::{each_tile, portable};
-use ahead::{Ahead, Pace};
+use prefetch::{Prefetch, Rate};
 
 /// Inputs multiplied with the same registers of weights.
 const STEP: usize = 4;
@@ -29,14 +29,14 @@ pub(crate) fn quant_rows<Q: TileFormat>(
 ) {
     let blocks = row_bytes / Q::BYTES;
     for input in inputs {
-        assert!(input.groups().len() * GROUP >= blocks * Q::PARTS, "blocks of the input");
+        assert!(input.groups().len() * GROUP >= blocks * Q::SUB_BLOCKS, "blocks of the input");
     }
     assert!(row_bytes * (out.len() / inputs.len()) == rows.len(), "bytes of the rows");
     let whole = out.len() / (TILE * inputs.len());
     let (tiles, rest) = rows.split_at(whole * TILE * row_bytes);
     let (tiles_out, rest_out) = out.split_at_mut(whole * TILE * inputs.len());
     // SAFETY: an `Isa` exists only where the processor and the system have its instructions; the inputs have as many
-    // parts as a row, each tile as many blocks, and its part of `out` sixteen results for each input.
+    // sub-blocks as a row, each tile as many blocks, and its sub-block of `out` sixteen results for each input.
     unsafe {
         match isa {
             Isa::Avx2 => tiles_avx2::<Q>(tiles, blocks, inputs, tiles_out),
@@ -67,7 +67,7 @@ unsafe fn tiles_avx512_vnni<Q: TileFormat>(tiles: &[u8], blocks: usize, x: &[Act
 }
 
 /// Tiles one after the other. Safety: the processor has `V`'s instructions and F16C; each tile holds sixteen rows of
-/// `blocks` blocks of `Q`, each input as many parts, and `out` sixteen floats for each tile and input.
+/// `blocks` blocks of `Q`, each input as many sub-blocks, and `out` sixteen floats for each tile and input.
 #[inline(always)]
 unsafe fn quant_tiles<V: Sixteen, Q: TileFormat>(
     tiles: &[u8],
@@ -75,62 +75,62 @@ unsafe fn quant_tiles<V: Sixteen, Q: TileFormat>(
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    // The compiler would make one run of instructions of four parts if it knew that rows are multiples of them, and
-    // load all that these need before it multiplies.
-    let parts = black_box(blocks * Q::PARTS);
+    // The compiler would make one run of instructions of four sub-blocks if it knew that rows are multiples of them,
+    // and load all that these need before it multiplies.
+    let sub_blocks = black_box(blocks * Q::SUB_BLOCKS);
     let bytes = TILE * blocks * Q::BYTES;
-    let pace = Pace::new(bytes, parts * inputs.len().div_ceil(STEP));
+    let rate = Rate::new(bytes, sub_blocks * inputs.len().div_ceil(STEP));
     for (tile, out) in tiles.chunks_exact(bytes).zip(out.chunks_exact_mut(TILE * inputs.len())) {
-        let mut ahead = Ahead::behind(tile, pace);
+        let mut prefetch = Prefetch::behind(tile, rate);
         for (inputs, out) in inputs.chunks(STEP).zip(out.chunks_mut(STEP * TILE)) {
             // SAFETY: see above.
             unsafe {
                 match inputs.len() {
-                    1 => multiply::<V, Q, 1>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                    2 => multiply::<V, Q, 2>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                    3 => multiply::<V, Q, 3>(tile.as_ptr(), parts, inputs, out, &mut ahead),
-                    _ => multiply::<V, Q, STEP>(tile.as_ptr(), parts, inputs, out, &mut ahead),
+                    1 => multiply::<V, Q, 1>(tile.as_ptr(), sub_blocks, inputs, out, &mut prefetch),
+                    2 => multiply::<V, Q, 2>(tile.as_ptr(), sub_blocks, inputs, out, &mut prefetch),
+                    3 => multiply::<V, Q, 3>(tile.as_ptr(), sub_blocks, inputs, out, &mut prefetch),
+                    _ => multiply::<V, Q, STEP>(tile.as_ptr(), sub_blocks, inputs, out, &mut prefetch),
                 }
             }
         }
     }
 }
 
-/// A tile of `parts` parts times `N` inputs. Safety: as [`quant_tiles`], for this tile.
+/// A tile of `sub_blocks` sub-blocks times `N` inputs. Safety: as [`quant_tiles`], for this tile.
 #[inline(always)]
 unsafe fn multiply<V: Sixteen, Q: TileFormat, const N: usize>(
     tile: *const u8,
-    parts: usize,
+    sub_blocks: usize,
     inputs: &[Activations],
     out: &mut [f32],
-    ahead: &mut Ahead,
+    prefetch: &mut Prefetch,
 ) {
     let Some(inputs) = inputs.first_chunk::<N>() else { return };
-    // SAFETY: see above; an input has all parts, in whole groups.
+    // SAFETY: see above; an input has all sub-blocks, in whole groups.
     unsafe {
         let groups = inputs.each_ref().map(|input| input.groups().as_ptr());
         let mut totals = [[V::splat(0.0); N]; GROUP];
         let [totals_0, totals_1, totals_2, totals_3] = &mut totals;
-        for first in (0..parts).step_by(GROUP) {
+        for first in (0..sub_blocks).step_by(GROUP) {
             let x = groups.map(|groups| &*groups.add(first / GROUP));
             // Not as a loop, so that all sums stay in registers.
             add_part::<V, Q, N>(tile, first, x, 0, totals_0);
-            ahead.fetch();
-            if first + 1 == parts {
+            prefetch.issue();
+            if first + 1 == sub_blocks {
                 break;
             }
             add_part::<V, Q, N>(tile, first + 1, x, 1, totals_1);
-            ahead.fetch();
-            if first + 2 == parts {
+            prefetch.issue();
+            if first + 2 == sub_blocks {
                 break;
             }
             add_part::<V, Q, N>(tile, first + 2, x, 2, totals_2);
-            ahead.fetch();
-            if first + 3 == parts {
+            prefetch.issue();
+            if first + 3 == sub_blocks {
                 break;
             }
             add_part::<V, Q, N>(tile, first + 3, x, 3, totals_3);
-            ahead.fetch();
+            prefetch.issue();
         }
         for (input, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(N) {
             let even = V::add(totals[0][input], totals[2][input]);
@@ -140,31 +140,33 @@ unsafe fn multiply<V: Sixteen, Q: TileFormat, const N: usize>(
     }
 }
 
-/// Adds the terms of part `part` of the rows to the sums of `N` inputs, in whose groups it is part `lane`.
+/// Adds the terms of sub-block `sub_block` of the rows to the sums of `N` inputs, in whose groups it is sub-block
+/// `lane`.
 ///
-/// Safety: as [`multiply`]; the part is there.
+/// Safety: as [`multiply`]; the sub-block is there.
 #[inline(always)]
 unsafe fn add_part<V: Sixteen, Q: TileFormat, const N: usize>(
     tile: *const u8,
-    part: usize,
+    sub_block: usize,
     inputs: [&Group; N],
     lane: usize,
     totals: &mut [V::Floats; N],
 ) {
     // SAFETY: see above.
     unsafe {
-        let (block, part) = (tile.add(part / Q::PARTS * TILE * Q::BYTES), part % Q::PARTS);
+        let (block, sub_block) =
+            (tile.add(sub_block / Q::SUB_BLOCKS * TILE * Q::BYTES), sub_block % Q::SUB_BLOCKS);
         if Q::HALVES {
-            let first = products::<V, Q, N>(block, part, inputs, lane, 0..1);
-            let first = terms::<V, Q, N>(block, part, 0, first, inputs.map(|x| x.half_sums[0][lane]));
-            let second = products::<V, Q, N>(block, part, inputs, lane, 1..2);
-            let second = terms::<V, Q, N>(block, part, 1, second, inputs.map(|x| x.half_sums[1][lane]));
+            let first = products::<V, Q, N>(block, sub_block, inputs, lane, 0..1);
+            let first = terms::<V, Q, N>(block, sub_block, 0, first, inputs.map(|x| x.half_sums[0][lane]));
+            let second = products::<V, Q, N>(block, sub_block, inputs, lane, 1..2);
+            let second = terms::<V, Q, N>(block, sub_block, 1, second, inputs.map(|x| x.half_sums[1][lane]));
             for input in 0..N {
                 totals[input] = V::add(totals[input], V::add(first[input], second[input]));
             }
         } else {
-            let products = products::<V, Q, N>(block, part, inputs, lane, 0..2);
-            let terms = terms::<V, Q, N>(block, part, 0, products, inputs.map(|x| x.sums[lane]));
+            let products = products::<V, Q, N>(block, sub_block, inputs, lane, 0..2);
+            let terms = terms::<V, Q, N>(block, sub_block, 0, products, inputs.map(|x| x.sums[lane]));
             for input in 0..N {
                 totals[input] = V::add(totals[input], terms[input]);
             }
@@ -179,14 +181,14 @@ unsafe fn add_part<V: Sixteen, Q: TileFormat, const N: usize>(
 #[inline(always)]
 unsafe fn terms<V: Sixteen, Q: TileFormat, const N: usize>(
     block: *const u8,
-    part: usize,
+    sub_block: usize,
     half: usize,
     products: [V::Words; N],
     sums: [i32; N],
 ) -> [V::Floats; N] {
     // SAFETY: see above.
     unsafe {
-        let factors = Q::factors::<V>(block, part, half);
+        let factors = Q::factors::<V>(block, sub_block, half);
         let mut terms = [V::splat(0.0); N];
         for input in 0..N {
             let zeros = V::splat_word(sums[input] * Q::zero::<V::Dot>());
@@ -200,7 +202,7 @@ unsafe fn terms<V: Sixteen, Q: TileFormat, const N: usize>(
     }
 }
 
-/// The products of some halves of a part with those of block `lane` of `N` inputs, each row's summed.
+/// The products of some halves of a sub-block with those of block `lane` of `N` inputs, each row's summed.
 ///
 /// Input by input within a run of columns: their sums do not wait for each other.
 ///
@@ -208,7 +210,7 @@ unsafe fn terms<V: Sixteen, Q: TileFormat, const N: usize>(
 #[inline(always)]
 unsafe fn products<V: Sixteen, Q: TileFormat, const N: usize>(
     block: *const u8,
-    part: usize,
+    sub_block: usize,
     inputs: [&Group; N],
     lane: usize,
     halves: Range<usize>,
@@ -220,7 +222,7 @@ unsafe fn products<V: Sixteen, Q: TileFormat, const N: usize>(
         let (mut high, mut low) = ([V::splat_word(0); N], [V::splat_word(0); N]);
         for run in 0..RUNS {
             for half in halves.clone() {
-                let levels = V::xor(Q::load::<V>(block, part, half, run), flip);
+                let levels = V::xor(Q::load::<V>(block, sub_block, half, run), flip);
                 for input in 0..N {
                     let x = inputs[input].high[half][lane].as_ptr().add(run * RUN);
                     high[input] = V::dot(high[input], levels, x, Q::SIGNED);

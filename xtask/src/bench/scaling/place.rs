@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 
 /// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
 /// under emulation happened to choose.
-const COUNTED_KERNELS: &str = "64-bit words";
+const COUNTED_KERNELS: &str = "64-bit SWAR";
 
 /// A line of the console's `bench scaling --json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::counting::Count;
 
-    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit words kernels\r\n\
+    const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit SWAR kernels\r\n\
         > bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
         \"tokens\":167,\"workers\":4}\r\n";
 
@@ -210,7 +210,7 @@ mod tests {
         let part = || Part { cores: Vec::new(), critical: Count::default(), alone: Count::default() };
         let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
         assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
-        assert_eq!(kernels_in(OUTPUT), Some("64-bit words"));
+        assert_eq!(kernels_in(OUTPUT), Some("64-bit SWAR"));
         assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());
         assert!(samples(OUTPUT, Some(vec![part(), part()])).is_err());
         assert!(samples("{\"hash\":1}\n", None).is_err());

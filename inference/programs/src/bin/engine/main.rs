@@ -30,7 +30,7 @@ fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
     let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
     let start = Instant::now();
     let kernels = fastest_kernels(&file, &|| start.elapsed().as_nanos() as u64).map_err(bad)?;
-    embodios_programs::lay_out(&mut file, kernels.layout()).map_err(bad)?;
+    embodios_programs::repack(&mut file, kernels.layout()).map_err(bad)?;
     Ok((file, kernels))
 }
 

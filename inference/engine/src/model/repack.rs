@@ -20,7 +20,7 @@ impl Quantized<'_> {
     ///
     /// # Errors
     /// When there is no memory for a tile.
-    pub fn lay_out(self, layout: Layout) -> Result<(), OutOfMemory> {
+    pub fn repack(self, layout: Layout) -> Result<(), OutOfMemory> {
         layout.apply(self.kind, self.columns, self.data)
     }
 }
@@ -57,9 +57,9 @@ pub fn quantized(mut file: &mut [u8]) -> Result<Vec<Quantized<'_>>, ModelError> 
 ///
 /// # Errors
 /// When it is no such file, or there is no memory for the list or a tile.
-pub fn lay_out(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
+pub fn repack(file: &mut [u8], layout: Layout) -> Result<(), ModelError> {
     if layout == Layout::Rows {
         return Ok(());
     }
-    quantized(file)?.into_iter().try_for_each(|tensor| Ok(tensor.lay_out(layout)?))
+    quantized(file)?.into_iter().try_for_each(|tensor| Ok(tensor.repack(layout)?))
 }

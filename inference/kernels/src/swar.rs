@@ -31,8 +31,8 @@ const PACKED: usize = 128;
 /// What keeps the lower half of a sum from borrowing.
 const NO_BORROW: i64 = 1 << 31;
 
-/// A part's levels, two a word: for a packed word `8 * w + p` those of elements `e` (upper) and `e + 4` (lower), with
-/// `e = 8 * w + p / 2 + 16 * (p % 2)`.
+/// A sub-block's levels, two a word: for a packed word `8 * w + p` those of elements `e` (upper) and `e + 4` (lower),
+/// with `e = 8 * w + p / 2 + 16 * (p % 2)`.
 type Pairs = [i64; BLOCK / 2];
 
 /// As `portable::quant_rows`, for several inputs: `out` is a run of tiles, in the order of [`crate::tiles`].
@@ -42,19 +42,19 @@ pub(super) fn quant_rows<Q: WordFormat>(
     inputs: &[Activations],
     out: &mut [f32],
 ) {
-    let parts = row_bytes / Q::BYTES * Q::PARTS;
+    let sub_blocks = row_bytes / Q::BYTES * Q::SUB_BLOCKS;
     for (index, input) in inputs.iter().enumerate() {
-        // Cleared no further than parts there are, which takes as long as a few rows otherwise.
+        // Cleared no further than sub-blocks there are, which takes as long as a few rows otherwise.
         let mut pairs = ArrayVec::<Pairs, PACKED>::new();
-        pack_parts(input, 0..parts.min(PACKED), &mut pairs);
+        pack_parts(input, 0..sub_blocks.min(PACKED), &mut pairs);
         for (tile, out) in rows.chunks(TILE * row_bytes).zip(out.chunks_mut(TILE * inputs.len())) {
             let count = tile.len() / row_bytes;
             let out = &mut out[index * count..][..count];
             for (rows, out) in tile.chunks(ROWS * row_bytes).zip(out.chunks_mut(ROWS)) {
                 let mut lanes = [f32x4::ZERO; ROWS];
-                for start in (0..parts).step_by(PACKED) {
-                    if parts > PACKED {
-                        pack_parts(input, start..parts.min(start + PACKED), &mut pairs);
+                for start in (0..sub_blocks).step_by(PACKED) {
+                    if sub_blocks > PACKED {
+                        pack_parts(input, start..sub_blocks.min(start + PACKED), &mut pairs);
                     }
                     if out.len() == ROWS {
                         add_terms::<Q, ROWS>(rows, row_bytes, start, &pairs, input, &mut lanes);
@@ -72,15 +72,15 @@ pub(super) fn quant_rows<Q: WordFormat>(
     }
 }
 
-/// Sets `pairs` to those of some parts of an input.
-fn pack_parts(input: &Activations, parts: Range<usize>, pairs: &mut ArrayVec<Pairs, PACKED>) {
+/// Sets `pairs` to those of some sub-blocks of an input.
+fn pack_parts(input: &Activations, sub_blocks: Range<usize>, pairs: &mut ArrayVec<Pairs, PACKED>) {
     pairs.clear();
-    for part in parts {
-        pairs.push(pack(input.groups()[part / GROUP].levels(part % GROUP)));
+    for sub_block in sub_blocks {
+        pairs.push(pack(input.groups()[sub_block / GROUP].levels(sub_block % GROUP)));
     }
 }
 
-/// A part's high and low bytes, by half, as pairs.
+/// A sub-block's high and low bytes, by half, as pairs.
 #[inline(always)]
 fn pack([high, low]: [[&[i8; HALF]; 2]; 2]) -> Pairs {
     /// What all bytes are raised by, so that none is below 0, comes to so much in each half of a word.
@@ -105,7 +105,7 @@ fn raised(bytes: &[i8; HALF], word: usize) -> u64 {
     (u64::from_le_bytes(bytes) ^ 0x8080_8080_8080_8080).rotate_left(32)
 }
 
-/// Adds the terms of the parts from `start`, the first of a group, to the lanes of `N` rows.
+/// Adds the terms of the sub-blocks from `start`, the first of a group, to the lanes of `N` rows.
 #[inline(never)]
 fn add_terms<Q: WordFormat, const N: usize>(
     rows: &[u8],
@@ -152,7 +152,7 @@ fn stay_in_page() {
     unsafe { asm!(".p2align 12", options(nomem, nostack, preserves_flags)) };
 }
 
-/// Adds the terms of `COUNT` parts from number `first`, the first of a group, of which `x` is the input.
+/// Adds the terms of `COUNT` sub-blocks from number `first`, the first of a group, of which `x` is the input.
 #[inline(always)]
 fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
     rows: [&[u8]; N],
@@ -161,28 +161,28 @@ fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
     x: &Group,
     lanes: &mut [f32x4; N],
 ) {
-    let (block, part) = (first / Q::PARTS * Q::BYTES, first % Q::PARTS);
+    let (block, sub_block) = (first / Q::SUB_BLOCKS * Q::BYTES, first % Q::SUB_BLOCKS);
     // Parts of one block, or a block each.
-    let each = if Q::PARTS == 1 { Q::BYTES } else { 0 };
+    let each = if Q::SUB_BLOCKS == 1 { Q::BYTES } else { 0 };
     let rows = rows.map(|row| &row[block..][..(COUNT - 1) * each + Q::BYTES]);
     // The second only where halves have scales of their own; else the first are those of both.
     let (mut first_sums, mut second_sums) = ([Lanes::default(); N], [Lanes::default(); N]);
     for lane in 0..COUNT {
-        let (blocks, part) = (rows.map(|row| &row[lane * each..][..Q::BYTES]), part + lane);
+        let (blocks, sub_block) = (rows.map(|row| &row[lane * each..][..Q::BYTES]), sub_block + lane);
         let put = |sums: &mut [Lanes; N], found: [i64; N]| {
             sums.iter_mut().zip(found).for_each(|(sums, found)| put_upper_half(sums, lane, found));
         };
         if Q::HALVES {
             let starts = [0, 1].map(|half| start_of::<Q>(x.half_sums[half][lane]));
-            let [first, second] = Q::half_sums(blocks, part, &pairs[lane], starts);
+            let [first, second] = Q::half_sums(blocks, sub_block, &pairs[lane], starts);
             put(&mut first_sums, first);
             put(&mut second_sums, second);
         } else {
-            put(&mut first_sums, Q::sums(blocks, part, &pairs[lane], start_of::<Q>(x.sums[lane])));
+            put(&mut first_sums, Q::sums(blocks, sub_block, &pairs[lane], start_of::<Q>(x.sums[lane])));
         }
     }
     for (row, lanes) in lanes.iter_mut().enumerate() {
-        let factors = Factors::new::<Q, COUNT>(rows[row], part);
+        let factors = Factors::new::<Q, COUNT>(rows[row], sub_block);
         *lanes += factors.terms::<Q>([first_sums[row], second_sums[row]], x);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the integer sums of a group of parts: the float operations of the definition.
+//! What becomes of the integer sums of a group of sub-blocks: the float operations of the definition.
 
 use wide::f32x4;
 
@@ -6,17 +6,17 @@ use super::WordFormat;
 use super::lanes::{BOTH, Lanes, halves, integers};
 use crate::activations::{GROUP, Group};
 
-/// Scales and minima of a group of parts of a row, by half.
+/// Scales and minima of a group of sub-blocks of a row, by half.
 pub(super) struct Factors {
     scales: [f32x4; 2],
     minima: [f32x4; 2],
 }
 
 impl Factors {
-    /// Those of `COUNT` parts: of a block each, or of one from part `first`.
+    /// Those of `COUNT` sub-blocks: of a block each, or of one from sub-block `first`.
     #[inline(always)]
     pub(super) fn new<Q: WordFormat, const COUNT: usize>(blocks: &[u8], first: usize) -> Self {
-        if Q::PARTS == 1 {
+        if Q::SUB_BLOCKS == 1 {
             return Self::of_heads::<Q>(heads::<Q, COUNT>(blocks));
         }
         let (mut scales, mut minima) = ([[0.0; GROUP]; 2], [[0.0; GROUP]; 2]);
@@ -29,7 +29,7 @@ impl Factors {
         Self { scales: scales.map(f32x4::new), minima: minima.map(f32x4::new) }
     }
 
-    /// Those of blocks of one part.
+    /// Those of blocks of one sub-block.
     #[inline(always)]
     fn of_heads<Q: WordFormat>(heads: Lanes) -> Self {
         let lower = |lanes: Lanes| lanes.map(|lanes| lanes & (0xffff * BOTH));
@@ -41,8 +41,8 @@ impl Factors {
         Self { scales: [scales; 2], minima: [minima; 2] }
     }
 
-    /// The terms of a group, of which `x` is the input. `sums` are those of the parts' halves where these have scales
-    /// of their own, else the first are those of the parts.
+    /// The terms of a group, of which `x` is the input. `sums` are those of the sub-blocks' halves where these have
+    /// scales of their own, else the first are those of the sub-blocks.
     #[inline(always)]
     pub(super) fn terms<Q: WordFormat>(&self, sums: [Lanes; 2], x: &Group) -> f32x4 {
         let term = |half: usize, input_sums: [f32; GROUP]| {
@@ -57,8 +57,8 @@ impl Factors {
     }
 }
 
-/// The first bytes of `COUNT` blocks of one part: their scale in the lower half of a lane and their minimum, where they
-/// have one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
+/// The first bytes of `COUNT` blocks of one sub-block: their scale in the lower half of a lane and their minimum, where
+/// they have one, in the upper. Where there is no block, 1 is as good as 0, and a normal number.
 #[inline(always)]
 fn heads<Q: WordFormat, const COUNT: usize>(blocks: &[u8]) -> Lanes {
     let head = |lane: usize| match blocks[..COUNT * Q::BYTES][lane.min(COUNT - 1) * Q::BYTES..] {

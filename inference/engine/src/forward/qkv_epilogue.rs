@@ -1,36 +1,35 @@
-//! What becomes of queries, keys and values between their products and attention: bias, norm and rotation; keys and
-//! values are stored then.
+//! The epilogue of the q, k and v products: bias, norm and rotary embedding; keys and values are then stored.
 
 use embodios_kernels::Kernels;
 use embodios_kernels::tiles::Tiles;
 use embodios_pool::Pool;
 
 use super::rows::{Rows, Vector};
-use super::{Forward, Part};
+use super::{Forward, Slot};
 use crate::model::{Config, Layer};
 use crate::rope::Rope;
 
-/// Where heads come from, their bias and norm, and what turns them.
+/// The heads of one product, with their bias, norm and rotary embedding.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Heads<'a> {
     tiles: &'a Tiles,
     bias: Option<&'a [f32]>,
     norm: Option<&'a [f32]>,
     rope: Option<&'a Rope>,
 }
 
-/// What finishing takes.
-pub(super) struct Finish<'a> {
+/// The epilogue of one layer.
+pub(super) struct QkvEpilogue<'a> {
     config: &'a Config,
     kernels: Kernels,
     rows: &'a Rows,
-    query: Source<'a>,
-    key: Source<'a>,
-    value: Source<'a>,
+    query: Heads<'a>,
+    key: Heads<'a>,
+    value: Heads<'a>,
 }
 
-impl<'a> Finish<'a> {
-    /// Of the products for queries, keys and values.
+impl<'a> QkvEpilogue<'a> {
+    /// The epilogue of the products `query`, `key` and `value`.
     pub(super) fn new(
         config: &'a Config,
         kernels: Kernels,
@@ -47,9 +46,9 @@ impl<'a> Finish<'a> {
             config,
             kernels,
             rows,
-            query: Source { tiles: query, bias: bias(0), norm: norms.map(|norms| norms.0), rope },
-            key: Source { tiles: key, bias: bias(queries), norm: norms.map(|norms| norms.1), rope },
-            value: Source { tiles: value, bias: bias(queries + keys), norm: None, rope: None },
+            query: Heads { tiles: query, bias: bias(0), norm: norms.map(|norms| norms.0), rope },
+            key: Heads { tiles: key, bias: bias(queries), norm: norms.map(|norms| norms.1), rope },
+            value: Heads { tiles: value, bias: bias(queries + keys), norm: None, rope: None },
         }
     }
 
@@ -72,7 +71,7 @@ impl<'a> Finish<'a> {
         Vector { row: index / self.config.kv_heads, head: index % self.config.kv_heads }
     }
 
-    fn heads(&self, source: Source<'_>, out: &mut [f32], vector: impl Fn(usize) -> Vector) {
+    fn heads(&self, source: Heads<'_>, out: &mut [f32], vector: impl Fn(usize) -> Vector) {
         let length = self.config.head_length;
         for (index, out) in out.chunks_exact_mut(length).enumerate() {
             let Vector { row, head } = vector(index);
@@ -92,44 +91,44 @@ impl<'a> Finish<'a> {
 
 impl Forward<'_> {
     /// Sets `queries`, and stores keys and values.
-    pub(super) fn finish<P: AsMut<Part> + Send>(
+    pub(super) fn qkv_epilogue<P: AsMut<Slot> + Send>(
         &mut self,
         pool: &mut Pool,
-        parts: &mut [P],
+        slots: &mut [P],
         index: usize,
         layer: &Layer<'_>,
     ) {
         let Self { config, kernels, rows, ropes, query, key, value, queries, keys, values, .. } = self;
         let (length, count) = (config.head_length, rows.count());
-        let finish = Finish::new(config, *kernels, rows, ropes, [query, key, value], layer);
+        let epilogue = QkvEpilogue::new(config, *kernels, rows, ropes, [query, key, value], layer);
         let slices = [
             &mut queries[..count * config.heads * length],
             &mut keys[..count * config.kv_heads * length],
             &mut values[..count * config.kv_heads * length],
         ];
-        let some = |part: usize, first: usize, run: &mut [f32]| match part {
-            0 => finish.queries(first / length, run),
-            1 => finish.keys(first / length, run),
-            _ => finish.values(first / length, run),
+        let some = |which: usize, first: usize, run: &mut [f32]| match which {
+            0 => epilogue.queries(first / length, run),
+            1 => epilogue.keys(first / length, run),
+            _ => epilogue.values(first / length, run),
         };
         // All heads of one row take less time than a dispatch.
         if count == 1 {
-            slices.into_iter().enumerate().for_each(|(part, run)| some(part, 0, run));
+            slices.into_iter().enumerate().for_each(|(which, run)| some(which, 0, run));
         } else {
             pool.split_alike(slices, length, some);
         }
-        self.store(pool, parts, index);
+        self.store(pool, slots, index);
     }
 
-    /// Stores keys and values: those of a sequence by one worker, most often the one that has finished them and will
-    /// look at them.
-    fn store<P: AsMut<Part> + Send>(&self, pool: &mut Pool, parts: &mut [P], index: usize) {
+    /// Stores keys and values: those of a sequence by one worker, most often the one that has computed them and will
+    /// attend to them.
+    fn store<P: AsMut<Slot> + Send>(&self, pool: &mut Pool, slots: &mut [P], index: usize) {
         let Self { config, kernels, rows, keys, values, .. } = self;
         let width = config.kv_heads * config.head_length;
-        pool.split(parts, 1, |first, parts| {
-            let end = first + parts.len();
-            for span in rows.spans().iter().filter(|span| (first..end).contains(&span.part)) {
-                let sequence = &mut parts[span.part - first].as_mut().sequence;
+        pool.split(slots, 1, |first, slots| {
+            let end = first + slots.len();
+            for span in rows.spans().iter().filter(|span| (first..end).contains(&span.slot)) {
+                let sequence = &mut slots[span.slot - first].as_mut().sequence;
                 for row in span.first..span.first + span.count {
                     let (keys, values) = (&keys[row * width..][..width], &values[row * width..][..width]);
                     sequence.store(*kernels, index, rows.position(row), keys, values);

@@ -11,7 +11,7 @@ const BIAS: i32 = 128;
 
 /// A quantised format as words.
 pub(crate) trait WordFormat: QuantFormat {
-    /// Whether a part's sum of products is below 2^23 in magnitude.
+    /// Whether a sub-block's sum of products is below 2^23 in magnitude.
     const SMALL: bool = false;
 
     /// The level that stands for 0 in [`Self::sums`].
@@ -19,22 +19,22 @@ pub(crate) trait WordFormat: QuantFormat {
         if Self::SIGNED { BIAS } else { Self::ZERO }
     }
 
-    /// Eight of a part's levels, from number `8 * word`; signed ones with [`BIAS`].
+    /// Eight of a sub-block's levels, from number `8 * word`; signed ones with [`BIAS`].
     #[inline(always)]
-    fn word(block: &[u8], part: usize, word: usize) -> u64 {
-        let bytes = Self::levels(block, part).map(|level| level as u8);
+    fn word(block: &[u8], sub_block: usize, word: usize) -> u64 {
+        let bytes = Self::levels(block, sub_block).map(|level| level as u8);
         unsigned::<Self>(u64::from_le_bytes(bytes.as_chunks().0[word]))
     }
 
-    /// Sums of the products of a part of each block with `pairs`, in the upper halves of words, with what they
+    /// Sums of the products of a sub-block of each block with `pairs`, in the upper halves of words, with what they
     /// `start` with.
     #[inline(always)]
-    fn sums<const N: usize>(blocks: [&[u8]; N], part: usize, pairs: &Pairs, start: i64) -> [i64; N] {
+    fn sums<const N: usize>(blocks: [&[u8]; N], sub_block: usize, pairs: &Pairs, start: i64) -> [i64; N] {
         let mut sums = [start; N];
-        add_products::<Self, 0, N>(&mut sums, blocks, part, pairs);
-        add_products::<Self, 1, N>(&mut sums, blocks, part, pairs);
-        add_products::<Self, 2, N>(&mut sums, blocks, part, pairs);
-        add_products::<Self, 3, N>(&mut sums, blocks, part, pairs);
+        add_products::<Self, 0, N>(&mut sums, blocks, sub_block, pairs);
+        add_products::<Self, 1, N>(&mut sums, blocks, sub_block, pairs);
+        add_products::<Self, 2, N>(&mut sums, blocks, sub_block, pairs);
+        add_products::<Self, 3, N>(&mut sums, blocks, sub_block, pairs);
         sums
     }
 
@@ -42,28 +42,28 @@ pub(crate) trait WordFormat: QuantFormat {
     #[inline(always)]
     fn half_sums<const N: usize>(
         blocks: [&[u8]; N],
-        part: usize,
+        sub_block: usize,
         pairs: &Pairs,
         starts: [i64; 2],
     ) -> [[i64; N]; 2] {
         let mut sums = starts.map(|start| [start; N]);
-        add_products::<Self, 0, N>(&mut sums[0], blocks, part, pairs);
-        add_products::<Self, 1, N>(&mut sums[0], blocks, part, pairs);
-        add_products::<Self, 2, N>(&mut sums[1], blocks, part, pairs);
-        add_products::<Self, 3, N>(&mut sums[1], blocks, part, pairs);
+        add_products::<Self, 0, N>(&mut sums[0], blocks, sub_block, pairs);
+        add_products::<Self, 1, N>(&mut sums[0], blocks, sub_block, pairs);
+        add_products::<Self, 2, N>(&mut sums[1], blocks, sub_block, pairs);
+        add_products::<Self, 3, N>(&mut sums[1], blocks, sub_block, pairs);
         sums
     }
 }
 
-/// Adds the products of eight levels of each row, word `WORD` of their part.
+/// Adds the products of eight levels of each row, word `WORD` of their sub-block.
 #[inline(always)]
 fn add_products<Q: WordFormat + ?Sized, const WORD: usize, const N: usize>(
     sums: &mut [i64; N],
     blocks: [&[u8]; N],
-    part: usize,
+    sub_block: usize,
     pairs: &Pairs,
 ) {
-    let words = blocks.map(|block| Q::word(block, part, WORD));
+    let words = blocks.map(|block| Q::word(block, sub_block, WORD));
     for byte in 0..4 {
         let pair = pairs[WORD % 2 * 8 + 2 * byte + WORD / 2];
         for (sum, word) in sums.iter_mut().zip(words) {
@@ -115,7 +115,7 @@ macro_rules! nibble_formats {
             #[inline(always)]
             fn sums<const N: usize>(
                 blocks: [&[u8]; N],
-                _part: usize,
+                _sub_block: usize,
                 pairs: &Pairs,
                 start: i64,
             ) -> [i64; N] {
@@ -132,7 +132,7 @@ nibble_formats! {
 
 impl WordFormat for Q8_0 {
     #[inline(always)]
-    fn word(block: &[u8], _part: usize, word: usize) -> u64 {
+    fn word(block: &[u8], _sub_block: usize, word: usize) -> u64 {
         let levels = block[2 + 8 * word..].first_chunk().expect("32 bytes of levels");
         unsigned::<Self>(u64::from_le_bytes(*levels))
     }
