@@ -34,7 +34,7 @@ pub struct Input {
     /// Whether the first one has been announced.
     announced: bool,
     /// Interrupts that have had their effect.
-    heeded: u32,
+    acknowledged: u32,
 }
 
 impl Input {
@@ -47,7 +47,7 @@ impl Input {
             after_return: false,
             acknowledge,
             announced: false,
-            heeded: platform.interrupts(),
+            acknowledged: platform.interrupts(),
         }
     }
 
@@ -80,8 +80,8 @@ impl Input {
         let interrupts = self.bytes[self.unread.start..end].iter().filter(|&&byte| byte == INTERRUPT);
         for _ in interrupts {
             // One that an earlier engine has counted is in no later count.
-            if is_after(self.platform.interrupts(), self.heeded) {
-                self.heeded = self.heeded.wrapping_add(1);
+            if is_after(self.platform.interrupts(), self.acknowledged) {
+                self.acknowledged = self.acknowledged.wrapping_add(1);
             }
         }
         self.unread.start = end;
@@ -95,14 +95,14 @@ impl Input {
     }
 
     /// Interrupts that have had their effect.
-    pub const fn heeded(&self) -> u32 {
-        self.heeded
+    pub const fn acknowledged(&self) -> u32 {
+        self.acknowledged
     }
 
     /// Whether there was one that has not. If so, drops what came before it, as a terminal does.
     pub fn take_interrupt(&mut self) -> bool {
         let mut interrupted = false;
-        while is_after(self.platform.interrupts(), self.heeded) {
+        while is_after(self.platform.interrupts(), self.acknowledged) {
             interrupted = true;
             let bytes = self.wait();
             if bytes.is_empty() {

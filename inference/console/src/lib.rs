@@ -261,7 +261,7 @@ impl Console<'_> {
 
     /// Runs one command, until an interrupt. Result: how the session ends, if it shall.
     fn obey(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
-        self.workers.heed(self.input.heeded());
+        self.workers.acknowledge(self.input.acknowledged());
         let result = self.execute(line);
         if self.input.take_interrupt() { Err(CommandError::Interrupted) } else { result }
     }

@@ -18,7 +18,7 @@ pub struct Workers {
     chosen: bool,
     pool: Option<Pool>,
     /// Interrupts that have had their effect: the pool's work stops at later ones.
-    heeded: u32,
+    acknowledged: u32,
     /// What workers of earlier pools have done, by core.
     earlier: Vec<WorkerStatistics>,
 }
@@ -29,7 +29,7 @@ impl Workers {
     pub fn new(platform: &'static dyn Platform, spin: u32, apart: bool) -> Self {
         let settings = Settings { spin, ..Settings::default() };
         let cores = placement::automatic(platform.cores(), apart);
-        Self { platform, settings, cores, chosen: false, pool: None, heeded: 0, earlier: Vec::new() }
+        Self { platform, settings, cores, chosen: false, pool: None, acknowledged: 0, earlier: Vec::new() }
     }
 
     /// The cores that workers may have.
@@ -60,7 +60,7 @@ impl Workers {
         match &mut self.pool {
             Some(pool) => {
                 pool.resize(&cores)?;
-                pool.heed(self.heeded);
+                pool.acknowledge(self.acknowledged);
             }
             None if cores.is_empty() => return Err(PlatformError::NoCores.into()),
             None => {}
@@ -102,15 +102,15 @@ impl Workers {
             }
         };
         self.keep(before.filter(|_| moved));
-        pool.heed(self.heeded);
+        pool.acknowledge(self.acknowledged);
         Ok(self.pool.insert(pool))
     }
 
-    /// Takes so many interrupts for heeded.
-    pub fn heed(&mut self, interrupts: u32) {
-        self.heeded = interrupts;
+    /// Acknowledges so many interrupts.
+    pub fn acknowledge(&mut self, interrupts: u32) {
+        self.acknowledged = interrupts;
         if let Some(pool) = &self.pool {
-            pool.heed(interrupts);
+            pool.acknowledge(interrupts);
         }
     }
 

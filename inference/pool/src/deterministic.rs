@@ -43,7 +43,7 @@ impl Pool {
             mode: self.mode,
             budget_ns: self.budget_ns,
             fixed: self.fixed,
-            spin_ns: self.crew.pace.spin_ns(),
+            spin_ns: self.shared.policy.spin_ns(),
             pool: self,
         };
         let pool = &mut *restore.pool;
@@ -52,7 +52,7 @@ impl Pool {
         }
         (pool.mode, pool.budget_ns, pool.fixed) = (Mode::Static, u64::MAX, true);
         if settings.spin {
-            pool.crew.pace.set_spin_ns(u64::MAX);
+            pool.shared.policy.set_spin_ns(u64::MAX);
         }
         pool.run(&|_| touch_stack());
         pool.budget_ns = settings.budget_ns;
@@ -82,6 +82,6 @@ impl Drop for Restore<'_> {
             pool.platform().release_cores();
         }
         (pool.mode, pool.budget_ns, pool.fixed) = (*mode, *budget_ns, *fixed);
-        pool.crew.pace.set_spin_ns(*spin_ns);
+        pool.shared.policy.set_spin_ns(*spin_ns);
     }
 }

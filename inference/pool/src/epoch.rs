@@ -1,15 +1,15 @@
-//! A number that one thread moves on while others wait for that, looking first and then asleep.
+//! A number that one thread advances while others wait for that: they poll, then sleep on a futex.
 //!
-//! No wake-up is lost: who waits announces its sleep in `sleepers` before it waits for the number to change, and who
-//! moves on changes the number before it looks at `sleepers`, all sequentially consistent; so either the sleeper is
+//! No wake-up is lost: a waiter announces its sleep in `sleepers` before it waits for the number to change, and the other
+//! thread changes the number before it reads `sleepers`, all sequentially consistent; so either the sleeper is
 //! seen and woken, or its wait sees the new number.
 
-use super::pace::Pace;
 use super::record::Work;
+use super::wait_policy::WaitPolicy;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 
-/// The number, and who waits for it.
+/// The number, and its waiters.
 #[derive(Default)]
 pub struct Epoch {
     /// The futex word.
@@ -29,32 +29,30 @@ impl Epoch {
         self.number.store(0, SeqCst);
     }
 
-    /// Moves on, for up to `others` threads. What was written before is seen by whoever has seen it. Result: wake-ups
-    /// that it took.
-    pub fn advance(&self, pace: &Pace, others: u32) -> u64 {
+    /// Advances, for up to `others` threads. A thread that sees it sees what was written before. Result: wake-ups sent.
+    pub fn advance(&self, policy: &WaitPolicy, others: u32) -> u64 {
         self.number.fetch_add(1, SeqCst);
         if self.sleepers.load(SeqCst) == 0 {
             return 0;
         }
-        pace.platform.wake(&self.number, others);
+        policy.platform.wake(&self.number, others);
         1
     }
 
-    /// Waits while the number is `seen`, last looked at at `since`. Result: how, with the time asleep and wake-ups
-    /// alone.
-    pub fn wait(&self, pace: &Pace, seen: u32, since: u64) -> Work {
+    /// Waits while the number is `seen`, last polled at `since`. Result: time asleep and wake-ups received.
+    pub fn wait(&self, policy: &WaitPolicy, seen: u32, since: u64) -> Work {
         let mut work = Work::default();
-        if pace.spin_until(since, || self.number() != seen) {
+        if policy.spin_until(since, || self.number() != seen) {
             return work;
         }
-        let asleep = pace.platform.now_ns();
+        let asleep = policy.platform.now_ns();
         self.sleepers.fetch_add(1, SeqCst);
         while self.number() == seen {
-            pace.platform.wait(&self.number, seen);
+            policy.platform.wait(&self.number, seen);
             work.wakeups_received = 1;
         }
         self.sleepers.fetch_sub(1, SeqCst);
-        work.asleep_ns = pace.platform.now_ns().saturating_sub(asleep);
+        work.asleep_ns = policy.platform.now_ns().saturating_sub(asleep);
         work
     }
 }

@@ -26,14 +26,18 @@ impl Pool {
         if wanted > workers || sizes.contains(&0) {
             return Err(PoolError::Groups { wanted, workers });
         }
-        self.crew.teams[1..].iter().for_each(super::team::Team::renew);
+        self.shared.teams[1..].iter().for_each(super::team::Team::renew);
         let outcome = self.dispatch(&|worker| {
             let mut first = 0;
             for (group, &size) in sizes.iter().enumerate() {
                 if worker == first {
                     job(group, &mut self.group(first, size));
                 } else if (first..first + size).contains(&worker) {
-                    self.crew.teams[team(first)].serve(&self.crew.pace, worker - first, self.record(worker));
+                    self.shared.teams[team(first)].serve(
+                        &self.shared.policy,
+                        worker - first,
+                        self.record(worker),
+                    );
                 }
                 first += size;
             }
@@ -71,7 +75,7 @@ impl Pool {
     /// A pool of `size` workers from `first` on.
     fn group(&self, first: usize, size: usize) -> Self {
         Self {
-            crew: Arc::clone(&self.crew),
+            shared: Arc::clone(&self.shared),
             members: first..first + size,
             team: team(first),
             mode: self.mode,

@@ -13,7 +13,6 @@ extern crate alloc;
 mod barrier;
 mod caught;
 mod counters;
-mod crew;
 mod deterministic;
 mod epoch;
 mod error;
@@ -21,12 +20,12 @@ mod groups;
 mod histogram;
 #[cfg(all(test, shuttle))]
 mod model;
-mod pace;
 mod parallel_for;
 mod pinned;
 pub mod platform;
 mod queue;
 mod record;
+mod shared;
 mod split;
 mod stages;
 mod statistics;
@@ -34,6 +33,7 @@ pub mod sync;
 mod team;
 mod thread;
 mod units;
+mod wait_policy;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,13 +42,13 @@ use core::ops::Range;
 use crate::platform::{CoreSet, Mark, Platform, PlatformError, ThreadId};
 use crate::sync::atomic::AtomicBool;
 use caught::Panic;
-use crew::Crew;
 pub use deterministic::Deterministic;
 pub use error::PoolError;
 pub use histogram::Summary;
 use pinned::Pinned;
 use record::Record;
 pub use record::Work;
+use shared::Shared;
 pub use stages::Stages;
 pub use statistics::{Monitor, WorkerStatistics};
 use team::Job;
@@ -62,7 +62,7 @@ pub const DEFAULT_SPIN: u32 = 200;
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Microseconds that a word is looked at before sleeping, 0 for one look.
+    /// Microseconds of polling before a worker sleeps, 0 for one poll.
     pub spin: u32,
     /// How [`Pool::parallel_for`] shares its range out.
     pub mode: Mode,
@@ -85,10 +85,10 @@ pub enum Mode {
 
 /// The workers, or a group of them. They end when it is dropped.
 pub struct Pool {
-    crew: Arc<Crew>,
-    /// Which of the crew belong to this pool. The first is the caller.
+    shared: Arc<Shared>,
+    /// The workers of this pool among the shared ones. The first is the caller.
     members: Range<usize>,
-    /// Where they meet: index of the crew's team.
+    /// Index of their team.
     team: usize,
     mode: Mode,
     /// Nanoseconds that a job may take without being counted as a miss.
@@ -116,7 +116,7 @@ impl Pool {
     ) -> Result<Self, PlatformError> {
         let first = check(platform, cores)?;
         let pinned = Pinned::new(platform, first)?;
-        let crew = Arc::new(Crew::new(platform, cores, settings.spin));
+        let shared = Arc::new(Shared::new(platform, cores, settings.spin));
         let mut pool = Self {
             members: 0..1,
             team: 0,
@@ -126,12 +126,12 @@ impl Pool {
             looping: AtomicBool::new(false),
             threads: Vec::new(),
             pinned: Some(pinned),
-            crew,
+            shared,
         };
-        pool.crew.workers[0].set_thread(platform.current_thread());
+        pool.shared.workers[0].set_thread(platform.current_thread());
         for index in 1..cores.len() {
-            let thread = crew::start_worker(&pool.crew, index)?;
-            pool.crew.workers[index].set_thread(thread);
+            let thread = shared::start_worker(&pool.shared, index)?;
+            pool.shared.workers[index].set_thread(thread);
             pool.threads.push(thread);
             pool.members.end += 1;
         }
@@ -151,7 +151,7 @@ impl Pool {
             return Err(PoolError::Deterministic);
         }
         let mut next = Self::start(self.platform(), cores, Settings { spin: 0, mode: self.mode })?;
-        next.crew.pace.set_spin_ns(self.crew.pace.spin_ns());
+        next.shared.policy.set_spin_ns(self.shared.policy.spin_ns());
         if let (Some(later), Some(earlier)) = (&mut next.pinned, &mut self.pinned) {
             later.take_over(earlier);
         }
@@ -168,36 +168,35 @@ impl Pool {
     /// The core of each worker.
     #[must_use]
     pub fn cores(&self) -> &[usize] {
-        &self.crew.cores[self.members.clone()]
+        &self.shared.cores[self.members.clone()]
     }
 
     /// The thread of each worker.
     pub fn threads(&self) -> impl Iterator<Item = ThreadId> {
-        self.crew.workers[self.members.clone()].iter().map(crew::Worker::thread)
+        self.shared.workers[self.members.clone()].iter().map(shared::Worker::thread)
     }
 
     /// The platform that runs the workers.
     #[must_use]
     pub fn platform(&self) -> &'static dyn Platform {
-        self.crew.pace.platform
+        self.shared.policy.platform
     }
 
-    /// Whether workers look for work at all before they sleep.
+    /// Whether workers poll at all before they sleep.
     #[must_use]
     pub fn spins(&self) -> bool {
-        self.crew.pace.spin_ns() > 0
+        self.shared.policy.spin_ns() > 0
     }
 
-    /// Whether whoever waits for what the pool does has asked to stop: sessions and batches end then. `heed` says which
-    /// interrupts have had their effect.
+    /// Whether there was an interrupt that is not acknowledged: batches end then.
     #[must_use]
     pub fn interrupted(&self) -> bool {
-        self.crew.pace.interrupted()
+        self.shared.policy.interrupted()
     }
 
-    /// Takes so many of [`Platform::interrupts`] for heeded.
-    pub fn heed(&self, interrupts: u32) {
-        self.crew.pace.heed(interrupts);
+    /// Acknowledges so many of [`Platform::interrupts`].
+    pub fn acknowledge(&self, interrupts: u32) {
+        self.shared.policy.acknowledge(interrupts);
     }
 
     /// How [`Self::parallel_for`] shares its range out from now on. Without effect in deterministic mode.
@@ -218,7 +217,7 @@ impl Pool {
 
     /// The record of one of this pool's workers.
     fn record(&self, worker: usize) -> &Record {
-        &self.crew.workers[self.members.start + worker].record
+        &self.shared.workers[self.members.start + worker].record
     }
 
     /// As [`Self::dispatch`], but a panic goes on here, where panics unwind.
@@ -231,9 +230,9 @@ impl Pool {
     /// Hands `job` to all workers, does the caller's part, waits for the others and keeps the records (a group of one
     /// counts only). Only one may be under way: those who call it hold `&mut self` or `looping`.
     fn dispatch(&self, job: Job<'_>) -> Result<(), Panic> {
-        let Crew { pace, teams, .. } = &*self.crew;
+        let Shared { policy, teams, .. } = &*self.shared;
         let (team, record) = (&teams[self.team], self.record(0));
-        // Groups go apart and meet within one phase of the whole pool.
+        // Groups fork and join within one phase of the whole pool.
         let whole = self.pinned.is_some();
         if !whole && self.workers() == 1 {
             // All of it is the whole pool's job, whose time is taken; looking at the clock for each part costs a small
@@ -242,22 +241,22 @@ impl Pool {
             record.add(&Work { dispatches: 1, ..Work::default() });
             return team.caught.take().map_or(Ok(()), Err);
         }
-        let begun = pace.platform.now_ns();
+        let begun = policy.platform.now_ns();
         if whole {
-            pace.platform.mark(Mark::Phase);
+            policy.platform.mark(Mark::Phase);
         }
         // SAFETY: the caller of this function alone is at work with this team, and joins below.
-        let forked = unsafe { team.fork(pace, self.workers() as u32 - 1, begun, Some(job)) };
+        let forked = unsafe { team.fork(policy, self.workers() as u32 - 1, begun, Some(job)) };
         // Before its first job, and between two, the caller of a group works on the whole pool's job.
         let alone = record.settle(begun);
         team.caught.run(0, || job(0));
-        let own = pace.platform.now_ns();
+        let own = policy.platform.now_ns();
         let working_ns = record.settle(own) + if whole { 0 } else { alone };
         let joined = forked.join(own);
         if whole {
-            pace.platform.mark(Mark::Phase);
+            policy.platform.mark(Mark::Phase);
         }
-        let end = if self.workers() == 1 { own } else { pace.platform.now_ns() };
+        let end = if self.workers() == 1 { own } else { policy.platform.now_ns() };
         let took = end.saturating_sub(begun);
         record.add(&Work {
             working_ns,
@@ -273,12 +272,12 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let Crew { pace, teams, .. } = &*self.crew;
+        let Shared { policy, teams, .. } = &*self.shared;
         let others = self.workers() as u32 - 1;
         // SAFETY: nobody else has the pool, so no job is under way.
-        drop(unsafe { teams[self.team].fork(pace, others, pace.platform.now_ns(), None) });
+        drop(unsafe { teams[self.team].fork(policy, others, policy.platform.now_ns(), None) });
         for &thread in &self.threads {
-            let joined = pace.platform.join_thread(thread);
+            let joined = policy.platform.join_thread(thread);
             debug_assert_eq!(joined, Ok(()), "worker thread {thread}");
         }
     }

@@ -39,7 +39,7 @@ impl Pool {
             return Ok(());
         }
         if self.looping.swap(true, Acquire) {
-            let worker = self.crew.current().map_err(PoolError::Foreign)?;
+            let worker = self.shared.current().map_err(PoolError::Foreign)?;
             body(worker - self.members.start, range);
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Pool {
 
     /// The caller alone.
     fn serially(&self, range: &Range<usize>, body: &Body<'_>) -> Result<(), super::Panic> {
-        let caught = &self.crew.teams[self.team].caught;
+        let caught = &self.shared.teams[self.team].caught;
         caught.run(0, || body(0, range.clone()));
         self.record(0).add(&Work { items: range.len() as u64, ranges: 1, ..Work::default() });
         caught.take().map_or(Ok(()), Err)
@@ -88,26 +88,27 @@ impl Pool {
         let workers = self.workers();
         let grain = grain.max(range.len().div_ceil(u32::MAX as usize));
         let grains = range.len().div_ceil(grain);
-        let crew = &self.crew.workers[self.members.clone()];
-        for (worker, own) in crew.iter().enumerate() {
+        let members = &self.shared.workers[self.members.clone()];
+        for (worker, own) in members.iter().enumerate() {
             let share = share(grains, worker, workers);
             own.queue.fill(share.start as u32..share.end as u32);
         }
         self.dispatch(&|worker| {
             let mut work = Work::default();
             loop {
-                while let Some(piece) = crew[worker].queue.take() {
+                while let Some(piece) = members[worker].queue.take() {
                     let part = indices(range, grain, piece as usize..piece as usize + 1);
                     work.items += part.len() as u64;
                     work.ranges += 1;
                     body(worker, part);
                 }
                 let victims = (worker + 1..workers).chain(0..worker);
-                let Some(stolen) = victims.into_iter().find_map(|victim| crew[victim].queue.steal()) else {
+                let Some(stolen) = victims.into_iter().find_map(|victim| members[victim].queue.steal())
+                else {
                     break;
                 };
                 work.steals += 1;
-                crew[worker].queue.fill(stolen);
+                members[worker].queue.fill(stolen);
             }
             self.record(worker).add(&work);
         })
@@ -115,7 +116,7 @@ impl Pool {
 
     /// Indices below which the caller alone is no slower: what a dispatch costs in nanoseconds.
     fn serial_below(&self) -> usize {
-        let known = self.crew.dispatch_ns.load(Relaxed);
+        let known = self.shared.dispatch_ns.load(Relaxed);
         if known != 0 || self.workers() == 1 {
             return known as usize;
         }
@@ -127,7 +128,7 @@ impl Pool {
         }
         times.sort_unstable();
         let median = times[PROBES / 2].clamp(1, u32::MAX.into());
-        self.crew.dispatch_ns.store(median as u32, Relaxed);
+        self.shared.dispatch_ns.store(median as u32, Relaxed);
         median as usize
     }
 }

@@ -10,7 +10,7 @@ use crate::sync::atomic::Ordering::Relaxed;
 pub struct Work {
     /// Nanoseconds inside jobs.
     pub working_ns: u64,
-    /// Nanoseconds of looking for a job's begin or end.
+    /// Nanoseconds of polling for a job's begin or end.
     pub waiting_ns: u64,
     /// Nanoseconds asleep for the same.
     pub asleep_ns: u64,

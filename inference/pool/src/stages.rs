@@ -1,6 +1,6 @@
 //! Several splits in one dispatch, one after the other: each may read what the one before has made.
 //!
-//! Between two of them the workers meet inside the job, which costs less than a join and another fork.
+//! Between two of them the workers synchronise at a barrier, which costs less than a join and another fork.
 
 use super::Pool;
 use super::units::{Units, share};
@@ -75,13 +75,13 @@ impl Pool {
     }
 
     /// Waits inside a job for all workers of the pool.
-    fn meet(&self, worker: usize) {
-        let (pace, members) = (&self.crew.pace, self.workers() as u32);
-        self.crew.teams[self.team].barrier.meet(pace, members, self.record(worker), || {
-            // They meet, and go apart again: groups within one phase of the whole pool.
+    fn synchronise(&self, worker: usize) {
+        let (policy, members) = (&self.shared.policy, self.workers() as u32);
+        self.shared.teams[self.team].barrier.wait(policy, members, self.record(worker), || {
+            // One phase ends and the next begins; groups stay within one phase of the whole pool.
             if self.pinned.is_some() {
-                pace.platform.mark(Mark::Phase);
-                pace.platform.mark(Mark::Phase);
+                policy.platform.mark(Mark::Phase);
+                policy.platform.mark(Mark::Phase);
             }
         });
     }
@@ -143,10 +143,10 @@ impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
     /// Does a worker's parts of all stages so far, and gives what it may read then. A panic in them is noted, and
     /// the worker goes on, since the others wait for it.
     fn work(&self, worker: usize) -> &[T] {
-        self.pool.crew.teams[self.pool.team].caught.run(worker, || (self.job)(worker));
+        self.pool.shared.teams[self.pool.team].caught.run(worker, || (self.job)(worker));
         match &self.made {
             Made::Together(units) => {
-                self.pool.meet(worker);
+                self.pool.synchronise(worker);
                 // SAFETY: all workers have returned from the stage that took parts of it, and no later one does.
                 unsafe { units.whole() }
             }

@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Pool;
-use super::crew::Crew;
 use super::histogram::{Histogram, Summary};
 use super::record::Work;
+use super::shared::Shared;
 
 /// One worker and what it has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct WorkerStatistics {
 
 /// Reads a pool's statistics from any thread, at any time.
 #[derive(Clone)]
-pub struct Monitor(Arc<Crew>);
+pub struct Monitor(Arc<Shared>);
 
 impl Monitor {
     /// Every worker; each one's figures are as of one moment.
@@ -53,12 +53,12 @@ impl Pool {
     /// Reads the statistics of the whole pool.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
-        Monitor(Arc::clone(&self.crew))
+        Monitor(Arc::clone(&self.shared))
     }
 
     /// Begins this pool's statistics anew.
     pub fn reset_statistics(&mut self) {
-        let workers = &self.crew.workers[self.members.clone()];
+        let workers = &self.shared.workers[self.members.clone()];
         workers.iter().for_each(|worker| worker.record.reset());
     }
 }

@@ -1,6 +1,6 @@
 //! Fork and join: one caller hands a job to the other members of its team and waits for them.
 //!
-//! Handing out touches shared memory only: members look for a change in a bounded spin and then sleep on a futex word,
+//! A fork touches shared memory only: members poll for a bounded time and then sleep on a futex word,
 //! so that an idle core halts.
 //!
 //! No wake-up is lost, as [`epoch`](super::epoch) says; the way back (`busy` and `caller_sleeps`) is the same with the
@@ -11,8 +11,8 @@ use core::cell::UnsafeCell;
 use super::barrier::Barrier;
 use super::caught::Caught;
 use super::epoch::Epoch;
-use super::pace::Pace;
 use super::record::{Record, Work};
+use super::wait_policy::WaitPolicy;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -28,12 +28,12 @@ struct Order {
     begun: u64,
 }
 
-/// The meeting place of a team. The caller's words and the members' lie in different cache lines.
+/// A fork-join team. The caller's words and the members' lie in different cache lines.
 #[derive(Default)]
 pub struct Team {
     call: Call,
     back: Back,
-    /// Where the members meet inside a job.
+    /// The members' barrier inside a job.
     pub barrier: Barrier,
     /// Panics of the current job.
     pub caught: Caught,
@@ -81,12 +81,12 @@ impl Team {
     /// One thread at a time, and only after the last [`Forked`] was dropped or joined.
     pub unsafe fn fork<'a>(
         &'a self,
-        pace: &'a Pace,
+        policy: &'a WaitPolicy,
         others: u32,
         begun: u64,
         job: Option<Job<'a>>,
     ) -> Forked<'a> {
-        let mut forked = Forked { team: self, pace, sent: 0, joined: others == 0 };
+        let mut forked = Forked { team: self, policy, sent: 0, joined: others == 0 };
         if others > 0 {
             // SAFETY: only the lifetime changes; `Forked` ends no earlier than the last use, and borrows the job.
             let job = unsafe { core::mem::transmute::<Option<Job<'a>>, Option<Job<'static>>>(job) };
@@ -94,20 +94,20 @@ impl Team {
             // SAFETY: no member is busy: the last `Forked` has waited.
             unsafe { *self.call.order.get() = Order { job, begun } };
             self.back.busy.store(others, SeqCst);
-            forked.sent = self.call.epoch.advance(pace, others);
+            forked.sent = self.call.epoch.advance(policy, others);
         }
         forked
     }
 
     /// Takes every job once, as member `index`, until the caller ends the service.
-    pub fn serve(&self, pace: &Pace, index: usize, record: &Record) {
+    pub fn serve(&self, policy: &WaitPolicy, index: usize, record: &Record) {
         let Call { epoch, order } = &self.call;
         let mut seen = 0;
-        let mut since = pace.platform.now_ns();
+        let mut since = policy.platform.now_ns();
         // Inside a job, the time until now was work on that job.
         let mut work = Work { working_ns: record.settle(since), ..Work::default() };
         loop {
-            let waited = epoch.wait(pace, seen, since);
+            let waited = epoch.wait(policy, seen, since);
             seen = seen.wrapping_add(1);
             // SAFETY: the epoch changed, and the caller leaves the order alone until `busy` is 0.
             let Order { job, begun } = unsafe { *order.get() };
@@ -115,13 +115,13 @@ impl Team {
             (work.asleep_ns, work.wakeups_received) = (waited.asleep_ns, waited.wakeups_received);
             if let Some(job) = job {
                 self.caught.run(index, || job(index));
-                since = pace.platform.now_ns();
+                since = policy.platform.now_ns();
                 work.working_ns += record.settle(since);
                 work.dispatches = 1;
             }
             record.add(&core::mem::take(&mut work));
             if self.back.busy.fetch_sub(1, SeqCst) == 1 && self.back.caller_sleeps.load(SeqCst) {
-                pace.platform.wake(&self.back.busy, 1);
+                policy.platform.wake(&self.back.busy, 1);
                 // Counted with the next job: this one is over.
                 work.wakeups_sent = 1;
             }
@@ -132,17 +132,17 @@ impl Team {
     }
 }
 
-/// A job on its way. Waits for its end when dropped.
+/// A job that runs. Waits for its end when dropped.
 pub struct Forked<'a> {
     team: &'a Team,
-    pace: &'a Pace,
+    policy: &'a WaitPolicy,
     /// Wake-ups that the hand-out took.
     sent: u64,
     joined: bool,
 }
 
 impl Forked<'_> {
-    /// Waits for the others, whose last look was at `since`. Result: how, with the time asleep and wake-ups alone.
+    /// Waits for the others, last polled at `since`. Result: time asleep and wake-ups.
     pub fn join(mut self, since: u64) -> Work {
         let mut work = self.wait(since);
         work.wakeups_sent = self.sent;
@@ -155,28 +155,28 @@ impl Forked<'_> {
             return work;
         }
         self.joined = true;
-        let (Back { busy, caller_sleeps }, pace) = (&self.team.back, self.pace);
-        if pace.spin_until(since, || busy.load(SeqCst) == 0) {
+        let (Back { busy, caller_sleeps }, policy) = (&self.team.back, self.policy);
+        if policy.spin_until(since, || busy.load(SeqCst) == 0) {
             return work;
         }
-        let asleep = pace.platform.now_ns();
+        let asleep = policy.platform.now_ns();
         caller_sleeps.store(true, SeqCst);
         loop {
             match busy.load(SeqCst) {
                 0 => break,
-                still => pace.platform.wait(busy, still),
+                still => policy.platform.wait(busy, still),
             }
             work.wakeups_received = 1;
         }
         caller_sleeps.store(false, SeqCst);
-        work.asleep_ns = pace.platform.now_ns().saturating_sub(asleep);
+        work.asleep_ns = policy.platform.now_ns().saturating_sub(asleep);
         work
     }
 }
 
 impl Drop for Forked<'_> {
     fn drop(&mut self) {
-        let since = self.pace.platform.now_ns();
+        let since = self.policy.platform.now_ns();
         self.wait(since);
     }
 }

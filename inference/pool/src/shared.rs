@@ -1,32 +1,31 @@
-//! All workers of a pool: what they share, and their threads' start.
+//! The state that all workers of a pool share, and the start of their threads.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::pace::Pace;
 use super::queue::Queue;
 use super::record::Record;
 use super::team::Team;
 use super::thread::start_thread;
+use super::wait_policy::WaitPolicy;
 use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 
-/// What the workers share.
-pub struct Crew {
-    pub pace: Pace,
+/// The shared state.
+pub struct Shared {
+    pub policy: WaitPolicy,
     /// Each worker's core.
     pub cores: Vec<usize>,
-    /// Where the whole pool meets, and then each group of it: the team of a group whose first worker is `w` has index
-    /// `1 + w`.
+    /// The team of the whole pool, then those of groups: that of a group whose first worker is `w` has index `1 + w`.
     pub teams: Box<[Team]>,
     pub workers: Box<[Worker]>,
-    /// What a dispatch costs, in nanoseconds; 0 before it is measured.
+    /// Cost of a dispatch, in nanoseconds; 0 before it is measured.
     pub dispatch_ns: AtomicU32,
 }
 
-/// What belongs to one worker and others look at.
+/// One worker's state that others read.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Worker {
@@ -36,12 +35,12 @@ pub struct Worker {
     thread: AtomicU64,
 }
 
-impl Crew {
-    /// What workers on `cores` need; the calling thread is the first.
+impl Shared {
+    /// The state of workers on `cores`; the calling thread is the first.
     pub fn new(platform: &'static dyn Platform, cores: &CoreSet, spin: u32) -> Self {
         let cores: Vec<usize> = cores.iter().collect();
         Self {
-            pace: Pace::new(platform, u64::from(spin) * 1_000),
+            policy: WaitPolicy::new(platform, u64::from(spin) * 1_000),
             teams: (0..=cores.len()).map(|_| Team::default()).collect(),
             workers: cores.iter().map(|_| Worker::default()).collect(),
             dispatch_ns: AtomicU32::new(0),
@@ -49,9 +48,9 @@ impl Crew {
         }
     }
 
-    /// The worker that the calling thread is.
+    /// The calling thread's worker index.
     pub fn current(&self) -> Result<usize, ThreadId> {
-        let thread = self.pace.platform.current_thread();
+        let thread = self.policy.platform.current_thread();
         self.workers.iter().position(|worker| worker.thread() == thread).ok_or(thread)
     }
 }
@@ -72,9 +71,9 @@ impl Worker {
 ///
 /// # Errors
 /// When the platform refuses.
-pub fn start_worker(crew: &Arc<Crew>, index: usize) -> Result<ThreadId, PlatformError> {
-    let (own, platform) = (Arc::clone(crew), crew.pace.platform);
-    start_thread(platform, &CoreSet::from_iter([crew.cores[index]]), move || {
-        own.teams[0].serve(&own.pace, index, &own.workers[index].record);
+pub fn start_worker(shared: &Arc<Shared>, index: usize) -> Result<ThreadId, PlatformError> {
+    let (own, platform) = (Arc::clone(shared), shared.policy.platform);
+    start_thread(platform, &CoreSet::from_iter([shared.cores[index]]), move || {
+        own.teams[0].serve(&own.policy, index, &own.workers[index].record);
     })
 }
