@@ -1,7 +1,7 @@
 //! The barrier of a team: its members wait for each other inside a job.
 //!
-//! The last to arrive releases the others. No member arrives for the next round before all have left this one: the count
-//! is back at 0 before the epoch advances, and a member that has not seen the advance has not left.
+//! The last to arrive releases the others. No member arrives for the next round before all have left this one: the
+//! count is back at 0 before the epoch advances, and a member that has not seen the advance has not left.
 
 use super::epoch::Epoch;
 use super::record::{Record, Work};
@@ -20,8 +20,8 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Returns when all `members` have called this: what each wrote before is seen by all after. The last to arrive calls
-    /// `on_release` while no other member runs.
+    /// Returns when all `members` have called this: what each wrote before is seen by all after. The last to arrive
+    /// calls `on_release` while no other member runs.
     pub fn wait(&self, policy: &WaitPolicy, members: u32, record: &Record, on_release: impl FnOnce()) {
         let seen = self.epoch.number();
         if self.arrived.fetch_add(1, SeqCst) + 1 == members {

@@ -1,7 +1,7 @@
 //! A number that one thread advances while others wait for that: they poll, then sleep on a futex.
 //!
-//! No wake-up is lost: a waiter announces its sleep in `sleepers` before it waits for the number to change, and the other
-//! thread changes the number before it reads `sleepers`, all sequentially consistent; so either the sleeper is
+//! No wake-up is lost: a waiter announces its sleep in `sleepers` before it waits for the number to change, and the
+//! other thread changes the number before it reads `sleepers`, all sequentially consistent; so either the sleeper is
 //! seen and woken, or its wait sees the new number.
 
 use super::record::Work;
