@@ -1,7 +1,7 @@
 //! The commands that run the model: `generate`, `chat`, `hash`, `ids`.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -12,6 +12,7 @@ use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 use embodios_text::chat::{ChatError, Message, Role};
 use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
+use serde_json::json;
 
 use super::Console;
 use super::error::CommandError;
@@ -76,8 +77,8 @@ impl Console<'_> {
     }
 
     /// Prints the ids and the hash of a greedy continuation that does not stop at the end of the text:
-    /// the same line wherever the arithmetic is the same.
-    pub(super) fn hash(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
+    /// the same line wherever the arithmetic is the same. As JSON, also the kernels that computed.
+    pub(super) fn hash(&mut self, json: bool, options: &Options, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
         self.note_left_out(&prompt);
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
@@ -86,7 +87,13 @@ impl Console<'_> {
         let outcome = loaded.run(kernels, options, pool, request, &mut |_| {})?;
         self.totals.add(&outcome);
         let Outcome { tokens, logits_hash, .. } = outcome;
-        self.say(format_args!("ids {}; logits hash {logits_hash:016x}\n", Ids(&tokens)));
+        let hash = format!("{logits_hash:016x}");
+        if json {
+            let line = json!({ "ids": tokens, "kernels": kernels.to_string(), "logits_hash": hash });
+            self.say(format_args!("{line}\n"));
+        } else {
+            self.say(format_args!("ids {}; logits hash {hash}\n", Ids(&tokens)));
+        }
         Ok(())
     }
 

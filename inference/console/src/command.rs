@@ -60,6 +60,7 @@ pub enum Command<'l> {
         text: &'l str,
     },
     Hash {
+        json: bool,
         options: Options,
         text: &'l str,
     },
@@ -133,8 +134,9 @@ impl<'l> Command<'l> {
                 Ok(Self::Chat { options, text })
             }
             "hash" => {
+                let (json, rest) = as_json(rest);
                 let (options, text) = Options::parse("hash", HASH_OPTIONS, HASH_TOKENS, rest)?;
-                Ok(Self::Hash { options, text })
+                Ok(Self::Hash { json, options, text })
             }
             "ids" if rest.is_empty() => Err(ParseError::NoText("ids")),
             "ids" => Ok(Self::Ids { text: rest }),
@@ -169,12 +171,17 @@ fn help(rest: &str) -> Result<Command<'_>, ParseError> {
     }
 }
 
-/// `--json`, then a number of requests and their prompt with its options, or where lines come from.
-fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
-    let (json, rest) = match split_word(rest) {
+/// Whether `--json` stands in front, and what follows it.
+fn as_json(rest: &str) -> (bool, &str) {
+    match split_word(rest) {
         ("--json", rest) => (true, rest),
         _ => (false, rest),
-    };
+    }
+}
+
+/// `--json`, then a number of requests and their prompt with its options, or where lines come from.
+fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
+    let (json, rest) = as_json(rest);
     if let "-" = rest.trim_end() {
         return Ok(Command::Batch { json, source: Source::Typed });
     }
@@ -297,6 +304,8 @@ mod tests {
         );
         assert_eq!(Command::parse("  ids  -x "), Ok(Command::Ids { text: "-x " }));
         assert_eq!(Command::parse("poweroff"), Ok(Command::PowerOff));
+        let hash = Command::Hash { json: true, options: Options::new(3), text: "a" };
+        assert_eq!(Command::parse("hash --json -n 3 a"), Ok(hash));
         assert_eq!(Command::parse("batch 8 -n 3 a b"), Command::parse("batch -n 3 8 a b"));
         assert_eq!(Command::parse("affinity workers=1-3 "), Ok(Command::Workers("1-3".parse().unwrap())));
         let pin = Command::Pin { thread: ThreadId(7), cores: "0,2".parse().unwrap() };

@@ -276,7 +276,7 @@ impl Console<'_> {
         match Command::parse(line)? {
             Command::Generate { options, text } => self.generate(&options, text)?,
             Command::Chat { options, text } => self.chat(&options, text)?,
-            Command::Hash { options, text } => self.hash(&options, text)?,
+            Command::Hash { json, options, text } => self.hash(json, &options, text)?,
             Command::Ids { text } => self.ids(text)?,
             Command::Batch { json, source } => self.batch(json, &source)?,
             Command::Bench(bench) => self.bench(&bench)?,

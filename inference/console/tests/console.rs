@@ -59,10 +59,16 @@ fn a_penalty_keeps_tokens_from_coming_back() {
 #[test]
 fn bits_do_not_depend_on_the_number_of_cores() {
     let (one, _) = script(1, "hash Once upon a time");
-    let (three, action) = script(3, "hash Once upon a time; hash -c 2 Once upon a time");
+    let commands =
+        "hash Once upon a time; hash -c 2 Once upon a time; hash --json -v portable Once upon a time";
+    let (three, action) = script(3, commands);
     let ids = line(&one, "ids 12 431 277 260 377 ");
     assert_eq!(three.lines().filter(|&line| line == ids).count(), 2, "{three}");
     assert_eq!(action, GOOD);
+    let object: serde_json::Value = serde_json::from_str(line(&three, "{")).unwrap();
+    assert_eq!(object["kernels"], "portable");
+    assert_eq!(object["ids"][4], 377);
+    assert!(ids.ends_with(object["logits_hash"].as_str().unwrap()), "{object}");
 }
 
 #[test]

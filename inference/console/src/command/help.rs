@@ -16,7 +16,7 @@ generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
 chat [same options] TEXT
                     answer TEXT through the model's chat template. Each TEXT is
                     a conversation of its own: nothing said before is kept
-hash [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
+hash [--json] [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
                     token ids and hash of the logits of a greedy continuation;
                     -v: by these kernels; -d: with the prompt so many tokens
                     at a time
