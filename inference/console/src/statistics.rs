@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use embodios_pool::platform::CoreCounters;
 use embodios_pool::{Summary, WorkerStatistics};
+use serde::{Serialize, Serializer};
 
 use super::Console;
 use super::answer::Totals;
@@ -99,37 +100,92 @@ impl Console<'_> {
     pub(super) fn statistics_json(&self) -> String {
         let Totals { prompt_tokens, prompt_ns, tokens, generation_ns, batches } = self.totals;
         let Figures { workers, jobs, cores } = self.figures();
-        let workers = workers.iter().map(|WorkerStatistics { core, work }| {
-            let figures = work.named().map(|(name, value)| (name, Some(value)));
-            object([("core", Some(*core as u64))].into_iter().chain(figures))
-        });
-        let cores = (0..).zip(&cores).map(|(core, counters)| {
-            object([("core", Some(core))].into_iter().chain(counters.iter().copied()))
-        });
-        format!(
-            "{{\"up_ns\":{},\"restarts\":{},\"tokens\":{tokens},\"generation_ns\":{generation_ns},\
-             \"prompt_tokens\":{prompt_tokens},\"prompt_ns\":{prompt_ns},\
-             \"batches\":{{\"count\":{},\"requests\":{},\"tokens\":{},\"prompt_tokens\":{},\"ns\":{}}},\
-             \"jobs\":{{\"count\":{},\"mean_ns\":{:.1},\"deviation_ns\":{:.1},\"p50_ns\":{},\"p99_ns\":{},\
-             \"p999_ns\":{},\"max_ns\":{}}},\"workers\":[{}],\"cores\":[{}]}}\n",
-            self.platform.now_ns(),
-            self.start.restarts,
-            batches.count,
-            batches.all.requests,
-            batches.all.tokens,
-            batches.all.prompt_tokens,
-            batches.all.nanoseconds,
-            jobs.count,
-            jobs.mean_ns,
-            jobs.deviation_ns,
-            jobs.p50_ns,
-            jobs.p99_ns,
-            jobs.p999_ns,
-            jobs.max_ns,
-            workers.collect::<Vec<_>>().join(","),
-            cores.collect::<Vec<_>>().join(","),
-        )
+        let worker = |WorkerStatistics { core, work }: &WorkerStatistics| OfCore {
+            core: *core,
+            figures: work.named().map(|(name, value)| (name, Some(value))).into(),
+        };
+        let object = Object {
+            up_ns: self.platform.now_ns(),
+            restarts: self.start.restarts,
+            tokens,
+            generation_ns,
+            prompt_tokens,
+            prompt_ns,
+            batches: BatchesObject {
+                count: batches.count,
+                requests: batches.all.requests,
+                tokens: batches.all.tokens,
+                prompt_tokens: batches.all.prompt_tokens,
+                ns: batches.all.nanoseconds,
+            },
+            jobs: JobsObject {
+                count: jobs.count,
+                mean_ns: tenths(jobs.mean_ns),
+                deviation_ns: tenths(jobs.deviation_ns),
+                p50_ns: jobs.p50_ns,
+                p99_ns: jobs.p99_ns,
+                p999_ns: jobs.p999_ns,
+                max_ns: jobs.max_ns,
+            },
+            workers: workers.iter().map(worker).collect(),
+            cores: cores.into_iter().enumerate().map(|(core, figures)| OfCore { core, figures }).collect(),
+        };
+        let json = serde_json::to_string(&object).expect("numbers, lists and objects can be written");
+        json + "\n"
     }
+}
+
+/// What `stats --json` says.
+#[derive(Serialize)]
+struct Object {
+    up_ns: u64,
+    restarts: u64,
+    tokens: usize,
+    generation_ns: u64,
+    prompt_tokens: usize,
+    prompt_ns: u64,
+    batches: BatchesObject,
+    jobs: JobsObject,
+    workers: Vec<OfCore>,
+    cores: Vec<OfCore>,
+}
+
+#[derive(Serialize)]
+struct BatchesObject {
+    count: usize,
+    requests: usize,
+    tokens: usize,
+    prompt_tokens: usize,
+    ns: u64,
+}
+
+#[derive(Serialize)]
+struct JobsObject {
+    count: u64,
+    mean_ns: f64,
+    deviation_ns: f64,
+    p50_ns: u64,
+    p99_ns: u64,
+    p999_ns: u64,
+    max_ns: u64,
+}
+
+/// A core's figures, or those of the worker there, in the order in which they are named.
+struct OfCore {
+    core: usize,
+    figures: Vec<(&'static str, Option<u64>)>,
+}
+
+impl Serialize for OfCore {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let core = ("core", Some(self.core as u64));
+        serializer.collect_map([core].into_iter().chain(self.figures.iter().copied()))
+    }
+}
+
+/// To a tenth of a nanosecond.
+fn tenths(nanoseconds: f64) -> f64 {
+    libm::round(nanoseconds * 10.0) / 10.0
 }
 
 /// A figure after its name; nanoseconds as seconds, `-` where there is none.
@@ -139,12 +195,4 @@ fn quantity(name: &str, value: Option<u64>) -> String {
         (None, Some(value)) => format!(" {name} {value}"),
         (time, None) => format!(" {} -", time.unwrap_or(name)),
     }
-}
-
-fn object(fields: impl Iterator<Item = (&'static str, Option<u64>)>) -> String {
-    let field = |(name, value): (&str, Option<u64>)| match value {
-        Some(value) => format!("\"{name}\":{value}"),
-        None => format!("\"{name}\":null"),
-    };
-    format!("{{{}}}", fields.map(field).collect::<Vec<_>>().join(","))
 }
