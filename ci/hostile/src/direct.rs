@@ -17,15 +17,30 @@ use x86_64 as machine;
 
 use core::fmt;
 
-use embodios_abi::ExitStatus;
+use embodios_abi::{Call, ExitStatus, layout};
 
-use crate::{life, say, system};
+use crate::{arch, life, say, system};
 
 /// What an attack found, if it went through and there is something to find.
 type Found = Option<u64>;
 
 /// A name, and what is done.
 type Attack = (&'static str, fn() -> Found);
+
+/// Calls with the stack at an address that no architecture lets the program write.
+const STACKS: &[Attack] = &[
+    ("a call with the stack at 0", call_at::<0>),
+    ("a call with the stack at 1", call_at::<1>),
+    ("a call with the stack in the kernel", call_at::<{ arch::KERNEL }>),
+    ("a call with the stack on the kernel's stack", call_at::<{ layout::ENGINE_END + 0x1_0000 }>),
+    ("a call with the stack at the end", call_at::<{ u64::MAX }>),
+];
+
+/// A call with this stack pointer.
+fn call_at<const POINTER: u64>() -> Found {
+    arch::call_without_stack(Call::Query as u64, POINTER);
+    None
+}
 
 /// Makes this life's attack. Number: `first`, the first one.
 pub fn run() -> ! {
@@ -38,7 +53,7 @@ pub fn run() -> ! {
         make(format_args!("int {vector:#x}"), || machine::interrupt(vector))
     }
     let lists = machine::lists();
-    match lists.iter().flat_map(|list| list.iter()).nth(index - machine::SOFTWARE_INTERRUPTS) {
+    match lists.iter().copied().flatten().chain(STACKS).nth(index - machine::SOFTWARE_INTERRUPTS) {
         Some((name, attack)) => make(name, attack),
         None => system::power_off(ExitStatus::Success),
     }

@@ -5,7 +5,6 @@ use core::arch::asm;
 use embodios_abi::{Call, PRIORITIES};
 
 use super::{Attack, Found};
-use crate::arch;
 use crate::threads::{self, Job};
 
 /// None: immediates of SVC are among the instructions.
@@ -136,16 +135,6 @@ const SEMIHOSTING: &[Attack] = &[
     ("semihosting, extended exit", semihosting!(0x20, [0x20026, 0, 0, 0])),
 ];
 
-/// A call with this stack pointer.
-macro_rules! stack {
-    ($pointer:literal) => {
-        || {
-            arch::call_without_stack(Call::Query as u64, $pointer);
-            None
-        }
-    };
-}
-
 const STACKS: &[Attack] = &[
     ("wfi", || {
         // Alone, the thread would wait for an interrupt that nobody sends; one of its priority makes the kernel send
@@ -155,11 +144,6 @@ const STACKS: &[Attack] = &[
         unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) }
         None
     }),
-    ("a call with the stack at 0", stack!(0)),
-    ("a call with the stack at 1", stack!(1)),
-    ("a call with the stack in the kernel", stack!(0x4020_0000)),
-    ("a call with the stack on the kernel's stack", stack!(0x180_0001_0000)),
-    ("a call with the stack at the end", stack!(0xffff_ffff_ffff_ffff)),
     ("a push with the stack in the kernel", || {
         // SAFETY: faults.
         unsafe { asm!("mov sp, {}", "str x0, [sp, #-16]!", in(reg) 0x4080_0000u64, options(noreturn)) }

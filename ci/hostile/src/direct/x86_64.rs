@@ -4,8 +4,7 @@ use core::arch::{asm, global_asm};
 
 use embodios_abi::{Call, Query};
 
-use super::{Attack, Found};
-use crate::arch;
+use super::{Attack, Found, call_at};
 
 /// `int 0` to `int 255`.
 pub const SOFTWARE_INTERRUPTS: usize = 256;
@@ -229,23 +228,8 @@ const FLAGS: &[Attack] = &[
     ("a call with DF, NT and AC", flags!(0x44400)),
 ];
 
-/// A call with this stack pointer.
-macro_rules! stack {
-    ($pointer:literal) => {
-        || {
-            arch::call_without_stack(Call::Query as u64, $pointer);
-            None
-        }
-    };
-}
-
 const STACKS: &[Attack] = &[
-    ("a call with the stack at 0", stack!(0)),
-    ("a call with the stack at 1", stack!(1)),
-    ("a call with the stack in the kernel", stack!(0x20_0000)),
-    ("a call with the stack on the kernel's stack", stack!(0x180_0001_0000)),
-    ("a call with the stack at a non-canonical address", stack!(0x8000_0000_0000)),
-    ("a call with the stack at the end", stack!(0xffff_ffff_ffff_ffff)),
+    ("a call with the stack at a non-canonical address", call_at::<{ 1 << 47 }>),
     ("a push with the stack in the kernel", || {
         // SAFETY: faults.
         unsafe { asm!("mov rsp, {}", "push rax", in(reg) 0x80_0000u64, options(noreturn)) }
