@@ -18,15 +18,14 @@ use crate::accel::{AccelChoice, Accelerator, Host};
 use crate::arch::Arch;
 use crate::bench::scaling::Kind;
 use crate::bench::{jitter, scaling};
-use crate::boot::Setup;
 use crate::build;
-use crate::cli::{AcceptanceOptions, BenchMachine, JitterBenchOptions, ScalingBenchOptions};
+use crate::cli::{AcceptanceOptions, BenchMachine, GuestOptions, JitterBenchOptions, ScalingBenchOptions};
 use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::process::Interrupted;
 use crate::setup::{self, Consent, Tool};
 use crate::test::report::Row;
-use crate::test::{FAILED, faults, guests, placement, scenario};
+use crate::test::{FAILED, faults, guests, placement, scenario, setups};
 use crate::workspace::{self, Workspace};
 use circumstances::Circumstances;
 use report::{Line, Report};
@@ -164,11 +163,9 @@ fn evenness(
         }
         for (accel, steps, rounds) in ways {
             let machine = BenchMachine {
-                arch: Some(arch),
-                machine: None,
+                guest: GuestOptions { arch: Some(arch), machine: None, memory: MemorySize::DEFAULT },
                 accel,
-                smp: "2".parse().map_err(anyhow::Error::msg)?,
-                memory: MemorySize::DEFAULT,
+                smp: 2.into(),
                 model: options.model.clone(),
                 timeout: options.timeout,
             };
@@ -194,7 +191,7 @@ fn in_guests(
         work.extend(lines("items of each worker", arch.name(), "above 0", found)?);
     }
     let mut boots = Vec::new();
-    for setup in Setup::select(arch, &options.smp)? {
+    for setup in setups::select(arch, &options.smp)? {
         boots.push((
             setup.smp.cores(),
             guests::run(workspace, &built, &setup, Accelerator::Tcg, options.timeout)?,

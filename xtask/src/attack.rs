@@ -15,7 +15,6 @@ use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built, Program};
 use crate::cli::{AttackMode, AttackOptions};
 use crate::guest::Ending;
-use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::setup::{self, Consent, Tool};
@@ -58,16 +57,16 @@ pub struct Outcome {
 /// When it has no such number, or cannot be built or started.
 pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> Result<u8> {
     check(options.mode, &options.numbers)?;
-    let kind = MachineKind::choose(options.arch, options.machine)?;
+    let kind = options.guest.kind()?;
     let arch = kind.arch();
     setup::require(Tool::Qemu(arch), consent)?;
-    let setup = Setup { kind, smp: options.smp.clone(), cpu: None, gic: None, el2: false };
+    let setup = Setup::new(kind, options.smp.clone());
     let attack = Attack {
         mode: options.mode,
         numbers: &options.numbers.join(" "),
         setup: &setup,
         accel: Host::detect().choose(options.accel, arch)?,
-        memory: options.memory,
+        memory: options.guest.memory,
         timeout: options.timeout,
     };
     let built = build(workspace, arch)?;

@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
 
 pub mod batch;
-pub mod console;
 pub mod engine;
 pub mod guest;
 pub mod jitter;
@@ -9,6 +8,38 @@ pub mod pool;
 pub mod scaling;
 pub mod spread;
 pub mod switch;
+
+use anyhow::Result;
+
+use crate::accel::{Accelerator, Host};
+use crate::cli::BenchMachine;
+use crate::machine::MachineKind;
+use crate::model::Model;
+use crate::target::GuestMachine;
+
+impl BenchMachine {
+    /// The guest and what executes it: where nothing is said, the processor itself if it can, on the machine that boots
+    /// fastest there.
+    ///
+    /// # Errors
+    /// When the options contradict each other or the host, or the model does not fit the memory.
+    fn native_if_possible(&self, model: &Model) -> Result<GuestMachine> {
+        use crate::accel::AccelChoice::{Auto, Kvm, Tcg};
+        let host = Host::detect();
+        let arch = self.guest.kind()?.arch();
+        let accel = match self.accel {
+            Auto => host.choose(Kvm, arch).or_else(|_| host.choose(Tcg, arch))?,
+            chosen => host.choose(chosen, arch)?,
+        };
+        let fast = matches!(accel, Accelerator::Kvm { .. }) && arch == MachineKind::Microvm.arch();
+        let machine = self.guest.machine.or_else(|| fast.then_some(MachineKind::Microvm));
+        let (kind, memory) = (MachineKind::choose(self.guest.arch, machine)?, self.guest.memory);
+        if let Some(file) = model.file() {
+            memory.check_module(arch, self.smp.cores(), file)?;
+        }
+        Ok(GuestMachine { kind, accel, memory, timeout: self.timeout })
+    }
+}
 
 /// The middle of `values`; of an even number, the mean of the two middle ones.
 ///

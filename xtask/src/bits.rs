@@ -3,22 +3,16 @@
 //! and in several.
 
 use anyhow::{Context, Result, ensure};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::accel::Accelerator;
 use crate::arch::Arch;
-use crate::boot::{self, Plan, Setup};
-use crate::build::{self, Built};
 use crate::cli::BitsOptions;
-use crate::guest::Ending;
+use crate::console::{self, Hash};
 use crate::machine::MachineKind;
 use crate::model::Model;
-use crate::process;
-use crate::setup::{self, Consent, Tool};
+use crate::setup::Consent;
+use crate::target::{GuestMachine, GuestTarget, HostTarget, Target};
 use crate::test::FAILED;
-use crate::topology::Topology;
 use crate::workspace::Workspace;
 
 /// What is continued. The story model takes it as 17 tokens, so that both divisions leave a rest.
@@ -36,53 +30,40 @@ struct Outcome {
     hash: String,
 }
 
-/// Where the console runs.
-enum Place<'p> {
-    Host { program: PathBuf },
-    Guest { workspace: &'p Workspace, built: Built, arch: Arch, model: &'p Model, options: &'p BitsOptions },
-}
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { .. } => f.write_str("host"),
-            Self::Guest { arch, .. } => write!(f, "{arch} guest"),
-        }
-    }
-}
-
 /// Computes every way and compares.
 ///
 /// # Errors
 /// When a run cannot be started or does not end well.
 pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Result<u8> {
     let model = Model::resolve(workspace, consent, &options.model)?;
-    let file = model.clone().on_host(workspace)?;
-    let mut places = vec![Place::Host { program: build::host_program(workspace, "console")? }];
+    let mut targets = vec![Target::Host(HostTarget::new(workspace, &model, options.timeout)?)];
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
-        setup::require(Tool::Qemu(arch), consent)?;
-        let built = build::build(workspace, arch)?;
-        places.push(Place::Guest { workspace, built, arch, model: &model, options });
+        let machine = GuestMachine {
+            kind: MachineKind::default_of(arch),
+            accel: Accelerator::Tcg,
+            memory: options.memory,
+            timeout: options.timeout,
+        };
+        targets.push(Target::Guest(GuestTarget::new(workspace, consent, "bits", machine, &model)?));
     }
     let mut outcomes = Vec::new();
-    for place in &places {
-        let one: Topology = "1".parse().map_err(anyhow::Error::msg)?;
-        let kernels = kernels(&place.console(&file, &one, "model")?)?;
+    for target in &targets {
+        let kernels = console::all_kernels(&target.run(&1.into(), &[], "model")?)?;
         for smp in &options.smp {
             let ways: Vec<(&str, &str)> = kernels
                 .iter()
                 .flat_map(|kernels| DIVISIONS.map(|division| (kernels.as_str(), division)))
                 .collect();
             let command = |(kernels, division): &(&str, &str)| {
-                format!("hash -n {} -v {kernels} {division}{PROMPT}", options.generate)
+                format!("hash --json -n {} -v {kernels} {division}{PROMPT}", options.generate)
             };
             let script = ways.iter().map(command).collect::<Vec<_>>().join("; ");
-            let hashes = hashes(&place.console(&file, smp, &script)?);
-            ensure!(hashes.len() == ways.len(), "{place}: {} hashes of {}", hashes.len(), ways.len());
-            println!("{place}, {} cores: {}", smp.cores(), summary(&hashes));
-            outcomes.extend(ways.iter().zip(hashes).map(|((kernels, division), hash)| Outcome {
-                way: format!("{place}, {} cores, {kernels} kernels {division}", smp.cores()),
-                hash,
+            let hashes: Vec<Hash> = console::objects(&target.run(smp, &[], &script)?)?;
+            ensure!(hashes.len() == ways.len(), "{target}: {} hashes of {}", hashes.len(), ways.len());
+            println!("{target}, {} cores: {}", smp.cores(), summary(&hashes));
+            outcomes.extend(ways.iter().zip(hashes).map(|((_, division), hash)| Outcome {
+                way: format!("{target}, {} cores, {} kernels {division}", smp.cores(), hash.kernels),
+                hash: hash.logits_hash,
             }));
         }
     }
@@ -95,55 +76,10 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Re
     Ok(if differing.is_empty() { 0 } else { FAILED })
 }
 
-impl Place<'_> {
-    /// What the console says to `script` on a machine of `smp`.
-    fn console(&self, file: &Path, smp: &Topology, script: &str) -> Result<String> {
-        match self {
-            Self::Host { program } => {
-                let mut command = Command::new(program);
-                command.arg(smp.cores().to_string()).arg(file).arg(format!("exec={script}"));
-                process::said(&mut command, None)
-            }
-            Self::Guest { workspace, built, arch, model, options } => {
-                let kind = MachineKind::default_of(*arch);
-                let setup = Setup { kind, smp: smp.clone(), cpu: None, gic: None, el2: false };
-                let plan = Plan {
-                    name: &format!("bits {setup}"),
-                    setup: &setup,
-                    accel: Accelerator::Tcg,
-                    memory: options.memory,
-                    model,
-                    modules: &[],
-                    words: &[],
-                    script,
-                    keep_going: false,
-                    timeout: options.timeout,
-                    pinned: false,
-                };
-                let (output, ending) = boot::run(workspace, built, &plan)?;
-                ensure!(ending == Ending::Success, "{setup}: {ending:?}\n{output}");
-                Ok(output)
-            }
-        }
-    }
-}
-
-/// The names in the line `kernels for this processor: A, B` as the console takes them.
-fn kernels(output: &str) -> Result<Vec<String>> {
-    let line = output.lines().find_map(|line| line.trim_end().strip_prefix("kernels for this processor: "));
-    let names = line.with_context(|| format!("no line `kernels for this processor` in\n{output}"))?;
-    Ok(names.split(", ").map(|name| name.replace(' ', "-")).collect())
-}
-
-/// The hashes of all lines `ids ...; logits hash H`.
-fn hashes(output: &str) -> Vec<String> {
-    let lines = output.lines().filter(|line| line.starts_with("ids "));
-    lines.filter_map(|line| Some(line.trim_end().split_once("; logits hash ")?.1.to_owned())).collect()
-}
-
 /// One hash if all are equal.
-fn summary(hashes: &[String]) -> String {
-    match hashes {
+fn summary(hashes: &[Hash]) -> String {
+    let hashes: Vec<&str> = hashes.iter().map(|hash| hash.logits_hash.as_str()).collect();
+    match hashes.as_slice() {
         [first, rest @ ..] if rest.iter().all(|hash| hash == first) => {
             format!("{} times {first}", hashes.len())
         }
@@ -161,23 +97,21 @@ fn differing(outcomes: &[Outcome]) -> Vec<Outcome> {
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "kernels for this processor: AVX-512 VNNI, portable\r\n> hash a\r\nids 1 2; logits hash ab\r\n\
-        ids 1 2; logits hash cd\r\n";
-
-    #[test]
-    fn output_is_read() {
-        assert_eq!(kernels(OUTPUT).expect("a line"), ["AVX-512-VNNI", "portable"]);
-        assert!(kernels("model").is_err());
-        assert_eq!(hashes(OUTPUT), ["ab", "cd"]);
-    }
-
     #[test]
     fn one_differing_way_is_named() {
         let outcome = |way: &str, hash: &str| Outcome { way: way.to_owned(), hash: hash.to_owned() };
         let all = [outcome("a", "1"), outcome("b", "1"), outcome("c", "2")];
         assert_eq!(differing(&all), [outcome("c", "2")]);
         assert!(differing(&all[..2]).is_empty());
-        assert_eq!(summary(&hashes(OUTPUT)), "different: ab cd");
-        assert_eq!(summary(&["1".to_owned(), "1".to_owned()]), "2 times 1");
+    }
+
+    #[test]
+    fn equal_hashes_are_said_once() {
+        let summary = |hashes: &[&str]| {
+            let hash = |hash: &&str| Hash { kernels: String::new(), logits_hash: (*hash).to_owned() };
+            summary(&hashes.iter().map(hash).collect::<Vec<_>>())
+        };
+        assert_eq!(summary(&["ab", "cd", "ab"]), "different: ab cd ab");
+        assert_eq!(summary(&["1", "1"]), "2 times 1");
     }
 }

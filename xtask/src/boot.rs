@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::accel::Accelerator;
+use crate::arch::Arch;
 use crate::build::Built;
 use crate::command_line::{self, Manner, Script};
 use crate::counting::Counting;
@@ -35,6 +36,18 @@ pub struct Setup {
     pub gic: Option<Gic>,
     /// Entry at EL2.
     pub el2: bool,
+}
+
+impl Setup {
+    /// A machine with the emulator's best processor, and else as QEMU has it.
+    pub const fn new(kind: MachineKind, smp: Topology) -> Self {
+        Self { kind, smp, cpu: None, gic: None, el2: false }
+    }
+
+    /// The default machine of `arch` with so many cores.
+    pub fn plain(arch: Arch, cores: u32) -> Self {
+        Self::new(MachineKind::default_of(arch), cores.into())
+    }
 }
 
 impl fmt::Display for Setup {

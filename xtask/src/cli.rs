@@ -2,6 +2,7 @@
 
 mod attack;
 mod bench;
+mod guest;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ pub use bench::{
     BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
 };
+pub use guest::GuestOptions;
 
 /// Builds, boots, tests and checks EMBODIOS.
 #[derive(Parser)]
@@ -210,18 +212,12 @@ pub struct BitsOptions {
 /// Options of `cargo xtask qemu`.
 #[derive(Args)]
 pub struct QemuOptions {
-    /// Architecture [default: that of --machine, else x86_64]
-    #[arg(long)]
-    pub arch: Option<Arch>,
+    /// The guest
+    #[command(flatten)]
+    pub guest: GuestOptions,
     /// Cores: a number, or QEMU's topology such as `8,sockets=2,cores=2,threads=2`
     #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
-    /// Memory: a number with M or G
-    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
-    pub memory: MemorySize,
-    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
-    #[arg(long)]
-    pub machine: Option<MachineKind>,
     /// Interrupt controller of virt [default: 3]
     #[arg(long)]
     pub gic: Option<Gic>,

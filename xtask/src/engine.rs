@@ -49,7 +49,7 @@ fn in_guest(
     }
     setup::require(Tool::Qemu(arch), consent)?;
     let built = build::build(workspace, arch)?;
-    let setup = Setup { kind, smp: options.smp.clone(), cpu: None, gic: None, el2: false };
+    let setup = Setup::new(kind, options.smp.clone());
     let guest = Guest {
         workspace,
         built: &built,

@@ -14,7 +14,7 @@ use crate::frames::Frames;
 use crate::guest;
 use crate::host_cores;
 use crate::input::Source;
-use crate::machine::{Console, Machine, MachineKind};
+use crate::machine::{Console, Machine};
 use crate::model::Model;
 use crate::modules::{Loaded, Modules};
 use crate::setup::{self, Consent, Tool};
@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 /// # Errors
 /// Everything that keeps the guest from being started; how it ended is the status.
 pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Result<u8> {
-    let kind = MachineKind::choose(options.arch, options.machine)?;
+    let kind = options.guest.kind()?;
     let arch = kind.arch();
     let accel = Host::detect().choose(options.accel, arch)?;
     let model = Model::resolve(workspace, consent, &options.model)?;
@@ -58,7 +58,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         cpu: options.cpu.as_deref(),
         accel,
         smp: &options.smp,
-        memory: options.memory,
+        memory: options.guest.memory,
         kernel: "kernel".as_ref(),
         module: modules.file.as_ref().map(Loaded::path),
         command_line: &command_line,

@@ -9,14 +9,13 @@ mod piped;
 pub mod placement;
 pub mod report;
 pub mod scenario;
-mod setups;
+pub mod setups;
 
 use anyhow::Result;
 use std::time::Instant;
 
 use crate::accel::{Accelerator, Host};
 use crate::arch::Arch;
-use crate::boot::Setup;
 use crate::build::{self, Built};
 use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
@@ -52,7 +51,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
             if arch == Arch::X86_64 {
                 report.add(scan(&built)?);
             }
-            for setup in Setup::select(arch, &options.smp)? {
+            for setup in setups::select(arch, &options.smp)? {
                 let boot = guests::run(workspace, &built, &setup, accel, options.timeout)?;
                 bits.push((boot.row.name.clone(), boot.bits));
                 report.add(boot.row);

@@ -17,6 +17,13 @@ impl Topology {
     }
 }
 
+/// So many cores, at least one, grouped as QEMU likes.
+impl From<u32> for Topology {
+    fn from(cores: u32) -> Self {
+        Self { cores, argument: cores.to_string() }
+    }
+}
+
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.argument)
@@ -68,6 +75,7 @@ mod tests {
             assert_eq!(topology.cores(), cores);
             assert_eq!(topology.to_string(), text);
         }
+        assert_eq!("16".parse(), Ok(Topology::from(16)));
     }
 
     #[test]

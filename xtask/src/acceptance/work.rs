@@ -10,6 +10,7 @@ use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
+use crate::console;
 use crate::guest::Ending;
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -57,7 +58,7 @@ pub fn measure(
     cores: &[usize],
     timeout: Duration,
 ) -> Result<Vec<Line>> {
-    let setup = Setup::plain(arch, "4")?;
+    let setup = Setup::plain(arch, 4);
     let list = list(cores.iter());
     let words = if cores.len() == 4 { Vec::new() } else { vec![format!("workers={list}")] };
     let machine = [setup.to_string()].into_iter().chain(words.iter().cloned()).collect::<Vec<_>>().join(" ");
@@ -81,11 +82,7 @@ pub fn measure(
 
 /// What the two `stats` of a console's output say.
 fn lines(output: &str, machine: &str, cores: &[usize]) -> Result<Vec<Line>> {
-    let objects = output.lines().filter(|line| line.starts_with('{'));
-    let figures =
-        objects.map(|line| serde_json::from_str(line).with_context(|| format!("no figures: {line}")));
-    let [before, after]: [Figures; 2] = figures
-        .collect::<Result<Vec<_>>>()?
+    let [before, after]: [Figures; 2] = console::objects(output)?
         .try_into()
         .ok()
         .with_context(|| format!("not two lines of figures in\n{output}"))?;

@@ -6,17 +6,16 @@ mod table;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use super::console::{self, InGuest, OnHost};
 use super::engine;
-use crate::accel::Accelerator;
 use crate::cli::{BatchBenchOptions, BenchMachine, Contender};
+use crate::console;
 use crate::model::Model;
 use crate::process;
 use crate::setup::Consent;
+use crate::target::{GuestTarget, HostTarget, Target};
 use crate::workspace::{self, Workspace};
 pub use figures::{Other, Row, Side, Times};
 use figures::{median_rows, medians};
@@ -61,45 +60,6 @@ pub struct Bar {
     pub at_least: bool,
 }
 
-/// Where the engine answers.
-enum Place<'w> {
-    Host(OnHost),
-    Guest(InGuest<'w>),
-}
-
-impl<'w> Place<'w> {
-    /// A guest where a machine is named, else this host.
-    fn of(workspace: &'w Workspace, consent: Consent, machine: &BenchMachine, model: &Model) -> Result<Self> {
-        if machine.arch.is_none() && machine.machine.is_none() {
-            return Ok(Self::Host(OnHost::new(workspace, model, machine.timeout)?));
-        }
-        let (kind, accel) = machine.native_if_possible()?;
-        Ok(Self::Guest(InGuest::new(workspace, consent, machine, kind, accel, model)?))
-    }
-
-    /// What the engine says to `script`.
-    fn run(&self, threads: u32, script: &str) -> Result<String> {
-        match self {
-            Self::Host(host) => host.run(threads, &[], script),
-            Self::Guest(guest) => guest.run(script),
-        }
-    }
-
-    /// Whether its times are an emulator's.
-    fn is_emulated(&self) -> bool {
-        matches!(self, Self::Guest(guest) if guest.accel == Accelerator::Tcg)
-    }
-}
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(_) => f.write_str("host"),
-            Self::Guest(guest) => write!(f, "{}, {}", guest.machine(), guest.accel),
-        }
-    }
-}
-
 /// Measures and prints a table.
 ///
 /// # Errors
@@ -119,7 +79,6 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions)
 /// When a run cannot be started or fails.
 pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<Report> {
     let machine = &options.machine;
-    let threads = machine.smp.cores();
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let contender = match options.compare {
         Some(Contender::LlamaCpp) => {
@@ -127,15 +86,15 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         }
         None => None,
     };
-    let place = Place::of(workspace, consent, machine, &model)?;
+    let target = target(workspace, consent, machine, &model)?;
     let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
-        let side: Side = console::figures(&place.run(threads, &script)?)?;
+        let side: Side = console::object(&target.run(&machine.smp, &[], &script)?)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
         if let Some((python, file)) = &contender {
-            let other = llama_cpp(python, file, threads as usize, &side)?;
+            let other = llama_cpp(python, file, machine.smp.cores() as usize, &side)?;
             line +=
                 &format!(", against llama.cpp {:.2}", against(&side.rows, &other.rows).unwrap_or(f64::NAN));
             others.push(other);
@@ -144,8 +103,11 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         sides.push(side);
     }
     Ok(Report {
-        figure: if place.is_emulated() { "time, emulated" } else { "time, native" }.to_owned(),
-        place: place.to_string(),
+        figure: if target.is_emulated() { "time, emulated" } else { "time, native" }.to_owned(),
+        place: match &target {
+            Target::Host(_) => target.to_string(),
+            Target::Guest(guest) => format!("{}, {}", guest.setup(&machine.smp), guest.accel()),
+        },
         repetitions: *repetitions,
         engine: medians(&sides)?,
         llama_cpp: match others.first() {
@@ -158,6 +120,20 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     })
 }
 
+/// A guest where a machine is named, else this host.
+fn target<'w>(
+    workspace: &'w Workspace,
+    consent: Consent,
+    machine: &BenchMachine,
+    model: &'w Model,
+) -> Result<Target<'w>> {
+    if machine.guest.arch.is_none() && machine.guest.machine.is_none() {
+        return Ok(Target::Host(HostTarget::new(workspace, model, machine.timeout)?));
+    }
+    let guest = machine.native_if_possible(model)?;
+    Ok(Target::Guest(GuestTarget::new(workspace, consent, "bench", guest, model)?))
+}
+
 /// The same sizes by llama.cpp.
 fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result<Other> {
     let mut command = Command::new(python);
@@ -165,7 +141,7 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result
     let sizes = side.rows.iter().map(|row| row.batch);
     let numbers = [threads, side.prompt, side.generated].into_iter().chain(sizes);
     command.args(numbers.map(|number| number.to_string()));
-    console::figures(&process::said(&mut command, None)?).context("llama.cpp")
+    console::object(&process::said(&mut command, None)?).context("llama.cpp")
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.

@@ -12,12 +12,14 @@ mod table;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::console::{self, InGuest, OnHost};
 use crate::accel::Accelerator;
 use crate::cli::JitterBenchOptions;
+use crate::console;
+use crate::counting::Counting;
 use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
+use crate::target::{GuestTarget, HostTarget};
 use crate::test::FAILED;
 use crate::workspace::{self, Workspace};
 pub use figures::Side;
@@ -92,13 +94,13 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions
 /// When a run cannot be started or fails.
 pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions) -> Result<Report> {
     let machine = &options.machine;
-    let (kind, accel) = machine.native_if_possible()?;
     let model = Model::resolve(workspace, consent, &machine.model)?;
-    let guest = InGuest::new(workspace, consent, machine, kind, accel, &model)?;
+    let guest = GuestTarget::new(workspace, consent, "bench", machine.native_if_possible(&model)?, &model)?;
+    let (setup, accel) = (guest.setup(&machine.smp), guest.accel());
     let emulated = accel == Accelerator::Tcg;
     let host = match emulated {
         true => None,
-        false => Some(OnHost::new(workspace, &model, machine.timeout)?),
+        false => Some(HostTarget::new(workspace, &model, machine.timeout)?),
     };
     let script = format!("bench jitter --json -n {}", options.steps);
     // Emulated cores that spin wait for each other's turns where the host has fewer.
@@ -111,13 +113,13 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         let turns = if round % 2 == 1 { [Turn::Guest, Turn::Host] } else { [Turn::Host, Turn::Guest] };
         for turn in turns {
             let (name, output, sides) = match (turn, &host) {
-                (Turn::Guest, _) => ("guest", guest.run(&script)?, &mut in_guest),
+                (Turn::Guest, _) => ("guest", guest.run(&machine.smp, &[], &script)?, &mut in_guest),
                 (Turn::Host, Some(host)) => {
                     ("host", host.run(machine.smp.cores(), &[], &script)?, &mut on_host)
                 }
                 (Turn::Host, None) => continue,
             };
-            let side: Side = console::figures(&output)?;
+            let side: Side = console::object(&output)?;
             line.push(format!("{name} {}", percent(side.worst())));
             sides.push(side);
         }
@@ -125,9 +127,12 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     }
     let (mut instructions, mut not_measured) = (None, Vec::new());
     if emulated {
-        let (output, parts) = guest.run_counted(&script)?;
+        // Cores that wait sleep at once, so that no look is counted, and take turns by instructions, so that the
+        // host's load is not.
+        let counting = Counting::prepare(workspace, setup.kind.arch())?.repeating();
+        let (output, parts) = guest.run_counted(&machine.smp, &["spin=0".to_owned()], &script, &counting)?;
         let kernels = console::kernels_in(&output).unwrap_or_default();
-        let side: Side = console::figures(&output)?;
+        let side: Side = console::object(&output)?;
         instructions = Some(Instructions::of(kernels, &side, &parts)?);
         asleep = Some(side);
         not_measured.push(
@@ -149,7 +154,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     let wrong = wrongs(&in_guest, asleep.as_ref(), &on_host);
     in_guest.extend(asleep.filter(|_| too_many));
     Ok(Report {
-        machine: format!("{}, {accel}", guest.machine()),
+        machine: format!("{setup}, {accel}"),
         figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
         rounds: rounds.max(1),
         guest: medians(&in_guest)?,

@@ -77,7 +77,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
             for (place, found) in places.iter().zip(&mut found) {
                 for &cores in cores.iter().filter(|&&cores| place.cannot(kind, cores).is_none()) {
                     eprintln!("xtask: {round} of {}: {kind}, {place}, {cores} cores", options.rounds);
-                    let samples = place.run(workspace, kind, cores)?;
+                    let samples = place.run(kind, cores)?;
                     check(&mut hashes, &samples, place)?;
                     let samples = if kind.is_timed() { warm(samples) } else { samples };
                     found.entry(cores).or_default().extend(samples);

@@ -1,19 +1,18 @@
 //! `cargo xtask bench switch`: what it takes one thread to give way to another, in instructions of the emulated guest.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::accel::Accelerator;
 use crate::arch::Arch;
-use crate::boot::{self, Plan, Setup};
-use crate::build;
 use crate::cli::SwitchBenchOptions;
+use crate::console;
 use crate::counting::{Counting, Part};
-use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
-use crate::setup::{self, Consent, Tool};
+use crate::setup::Consent;
+use crate::target::{GuestMachine, GuestTarget};
 use crate::workspace::Workspace;
 
 /// A line of the console's `bench switch --json`.
@@ -52,39 +51,24 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &SwitchBenchOptions
 pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOptions) -> Result<Vec<Round>> {
     let mut rounds = Vec::new();
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
-        setup::require(Tool::Qemu(arch), consent)?;
-        let counting = Counting::prepare(workspace, arch)?;
-        let built = build::build(workspace, arch)?;
-        let smp = "2".parse().map_err(anyhow::Error::msg)?;
-        let setup = Setup { kind: MachineKind::default_of(arch), smp, cpu: None, gic: None, el2: false };
-        let plan = Plan {
-            name: "switch",
-            setup: &setup,
+        let machine = GuestMachine {
+            kind: MachineKind::default_of(arch),
             accel: Accelerator::Tcg,
             memory: MemorySize::DEFAULT,
-            model: &Model::None,
-            modules: &[],
-            words: &[],
-            script: &format!("bench switch --json -n {}", options.rounds),
-            keep_going: false,
             timeout: options.timeout,
-            pinned: false,
         };
-        let (output, ending) = boot::run_counted(workspace, &built, &plan, Some(&counting))?;
-        if ending != Ending::Success {
-            let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
-            bail!("{setup}: {reason} after saying\n{output}");
-        }
-        rounds.extend(cases(arch, &output, &counting.take()?)?);
+        let guest = GuestTarget::new(workspace, consent, "switch", machine, &Model::None)?;
+        let counting = Counting::prepare(workspace, arch)?;
+        let script = format!("bench switch --json -n {}", options.rounds);
+        let (output, parts) = guest.run_counted(&2.into(), &[], &script, &counting)?;
+        rounds.extend(cases(arch, &output, &parts)?);
     }
     Ok(rounds)
 }
 
 /// What each case took a round.
 fn cases(arch: Arch, output: &str, parts: &[Part]) -> Result<Vec<Round>> {
-    let lines = output.lines().filter(|line| line.starts_with('{'));
-    let cases = lines.map(|line| serde_json::from_str(line).with_context(|| format!("no case: {line}")));
-    let cases = cases.collect::<Result<Vec<Case>>>()?;
+    let cases: Vec<Case> = console::objects(output)?;
     ensure!(cases.len() == parts.len(), "{} cases, but {} marked parts", cases.len(), parts.len());
     let round = |(Case { case, rounds }, part): (Case, &Part)| {
         let a_round = |count: u64| count as f64 / f64::from(rounds);

@@ -3,11 +3,8 @@
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
-use super::seconds;
+use super::{GuestOptions, seconds};
 use crate::accel::AccelChoice;
-use crate::arch::Arch;
-use crate::machine::MachineKind;
-use crate::memory::MemorySize;
 use crate::topology::Topology;
 
 /// Options of `cargo xtask attack`.
@@ -19,18 +16,12 @@ pub struct AttackOptions {
     /// long have lives; direct has first
     #[arg(value_name = "NAME=VALUE")]
     pub numbers: Vec<String>,
-    /// Architecture [default: that of --machine, else x86_64]
-    #[arg(long)]
-    pub arch: Option<Arch>,
-    /// Cores
+    /// The guest
+    #[command(flatten)]
+    pub guest: GuestOptions,
+    /// Cores of the guest
     #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
-    /// Memory: a number with M or G
-    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
-    pub memory: MemorySize,
-    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
-    #[arg(long)]
-    pub machine: Option<MachineKind>,
     /// How QEMU executes the guest
     #[arg(long, default_value = "tcg")]
     pub accel: AccelChoice,

@@ -4,11 +4,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{seconds, threads};
+use super::{GuestOptions, seconds, threads};
 use crate::accel::AccelChoice;
 use crate::arch::Arch;
 use crate::bench::scaling::Kind;
-use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
@@ -150,21 +149,15 @@ pub enum Contender {
 /// A guest that is measured.
 #[derive(Args)]
 pub struct BenchMachine {
-    /// Architecture of the guest [default: that of --machine, else x86_64]
-    #[arg(long)]
-    pub arch: Option<Arch>,
-    /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
-    #[arg(long)]
-    pub machine: Option<MachineKind>,
+    /// The guest
+    #[command(flatten)]
+    pub guest: GuestOptions,
     /// How QEMU executes the guest
     #[arg(long, default_value = "auto")]
     pub accel: AccelChoice,
     /// Cores of the guest, and threads on the host
     #[arg(long, visible_alias = "threads", default_value = "2", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
-    /// Memory of the guest: a number with M or G
-    #[arg(long, default_value_t = MemorySize::DEFAULT, value_name = "SIZE")]
-    pub memory: MemorySize,
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,

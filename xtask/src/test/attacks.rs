@@ -13,14 +13,14 @@ use crate::memory::MemorySize;
 use crate::workspace::Workspace;
 
 /// Cores, attack, numbers. Long runs are `cargo xtask attack`.
-const ATTACKS: [(&str, AttackMode, &str); 7] = [
-    ("4", AttackMode::Fuzz, "seed=1 calls=100000 crash=10000"),
-    ("1", AttackMode::Fuzz, "seed=2 calls=30000 crash=10000"),
-    ("3", AttackMode::Restarts, "lives=80 full=79"),
-    ("4", AttackMode::Storm, "lives=20"),
-    ("4", AttackMode::Exhaust, ""),
-    ("2", AttackMode::Long, "lives=14"),
-    ("1", AttackMode::Direct, ""),
+const ATTACKS: [(u32, AttackMode, &str); 7] = [
+    (4, AttackMode::Fuzz, "seed=1 calls=100000 crash=10000"),
+    (1, AttackMode::Fuzz, "seed=2 calls=30000 crash=10000"),
+    (3, AttackMode::Restarts, "lives=80 full=79"),
+    (4, AttackMode::Storm, "lives=20"),
+    (4, AttackMode::Exhaust, ""),
+    (2, AttackMode::Long, "lives=14"),
+    (1, AttackMode::Direct, ""),
 ];
 
 /// Makes all of them on the default machine of `arch`; each counts as one test.
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, arch: Arch, accel: Accelerator, timeout: Durat
         notes: Vec::new(),
     };
     for (smp, mode, numbers) in ATTACKS {
-        let setup = Setup::plain(arch, smp)?;
+        let setup = Setup::plain(arch, smp);
         let attack = Attack { mode, numbers, setup: &setup, accel, memory: MemorySize::DEFAULT, timeout };
         let outcome = attack::make(workspace, &built, &attack)?;
         if outcome.faults.is_empty() {

@@ -7,19 +7,20 @@ use super::report::Row;
 use crate::accel::Accelerator;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
+use crate::console::{self, Hash};
 use crate::guest::Ending;
 use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// What the console runs: the tests, then some text whose hash must be the same on every machine.
-const SCRIPT: &str = "test; generate -n 32 Once upon a time";
+/// What the console runs: the tests, then a continuation whose hash must be the same on every machine.
+const SCRIPT: &str = "test; hash --json -n 32 Once upon a time";
 
 /// One boot's result.
 pub struct Boot {
     /// Its line of the table.
     pub row: Row,
-    /// The hash of all logits behind the generated text, unless the guest did not get there.
+    /// The hash of all logits of the continuation, unless the guest did not get there.
     pub bits: Option<String>,
     /// Cores online and detected, by the kernel.
     pub online: Option<(u32, u32)>,
@@ -74,7 +75,9 @@ struct Verdict {
 }
 
 /// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing
-/// line `N passed, N failed`, the line `cores: N of N online`, the hash after the generated text and the exit status.
+/// line `N passed, N failed`, the line `cores: N of N online`, the hash behind them and the exit status. Tests are read
+/// from lines for people: kernel, engine and console write them in turn, and each counts when the next one ends the
+/// machine.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     let mut verdict = Verdict::default();
     let mut closing = None;
@@ -86,10 +89,12 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
         }
         closing = pair(line, "", " passed, ", " failed").or(closing);
         verdict.online = verdict.online.or(cores_online(line));
-        let hash = line.split_once("logits hash ").and_then(|(_, rest)| rest.split_once(']'));
-        verdict.bits = verdict.bits.or(hash.map(|(hash, _)| hash.to_owned()));
     }
     let mut broken = Vec::new();
+    match console::objects::<Hash>(output) {
+        Ok(hashes) => verdict.bits = hashes.into_iter().next().map(|hash| hash.logits_hash),
+        Err(error) => broken.push(format!("{error:#}")),
+    }
     match verdict.online {
         None => broken.push("no line `cores: N of N online`".to_owned()),
         Some(found) if found != (cores, cores) => {
@@ -106,7 +111,7 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
         Some(_) => {}
     }
     if verdict.bits.is_none() {
-        broken.push("no `logits hash` after generated text".to_owned());
+        broken.push("no `logits_hash` of a continuation".to_owned());
     }
     if *ending != Ending::Success && (*ending != Ending::Failure || verdict.failed == 0) {
         broken.extend(ending.reason().or_else(|| Some("QEMU was closed".to_owned())));
@@ -162,8 +167,8 @@ mod tests {
 
     const GOOD: &str = "EMBODIOS\r\ncores: 4 of 4 online (0x0 0x1 0x2 0x3)\r\ntest frames ... ok\r\n\
         test futex wakes ... ok\r\n\
-                        2 passed, 0 failed\r\n> generate\r\n, there was\r\n\
-                        [8 tokens, 0.19 s; logits hash 547adac519ebeef2]\r\n";
+                        2 passed, 0 failed\r\n> hash --json\r\n\
+                        {\"ids\":[12],\"kernels\":\"portable\",\"logits_hash\":\"547adac519ebeef2\"}\r\n";
 
     fn counts(output: &str, ending: &Ending) -> (u32, u32, String) {
         let verdict = judge(output, 4, ending);
@@ -195,7 +200,8 @@ mod tests {
             (GOOD.replace("cores: ", "ports: "), Ending::Success, "no line `cores:"),
             (GOOD.replace("2 passed", "3 passed"), Ending::Success, "says 3 passed"),
             (GOOD.replace(" passed, ", " and "), Ending::Success, "no closing line"),
-            (GOOD.replace("logits", "digits"), Ending::Success, "no `logits hash`"),
+            (GOOD.replace("{", "["), Ending::Success, "no `logits_hash`"),
+            (GOOD.replace("logits", "digits"), Ending::Success, "missing field `logits_hash`"),
             (GOOD.to_owned(), Ending::Failure, "a command in the guest failed"),
             (GOOD.to_owned(), Ending::Panic, "panicked"),
             (GOOD.to_owned(), Ending::Closed, "QEMU was closed"),

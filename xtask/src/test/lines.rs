@@ -67,7 +67,7 @@ fn requests() -> [(EngineTask, String); 5] {
 pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
     let start = Instant::now();
     let program = build::host_program(workspace, "engine")?;
-    let setup = Setup::plain(arch, "2")?;
+    let setup = Setup::plain(arch, 2);
     let mut row = Row {
         name: format!("{arch} JSON lines"),
         passed: 0,

@@ -113,8 +113,7 @@ fn pipe(
     input: Vec<u8>,
     timeout: Duration,
 ) -> Result<(String, String, Ending)> {
-    let setup =
-        Setup { kind, smp: "2".parse().map_err(anyhow::Error::msg)?, cpu: None, gic: None, el2: false };
+    let setup = Setup::new(kind, 2.into());
     let plan = Plan {
         name: "piped",
         setup: &setup,

@@ -1,23 +1,21 @@
 //! Where batches run: threads on the host, or a booted guest; and what they say there.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use std::cell::OnceCell;
 use std::fmt;
 
 use super::Kind;
-use crate::accel::{AccelChoice, Accelerator, Host};
+use crate::accel::{AccelChoice, Host};
 use crate::arch::Arch;
-use crate::bench::console::{OnHost, kernels_in};
-use crate::boot::{self, Plan, Setup};
-use crate::build::{self, Built};
 use crate::cli::ScalingBenchOptions;
+use crate::console;
 use crate::counting::{Counting, Part};
-use crate::guest::Ending;
 use crate::host_cores;
 use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::setup::{self, Consent, Tool};
+use crate::target::{GuestMachine, GuestTarget, HostTarget, Target};
 use crate::workspace::Workspace;
 
 /// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
@@ -54,34 +52,19 @@ pub struct Sample {
 
 /// Somewhere to run.
 pub struct Place<'p> {
-    system: System,
+    name: String,
+    /// Or why there is none.
+    target: Result<Target<'p>, String>,
+    /// Where instructions are wanted.
+    counting: Option<Counting>,
     /// The kernels that the first run chose by their speed; later ones take the same.
     kernels: OnceCell<String>,
-    model: &'p Model,
     options: &'p ScalingBenchOptions,
-}
-
-enum System {
-    Host(OnHost),
-    Guest {
-        arch: Arch,
-        built: Built,
-        accel: Accelerator,
-        counting: Option<Counting>,
-    },
-    /// Nowhere, and why.
-    Missing {
-        arch: Arch,
-        reason: String,
-    },
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.system {
-            System::Host(_) => f.write_str("host threads"),
-            System::Guest { arch, .. } | System::Missing { arch, .. } => write!(f, "{arch} guest"),
-        }
+        f.write_str(&self.name)
     }
 }
 
@@ -90,41 +73,51 @@ impl fmt::Display for Place<'_> {
 /// # Errors
 /// When what they need cannot be built or installed.
 pub fn all<'p>(
-    workspace: &Workspace,
+    workspace: &'p Workspace,
     consent: Consent,
     kind: Kind,
     architectures: &[Arch],
     model: &'p Model,
     options: &'p ScalingBenchOptions,
 ) -> Result<Vec<Place<'p>>> {
-    let mut systems = Vec::new();
+    let place = |name: String, target, counting| {
+        let kernels = OnceCell::new();
+        Place { name, target, counting, kernels, options }
+    };
+    let mut places = Vec::new();
     if kind == Kind::Native {
-        systems.push(System::Host(OnHost::new(workspace, model, options.timeout)?));
+        let host = HostTarget::new(workspace, model, options.timeout)?;
+        places.push(place("host threads".to_owned(), Ok(Target::Host(host)), None));
     }
     for &arch in architectures {
         setup::require(Tool::Qemu(arch), consent)?;
         let choice = if kind == Kind::Native { AccelChoice::Kvm } else { AccelChoice::Tcg };
         let accel = Host::detect().choose(choice, arch);
         let counting = (kind == Kind::Instructions).then(|| Counting::prepare(workspace, arch)).transpose();
-        systems.push(match (accel, counting) {
+        let (target, counting) = match (accel, counting) {
             (Ok(accel), Ok(counting)) => {
-                System::Guest { arch, built: build::build(workspace, arch)?, accel, counting }
+                let (memory, timeout) = (options.memory, options.timeout);
+                let machine = GuestMachine { kind: MachineKind::default_of(arch), accel, memory, timeout };
+                let purpose = format!("scaling {kind:?}");
+                let guest = GuestTarget::new(workspace, consent, purpose, machine, model)?;
+                (Ok(Target::Guest(guest)), counting)
             }
-            (Err(reason), _) | (_, Err(reason)) => System::Missing { arch, reason: format!("{reason:#}") },
-        });
+            (Err(reason), _) | (_, Err(reason)) => (Err(format!("{reason:#}")), None),
+        };
+        places.push(place(format!("{arch} guest"), target, counting));
     }
-    Ok(systems.into_iter().map(|system| Place { system, kernels: OnceCell::new(), model, options }).collect())
+    Ok(places)
 }
 
 impl Place<'_> {
     /// Why so many cores cannot be measured here, if so.
     pub fn cannot(&self, kind: Kind, cores: u32) -> Option<String> {
-        match &self.system {
-            System::Missing { reason, .. } => Some(reason.clone()),
-            _ if kind.is_timed() && !host_cores::suffice_for(cores) => {
+        match &self.target {
+            Err(reason) => Some(reason.clone()),
+            Ok(_) if kind.is_timed() && !host_cores::suffice_for(cores) => {
                 Some(format!("{cores} cores on a host of {}", host_cores::count()))
             }
-            _ => None,
+            Ok(_) => None,
         }
     }
 
@@ -137,8 +130,8 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
-    pub fn run(&self, workspace: &Workspace, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
-        let Self { system, kernels, model, options } = self;
+    pub fn run(&self, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
+        let Self { target, counting, kernels, options, .. } = self;
         let by_turns = kind.is_timed() && cores > 1;
         let workers = if by_turns { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
@@ -149,45 +142,24 @@ impl Place<'_> {
         let mut words = Vec::new();
         let named = if kind.is_timed() { self.kernels() } else { Some(COUNTED_KERNELS) };
         words.extend(named.map(|name| format!("kernels={}", name.replace(' ', "-"))));
-        let (output, parts) = match system {
-            System::Host(host) => (host.run(cores, &words, &script)?, None),
-            System::Guest { arch, built, accel, counting } => {
-                let smp = cores.to_string().parse().map_err(anyhow::Error::msg)?;
-                let setup =
-                    Setup { kind: MachineKind::default_of(*arch), smp, cpu: None, gic: None, el2: false };
-                words.extend(counting.as_ref().map(|_| "spin=0".to_owned()));
-                let plan = Plan {
-                    name: &format!("scaling {kind:?} {setup}"),
-                    setup: &setup,
-                    accel: *accel,
-                    memory: options.memory,
-                    model,
-                    modules: &[],
-                    words: &words,
-                    script: &script,
-                    keep_going: false,
-                    timeout: options.timeout,
-                    pinned: true,
-                };
-                let (output, ending) = boot::run_counted(workspace, built, &plan, counting.as_ref())?;
-                if ending != Ending::Success {
-                    let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
-                    bail!("{setup}: {reason} after saying\n{output}");
-                }
-                (output, counting.as_ref().map(Counting::take).transpose()?)
+        words.extend(counting.as_ref().map(|_| "spin=0".to_owned()));
+        let smp = cores.into();
+        let (output, parts) = match (target, counting) {
+            (Ok(Target::Guest(guest)), Some(counting)) => {
+                let (output, parts) = guest.run_counted(&smp, &words, &script, counting)?;
+                (output, Some(parts))
             }
-            System::Missing { reason, .. } => bail!("{self}: {reason}"),
+            (Ok(target), _) => (target.run(&smp, &words, &script)?, None),
+            (Err(reason), _) => bail!("{self}: {reason}"),
         };
-        kernels.get_or_init(|| kernels_in(&output).unwrap_or_default().to_owned());
+        kernels.get_or_init(|| console::kernels_in(&output).unwrap_or_default().to_owned());
         samples(&output, parts)
     }
 }
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
 fn samples(output: &str, parts: Option<Vec<Part>>) -> Result<Vec<Sample>> {
-    let lines = output.lines().filter(|line| line.starts_with('{'));
-    let runs = lines.map(|line| serde_json::from_str::<Run>(line).with_context(|| format!("no run: {line}")));
-    let runs = runs.collect::<Result<Vec<Run>>>()?;
+    let runs: Vec<Run> = console::objects(output)?;
     let parts = match parts {
         None => vec![None; runs.len()],
         Some(parts) => parts.into_iter().map(Some).collect(),
@@ -210,7 +182,6 @@ mod tests {
         let part = || Part { cores: Vec::new(), critical: Count::default(), alone: Count::default() };
         let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
         assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
-        assert_eq!(kernels_in(OUTPUT), Some("64-bit SWAR"));
         assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());
         assert!(samples(OUTPUT, Some(vec![part(), part()])).is_err());
         assert!(samples("{\"hash\":1}\n", None).is_err());

@@ -1,0 +1,198 @@
+//! Where the console's commands run: as a process on this host, or in a guest that is booted anew for each script.
+//!
+//! Owns how a script gets there and that it ends well. What the console says is read by [`crate::console`].
+
+use anyhow::{Context, Result, bail};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::accel::Accelerator;
+use crate::boot::{self, Plan, Setup};
+use crate::build::{self, Built};
+use crate::command_line;
+use crate::counting::{Counting, Part};
+use crate::guest::Ending;
+use crate::machine::MachineKind;
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::process;
+use crate::setup::{self, Consent, Tool};
+use crate::topology::Topology;
+use crate::workspace::Workspace;
+
+/// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
+/// fetched again, page by page, within some later runs and not within others.
+const KEEPS_MEMORY: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "4294967295"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
+
+/// This host, or a guest.
+pub enum Target<'w> {
+    /// A process.
+    Host(HostTarget),
+    /// A guest.
+    Guest(GuestTarget<'w>),
+}
+
+/// The console as a process on this host.
+pub struct HostTarget {
+    program: PathBuf,
+    model: PathBuf,
+    timeout: Duration,
+}
+
+/// The console in a guest.
+pub struct GuestTarget<'w> {
+    workspace: &'w Workspace,
+    built: Built,
+    /// What its logs are called.
+    purpose: String,
+    machine: GuestMachine,
+    model: &'w Model,
+}
+
+/// What all boots of a guest have in common, whatever their number of cores.
+#[derive(Clone, Copy)]
+pub struct GuestMachine {
+    /// Machine to emulate.
+    pub kind: MachineKind,
+    /// Accelerator.
+    pub accel: Accelerator,
+    /// Memory.
+    pub memory: MemorySize,
+    /// When a boot is ended.
+    pub timeout: Duration,
+}
+
+impl Target<'_> {
+    /// What the console says to `script` on so many cores, with `words` on its command line.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end well.
+    pub fn run(&self, smp: &Topology, words: &[String], script: &str) -> Result<String> {
+        match self {
+            Self::Host(host) => host.run(smp.cores(), words, script),
+            Self::Guest(guest) => guest.run(smp, words, script),
+        }
+    }
+
+    /// Whether its times are an emulator's.
+    pub fn is_emulated(&self) -> bool {
+        matches!(self, Self::Guest(guest) if guest.accel() == Accelerator::Tcg)
+    }
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(_) => f.write_str("host"),
+            Self::Guest(guest) => write!(f, "{} guest", guest.machine.kind.arch()),
+        }
+    }
+}
+
+impl HostTarget {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// When it does not compile, or the model cannot be had.
+    pub fn new(workspace: &Workspace, model: &Model, timeout: Duration) -> Result<Self> {
+        let program = build::host_program(workspace, "console")?;
+        Ok(Self { program, model: model.clone().on_host(workspace)?, timeout })
+    }
+
+    /// As [`Target::run`], with one thread on each of so many processors.
+    ///
+    /// # Errors
+    /// As [`Target::run`].
+    pub fn run(&self, threads: u32, words: &[String], script: &str) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.envs(KEEPS_MEMORY).arg(threads.to_string()).arg(&self.model);
+        command.args(command_line::of_process(threads)).args(words).arg(format!("exec={script}"));
+        process::said(&mut command, Some(self.timeout)).context("on the host")
+    }
+}
+
+impl<'w> GuestTarget<'w> {
+    /// Builds the kernel, and installs QEMU where it is missing. Logs are called after `purpose`.
+    ///
+    /// # Errors
+    /// When QEMU is missing and cannot be installed, or the kernel does not compile.
+    pub fn new(
+        workspace: &'w Workspace,
+        consent: Consent,
+        purpose: impl Into<String>,
+        machine: GuestMachine,
+        model: &'w Model,
+    ) -> Result<Self> {
+        let arch = machine.kind.arch();
+        setup::require(Tool::Qemu(arch), consent)?;
+        Ok(Self { workspace, built: build::build(workspace, arch)?, purpose: purpose.into(), machine, model })
+    }
+
+    /// The machine with so many cores.
+    pub fn setup(&self, smp: &Topology) -> Setup {
+        Setup::new(self.machine.kind, smp.clone())
+    }
+
+    /// What executes it.
+    pub const fn accel(&self) -> Accelerator {
+        self.machine.accel
+    }
+
+    /// As [`Target::run`].
+    ///
+    /// # Errors
+    /// As [`Target::run`].
+    pub fn run(&self, smp: &Topology, words: &[String], script: &str) -> Result<String> {
+        self.boot(smp, words, script, None)
+    }
+
+    /// As [`Self::run`], and the parts that the guest marked, counted by `counting`.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when the plugin wrote nothing.
+    pub fn run_counted(
+        &self,
+        smp: &Topology,
+        words: &[String],
+        script: &str,
+        counting: &Counting,
+    ) -> Result<(String, Vec<Part>)> {
+        let output = self.boot(smp, words, script, Some(counting))?;
+        Ok((output, counting.take()?))
+    }
+
+    fn boot(
+        &self,
+        smp: &Topology,
+        words: &[String],
+        script: &str,
+        counting: Option<&Counting>,
+    ) -> Result<String> {
+        let Self { workspace, built, purpose, machine, model } = self;
+        let GuestMachine { accel, memory, timeout, .. } = *machine;
+        let setup = self.setup(smp);
+        let plan = Plan {
+            name: &format!("{purpose} {setup}"),
+            setup: &setup,
+            accel,
+            memory,
+            model,
+            modules: &[],
+            words,
+            script,
+            keep_going: false,
+            timeout,
+            pinned: true,
+        };
+        let (output, ending) =
+            boot::run_counted(workspace, built, &plan, counting).context("in the guest")?;
+        if ending != Ending::Success {
+            let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
+            bail!("{setup}: {reason} after saying\n{output}");
+        }
+        Ok(output)
+    }
+}
