@@ -44,6 +44,12 @@ pub enum Command {
         #[arg(long)]
         arch: Option<Arch>,
     },
+    /// Make what a release is: the images, their checksums, and command lines that boot them without xtask
+    Dist {
+        /// Where they go [default: target/dist]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
     /// Attack the kernel by a hostile program in the engine's place; fails when the kernel does not hold

@@ -129,6 +129,18 @@ impl Machine<'_> {
     /// # Errors
     /// When options contradict each other, the module does not fit the memory, or the command line not what loads it.
     pub fn arguments(&self) -> Result<Vec<OsString>> {
+        let arguments = self.unchecked_arguments()?;
+        if let Some(module) = self.module {
+            self.memory.check_module(self.kind.arch(), self.smp.cores(), module)?;
+        }
+        Ok(arguments)
+    }
+
+    /// The same for a module that is not there yet.
+    ///
+    /// # Errors
+    /// As [`Self::arguments`], but for the module's.
+    pub fn unchecked_arguments(&self) -> Result<Vec<OsString>> {
         let mut list = Arguments::default();
         list.pair("-machine", self.machine()?);
         list.pair("-cpu", self.cpu());
@@ -158,7 +170,6 @@ impl Machine<'_> {
         }
         list.pair("-kernel", self.kernel);
         if let Some(module) = self.module {
-            self.memory.check_module(self.kind.arch(), self.smp.cores(), module)?;
             list.pair("-initrd", module);
         }
         if !self.command_line.is_empty() {

@@ -17,6 +17,8 @@ mod cli;
 mod command_line;
 mod console;
 mod counting;
+mod digest;
+mod dist;
 mod engine;
 mod frames;
 mod guest;
@@ -77,6 +79,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             }
             Ok(0)
         }
+        Command::Dist { out } => dist::run(&workspace, out),
         Command::Test(options) => test::run(&workspace, consent, &options),
         Command::Bench { command: BenchCommand::Guest(options) } => {
             bench::guest::run(&workspace, consent, &options)

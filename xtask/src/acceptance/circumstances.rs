@@ -36,9 +36,6 @@ impl Circumstances {
     /// Looks around. What the host does not tell is "unknown".
     pub fn now(workspace: &Workspace, architectures: &[Arch], model: &str) -> Self {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let mut git = Command::new("git");
-        git.arg("-C").arg(&workspace.root);
-        git.args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]);
         let host = Host::detect();
         let accelerator = |&arch: &Arch| match host.choose(AccelChoice::Kvm, arch) {
             Ok(accel) => format!("{arch}: {accel}"),
@@ -50,7 +47,7 @@ impl Circumstances {
             emulators: architectures.iter().map(version).collect(),
             accelerators: architectures.iter().map(accelerator).collect(),
             date: today(),
-            commit: first_line(&mut git),
+            commit: commit(workspace),
             command: format!("cargo xtask {}", words.join(" ")),
             model: model.to_owned(),
             seconds: 0,
@@ -70,6 +67,13 @@ impl Circumstances {
             ("took", format!("{} s", self.seconds)),
         ]
     }
+}
+
+/// The tree's commit, `-dirty` where files differ from it.
+pub fn commit(workspace: &Workspace) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(&workspace.root);
+    first_line(git.args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]))
 }
 
 /// The first line that a program says.
