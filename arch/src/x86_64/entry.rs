@@ -1,9 +1,12 @@
-//! First instructions: of the boot core, entered by PVH in 32-bit protected mode, and of the others, entered by
-//! a start-up command in real mode.
+//! The way into 64-bit mode: of the boot core from 32-bit protected mode, of the others from real mode, in which a
+//! start-up command leaves them. Owns the boot tables, the tables in the image and the trampoline.
 //!
-//! PVH: Xen's `docs/misc/pvh.pandoc`; the note leads the loader to `pvh_entry`, EBX holds the start information.
-//! The board provides `board_main(start_info, counter)`, `board_refuse`, which is jumped to in 32-bit mode with the
-//! address of a reason in ESI, and `image_end`.
+//! Boot protocols are the board's. Its entry jumps to `enter_long_mode` in 32-bit protected mode with flat segments,
+//! paging off, interrupts and the direction flag off, its argument in EDI, and the counter's value at entry in EBP:ESI.
+//! From there the board's `board_main(argument, counter)` is called on the boot stack and boot tables, or its
+//! `board_refuse` jumped to, still in 32-bit mode, with the address of a reason in ESI.
+//!
+//! The board's linker script puts `.text.boot` below 2 GiB, and `.data.boot_stack` first among what is writable.
 
 use super::features::{CR0, CR4, EFER};
 use super::segments::{CODE_0, DATA_0};
@@ -22,12 +25,6 @@ const LONG_MODE: u32 = 1 << 29 | 1 << 20;
 const BOOT_STACK: usize = 0x8000;
 
 global_asm!(
-    // Name "Xen", type 18 (XEN_ELFNOTE_PHYS32_ENTRY), an 8-byte descriptor: QEMU reads 8 for a 64-bit ELF.
-    ".section .note.pvh, \"a\", @note",
-    ".balign 4",
-    ".long 4, 8, 18",
-    ".asciz \"Xen\"",
-    ".quad pvh_entry",
     // Boot tables: the first 4 GiB at their own addresses, in 2 MiB pages, with all rights. The kernel replaces
     // them as soon as it knows the machine; secondary cores pass through them.
     ".section .data.boot, \"aw\", @progbits",
@@ -73,14 +70,8 @@ global_asm!(
     "boot_stack_top:",
     ".section .text.boot, \"ax\", @progbits",
     ".code32",
-    ".global pvh_entry, trampoline_start, trampoline_end, kernel_root",
-    "pvh_entry:",
-    "cli",
-    "cld",
-    "rdtsc",
-    "mov esi, eax",
-    "mov ebp, edx",
-    "mov edi, ebx",
+    ".global enter_long_mode, trampoline_start, trampoline_end, kernel_root",
+    "enter_long_mode:",
     // Without 64-bit mode and no-execute (SDM volume 2, CPUID) what follows would reset the machine.
     "mov eax, 0x80000000",
     "cpuid",
@@ -91,15 +82,6 @@ global_asm!(
     "and edx, {long_mode}",
     "cmp edx, {long_mode}",
     "jne no_long_mode",
-    // Memory that is there keeps what is written to it: the last word of the image, changed and changed back.
-    "mov eax, offset image_end - 4",
-    "mov ecx, [eax]",
-    "xor dword ptr [eax], 0x5aa55aa5",
-    "mov edx, [eax]",
-    "xor dword ptr [eax], 0x5aa55aa5",
-    "xor edx, 0x5aa55aa5",
-    "cmp edx, ecx",
-    "jne no_memory",
     "mov eax, offset boot_root",
     "mov cr3, eax",
     "mov eax, {cr4}",
@@ -117,10 +99,7 @@ global_asm!(
     ".word 0x10",
     "no_long_mode: mov esi, offset reason_long_mode",
     "jmp board_refuse",
-    "no_memory: mov esi, offset reason_memory",
-    "jmp board_refuse",
     "reason_long_mode: .asciz \"this processor has no 64-bit mode or no protection from execution\\r\\n\"",
-    "reason_memory: .asciz \"the machine has too little memory for the kernel image\\r\\n\"",
     ".code64",
     "boot_long:",
     "mov eax, 0x18",

@@ -1,4 +1,7 @@
-//! The start information of the PVH boot protocol (Xen, `xen/include/public/arch-x86/hvm/start_info.h`).
+//! The PVH boot protocol: its entry, and the start information that it hands over (Xen,
+//! `xen/include/public/arch-x86/hvm/start_info.h`).
+
+mod entry;
 
 use core::ffi::CStr;
 use embodios_kernel::PhysRange;

@@ -36,7 +36,7 @@ fn refuse(reason: &str) -> ! {
     embodios_kernel::refuse(format_args!("{reason}"))
 }
 
-/// Called by the architecture's entry code on the boot stack and boot tables.
+/// Called on the boot stack and boot tables, by way of the protocol's entry and the architecture's.
 #[unsafe(no_mangle)]
 extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     SERIAL.init();
