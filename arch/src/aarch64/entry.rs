@@ -1,12 +1,11 @@
-//! First instructions: the Image header, the way down from EL2, translation, the boot stack.
+//! The way of each core to translation and a stack: down from EL2, onto page tables.
 //!
-//! Owns the boot page tables and the boot stack. Runs without a stack and without memory writes until
-//! translation is on. The image is linked at the address where it is loaded.
+//! Boot protocols are the board's. Its entry branches to [`boot_core`], which says what it expects. Runs without a
+//! stack and without memory writes until translation is on. The image is linked at the address where it is loaded.
 
-use super::descriptor::Descriptor;
+use super::boot_table::BOOT_ROOT;
 use super::{start, vectors};
 use crate::contract::StartRecord;
-use crate::paging::Access;
 use crate::stacks;
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
@@ -53,65 +52,20 @@ unsafe impl Sync for BootStack {}
 /// The boot core's first stack, laid out like the kernel's stacks.
 pub(super) static BOOT_STACK: BootStack = BootStack(UnsafeCell::new(MaybeUninit::uninit()));
 
-/// Bytes from address 0 on that are mapped at boot.
-pub(super) const BOOT_MAPPED: u64 = 512 << 30;
-
-#[repr(C, align(4096))]
-struct BootTable([Descriptor; 512]);
-
-#[repr(C, align(4096))]
-struct BootRoot {
-    first: *const BootTable,
-    others: [u64; 511],
-}
-
-// SAFETY: constant; the pointer is a table entry that only the table walker follows.
-unsafe impl Sync for BootRoot {}
-
-/// Identity map of the first 512 GiB in blocks of 1 GiB: devices in the first, memory in the others.
-static BOOT_TABLE: BootTable = BootTable({
-    let memory = Access { write: true, execute: true, user: false, device: false };
-    let mut entries = [Descriptor::block(0, 3, Access::DEVICE); 512];
-    let mut slot = 1;
-    while slot < entries.len() {
-        entries[slot] = Descriptor::block((slot as u64) << 30, 3, memory);
-        slot += 1;
-    }
-    entries
-});
-
-static BOOT_ROOT: BootRoot = BootRoot {
-    first: (&raw const BOOT_TABLE).wrapping_byte_add(Descriptor::TABLE as usize),
-    others: [0; 511],
-};
-
 unsafe extern "C" {
     /// The board's first Rust function.
-    fn board_main(device_tree: u64, entry_counter: u64) -> !;
+    fn board_main(argument: u64, entry_counter: u64) -> !;
 }
 
-/// Header of an arm64 Image (Linux `Documentation/arch/arm64/booting.rst`): little-endian, 4 KiB pages,
-/// to be loaded at the start of memory plus a multiple of 2 MiB.
+/// The boot core: to EL1 with translation, zeroed data and a stack, then into the board's
+/// `board_main(argument, counter)`.
+///
+/// # Safety
+/// For the board's entry code, on the boot core alone, at EL1 or EL2 with translation off and interrupts masked, the
+/// argument in X0. The board defines the static `BOARD_BOOT_TABLE`, and its linker script `__bss_start` and
+/// `__bss_end`, multiples of 4096.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".head")]
-unsafe extern "C" fn _start() -> ! {
-    naked_asm!(
-        "b {boot}",
-        ".long 0",
-        ".quad 0",
-        ".quad __image_size",
-        ".quad 2",
-        ".quad 0, 0, 0",
-        ".ascii \"ARM\\x64\"",
-        ".long 0",
-        boot = sym boot,
-    )
-}
-
-/// The boot core. Only it clears the zeroed data, before it has a stack there.
-#[unsafe(naked)]
-unsafe extern "C" fn boot() -> ! {
+pub unsafe extern "C" fn boot_core(argument: u64) -> ! {
     naked_asm!(
         "mov x19, x0",
         "bl {to_el1}",

@@ -3,7 +3,7 @@
 //! Owns the decoding of ESR_EL1 and the register dump; policy is the kernel's, through its handlers.
 
 use super::vectors::Frame;
-use super::{AArch64, gic, identification, probe, psci, semihosting, timer};
+use super::{AArch64, gic, identification, probe, timer};
 use crate::contract::{Architecture, Fault, FaultKind, Interrupt, handlers};
 use crate::{VirtAddr, stacks};
 use core::fmt;
@@ -113,11 +113,8 @@ pub(super) extern "C" fn synchronous(frame: &mut Frame) {
         && identification::emulate(frame)
     {
         // The engine goes on behind the read.
-    } else if frame.class() == class::UNKNOWN && frame.elr == semihosting::instruction() {
-        frame.x[0] = semihosting::ABSENT;
-        frame.elr += 4;
     } else if frame.class() == class::UNKNOWN && probe::is_call_instruction(frame.elr) {
-        frame.x[0] = psci::INVALID.into();
+        frame.x[0] = probe::NO_ANSWER;
         frame.elr += 4;
     } else if frame.class() == class::DATA_EL1 && frame.elr == probe::read_instruction() {
         frame.x[1] = 0;

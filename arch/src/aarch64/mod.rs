@@ -3,19 +3,19 @@
 //! Owns the assembly of the parts below into [`Architecture`]. Knows no board: addresses and the PSCI
 //! conduit are handed to [`initialise`] before the kernel starts.
 //!
-//! The board defines `extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> !`, which the
-//! entry code calls with the register X0 of firmware and the counter's value at entry, on a static boot
-//! stack, with translation on and everything identity-mapped.
+//! The board's entry branches to [`boot_core`], which calls the board's
+//! `extern "C" fn board_main(argument: u64, entry_counter: u64) -> !` on a static boot stack, with translation on and
+//! everything identity-mapped as the board's [`BootTable`] says.
 
+mod boot_table;
 mod context;
 mod descriptor;
 mod entry;
 mod exceptions;
+mod firmware;
 pub mod gic;
 mod identification;
 pub mod probe;
-pub mod psci;
-pub mod semihosting;
 mod start;
 mod timer;
 mod translation;
@@ -29,7 +29,10 @@ use aarch64_cpu::registers::{DAIF, MPIDR_EL1, SCTLR_EL1, TPIDR_EL1, TPIDRRO_EL0}
 use aarch64_cpu::registers::{ReadWriteable, Readable, Writeable};
 use core::sync::atomic::{AtomicPtr, AtomicU8};
 
+pub use boot_table::BootTable;
 pub use descriptor::Descriptor;
+pub use entry::boot_core;
+pub use firmware::Firmware;
 pub use vectors::Frame;
 
 /// Affinity fields of MPIDR_EL1 (Arm ARM): Aff3 in bits 39:32, Aff2..Aff0 in 23:0.
@@ -62,7 +65,7 @@ impl Default for CoreState {
 /// What does not answer as the board says.
 pub unsafe fn initialise(gic: GicDescription, conduit: Option<Conduit>) -> Result<(), &'static str> {
     timer::initialise()?;
-    if !psci::initialise(conduit) {
+    if !firmware::initialise(conduit) {
         return Err("firmware does not answer PSCI calls by the method that it names");
     }
     gic::check(gic)?;

@@ -3,13 +3,14 @@
 //! A core that was asked to start claims its place with one atomic exchange; so does the boot core when
 //! it gives up on it. Whoever is second loses: the late core switches itself off.
 
-use super::{AFFINITY, entry, gic, psci};
+use super::{AArch64, AFFINITY, Firmware, entry, gic};
 use crate::HwCpuId;
-use crate::contract::{CoreLocal, StartError, StartRecord};
+use crate::contract::{Architecture, CoreLocal, StartError, StartRecord};
 use aarch64_cpu::asm::barrier;
 use core::arch::asm;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use smccc::psci;
 
 /// Nobody asked for this core.
 pub(super) const NOT_ASKED: u8 = 0;
@@ -34,7 +35,7 @@ pub(super) fn start_core(record: &'static StartRecord) -> Result<(), StartError>
     ASKED_CORES.store(ptr::from_ref(local).cast_mut(), Ordering::Release);
     clean_to_memory(record);
     let entry = entry::secondary_boot as *const () as u64;
-    psci::cpu_on(local.hardware.0 & AFFINITY, entry, ptr::from_ref(record) as u64)
+    psci::cpu_on::<Firmware>(local.hardware.0 & AFFINITY, entry, ptr::from_ref(record) as u64)
         .map_err(|error| StartError::Firmware(error.into()))
 }
 
@@ -43,7 +44,9 @@ pub(super) extern "C" fn secondary_main(record: &'static StartRecord) -> ! {
     let earlier =
         record.local.arch.start.compare_exchange(ASKED, CLAIMED, Ordering::AcqRel, Ordering::Relaxed);
     if earlier.is_err() {
-        psci::cpu_off();
+        // Returns only where firmware refuses.
+        let _refused = psci::cpu_off::<Firmware>();
+        AArch64::halt();
     }
     (record.entry)(record.local)
 }

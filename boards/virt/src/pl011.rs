@@ -3,9 +3,9 @@
 //! Its functions take no lock: the kernel makes writers take turns, and a panic must get its words out
 //! whoever held the port. Line speed stays as firmware set it.
 
-use embodios_arch::aarch64::gic;
+use embodios_arch::aarch64::{gic, probe};
 use embodios_kernel::board::END_OF_INPUT;
-use embodios_kernel::{Console, CpuId, HwCpuId, PhysRange};
+use embodios_kernel::{Console, CpuId, HwCpuId, PhysAddr, PhysRange};
 
 /// Register offsets.
 mod register {
@@ -15,6 +15,10 @@ mod register {
     pub const CR: u64 = 0x30;
     pub const IMSC: u64 = 0x38;
     pub const ICR: u64 = 0x44;
+    /// PeriphID0 and, a word behind it, PeriphID1: the part number.
+    pub const PERIPHERAL_ID: u64 = 0xfe0;
+    /// PCellID0 to 3.
+    pub const PRIMECELL_ID: u64 = 0xff0;
 }
 
 /// DR: a break.
@@ -31,6 +35,17 @@ const ENABLED: u32 = 1 | 1 << 8 | 1 << 9;
 const RECEIVED: u32 = 1 << 4 | 1 << 6;
 /// ICR: all of them.
 const ALL: u32 = 0x7ff;
+
+/// What the identification registers of a PrimeCell device hold (3.3.19).
+const PRIMECELL: [u32; 4] = [0x0d, 0xf0, 0x05, 0xb1];
+
+/// Whether the registers of such a port are there.
+pub fn is_at(registers: PhysRange) -> bool {
+    let word = |offset| probe::read(PhysAddr(registers.start.0.saturating_add(offset)));
+    (0..4).map(|index| word(register::PRIMECELL_ID + 4 * index)).eq(PRIMECELL.map(Some))
+        && word(register::PERIPHERAL_ID) == Some(0x11)
+        && word(register::PERIPHERAL_ID + 4).is_some_and(|id| id & 0xf == 0)
+}
 
 /// A serial port.
 pub struct Pl011 {

@@ -1,16 +1,17 @@
 //! From the first Rust function to the kernel: the device tree becomes a [`BootInfo`].
 
-use crate::image;
-use crate::pl011::Pl011;
+use crate::pl011::{self, Pl011};
+use crate::{image, semihosting};
 use board_virt::{Cores, Machine};
 use core::fmt;
 use embodios_abi::ExitStatus;
-use embodios_arch::aarch64::{self, probe, psci, semihosting};
+use embodios_arch::aarch64::{self, Firmware, probe};
 use embodios_arch::{Arch, Architecture, GicDescription};
 use embodios_kernel::board::MAX_RESERVED;
 use embodios_kernel::modules::files;
 use embodios_kernel::{Board, BootInfo, Console, PhysRange, kprintln};
 use heapless::Vec;
+use smccc::psci;
 use spin::{Mutex, MutexGuard, Once};
 
 /// Where the serial port has been on every version of this machine, for want of a tree that says so.
@@ -38,15 +39,19 @@ impl Board for Virt {
 
     fn power_off(&self, status: ExitStatus) -> ! {
         semihosting::exit(status.process_status());
-        psci::system_off()
+        // Returns only where firmware refuses.
+        let _refused = psci::system_off::<Firmware>();
+        Arch::halt()
     }
 
     fn reboot(&self) -> ! {
-        psci::system_reset()
+        // As above.
+        let _refused = psci::system_reset::<Firmware>();
+        Arch::halt()
     }
 }
 
-/// Called by the architecture's entry code.
+/// Called on the boot stack and boot tables, by way of the Image's entry and the architecture's.
 #[unsafe(no_mangle)]
 extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     // SAFETY: firmware hands over a device tree or 0; memory is identity-mapped.
@@ -59,7 +64,7 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
         Ok(machine) => machine,
         Err(error) => refuse(format_args!("{error}")),
     };
-    if !probe::is_pl011(machine.serial.registers) {
+    if !pl011::is_at(machine.serial.registers) {
         let place = machine.serial.registers;
         refuse(format_args!("there is no PL011 serial port at {place}, where the device tree says"));
     }

@@ -44,10 +44,8 @@ pub(super) fn check(description: GicDescription) -> Result<(), &'static str> {
     };
     match (distributor, rest) {
         (true, true) => Ok(()),
-        (false, _) => Err("no interrupt controller is where the device tree says"),
-        (true, false) => {
-            Err("the interrupt controller's part for the cores is not where the device tree says")
-        }
+        (false, _) => Err("no interrupt controller is where firmware says"),
+        (true, false) => Err("the interrupt controller's part for the cores is not where firmware says"),
     }
 }
 
