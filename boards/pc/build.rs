@@ -1,4 +1,4 @@
-//! Hands the linker script over and names the engine program that the image carries.
+//! Hands the linker script over.
 
 use std::env;
 use std::path::Path;
@@ -7,7 +7,6 @@ fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let script = Path::new(&here).join("link.ld");
     println!("cargo:rerun-if-changed={}", script.display());
-    println!("cargo:rerun-if-env-changed=EMBODIOS_ENGINE");
     println!("cargo:rustc-link-arg-bins=-T{}", script.display());
     println!("cargo:rustc-link-arg-bins=-no-pie");
     println!("cargo:rustc-link-arg-bins=-znorelro");

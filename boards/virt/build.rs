@@ -5,5 +5,4 @@ fn main() {
     println!("cargo::rustc-link-arg-bins=-T{directory}/link.ld");
     println!("cargo::rustc-link-arg-bins=--no-dynamic-linker");
     println!("cargo::rerun-if-changed=link.ld");
-    println!("cargo::rerun-if-env-changed=EMBODIOS_ENGINE");
 }

@@ -8,7 +8,7 @@ use crate::build::{self, Built, Program};
 use crate::workspace::Workspace;
 use crate::{process, scan, setup};
 
-/// Packages whose programs exist only for a bare-metal target. Their libraries and unit tests run on the host.
+/// Packages whose programs exist only for a bare-metal target. Their unit tests run on the host.
 const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-machine"];
 
 /// The package that has nothing for the host.
@@ -38,9 +38,7 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
     host.args(BARE_METAL.iter().chain([&HOSTILE]).flat_map(|package| ["--exclude", package]));
     process::run(host.args(["--", "-D", "warnings"]))?;
     let mut parts = workspace.cargo();
-    parts
-        .args(["clippy", "--lib", "--tests"])
-        .args(BARE_METAL.iter().flat_map(|package| ["--package", package]));
+    parts.args(["clippy", "--tests"]).args(BARE_METAL.iter().flat_map(|package| ["--package", package]));
     process::run(parts.args(["--", "-D", "warnings"]))?;
     for arch in Arch::ALL {
         for program in [Program::Engine, Program::Hostile] {

@@ -13,13 +13,16 @@ use crate::build::Built;
 use crate::workspace::Workspace;
 
 /// Crates, and the ones of ours that each may use. Tests may use more.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 23] = [
     ("embodios-core-set", &[]),
     ("embodios-abi", &[]),
     ("embodios-arch", &[]),
     ("embodios-kernel", &["abi", "arch", "core-set"]),
-    ("embodios-board-pc", &["abi", "arch", "kernel"]),
-    ("embodios-board-virt", &["abi", "arch", "kernel"]),
+    ("embodios-acpi", &["arch"]),
+    ("embodios-fdt", &["arch", "kernel"]),
+    ("embodios-payload", &["abi", "kernel"]),
+    ("embodios-board-pc", &["abi", "acpi", "arch", "kernel", "payload"]),
+    ("embodios-board-virt", &["abi", "arch", "fdt", "kernel", "payload"]),
     ("embodios-gguf", &[]),
     ("embodios-fixtures", &[]),
     ("embodios-text", &["gguf"]),

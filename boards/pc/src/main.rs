@@ -7,8 +7,6 @@
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
-mod payload;
-#[cfg(target_os = "none")]
 mod pvh;
 #[cfg(target_os = "none")]
 mod serial;

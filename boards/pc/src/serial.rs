@@ -4,9 +4,9 @@
 //! needs one and a sixteenth a byte.
 
 use core::arch::asm;
+use embodios_acpi::{IoApic, MAX_IO_APICS};
 use embodios_arch::Line;
 use embodios_arch::x86_64::{DEVICE_VECTORS, inb, outb, route};
-use embodios_board_pc::madt::{IoApic, MAX_IO_APICS};
 use embodios_kernel::board::END_OF_INPUT;
 use embodios_kernel::{Console, CpuId, HwCpuId};
 use heapless::Vec;
@@ -14,6 +14,8 @@ use spin::Once;
 
 /// Its first port.
 pub const PORT: u16 = 0x3f8;
+/// Its ISA interrupt.
+pub const INTERRUPT: u8 = 4;
 const INTERRUPT_ENABLE: u16 = PORT + 1;
 const FIFO_CONTROL: u16 = PORT + 2;
 const LINE_CONTROL: u16 = PORT + 3;

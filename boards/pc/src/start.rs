@@ -1,16 +1,14 @@
 //! From the first Rust instruction to the kernel: firmware's words become a [`BootInfo`].
 
 use crate::machine::{self, Pc};
-use crate::payload;
 use crate::pvh::StartInfo;
-use crate::serial::SERIAL;
-use embodios_abi::command_line::BUILT_IN_MODEL;
+use crate::serial::{self, SERIAL};
+use embodios_acpi::{Apics, MAX_CORES};
 use embodios_arch::x86_64::{BOOT_MAPPED, LOCAL_APIC, calibrate, catch_exceptions, largest_leaf};
 use embodios_arch::{Arch, Architecture};
-use embodios_board_pc::madt::{self, MAX_CORES, Topology};
 use embodios_kernel::board::Image;
 use embodios_kernel::modules::files;
-use embodios_kernel::{BootInfo, HwCpuId, Module, PhysAddr, PhysRange};
+use embodios_kernel::{BootInfo, HwCpuId, PhysAddr, PhysRange};
 use heapless::Vec;
 use spin::{Mutex, MutexGuard};
 
@@ -59,8 +57,10 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     }
     let cores: &'static mut Vec<HwCpuId, MAX_CORES> = MutexGuard::leak(CORES.lock());
     // SAFETY: the address is the loader's; boot tables map low memory at its own addresses.
-    let topology = match unsafe { madt::find(start.rsdp(), BOOT_MAPPED, Arch::hardware_id(), cores) } {
-        Ok(topology) => topology,
+    let apics = match unsafe {
+        embodios_acpi::find(start.rsdp(), BOOT_MAPPED, Arch::hardware_id(), serial::INTERRUPT, cores)
+    } {
+        Ok(apics) => apics,
         Err(reason) => refuse(reason),
     };
     let mut boot = BootInfo {
@@ -71,19 +71,19 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
         image: image(),
         command_line: line,
         modules: Vec::new(),
-        engine: payload::engine(),
+        engine: embodios_payload::engine(),
         cores,
         // CPUID tells it.
         topology: &[],
         entry_counter,
         largest_leaf: largest_leaf(),
     };
-    if !describe(start, &topology, &mut boot) || topology.left_out > 0 {
+    if !describe(start, &apics, &mut boot) || apics.left_out > 0 {
         refuse(
             "firmware lists more memory regions, modules, cores or controllers than a boot description holds",
         );
     }
-    SERIAL.set_routing(topology.serial, topology.io_apics);
+    SERIAL.set_routing(apics.line, apics.io_apics);
     // SAFETY: `boot` is what firmware said; everything it names is reserved and stays.
     unsafe { embodios_kernel::start(&PC, &boot) }
 }
@@ -101,7 +101,7 @@ fn image() -> Image {
 }
 
 /// Fills the lists; false when one is too short.
-fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>) -> bool {
+fn describe(start: &StartInfo, apics: &Apics, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
     // Left out of what may be handed out; the built-in tables map it, and what loaders put there can be read.
     let low = PhysRange::new(0, LOW_MEMORY);
@@ -113,14 +113,13 @@ fn describe(start: &StartInfo, topology: &Topology, boot: &mut BootInfo<'static>
         complete &= boot.reserved.push(range).is_ok();
     }
     complete &= boot.devices.push(PhysRange::new(LOCAL_APIC.0, 0x1000)).is_ok();
-    for controller in &topology.io_apics {
+    for controller in &apics.io_apics {
         complete &= boot.devices.push(PhysRange::new(controller.registers.0, IO_APIC_BYTES)).is_ok();
     }
     let mut files = files(boot.command_line);
     for range in start.modules() {
         complete &= files.of(range).all(|file| boot.modules.push(file).is_ok());
     }
-    let model = payload::model();
-    let built_in = PhysRange::new(model.as_ptr() as u64, model.len() as u64);
-    complete & boot.modules.push(Module { name: BUILT_IN_MODEL, range: built_in, padded: true }).is_ok()
+    // Padded by link.ld.
+    complete & boot.modules.push(embodios_payload::model(true)).is_ok()
 }

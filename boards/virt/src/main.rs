@@ -1,7 +1,7 @@
 //! QEMU's `virt` machine on AArch64.
 //!
-//! Owns the entry, the serial port, the image's layout and contents, how the machine ends, and the way to the kernel.
-//! Knows no policy. What the device tree means is in the library beside it.
+//! Owns the entry, the serial port, the image's layout, how the machine ends, and the way to the kernel. Knows no
+//! policy. What the device tree means is in `boards/fdt`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

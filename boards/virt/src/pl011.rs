@@ -4,8 +4,12 @@
 //! whoever held the port. Line speed stays as firmware set it.
 
 use embodios_arch::aarch64::{gic, probe};
+use embodios_fdt::Port;
 use embodios_kernel::board::END_OF_INPUT;
 use embodios_kernel::{Console, CpuId, HwCpuId, PhysAddr, PhysRange};
+
+/// What device trees call it.
+pub const KIND: Port = Port { compatible: "arm,pl011", name: "PL011 serial port" };
 
 /// Register offsets.
 mod register {

@@ -13,7 +13,16 @@ use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
 use embodios_kernel::{HwCpuId, PhysRange};
 use heapless::Vec;
 
-/// A PL011 serial port.
+/// The kind of serial port that a board drives.
+#[derive(Clone, Copy, Debug)]
+pub struct Port {
+    /// Its `compatible`.
+    pub compatible: &'static str,
+    /// What it is called in errors.
+    pub name: &'static str,
+}
+
+/// A serial port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serial {
     /// Its registers.
@@ -39,7 +48,7 @@ pub struct Machine<'a> {
     pub conduit: Option<Conduit>,
     /// The interrupt controller.
     pub gic: GicDescription,
-    /// The serial port of `/chosen/stdout-path`, else the first.
+    /// The serial port of `/chosen/stdout-path` if it is of the board's kind, else the first that is.
     pub serial: Serial,
 }
 
@@ -75,13 +84,19 @@ impl fmt::Display for TreeError {
 }
 
 impl<'a> Machine<'a> {
-    /// Reads a flattened device tree. `boot_core` is the core that reads it; the tree's are put into `cores`.
+    /// Reads a flattened device tree with a serial port of kind `port`. `boot_core` is the core that reads it; the
+    /// tree's are put into `cores`.
     ///
     /// # Errors
     /// [`TreeError`].
-    pub fn read(tree: &'a [u8], boot_core: HwCpuId, cores: &mut Cores) -> Result<Self, TreeError> {
+    pub fn read(
+        tree: &'a [u8],
+        port: Port,
+        boot_core: HwCpuId,
+        cores: &mut Cores,
+    ) -> Result<Self, TreeError> {
         let tree = Fdt::new(tree).map_err(TreeError::Malformed)?;
-        let nodes = Nodes::find(tree)?;
+        let nodes = Nodes::find(tree, port)?;
         let conduit = conduit(&nodes)?;
         cores.read(tree, &nodes.cpus.ok_or(TreeError::Missing("cores"))?, boot_core, conduit.is_some())?;
         Ok(Self {
@@ -91,7 +106,7 @@ impl<'a> Machine<'a> {
             initrd: initrd(&nodes)?,
             conduit,
             gic: gic(&nodes)?,
-            serial: serial(tree, &nodes)?,
+            serial: serial(tree, &nodes, port)?,
             memory: nodes.memory,
         })
     }
@@ -111,12 +126,12 @@ struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    fn find(tree: Fdt<'a>) -> Result<Self, TreeError> {
+    fn find(tree: Fdt<'a>, port: Port) -> Result<Self, TreeError> {
         let mut nodes = Self::default();
         for node in tree.root().children() {
             if node.name_without_address() == "memory" {
                 nodes.add_memory(&node)?;
-            } else if let Some(place) = nodes.place(&node)
+            } else if let Some(place) = nodes.place(&node, port)
                 && is_in_use(&node)
             {
                 place.get_or_insert(node);
@@ -135,7 +150,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// Where a node belongs, if it counts.
-    fn place(&mut self, node: &FdtNode<'a>) -> Option<&mut Option<FdtNode<'a>>> {
+    fn place(&mut self, node: &FdtNode<'a>, port: Port) -> Option<&mut Option<FdtNode<'a>>> {
         match node.name_without_address() {
             "chosen" => return Some(&mut self.chosen),
             "cpus" => return Some(&mut self.cpus),
@@ -147,7 +162,7 @@ impl<'a> Nodes<'a> {
                 "arm,psci-0.2" | "arm,psci-1.0" => return Some(&mut self.psci),
                 "arm,cortex-a15-gic" | "arm,cortex-a7-gic" | "arm,gic-400" => return Some(&mut self.gic_v2),
                 "arm,gic-v3" => return Some(&mut self.gic_v3),
-                "arm,pl011" => return Some(&mut self.serial),
+                name if name == port.compatible => return Some(&mut self.serial),
                 _ => {}
             }
         }
@@ -260,19 +275,18 @@ fn gic(nodes: &Nodes<'_>) -> Result<GicDescription, TreeError> {
     Ok(GicDescription::V2 { distributor, cpu_interface })
 }
 
-fn serial(tree: Fdt<'_>, nodes: &Nodes<'_>) -> Result<Serial, TreeError> {
-    const KIND: &str = "PL011 serial port";
+fn serial(tree: Fdt<'_>, nodes: &Nodes<'_>, port: Port) -> Result<Serial, TreeError> {
     let output = nodes.chosen("stdout-path").and_then(|property| property.value_as::<&str>().ok());
     // Options of the line may follow the path.
     let output = output.and_then(|path| tree.find_node(path.split(':').next().unwrap_or(path)));
-    let node = output.filter(|node| node.is_compatible("arm,pl011")).or(nodes.serial);
-    let node = node.ok_or(TreeError::Missing(KIND))?;
-    let registers = registers(&node, KIND)?.next();
+    let node = output.filter(|node| node.is_compatible(port.compatible)).or(nodes.serial);
+    let node = node.ok_or(TreeError::Missing(port.name))?;
+    let registers = registers(&node, port.name)?.next();
     let interrupt = node.property("interrupts").and_then(|property| property.value_as::<[u32; 3]>().ok());
     match (registers, interrupt) {
         // Shared peripheral interrupts, numbered from id 32 to the last one, 1019 (GIC binding).
         (Some(registers), Some([0, number @ ..988, _])) => Ok(Serial { registers, interrupt: 32 + number }),
-        (None, _) => Err(TreeError::Property { node: KIND, property: "reg" }),
-        _ => Err(TreeError::Property { node: KIND, property: "interrupts" }),
+        (None, _) => Err(TreeError::Property { node: port.name, property: "reg" }),
+        _ => Err(TreeError::Property { node: port.name, property: "interrupts" }),
     }
 }

@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use crate::{Cores, Machine, Refusal, Serial, TreeError};
+use crate::{Cores, Machine, Port, Refusal, Serial, TreeError};
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use embodios_arch::{Conduit, GicDescription};
@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use std::format;
 use std::string::ToString;
 use std::vec::Vec;
+
+const PL011: Port = Port { compatible: "arm,pl011", name: "PL011 serial port" };
 
 fn cells(name: &str, values: &[u32]) -> DeviceTreeProperty {
     DeviceTreeProperty::new(name, values).expect("a valid name")
@@ -80,7 +82,7 @@ fn child<'a>(tree: &'a mut DeviceTree, path: &str) -> &'a mut DeviceTreeNode {
 
 fn refusal(tree: &DeviceTree) -> std::string::String {
     let mut cores = Cores::new();
-    match Machine::read(&tree.to_dtb(), HwCpuId(0), &mut cores) {
+    match Machine::read(&tree.to_dtb(), PL011, HwCpuId(0), &mut cores) {
         Err(error) => error.to_string(),
         Ok(machine) => panic!("accepted: {machine:?}"),
     }
@@ -94,7 +96,7 @@ fn ids(cores: &Cores) -> Vec<u64> {
 fn the_usual_machine_is_understood() {
     let bytes = virt().to_dtb();
     let mut cores = Cores::new();
-    let machine = Machine::read(&bytes, HwCpuId(0), &mut cores).expect("a good tree");
+    let machine = Machine::read(&bytes, PL011, HwCpuId(0), &mut cores).expect("a good tree");
     assert_eq!(machine.name, "linux,dummy-virt");
     assert_eq!(machine.memory[..], [PhysRange::new(0x4000_0000, 1 << 30)]);
     assert!(machine.reserved.is_empty());
@@ -117,7 +119,7 @@ fn gicv2_and_smc_are_understood() {
     gic.add_property(text("compatible", "arm,cortex-a15-gic"));
     gic.add_property(cells("reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x801_0000, 0, 0x1_0000]));
     let bytes = tree.to_dtb();
-    let machine = Machine::read(&bytes, HwCpuId(0), &mut Cores::new()).expect("a good tree");
+    let machine = Machine::read(&bytes, PL011, HwCpuId(0), &mut Cores::new()).expect("a good tree");
     assert_eq!(machine.conduit, Some(Conduit::Smc));
     let distributor = PhysRange::new(0x800_0000, 0x1_0000);
     let cpu_interface = PhysRange::new(0x801_0000, 0x1_0000);
@@ -135,7 +137,7 @@ fn the_boot_core_comes_first_and_affinities_keep_their_places() {
     cpus.add_child(node("cpu-map", []));
     tree.root.add_child(cpus);
     let mut cores = Cores::new();
-    Machine::read(&tree.to_dtb(), HwCpuId(0x100), &mut cores).expect("a good tree");
+    Machine::read(&tree.to_dtb(), PL011, HwCpuId(0x100), &mut cores).expect("a good tree");
     assert_eq!(ids(&cores), [0x100, 0, 0x1_0000_0203]);
 }
 
@@ -146,7 +148,7 @@ fn cores_that_cannot_be_started_are_named() {
     child(&mut tree, "/cpus/cpu@2").add_property(text("enable-method", "spin-table"));
     child(&mut tree, "/cpus").add_child(node("cpu@30", [cells("reg", &[3]), text("enable-method", "psci")]));
     let mut cores = Cores::new();
-    Machine::read(&tree.to_dtb(), HwCpuId(0), &mut cores).expect("a good tree");
+    Machine::read(&tree.to_dtb(), PL011, HwCpuId(0), &mut cores).expect("a good tree");
     assert_eq!(ids(&cores), [0, 3]);
     let expected =
         [(HwCpuId(1), Refusal::Disabled), (HwCpuId(2), Refusal::NoPsci), (HwCpuId(3), Refusal::ListedTwice)];
@@ -180,7 +182,7 @@ fn the_map_of_cores_and_their_caches_are_understood() {
     let second = with("socket1", [with("cluster0", [leaf("core0", 2), leaf("core1", 3)].into())].into());
     child(&mut tree, "/cpus").add_child(with("cpu-map", [first, second].into()));
     let mut cores = Cores::new();
-    Machine::read(&tree.to_dtb(), HwCpuId(2), &mut cores).expect("a good tree");
+    Machine::read(&tree.to_dtb(), PL011, HwCpuId(2), &mut cores).expect("a good tree");
     assert_eq!(ids(&cores), [2, 0, 1, 3]);
     let found: Vec<_> = cores.places.iter().map(|p| (p.package, p.core, p.thread, p.capacity)).collect();
     assert_eq!(found, [(1, 1, 0, 578), (0, 0, 0, 1024), (0, 0, 1, 1024), (1, 2, 0, 578)]);
@@ -192,7 +194,7 @@ fn the_map_of_cores_and_their_caches_are_understood() {
 #[test]
 fn without_a_map_every_core_is_one_of_its_own() {
     let mut cores = Cores::new();
-    Machine::read(&virt().to_dtb(), HwCpuId(0), &mut cores).expect("a good tree");
+    Machine::read(&virt().to_dtb(), PL011, HwCpuId(0), &mut cores).expect("a good tree");
     let found: Vec<_> = cores.places.iter().map(|p| (p.package, p.core, p.thread)).collect();
     assert_eq!(found, [(0, 0, 0), (0, 1, 0), (0, 2, 0), (0, 3, 0)]);
 }
@@ -208,7 +210,7 @@ fn reservations_and_memory_in_use_elsewhere_are_respected() {
     let secure = [text("device_type", "memory"), cells("reg", &[0, 0xe00_0000, 0, 0x100_0000])];
     tree.root.add_child(node("memory@e000000", secure.into_iter().chain([text("status", "disabled")])));
     let bytes = tree.to_dtb();
-    let machine = Machine::read(&bytes, HwCpuId(0), &mut Cores::new()).expect("a good tree");
+    let machine = Machine::read(&bytes, PL011, HwCpuId(0), &mut Cores::new()).expect("a good tree");
     let expected = [PhysRange::new(0x4100_0000, 0x1000), PhysRange::new(0x5000_0000, 0x2000)];
     assert_eq!(machine.reserved[..], expected);
     assert_eq!(machine.memory[..], [PhysRange::new(0x4000_0000, 1 << 30)]);
@@ -261,7 +263,7 @@ proptest! {
             bytes[place] = value;
         }
         bytes.truncate(bytes.len().saturating_sub(cut / 100));
-        if let Err(TreeError::Malformed(error)) = Machine::read(&bytes, HwCpuId(0), &mut Cores::new()) {
+        if let Err(TreeError::Malformed(error)) = Machine::read(&bytes, PL011, HwCpuId(0), &mut Cores::new()) {
             prop_assert!(!error.to_string().is_empty());
         }
     }

@@ -1,0 +1,13 @@
+//! What ACPI tables say of a machine, for boards whose firmware brings them.
+//!
+//! `tables` finds out that tables can be read at all; files beside it say what they mean to one kind of machine. Pure
+//! reading, so that it runs in host tests too.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+mod apic;
+mod tables;
+
+pub use apic::{Apics, IoApic, MAX_CORES, MAX_IO_APICS, find};

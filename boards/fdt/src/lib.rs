@@ -1,0 +1,21 @@
+//! What a device tree says of a machine, for boards whose firmware hands one over.
+//!
+//! Reading is pure: bytes in, a [`Machine`] out, so that it is tested on a development machine. [`tree_at`] finds the
+//! bytes, [`boot_info`] puts what they say into the kernel's form. A board names its serial port and knows the rest of
+//! its devices itself.
+#![no_std]
+#![deny(unsafe_code)]
+
+mod boot;
+mod cores;
+mod machine;
+mod places;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use boot::{Carried, boot_info};
+pub use cores::{Cores, MAX_CORES, Refusal};
+pub use machine::{Machine, Port, Serial, TreeError};
+pub use tree::tree_at;
