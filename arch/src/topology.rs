@@ -1,7 +1,8 @@
 //! Where a core sits: its package, its physical core, its class, its caches. Raw numbers as hardware or firmware
 //! give them; the kernel makes them dense.
 
-/// Capacity of the fastest class of cores, and of every core where there is only one class.
+/// Capacity of a core that hardware and firmware put into no class, or into the fastest. Only its relation to others
+/// counts: the kernel brings capacities to the border's scale.
 pub const FULL_CAPACITY: u32 = 1024;
 
 /// A core's place.

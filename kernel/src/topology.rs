@@ -1,7 +1,8 @@
 //! Where every core sits, in dense numbers. Owns the numbering; hardware and firmware say what there is.
 
 use alloc::vec::Vec;
-use embodios_arch::{CoreTopology, FULL_CAPACITY};
+use embodios_abi::FULL_CAPACITY;
+use embodios_arch::CoreTopology;
 
 /// A core's place, as the engine is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,10 @@ use crate::build::Built;
 use crate::workspace::Workspace;
 
 /// Crates, and the ones of ours that each may use. Tests may use more.
-const EDGES: [(&str, &[&str]); 23] = [
+const EDGES: [(&str, &[&str]); 24] = [
     ("embodios-core-set", &[]),
-    ("embodios-abi", &[]),
+    ("embodios-seqlock", &[]),
+    ("embodios-abi", &["seqlock"]),
     ("embodios-arch", &[]),
     ("embodios-kernel", &["abi", "arch", "core-set"]),
     ("embodios-acpi", &["arch"]),
@@ -27,7 +28,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("embodios-fixtures", &[]),
     ("embodios-text", &["gguf"]),
     ("embodios-kernels", &["gguf"]),
-    ("embodios-pool", &["core-set", "gguf"]),
+    ("embodios-pool", &["core-set", "gguf", "seqlock"]),
     ("embodios-host", &["pool"]),
     ("embodios-engine", &["gguf", "kernels", "pool", "text"]),
     ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),

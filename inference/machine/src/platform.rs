@@ -5,9 +5,10 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use embodios_abi::{CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
+use embodios_abi::{CoreCounts, CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
 use embodios_pool::platform::{
-    Core, CoreCounters, CoreSet, Counter, Mark, Memory, Platform, PlatformError, Power, ThreadId,
+    Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Mark, Memory, Platform, PlatformError, Power,
+    ThreadId,
 };
 use spin::Once;
 
@@ -19,6 +20,9 @@ pub const PRIORITY: u64 = PRIORITIES / 2;
 
 /// No deadline.
 const NEVER: u64 = u64::MAX;
+
+// Both sides of the border have one scale of capacity, though neither knows the other.
+const _: () = assert!(embodios_abi::FULL_CAPACITY == FULL_CAPACITY as u32);
 
 /// A started thread's entry and argument, on their way to it.
 pub struct Task {
@@ -238,24 +242,39 @@ impl Platform for Machine {
 
     fn core_counters(&self, core: usize) -> CoreCounters {
         let Some(core) = cores::all().get(core) else { return CoreCounters::default() };
-        let counts = core.counts();
-        let halted = match counts.idle_since {
-            0 => 0,
-            since => arch::counter().saturating_sub(since),
-        };
+        // The kernel counts ticks of the counter, the platform nanoseconds. Both lists are whole, so that the compiler
+        // finds a figure which only one of them has.
+        let CoreCounts {
+            switches,
+            migrations,
+            ticks,
+            timer_interrupts,
+            ipi_interrupts,
+            device_interrupts,
+            wakeups_sent,
+            wakeups_received,
+            // One of `counters`.
+            ipis_sent: _,
+            system_calls,
+            idle_ticks,
+            interrupt_ticks,
+            refused_allocations,
+            idle_since,
+        } = core.counts();
+        let halted = if idle_since == 0 { 0 } else { arch::counter().saturating_sub(idle_since) };
         CoreCounters {
-            switches: counts.switches,
-            migrations: counts.migrations,
-            ticks: counts.ticks,
-            timer_interrupts: counts.timer_interrupts,
-            ipi_interrupts: counts.ipi_interrupts,
-            device_interrupts: counts.device_interrupts,
-            wakeups_sent: counts.wakeups_sent,
-            wakeups_received: counts.wakeups_received,
-            idle_ns: self.clock.span(counts.idle_ticks + halted),
-            interrupt_ns: self.clock.span(counts.interrupt_ticks),
-            system_calls: counts.system_calls,
-            refused_allocations: counts.refused_allocations + core.refused(),
+            switches,
+            migrations,
+            ticks,
+            timer_interrupts,
+            ipi_interrupts,
+            device_interrupts,
+            wakeups_sent,
+            wakeups_received,
+            idle_ns: self.clock.span(idle_ticks + halted),
+            interrupt_ns: self.clock.span(interrupt_ticks),
+            system_calls,
+            refused_allocations: refused_allocations + core.refused(),
         }
     }
 

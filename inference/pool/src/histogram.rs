@@ -43,18 +43,18 @@ impl Histogram {
     /// Counts a time.
     pub fn record(&self, nanoseconds: u64) {
         self.0.update(|words| {
-            words.add(COUNT, 1);
-            words.add(SUM, nanoseconds);
+            words[COUNT].add(1);
+            words[SUM].add(nanoseconds);
             let square = nanoseconds as f64 * nanoseconds as f64;
-            words.set(SQUARES, (f64::from_bits(words.get(SQUARES)) + square).to_bits());
-            words.set(MAX, words.get(MAX).max(nanoseconds));
-            words.add(HEAD + bucket(nanoseconds.min(LIMIT)), 1);
+            words[SQUARES].set((f64::from_bits(words[SQUARES].get()) + square).to_bits());
+            words[MAX].set(words[MAX].get().max(nanoseconds));
+            words[HEAD + bucket(nanoseconds.min(LIMIT))].add(1);
         });
     }
 
     /// Forgets everything.
     pub fn reset(&self) {
-        self.0.update(|words| words.clear());
+        self.0.clear();
     }
 
     /// All figures, of several histograms together.

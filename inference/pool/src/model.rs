@@ -241,8 +241,8 @@ fn counters_are_read_as_of_one_moment() {
             thread::spawn(move || {
                 for _ in 0..3 {
                     counters.update(|words| {
-                        words.add(0, 1);
-                        words.add(1, 10);
+                        words[0].add(1);
+                        words[1].add(10);
                     });
                 }
             })

@@ -83,7 +83,7 @@ impl Record {
     pub fn add(&self, work: &Work) {
         self.work.update(|words| {
             for (index, (_, value)) in work.named().into_iter().enumerate() {
-                words.add(index, value);
+                words[index].add(value);
             }
         });
     }
@@ -125,7 +125,7 @@ impl Record {
 
     /// Forgets everything.
     pub fn reset(&self) {
-        self.work.update(|words| words.clear());
+        self.work.clear();
         self.dispatches.reset();
     }
 }
