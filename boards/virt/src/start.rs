@@ -1,4 +1,4 @@
-//! From the first Rust function to the kernel: the device tree becomes a [`BootInfo`].
+//! From the first Rust function to the kernel: the device tree becomes a boot description.
 
 use crate::pl011::{self, Pl011};
 use crate::{image, semihosting};
