@@ -2,7 +2,7 @@
 //! give them; the kernel makes them dense.
 
 /// Capacity of a core that hardware and firmware put into no class, or into the fastest. Only its relation to others
-/// counts: the kernel brings capacities to the border's scale.
+/// counts: the kernel brings capacities to the ABI's scale.
 pub const FULL_CAPACITY: u32 = 1024;
 
 /// A core's place.

@@ -1,4 +1,4 @@
-//! Which cores keep house, and sets of cores as they cross the border.
+//! The housekeeping cores, and sets of cores as system calls pass them.
 //!
 //! The engine and the command line count online cores from 0; the kernel's own index differs where a core did not
 //! start.
@@ -36,12 +36,12 @@ fn online() -> &'static [usize] {
 }
 
 /// Numbers the cores for the engine and chooses the housekeeping ones, once all cores that come have come.
-pub fn settle(options: &Options) {
+pub fn init(options: &Options) {
     let online = online().len();
     HOUSEKEEPING.call_once(|| {
         choose(&options.housekeeping, online).unwrap_or_else(|absent| {
-            command_line::complain(format_args!(
-                "`housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 keeps house",
+            command_line::report_bad_word(format_args!(
+                "`housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 is the housekeeping core",
                 options.housekeeping,
                 online - 1
             ));
@@ -52,7 +52,7 @@ pub fn settle(options: &Options) {
 
 /// The housekeeping cores.
 ///
-/// Panics before [`settle`].
+/// Panics before [`init`].
 #[must_use]
 pub fn housekeeping() -> &'static CoreSet {
     HOUSEKEEPING.get().expect("chosen before devices are routed and the engine starts")

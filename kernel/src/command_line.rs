@@ -56,12 +56,12 @@ static OPTIONS: Once<Options> = Once::new();
 static COMPLAINED: AtomicBool = AtomicBool::new(false);
 
 /// Names a word that makes no sense. The machine goes on without it, and whoever asked for more than a start can know.
-pub fn complain(what: fmt::Arguments<'_>) {
+pub fn report_bad_word(what: fmt::Arguments<'_>) {
     COMPLAINED.store(true, Ordering::Relaxed);
     log::error!("command line: {what}");
 }
 
-/// Whether there was a word to [`complain`] of.
+/// Whether there was a word to [`report_bad_word`] of.
 pub fn has_complained() -> bool {
     COMPLAINED.load(Ordering::Relaxed)
 }

@@ -119,7 +119,7 @@ pub fn receive(console: &dyn Console) {
 fn fill(input: &mut Input, console: &dyn Console) {
     if input.fill(console) {
         END.store(true, Ordering::Release);
-        per_cpu::this().attention.store(true, Ordering::Release);
+        per_cpu::this().need_resched.store(true, Ordering::Release);
     }
 }
 

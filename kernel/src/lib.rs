@@ -1,6 +1,6 @@
 //! The portable kernel.
 //!
-//! Owns per-CPU data, bringing cores up, threads, memory, time, faults, the engine's life. Knows the
+//! Owns per-CPU data, bringing cores up, threads, memory, time, faults, the engine's life cycle. Knows the
 //! hardware only through [`embodios_arch::Arch`] and the [`Board`]; has no `cfg(target_arch)` and no
 //! floating point.
 #![no_std]

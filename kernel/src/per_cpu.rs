@@ -21,13 +21,13 @@ pub struct PerCpu {
     /// Set once the core has set itself up and takes work.
     pub online: AtomicBool,
     /// The scheduler has something for this core; looked at before it goes back to the engine.
-    pub attention: AtomicBool,
+    pub need_resched: AtomicBool,
     /// A move of vector registers that the engine's mode has to end.
     pub pending: Mutex<Option<Pending>>,
     /// The counter value for which the timer is set; [`NO_TIMER`] when it is not.
     timer: AtomicU64,
-    /// The life of the engine whose tables this core has loaded; 0 on the kernel's own.
-    pub life: AtomicU64,
+    /// The incarnation of the engine whose tables this core has loaded; 0 on the kernel's own.
+    pub incarnation: AtomicU64,
     /// A kernel function to run in the next inter-processor interrupt.
     pub call: Mutex<Option<fn(&PerCpu)>>,
     /// Where it sits.
@@ -47,10 +47,10 @@ impl PerCpu {
             hardware: local.hardware,
             local,
             online: AtomicBool::new(false),
-            attention: AtomicBool::new(false),
+            need_resched: AtomicBool::new(false),
             pending: Mutex::new(None),
             timer: AtomicU64::new(NO_TIMER),
-            life: AtomicU64::new(0),
+            incarnation: AtomicU64::new(0),
             call: Mutex::new(None),
             topology: Once::new(),
             statistics,
@@ -80,7 +80,7 @@ impl PerCpu {
     /// Whether the core has the engine's tables.
     #[must_use]
     pub fn has_engine(&self) -> bool {
-        self.life.load(Ordering::Acquire) != 0
+        self.incarnation.load(Ordering::Acquire) != 0
     }
 
     /// Notes where the core sits, unless that is known.
@@ -113,7 +113,7 @@ impl PerCpu {
     /// Notes that the timer of this core has fired.
     pub fn timer_fired(&self) {
         self.timer.store(NO_TIMER, Ordering::Relaxed);
-        self.attention.store(true, Ordering::Relaxed);
+        self.need_resched.store(true, Ordering::Relaxed);
     }
 
     /// Halts this core, which is the caller's, until after an interrupt.

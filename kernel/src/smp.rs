@@ -85,7 +85,7 @@ fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
 pub fn start_others(options: &Options) {
     let cores = per_cpu::all().len();
     if let Some(core) = options.absent_core.filter(|&core| core as usize >= cores) {
-        command_line::complain(format_args!(
+        command_line::report_bad_word(format_args!(
             "`hook.absent={core}`: of {cores} cores the last is {}",
             cores - 1
         ));

@@ -1,7 +1,7 @@
 //! From the board's hand-over to the first thread of the engine.
 
 use crate::board::{Board, BootInfo};
-use crate::engine::{self, Origin};
+use crate::engine::{self, Payload};
 use crate::scheduler::{self, Context};
 use crate::{
     affinity, command_line, fault, heap, input, memory, output, per_cpu, phases, power, refuse, selftest,
@@ -15,7 +15,7 @@ use spin::Mutex;
 const MAX_COMMAND_LINE: usize = 32 << 10;
 
 /// What the first half of the start leaves for the second, which runs on another stack.
-static ORIGIN: Mutex<Option<Origin>> = Mutex::new(None);
+static PAYLOAD: Mutex<Option<Payload>> = Mutex::new(None);
 
 /// Lets the board speak, and faults be reported, before [`start`].
 pub fn prepare(board: &'static dyn Board) {
@@ -50,7 +50,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     let (options, bad_word) = command_line::parse(boot.command_line);
     log::set_max_level(options.log);
     if let Some(word) = bad_word {
-        command_line::complain(format_args!("`{word}` makes no sense"));
+        command_line::report_bad_word(format_args!("`{word}` makes no sense"));
     }
     if let Err(error) = smp::prepare(boot.cores, boot.topology) {
         refuse(format_args!("kernel stacks for {} cores: {error}", boot.cores.len()));
@@ -59,7 +59,7 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     let local = per_cpu::all()[CpuId::BOOT.index()].local;
     // SAFETY: first on this core, with the block made for it.
     unsafe { Arch::init_core(local) };
-    let origin = Origin {
+    let payload = Payload {
         program: boot.engine,
         modules: boot.modules.iter().copied().collect::<Vec<_>>(),
         command_line: boot.command_line,
@@ -67,21 +67,21 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         entry_counter: boot.entry_counter,
     };
     command_line::set(options);
-    *ORIGIN.lock() = Some(origin);
+    *PAYLOAD.lock() = Some(payload);
     // SAFETY: all that the rest needs has been moved out of this stack.
     unsafe { Arch::restart_stack(local, start_on_own_stack) }
 }
 
 /// The second half: the boot core is a core like the others, with a guarded stack.
 fn start_on_own_stack() -> ! {
-    let Some(origin) = ORIGIN.lock().take() else { unreachable!("`start` filled it") };
+    let Some(payload) = PAYLOAD.lock().take() else { unreachable!("`start` filled it") };
     smp::come_online();
     phases::done("boot core");
     smp::start_others(command_line::options());
     phases::done("other cores");
-    affinity::settle(command_line::options());
-    let entry_counter = origin.entry_counter;
-    if let Err(error) = engine::start(origin) {
+    affinity::init(command_line::options());
+    let entry_counter = payload.entry_counter;
+    if let Err(error) = engine::start(payload) {
         refuse(format_args!("{error}"));
     }
     phases::done("engine loaded");
@@ -122,7 +122,7 @@ impl Handlers for Kernel {
     }
 
     fn leave_interrupt(&self, context: &mut Context) {
-        scheduler::settle(per_cpu::this(), context);
+        scheduler::exit_to_user_work(per_cpu::this(), context);
     }
 
     fn fault(&self, fault: &Fault<'_>) -> ! {

@@ -23,7 +23,7 @@ pub fn dispatch(context: &mut Context, number: u64, arguments: [u64; 3]) {
         None => Err(Error::Unknown),
     };
     context.set_result(encode_result(result));
-    scheduler::settle(this, context);
+    scheduler::exit_to_user_work(this, context);
 }
 
 fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, Error> {

@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: rules of the tree that no compiler states, each with what breaks it.
 //!
 //! Owns the rules: which crate of ours may use which, how wide a line is, that a file says what it is for, how large an
-//! image and how wide the border may grow. A rule that is in the way is changed here, where the change is seen.
+//! image and how many system calls there may be. A rule that is in the way is changed here, where the change is seen.
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand};
@@ -49,7 +49,7 @@ const COLUMNS: usize = 120;
 /// Bytes of a kernel's image with engine and built-in model: what it has today, and a fiftieth.
 const IMAGE_BYTES: u64 = 6_400_000;
 
-/// System calls of the border.
+/// System calls of the ABI.
 const SYSTEM_CALLS: usize = 20;
 
 /// Directories that hold nothing of ours.

@@ -225,7 +225,7 @@ impl Console<'_> {
     }
 
     /// Runs what is typed until that ends the session, or the input ends: with success, unless a program sends it
-    /// and not all has gone `well`, in this life and those before.
+    /// and not all has gone `well`, of this engine and those before.
     fn obey_terminal(&mut self, well: bool) -> Power {
         let mut success = !self.is_piped || well && self.start.restarts == 0;
         let mut editor = Editor::new(PROMPT, &NAMES, self.columns);

@@ -21,7 +21,7 @@ pub const PRIORITY: u64 = PRIORITIES / 2;
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
-// Both sides of the border have one scale of capacity, though neither knows the other.
+// Both sides of the ABI have one scale of capacity, though neither knows the other.
 const _: () = assert!(embodios_abi::FULL_CAPACITY == FULL_CAPACITY as u32);
 
 /// A started thread's entry and argument, on their way to it.

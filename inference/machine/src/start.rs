@@ -40,7 +40,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
         &Start {
             machine: &alloc::format!("{} {}{BUILD}", arch::NAME, text(info.machine)),
             restarts: info.restarts,
-            died_loading: info.silent_lives > 0,
+            died_loading: info.silent_crashes > 0,
             has_bad_words: info.bad_words > 0,
             command_line: &engine_words(text(info.command_line)),
             modules: &modules,

@@ -14,7 +14,7 @@ use crate::sync::atomic::AtomicU32;
 pub use counters::CoreCounters;
 
 /// [`Core::capacity`] of the fastest class of cores, as in the device tree's `capacity-dmips-mhz` when normalised. The
-/// kernel says the same at its border, which a platform on it checks.
+/// kernel says the same in its ABI, which a platform on it checks.
 pub const FULL_CAPACITY: u16 = 1024;
 
 /// Bytes that processors take from memory at a time.
@@ -102,7 +102,7 @@ impl fmt::Display for PlatformError {
 impl core::error::Error for PlatformError {}
 
 /// A place in the instruction stream that who counts instructions looks for. How it is marked is the platform's: at
-/// EMBODIOS's border a mark is a number in an instruction, on a host nothing.
+/// EMBODIOS's ABI a mark is a number in an instruction, on a host nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// A measured part begins.

@@ -74,9 +74,9 @@ pub struct EngineInfo {
     pub counter_zero: u64,
     /// How often the engine has been restarted after a crash; 0 for the first.
     pub restarts: u64,
-    /// How many of the latest lives in a row ended before the engine used the console. A fresh engine that sees
+    /// How many of the latest engines in a row crashed before they used the console. A fresh engine that sees
     /// anything but 0 leaves out what may have killed them.
-    pub silent_lives: u64,
+    pub silent_crashes: u64,
     /// 1 where a word of the command line made no sense to the kernel, which has said so; else 0.
     pub bad_words: u64,
     /// Every core found, as [`CoreInfo`]; online cores come first, so that core `i < online` is

@@ -1,9 +1,8 @@
-//! The border between the kernel (ring 0 / EL1) and the engine (ring 3 / EL0), written down once.
+//! The ABI between the kernel (ring 0 / EL1) and the engine (ring 3 / EL0), written down once.
 //!
-//! Owns: system call numbers and results, the read-only start-up information, the layout of the
-//! engine's address space, the words of the command line, the per-core statistics, marks for who counts
-//! instructions, and the exit status of the machine. Its records are
-//! plain old data (`bytemuck`), or atomics where both sides use them at once.
+//! Owns: system call numbers and results, the read-only start-up information, the layout of the engine's address space,
+//! the words of the command line, the per-core statistics, marks for instruction-counting tools, and the exit status of
+//! the machine. Its records are plain old data (`bytemuck`), or atomics where both sides use them at once.
 #![no_std]
 #![deny(unsafe_code)]
 

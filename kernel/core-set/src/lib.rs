@@ -1,7 +1,7 @@
 //! A set of cores by dense index, and how people write one (`0`, `1-3,8`).
 //!
 //! A value without behaviour: it knows neither which cores exist nor which are online, and neither the
-//! kernel nor the engine. Both use it, and its words cross the border between them.
+//! kernel nor the engine. Both use it, and its words cross the ABI between them.
 #![no_std]
 #![forbid(unsafe_code)]
 

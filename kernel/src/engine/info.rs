@@ -1,6 +1,6 @@
 //! Writes [`EngineInfo`] and what it points to into frames of their own, mapped read-only.
 
-use super::{Engine, LoadError, Origin};
+use super::{Engine, LoadError, Payload};
 use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::scheduler;
@@ -67,7 +67,12 @@ fn describe(index: usize, core: &PerCpu, place: &Place) -> CoreInfo {
 ///
 /// # Errors
 /// [`LoadError::Memory`].
-pub fn map(engine: &Engine, memory: &mut Memory, origin: &Origin, modules: &[Span]) -> Result<(), LoadError> {
+pub fn map(
+    engine: &Engine,
+    memory: &mut Memory,
+    payload: &Payload,
+    modules: &[Span],
+) -> Result<(), LoadError> {
     let mut writer = Writer { bytes: Vec::with_capacity(1024) };
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
     let mut all: Vec<&PerCpu> = Vec::with_capacity(per_cpu::all().len());
@@ -78,20 +83,20 @@ pub fn map(engine: &Engine, memory: &mut Memory, origin: &Origin, modules: &[Spa
     let cores =
         all.iter().zip(&places).enumerate().map(|(index, (core, place))| describe(index, core, place));
     let names: heapless::Vec<Span, MAX_MODULES> =
-        origin.modules.iter().map(|module| writer.text(module.name)).collect();
+        payload.modules.iter().map(|module| writer.text(module.name)).collect();
     let info = EngineInfo {
         magic: INFO_MAGIC,
         counter_hz: Arch::counter_hz(),
-        counter_zero: origin.entry_counter,
+        counter_zero: payload.entry_counter,
         restarts: engine.restarts(),
         bad_words: command_line::has_complained().into(),
-        silent_lives: super::SILENT_LIVES.load(Ordering::Relaxed).into(),
+        silent_crashes: super::SILENT_CRASHES.load(Ordering::Relaxed).into(),
         cores: writer.records(cores),
         online,
         max_threads: scheduler::max_threads(per_cpu::all().len()) as u64,
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
-        command_line: writer.text(origin.command_line),
-        machine: writer.text(origin.machine),
+        command_line: writer.text(payload.command_line),
+        machine: writer.text(payload.machine),
         interrupts: layout::SIGNALS,
     };
     writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));

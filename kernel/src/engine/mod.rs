@@ -1,11 +1,11 @@
-//! The engine's life: loaded, started, contained when it crashes, started afresh.
+//! The engine's life cycle: loaded, started, contained when it crashes, started afresh.
 //!
 //! Owns the one incarnation there is. What it holds, and what it may be given, is [`Engine`]'s.
 
-mod held;
 mod image;
 mod info;
 mod modules;
+mod resources;
 pub mod signals;
 
 use crate::board::Module;
@@ -22,7 +22,7 @@ use core::time::Duration;
 use embodios_abi::{Error, PRIORITIES, layout};
 use embodios_arch::{Arch, Architecture, UserContext, UserStart, VirtAddr};
 use embodios_core_set::CoreSet;
-pub use held::{Engine, stack_top};
+pub use resources::{Engine, stack_top};
 use spin::Once;
 
 /// How long the other cores usually have to leave an engine at most. A core leaves at its next interrupt or at the end
@@ -33,7 +33,7 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What every incarnation of the engine is made from.
-pub struct Origin {
+pub struct Payload {
     /// ELF file inside the kernel image.
     pub program: &'static [u8],
     /// Models and other files.
@@ -70,22 +70,22 @@ impl From<MemoryError> for LoadError {
     }
 }
 
-/// Lives in a row that an engine may end in a crash before it has said a word.
-const MAX_SILENT_LIVES: u32 = 3;
-/// Such lives up to now.
-static SILENT_LIVES: AtomicU32 = AtomicU32::new(0);
+/// Crash-loop limit: crashes in a row before the engine has written to the console.
+const MAX_SILENT_CRASHES: u32 = 3;
+/// Such crashes up to now.
+static SILENT_CRASHES: AtomicU32 = AtomicU32::new(0);
 /// Whether the engine that runs has used the console.
 static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
-/// Number of the engine's life, from 1 on: cores load the tables anew when it changes.
-static LIFE: AtomicU64 = AtomicU64::new(NO_LIFE);
+/// Number of the engine's incarnation, from 1 on: cores load the tables anew when it changes.
+static INCARNATION: AtomicU64 = AtomicU64::new(NO_INCARNATION);
 /// What a core has loaded that runs on the kernel's own tables.
-const NO_LIFE: u64 = 0;
+const NO_INCARNATION: u64 = 0;
 /// The engine of the boot.
-const FIRST_LIFE: u64 = 1;
+const FIRST_INCARNATION: u64 = 1;
 /// Priority of the first thread: in the middle.
 const FIRST_PRIORITY: u8 = PRIORITIES as u8 / 2;
 
-static ORIGIN: Once<Origin> = Once::new();
+static PAYLOAD: Once<Payload> = Once::new();
 shared!(ENGINE: Mutex<Option<Engine>> = Mutex::new(None));
 
 /// Runs `f` on the engine, if there is one.
@@ -102,16 +102,16 @@ pub fn has_spoken() {
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn start(origin: Origin) -> Result<(), LoadError> {
-    launch(load(ORIGIN.call_once(|| origin), 0)?);
+pub fn start(payload: Payload) -> Result<(), LoadError> {
+    launch(load(PAYLOAD.call_once(|| payload), 0)?);
     Ok(())
 }
 
 /// Makes an engine; where its first thread begins.
-fn load(origin: &Origin, restarts: u64) -> Result<VirtAddr, LoadError> {
-    let (engine, entry) = Engine::load(origin, restarts)?;
+fn load(payload: &Payload, restarts: u64) -> Result<VirtAddr, LoadError> {
+    let (engine, entry) = Engine::load(payload, restarts)?;
     *ENGINE.lock() = Some(engine);
-    LIFE.fetch_add(1, Ordering::AcqRel);
+    INCARNATION.fetch_add(1, Ordering::AcqRel);
     Ok(entry)
 }
 
@@ -155,26 +155,26 @@ pub fn create_thread(
 /// Loads the engine's tables on the calling core if it has not got them. Whether its registers may hold what an earlier
 /// engine left there.
 pub fn use_tables(this: &PerCpu) -> bool {
-    let life = LIFE.load(Ordering::Acquire);
-    let is_new = this.life.swap(life, Ordering::Relaxed) != life;
+    let incarnation = INCARNATION.load(Ordering::Acquire);
+    let is_new = this.incarnation.swap(incarnation, Ordering::Relaxed) != incarnation;
     if is_new {
         // SAFETY: the root has the kernel's slots and the engine's.
         unsafe { Arch::load_root(memory().engine_root()) }
     }
-    is_new && life > FIRST_LIFE
+    is_new && incarnation > FIRST_INCARNATION
 }
 
 /// Loads the kernel's own tables on the calling core, which remembers nothing of the engine from then on.
 pub fn leave_tables(this: &PerCpu) {
-    if this.life.load(Ordering::Relaxed) != NO_LIFE {
+    if this.incarnation.load(Ordering::Relaxed) != NO_INCARNATION {
         // SAFETY: the root maps the kernel.
         unsafe { Arch::leave_engine(memory().kernel_root()) }
-        this.life.store(NO_LIFE, Ordering::Release);
+        this.incarnation.store(NO_INCARNATION, Ordering::Release);
     }
 }
 
 /// Says that a core takes long to leave the engine and, in the end, gives up on the machine.
-fn complain(core: &PerCpu, since: Instant, said: &mut bool) {
+fn report_late_core(core: &PerCpu, since: Instant, said: &mut bool) {
     let waited = since.elapsed();
     if waited > STOP_TIME && !core::mem::replace(said, true) {
         kprintln!("core {} (hardware id {}) takes long to leave the engine", core.cpu, core.hardware);
@@ -203,17 +203,17 @@ pub fn restart(end: End, report: impl FnOnce()) -> ! {
     static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };
     let (since, mut said) = (Instant::now(), false);
-    scheduler::stop_others(|core| complain(core, since, &mut said));
+    scheduler::stop_others(|core| report_late_core(core, since, &mut said));
     report();
     input::begin_anew();
     let silent = match (HAS_SPOKEN.swap(false, Ordering::Relaxed), end) {
         (true, _) => 0,
         // It is not the engine's fault that it had no time to speak.
-        (false, End::Asked) => SILENT_LIVES.load(Ordering::Relaxed),
-        (false, End::Crash) => SILENT_LIVES.load(Ordering::Relaxed) + 1,
+        (false, End::Asked) => SILENT_CRASHES.load(Ordering::Relaxed),
+        (false, End::Crash) => SILENT_CRASHES.load(Ordering::Relaxed) + 1,
     };
-    SILENT_LIVES.store(silent, Ordering::Relaxed);
-    assert!(silent < MAX_SILENT_LIVES, "the engine ended {silent} times in a row before it said a word");
+    SILENT_CRASHES.store(silent, Ordering::Relaxed);
+    assert!(silent < MAX_SILENT_CRASHES, "the engine ended {silent} times in a row before it said a word");
     let this = per_cpu::this();
     leave_tables(this);
     let restarts = ENGINE.lock().take().map_or(0, |engine| engine.restarts() + 1);
@@ -221,10 +221,10 @@ pub fn restart(end: End, report: impl FnOnce()) -> ! {
     unsafe { memory().end_engine() }
     scheduler::change(Scheduler::clear);
     kprintln!("engine restarted ({restarts})");
-    let entry = match ORIGIN.get().map(|origin| load(origin, restarts)) {
+    let entry = match PAYLOAD.get().map(|payload| load(payload, restarts)) {
         Some(Ok(entry)) => entry,
         Some(Err(error)) => panic!("no fresh engine: {error}"),
-        None => unreachable!("an engine ran, so it had an origin"),
+        None => unreachable!("an engine ran, so it had a payload"),
     };
     // Before the launch: a fresh engine that crashes at once needs its turn, however slow this core is.
     drop(turn);

@@ -54,13 +54,13 @@ pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
     let mut scheduler = SCHEDULER.lock();
     let result = change(&mut scheduler);
     // Most changes concern nobody else, and a set is costly to move.
-    if scheduler.kicks.is_empty() {
+    if scheduler.pending_ipis.is_empty() {
         return result;
     }
-    let kicks = core::mem::take(&mut scheduler.kicks);
+    let pending_ipis = core::mem::take(&mut scheduler.pending_ipis);
     drop(scheduler);
-    for core in kicks.iter().map(|core| &per_cpu::all()[core]) {
-        core.attention.store(true, Ordering::Release);
+    for core in pending_ipis.iter().map(|core| &per_cpu::all()[core]) {
+        core.need_resched.store(true, Ordering::Release);
         if core.cpu != this.cpu {
             core.interrupt();
         }
@@ -206,7 +206,7 @@ pub fn run() -> ! {
     let core = this.cpu.index();
     *this.pending.lock() = None;
     loop {
-        this.attention.store(false, Ordering::Release);
+        this.need_resched.store(false, Ordering::Release);
         input::obey();
         let now = Arch::counter();
         // Not handed from one to the next: registers are many, and each hand copies them.
@@ -286,15 +286,15 @@ fn restored(this: &PerCpu) -> ! {
         })
     });
     let Some(mut context) = context else { leave_stack() };
-    settle(this, &mut context);
+    exit_to_user_work(this, &mut context);
     // SAFETY: the stack holds nothing of use but the context.
     unsafe { Arch::enter_user(&context) }
 }
 
 /// Called before a core goes back to its thread: does what the core was told to do meanwhile. Does not return when
 /// the thread has to go.
-pub fn settle(this: &PerCpu, context: &mut Context) {
-    if !this.attention.swap(false, Ordering::AcqRel) {
+pub fn exit_to_user_work(this: &PerCpu, context: &mut Context) {
+    if !this.need_resched.swap(false, Ordering::AcqRel) {
         return;
     }
     input::obey();
@@ -320,7 +320,7 @@ pub fn settle(this: &PerCpu, context: &mut Context) {
     }
     if is_moving {
         // The end of the move comes soon, and looks again.
-        this.attention.store(true, Ordering::Release);
+        this.need_resched.store(true, Ordering::Release);
     } else if stays {
         this.set_timer(timer);
     } else if let Some(slot) = slot {

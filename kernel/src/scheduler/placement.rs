@@ -96,7 +96,7 @@ impl Scheduler {
         match state {
             State::Running if old == caller => return Ok(Move::Caller),
             State::Running => {
-                self.kick(old);
+                self.request_resched(old);
                 return Ok(Move::Running);
             }
             State::Ready => {
@@ -110,7 +110,7 @@ impl Scheduler {
                 if thread.deadline.is_some() {
                     self.drop_deadline(old, slot);
                     self.keep_deadline(first, slot);
-                    self.kick(first);
+                    self.request_resched(first);
                 }
             }
         }
@@ -133,7 +133,7 @@ impl Scheduler {
                 let thread = self.thread_mut(slot);
                 thread.priority = priority;
                 let core = thread.core;
-                self.kick(core);
+                self.request_resched(core);
             }
             State::Blocked(_) => self.thread_mut(slot).priority = priority,
         }

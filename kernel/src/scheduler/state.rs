@@ -1,6 +1,7 @@
 //! Who runs where and who comes next, as pure state: no hardware, no lock, so that host tests reach all of it.
 //!
-//! A change that concerns another core notes it in `kicks`; the shell interrupts those cores.
+//! A change that concerns another core notes it in `pending_ipis`; the hardware layer (`mod.rs`) interrupts those
+//! cores.
 
 use super::list::{Links, List};
 use super::run_queue::RunQueue;
@@ -63,7 +64,7 @@ pub struct Scheduler {
     /// Blocked on a word, the first to wait first.
     pub(super) waiting: List,
     /// Cores that have to look at their part again.
-    pub kicks: CoreSet,
+    pub pending_ipis: CoreSet,
     /// Threads in run queues.
     pub(super) ready: usize,
     /// No thread is to run.
@@ -83,7 +84,7 @@ impl Scheduler {
             online: CoreSet::new(),
             reserved: CoreSet::new(),
             waiting: List::EMPTY,
-            kicks: CoreSet::new(),
+            pending_ipis: CoreSet::new(),
             ready: 0,
             stopping: false,
         }
@@ -219,8 +220,8 @@ impl Scheduler {
     }
 
     /// Has a core look at its part again.
-    pub(super) fn kick(&mut self, core: usize) {
-        self.kicks.insert(core);
+    pub(super) fn request_resched(&mut self, core: usize) {
+        self.pending_ipis.insert(core);
     }
 
     /// Puts a thread that is in no queue into one.
@@ -238,7 +239,7 @@ impl Scheduler {
             priority > running || priority == running && !has_quantum
         });
         if concerned {
-            self.kick(core);
+            self.request_resched(core);
         }
     }
 
@@ -266,7 +267,7 @@ impl Scheduler {
         Some(slot)
     }
 
-    /// Whether the thread that runs on a core may go on. If not, the shell saves it and calls
+    /// Whether the thread that runs on a core may go on. If not, the hardware layer saves it and calls
     /// [`Self::preempted`].
     pub fn may_stay(&mut self, core: usize, now: u64, quantum: u64) -> bool {
         let Some(slot) = self.cores[core].current else { return false };
@@ -348,7 +349,7 @@ impl Scheduler {
     /// From now on no thread begins to run, and cores are told to leave theirs.
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.kicks = self.online.clone();
+        self.pending_ipis = self.online.clone();
     }
 
     /// Whether threads are to be left.

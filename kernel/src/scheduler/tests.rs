@@ -35,8 +35,8 @@ fn pick(scheduler: &mut Scheduler, core: usize, now: u64) -> Option<ThreadId> {
     Some(scheduler.thread(slot).id)
 }
 
-fn kicks(scheduler: &mut Scheduler) -> Vec<usize> {
-    core::mem::take(&mut scheduler.kicks).iter().collect()
+fn pending_ipis(scheduler: &mut Scheduler) -> Vec<usize> {
+    core::mem::take(&mut scheduler.pending_ipis).iter().collect()
 }
 
 fn result(scheduler: &Scheduler, id: ThreadId) -> Option<u64> {
@@ -47,7 +47,7 @@ fn result(scheduler: &Scheduler, id: ThreadId) -> Option<u64> {
 fn idle_cores_are_told_and_threads_spread() {
     let mut scheduler = machine(3);
     let threads: Vec<_> = (0..4).map(|_| create(&mut scheduler, 5, &[0, 1, 2])).collect();
-    assert_eq!(kicks(&mut scheduler), [0, 1, 2]);
+    assert_eq!(pending_ipis(&mut scheduler), [0, 1, 2]);
     let running: Vec<_> = (0..3).map(|core| pick(&mut scheduler, core, 0)).collect();
     assert!(threads[..3].iter().all(|&id| running.contains(&Some(id))));
     assert_eq!(scheduler.ready, 1, "the fourth waits");
@@ -81,9 +81,9 @@ fn quanta_pass_in_turn_and_only_among_equals() {
     create(&mut scheduler, 4, &[0]);
     assert!(scheduler.may_stay(0, 1000, QUANTUM), "a lower priority waits");
     assert_eq!(scheduler.timer(0), None);
-    kicks(&mut scheduler);
+    pending_ipis(&mut scheduler);
     let high = create(&mut scheduler, 6, &[0]);
-    assert_eq!(kicks(&mut scheduler), [0]);
+    assert_eq!(pending_ipis(&mut scheduler), [0]);
     assert!(!scheduler.may_stay(0, 1001, QUANTUM), "a higher one does not");
     scheduler.preempted(0);
     assert_eq!(pick(&mut scheduler, 0, 1001), Some(high));
@@ -97,9 +97,9 @@ fn wakes_go_to_the_first_who_waits_on_the_word() {
         assert_eq!(pick(&mut scheduler, core, 0), Some(threads[core]));
         scheduler.block(core, context(), Reason::Word(word), None);
     }
-    kicks(&mut scheduler);
+    pending_ipis(&mut scheduler);
     assert_eq!(scheduler.wake(64, 1), 1);
-    assert_eq!(kicks(&mut scheduler), [2], "it waited first");
+    assert_eq!(pending_ipis(&mut scheduler), [2], "it waited first");
     assert_eq!(result(&scheduler, threads[2]), Some(0));
     assert_eq!(scheduler.wake(64, u64::MAX), 1);
     assert_eq!(scheduler.wake(64, u64::MAX), 0);
@@ -130,10 +130,10 @@ fn a_sleeping_thread_takes_its_deadline_along() {
     let thread = create(&mut scheduler, 5, &[0]);
     pick(&mut scheduler, 0, 0);
     scheduler.block(0, context(), Reason::Sleep, Some(30));
-    kicks(&mut scheduler);
+    pending_ipis(&mut scheduler);
     assert_eq!(scheduler.set_affinity(0, thread, CoreSet::from_iter([1])), Ok(Move::Done));
     assert_eq!((scheduler.timer(0), scheduler.timer(1)), (None, Some(30)));
-    assert_eq!(kicks(&mut scheduler), [1], "to set its timer");
+    assert_eq!(pending_ipis(&mut scheduler), [1], "to set its timer");
     scheduler.expire(1, 30);
     assert_eq!((pick(&mut scheduler, 0, 30), pick(&mut scheduler, 1, 30)), (None, Some(thread)));
 }
@@ -143,14 +143,14 @@ fn who_moves_a_running_thread_waits_until_it_has_left() {
     let mut scheduler = machine(3);
     let (mover, moved) = (create(&mut scheduler, 5, &[0]), create(&mut scheduler, 5, &[1]));
     assert_eq!((pick(&mut scheduler, 0, 0), pick(&mut scheduler, 1, 0)), (Some(mover), Some(moved)));
-    kicks(&mut scheduler);
+    pending_ipis(&mut scheduler);
     assert_eq!(scheduler.set_affinity(0, moved, CoreSet::from_iter([2])), Ok(Move::Running));
     scheduler.block(0, context(), Reason::Migration(moved), None);
-    assert_eq!(kicks(&mut scheduler), [1]);
+    assert_eq!(pending_ipis(&mut scheduler), [1]);
     assert_eq!(pick(&mut scheduler, 0, 0), None);
     assert!(!scheduler.may_stay(1, 0, QUANTUM));
     scheduler.preempted(1);
-    assert_eq!(kicks(&mut scheduler), [0, 2]);
+    assert_eq!(pending_ipis(&mut scheduler), [0, 2]);
     assert_eq!(pick(&mut scheduler, 0, 0), Some(mover));
     assert_eq!(result(&scheduler, mover), Some(0));
     assert_eq!((pick(&mut scheduler, 1, 0), pick(&mut scheduler, 2, 0)), (None, Some(moved)));

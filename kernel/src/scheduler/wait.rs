@@ -20,7 +20,7 @@ impl Scheduler {
         if deadline.is_some() {
             self.keep_deadline(home, slot);
             if home != core {
-                self.kick(home);
+                self.request_resched(home);
             }
         }
         if let Reason::Word(_) = reason {

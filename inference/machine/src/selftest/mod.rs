@@ -3,8 +3,8 @@
 //! A thread's core is asked of the hardware inside the thread, what ran where of the kernel's counters. Time decides
 //! no test: what must not happen is looked for in counters, what must happen is waited for.
 
+mod abi;
 mod blocking;
-mod border;
 mod placement;
 mod reservation;
 mod sharing;
@@ -26,7 +26,7 @@ type Test = (&'static str, fn(&Machine) -> Outcome);
 
 const TESTS: &[&[Test]] = &[
     &[("memory functions agree with plain loops", memory_functions)],
-    border::TESTS,
+    abi::TESTS,
     placement::TESTS,
     sharing::TESTS,
     blocking::TESTS,

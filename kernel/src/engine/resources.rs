@@ -2,7 +2,7 @@
 //!
 //! The engine's space says what is its own; nothing is listed beside it.
 
-use super::{LoadError, Origin, image, info, modules, signals};
+use super::{LoadError, Payload, image, info, modules, signals};
 use crate::memory::{Memory, MemoryError, memory};
 use crate::per_cpu;
 use embodios_abi::{MAX_GRANT, layout};
@@ -80,19 +80,19 @@ impl Engine {
     }
 
     /// Maps all that a fresh one needs; where its first thread begins.
-    pub(super) fn load(origin: &Origin, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
+    pub(super) fn load(payload: &Payload, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
         let mut memory = memory();
         memory.begin_engine()?;
         let mut engine = Self { restarts, ..Self::default() };
-        let entry = engine.fill(&mut memory, origin)?;
+        let entry = engine.fill(&mut memory, payload)?;
         // Without a first piece of heap it could not say what is missing.
         let heap = memory.allocate(layout::LARGE_PAGE, layout::LARGE_PAGE)?;
         memory.free(heap);
         Ok((engine, entry))
     }
 
-    fn fill(&mut self, memory: &mut Memory, origin: &Origin) -> Result<VirtAddr, LoadError> {
-        let entry = image::map(memory, origin.program)?;
+    fn fill(&mut self, memory: &mut Memory, payload: &Payload) -> Result<VirtAddr, LoadError> {
+        let entry = image::map(memory, payload.program)?;
         self.map_stacks(memory, 0)?;
         let constants = Access::engine(false, false);
         if let Some(code) = Arch::vector_code() {
@@ -100,8 +100,8 @@ impl Engine {
         }
         memory.map_for_engine(VirtAddr(layout::SIGNALS), signals::page(), constants)?;
         memory.map_for_engine(VirtAddr(layout::STATISTICS), per_cpu::statistics(), constants)?;
-        let spans = modules::map(memory, &origin.modules)?;
-        info::map(self, memory, origin, &spans)?;
+        let spans = modules::map(memory, &payload.modules)?;
+        info::map(self, memory, payload, &spans)?;
         Ok(entry)
     }
 }
