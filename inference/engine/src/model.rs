@@ -22,7 +22,7 @@ use embodios_gguf::Gguf;
 use embodios_gguf::memory::{OutOfMemory, filled};
 use embodios_kernels::matrix::{Layout, Matrix};
 
-pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Slot};
+pub use architecture::{ARCHITECTURES, Architecture, Local, Pairs, Presence};
 pub use autotune::fastest_kernels;
 pub use config::{Config, Pattern, Window};
 pub use error::ModelError;
@@ -154,11 +154,11 @@ fn layer<'a>(source: &mut Source<'_, 'a>, index: usize, config: &Config) -> Resu
         key: source.matrix(&name("attn_k"), width, keys)?,
         value: source.matrix(&name("attn_v"), width, keys)?,
         qkv_bias: match qkv_bias {
-            Slot::Required => Some(bias(source, index, queries, keys)?),
-            Slot::Optional if source.has(&format!("blk.{index}.attn_q.bias")) => {
+            Presence::Required => Some(bias(source, index, queries, keys)?),
+            Presence::Optional if source.has(&format!("blk.{index}.attn_q.bias")) => {
                 Some(bias(source, index, queries, keys)?)
             }
-            Slot::Optional | Slot::Absent => None,
+            Presence::Optional | Presence::Absent => None,
         },
         head_norms: match head_norms {
             true => {

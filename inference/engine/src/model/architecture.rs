@@ -17,7 +17,7 @@ pub struct Architecture {
     /// What is rotated with what.
     pub pairs: Pairs,
     /// A bias on queries, keys and values.
-    pub qkv_bias: Slot,
+    pub qkv_bias: Presence,
     /// A norm on each head's query and key, before the rotation.
     pub head_norms: bool,
     /// A norm behind attention and behind the feed-forward part, before they are added.
@@ -51,7 +51,7 @@ pub enum Pairs {
 
 /// Whether a file has a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub enum Presence {
     /// It must.
     Required,
     /// It may.

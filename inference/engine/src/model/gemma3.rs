@@ -6,13 +6,13 @@
 use embodios_kernels::vector::Activation;
 
 use super::Config;
-use super::architecture::{Architecture, Local, Pairs, Slot, by_head_length};
+use super::architecture::{Architecture, Local, Pairs, Presence, by_head_length};
 
 /// The description.
 pub const GEMMA3: Architecture = Architecture {
     name: "gemma3",
     pairs: Pairs::Halves,
-    qkv_bias: Slot::Absent,
+    qkv_bias: Presence::Absent,
     head_norms: true,
     post_norms: true,
     activation: Activation::Gelu,

@@ -5,13 +5,13 @@
 
 use embodios_kernels::vector::Activation;
 
-use super::architecture::{Architecture, Pairs, Slot, by_head_length};
+use super::architecture::{Architecture, Pairs, Presence, by_head_length};
 
 /// The description.
 pub const LLAMA: Architecture = Architecture {
     name: "llama",
     pairs: Pairs::Neighbours,
-    qkv_bias: Slot::Optional,
+    qkv_bias: Presence::Optional,
     head_norms: false,
     post_norms: false,
     activation: Activation::Silu,

@@ -4,13 +4,13 @@
 
 use embodios_kernels::vector::Activation;
 
-use super::architecture::{Architecture, Pairs, Slot, by_head_length};
+use super::architecture::{Architecture, Pairs, Presence, by_head_length};
 
 /// The description.
 pub const QWEN2: Architecture = Architecture {
     name: "qwen2",
     pairs: Pairs::Halves,
-    qkv_bias: Slot::Required,
+    qkv_bias: Presence::Required,
     head_norms: false,
     post_norms: false,
     activation: Activation::Silu,

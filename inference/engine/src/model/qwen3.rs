@@ -4,13 +4,13 @@
 
 use embodios_kernels::vector::Activation;
 
-use super::architecture::{Architecture, Pairs, Slot, by_head_length};
+use super::architecture::{Architecture, Pairs, Presence, by_head_length};
 
 /// The description.
 pub const QWEN3: Architecture = Architecture {
     name: "qwen3",
     pairs: Pairs::Halves,
-    qkv_bias: Slot::Absent,
+    qkv_bias: Presence::Absent,
     head_norms: true,
     post_norms: false,
     activation: Activation::Silu,
