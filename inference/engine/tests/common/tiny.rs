@@ -112,7 +112,7 @@ impl Tiny {
             for name in ["attn_output.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"] {
                 add(name, &square);
             }
-            if architecture.qkv_bias == embodios_engine::model::Slot::Required {
+            if architecture.qkv_bias == embodios_engine::model::Presence::Required {
                 add("attn_q.bias", &[WIDTH]);
                 add("attn_k.bias", &[HEAD]);
                 add("attn_v.bias", &[HEAD]);
