@@ -96,6 +96,15 @@ impl<'m> RandomBatches<'m> {
         Ok(())
     }
 
+    /// Draws requests enough for `count` random batches, then runs these and compares.
+    ///
+    /// # Errors
+    /// When a request cannot be run by itself, or the first difference.
+    pub fn batches(&mut self, pool: &mut Pool, count: u32) -> Result<(), String> {
+        self.draw(pool, self.sizes.requests + 4 * count as usize)?;
+        (0..count).try_for_each(|_| self.batch(pool))
+    }
+
     /// Runs a random batch of the requests drawn, and compares.
     ///
     /// # Errors

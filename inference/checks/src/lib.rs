@@ -1,4 +1,5 @@
-//! Checks of the engine by itself, on a host and in a guest: batch invariance, and known answers.
+//! Checks of the engine by itself, on a host and in a guest: batch invariance, known answers, what holds for any model,
+//! and workers on their cores.
 //!
 //! Owns requests at random and what they must come to. They are no part of what serves anybody, but have to be linked
 //! into the guest, where the bits are to be the same.
@@ -9,3 +10,5 @@ extern crate alloc;
 
 pub mod batch_invariance;
 pub mod golden;
+pub mod model;
+pub mod pool;

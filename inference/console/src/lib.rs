@@ -3,6 +3,7 @@
 //! Owns the command language and everything printed. Arithmetic, text and files belong to the modules
 //! it calls; of what runs it, it knows the [`Platform`] trait only.
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 

@@ -1,16 +1,18 @@
-//! Tests of threads, cores and the worker pool. Where something runs is read there and then, from the core itself.
+//! Checks of threads, cores and the worker pool. Where something runs is read there and then, from the core itself.
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use embodios_pool::platform::{CoreSet, Platform, PlatformError, ThreadId};
-use embodios_pool::{Deterministic, Mode, Pool};
+use embodios_pool::{Deterministic, Mode, Pool, start_thread};
 
-/// Jobs given to a pool that spins, and to one that sleeps at once.
+/// Jobs for a pool that spins.
 pub const JOBS: u32 = 200;
+/// Jobs for a pool whose workers sleep at once, each of which takes longer.
 pub const SLEEPING_JOBS: u32 = 50;
 /// Jobs in which the places of all workers are read.
 const LOOKS: usize = 50;
@@ -20,9 +22,7 @@ const STEPS: usize = 25;
 const LOOPS: usize = 120;
 const INDICES: usize = 150;
 
-type Outcome = Result<(), String>;
-
-fn expect<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Outcome {
+fn expect<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, not {expected:?}")) }
 }
 
@@ -39,7 +39,10 @@ fn places(pool: &mut Pool) -> Vec<usize> {
 }
 
 /// Every job reaches every worker once, and every element of a split slice one worker, once a job.
-pub fn jobs(pool: &mut Pool, count: u32) -> Outcome {
+///
+/// # Errors
+/// The worker or the element that one did not reach, or reached twice.
+pub fn jobs(pool: &mut Pool, count: u32) -> Result<(), String> {
     let calls: Vec<AtomicU32> = (0..pool.workers()).map(|_| AtomicU32::new(0)).collect();
     let mut sums = Vec::from([0u32; 1000]);
     for _ in 0..count {
@@ -65,7 +68,10 @@ pub fn jobs(pool: &mut Pool, count: u32) -> Outcome {
 }
 
 /// Workers are on their cores, and the cores without one switch to nothing meanwhile.
-pub fn on_their_cores(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// When they are elsewhere, or another core switched threads.
+pub fn on_their_cores(pool: &mut Pool) -> Result<(), String> {
     let platform = pool.platform();
     let cores = pool.cores().to_vec();
     let switches = || {
@@ -80,7 +86,10 @@ pub fn on_their_cores(pool: &mut Pool) -> Outcome {
 }
 
 /// A worker that moves itself to each core in turn, in the middle of a job, is there when the call returns.
-pub fn moves_while_it_works(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// The core that it could not be moved to.
+pub fn moves_while_it_works(pool: &mut Pool) -> Result<(), String> {
     let platform = pool.platform();
     let (last, all) = (pool.workers() - 1, platform.cores());
     let home = CoreSet::from_iter([pool.cores()[last]]);
@@ -104,7 +113,10 @@ pub fn moves_while_it_works(pool: &mut Pool) -> Outcome {
 }
 
 /// A pool that would need a core that is not there is refused, and the one that is there stays as it was.
-pub fn refuses_offline_cores(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// When it is not refused, or the other one is no longer what it was.
+pub fn refuses_offline_cores(pool: &mut Pool) -> Result<(), String> {
     let all = pool.platform().cores();
     let offline = all.iter().position(|core| !core.online).unwrap_or(all.len());
     let cores: CoreSet = pool.cores().iter().copied().chain([offline]).collect();
@@ -114,7 +126,10 @@ pub fn refuses_offline_cores(pool: &mut Pool) -> Outcome {
 }
 
 /// Every index of every loop is in exactly one sub-range.
-pub fn every_index_once(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// The index that is in none, or in several.
+pub fn every_index_once(pool: &mut Pool) -> Result<(), String> {
     let counts: Vec<AtomicU32> = (0..INDICES).map(|_| AtomicU32::new(0)).collect();
     for index in 0..LOOPS {
         // Steps without a common divisor go through all kinds.
@@ -139,7 +154,10 @@ pub fn every_index_once(pool: &mut Pool) -> Outcome {
 }
 
 /// Each half of the workers has jobs of its own.
-pub fn groups(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// When workers of a group are elsewhere, or not the ones asked for.
+pub fn groups(pool: &mut Pool) -> Result<(), String> {
     let half = pool.workers().div_ceil(2);
     let sizes = [half, pool.workers() - half];
     let sizes = &sizes[..if sizes[1] == 0 { 1 } else { 2 }];
@@ -155,11 +173,12 @@ pub fn groups(pool: &mut Pool) -> Outcome {
     expect("groups elsewhere", wrong.into_inner(), 0)
 }
 
-extern "C" fn nothing(_: usize) {}
-
 /// In deterministic mode each worker is on its core, and nothing ticks, moves or allocates there. Afterwards the cores
 /// take threads again.
-pub fn deterministic(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// What was disturbed, or when a core takes no thread.
+pub fn deterministic(pool: &mut Pool) -> Result<(), String> {
     let platform = pool.platform();
     let cores = pool.cores().to_vec();
     let disturbed = || {
@@ -181,38 +200,39 @@ pub fn deterministic(pool: &mut Pool) -> Outcome {
     expect("parts on other cores", elsewhere.into_inner(), 0)?;
     expect("ticks, migrations and refused allocations", disturbed(), before)?;
     let last = CoreSet::from_iter(cores.last().copied());
-    platform.start_thread(&last, nothing, 0).and_then(|thread| platform.join_thread(thread)).map_err(named)
+    start_thread(platform, &last, || ()).and_then(|thread| platform.join_thread(thread)).map_err(named)
 }
-
-/// Counts up in `argument`, letting others run in between.
-extern "C" fn count_up(argument: usize) {
-    // SAFETY: `many_threads` keeps the numbers until it has joined this thread.
-    let (platform, count) = unsafe { &*core::ptr::with_exposed_provenance::<Counting>(argument) };
-    for _ in 0..LOOKS {
-        count.fetch_add(1, Ordering::Relaxed);
-        platform.yield_now();
-    }
-}
-
-type Counting = (&'static dyn Platform, AtomicU32);
 
 /// Twice as many threads as cores, and one more, all come to their end.
-pub fn many_threads(platform: &'static dyn Platform) -> Outcome {
+///
+/// # Errors
+/// When one does not, or the platform refuses it.
+pub fn many_threads(platform: &'static dyn Platform) -> Result<(), String> {
     let online: CoreSet = (0..platform.cores().len()).filter(|&core| platform.cores()[core].online).collect();
-    let counting: Counting = (platform, AtomicU32::new(0));
-    let argument = (&raw const counting).expose_provenance();
+    let steps = Arc::new(AtomicU32::new(0));
     let count = 2 * online.len() + 1;
-    let threads: Vec<Result<ThreadId, PlatformError>> =
-        (0..count).map(|_| platform.start_thread(&online, count_up, argument)).collect();
-    // All are joined before anything is reported: they use what is borrowed here.
+    let start = |_| {
+        let steps = Arc::clone(&steps);
+        start_thread(platform, &online, move || {
+            for _ in 0..LOOKS {
+                steps.fetch_add(1, Ordering::Relaxed);
+                platform.yield_now();
+            }
+        })
+    };
+    let threads: Vec<Result<ThreadId, PlatformError>> = (0..count).map(start).collect();
+    // All are joined before anything is reported: none is left behind.
     let joined: Vec<_> =
         threads.iter().map(|thread| thread.and_then(|id| platform.join_thread(id))).collect();
     joined.into_iter().collect::<Result<(), _>>().map_err(named)?;
-    expect("steps", counting.1.into_inner() as usize, count * LOOKS)
+    expect("steps", steps.load(Ordering::Relaxed) as usize, count * LOOKS)
 }
 
 /// Pools that come and go, of every size.
-pub fn resizes(pool: &mut Pool) -> Outcome {
+///
+/// # Errors
+/// When one cannot be made, or its workers are elsewhere.
+pub fn resizes(pool: &mut Pool) -> Result<(), String> {
     let cores = pool.cores().to_vec();
     for count in (1..=cores.len()).chain((1..cores.len()).rev()) {
         pool.resize(&cores[..count].iter().copied().collect()).map_err(named)?;
