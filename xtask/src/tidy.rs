@@ -13,7 +13,7 @@ use crate::build::Built;
 use crate::workspace::Workspace;
 
 /// Crates, and the ones of ours that each may use. Tests may use more.
-const EDGES: [(&str, &[&str]); 24] = [
+const EDGES: [(&str, &[&str]); 25] = [
     ("embodios-core-set", &[]),
     ("embodios-seqlock", &[]),
     ("embodios-abi", &["seqlock"]),
@@ -31,8 +31,9 @@ const EDGES: [(&str, &[&str]); 24] = [
     ("embodios-pool", &["core-set", "gguf", "seqlock"]),
     ("embodios-host", &["pool"]),
     ("embodios-engine", &["gguf", "kernels", "pool", "text"]),
+    ("embodios-bench", &["engine", "kernels", "pool", "text"]),
     ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),
-    ("embodios-console", &["checks", "engine", "gguf", "kernels", "pool", "text"]),
+    ("embodios-console", &["bench", "checks", "engine", "gguf", "kernels", "pool", "text"]),
     ("embodios-programs", &["console", "engine", "gguf", "host", "kernels", "pool", "text"]),
     ("embodios-machine", &["abi", "console", "pool"]),
     ("embodios-hostile", &["abi"]),

@@ -1,85 +1,66 @@
-//! The command `bench WHAT`: what the engine measures of itself, a file for each.
+//! The command `bench WHAT`: what the engine measures of itself, by [`embodios_bench`]. Owns which model and workers a
+//! bench gets, and where its figures go.
 
-mod batch;
-mod jitter;
-mod scaling;
-mod spread;
-mod switch;
+mod options;
+
+use alloc::format;
+
+use embodios_bench::{Pools, Report, Subject, batch, jitter, scaling, switch};
+use embodios_pool::Pool;
 
 use super::Console;
-use super::command::{ParseError, split_word};
 use super::error::CommandError;
-use super::options::number;
-use batch::BatchBench;
-use jitter::Jitter;
-use scaling::Scaling;
-use switch::Switch;
-
-/// What to measure.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Bench<'l> {
-    /// Requests at once and one after another.
-    Batch(BatchBench),
-    /// The same step many times.
-    Jitter(Jitter),
-    /// The same batch on more and more workers.
-    Scaling(Scaling<'l>),
-    /// Two threads that take turns.
-    Switch(Switch),
-}
-
-impl<'l> Bench<'l> {
-    /// Understands what follows `bench`.
-    ///
-    /// # Errors
-    /// [`ParseError`], which names the word at fault.
-    pub fn parse(rest: &'l str) -> Result<Self, ParseError> {
-        match split_word(rest) {
-            ("batch", rest) => BatchBench::parse(rest).map(Self::Batch),
-            ("jitter", rest) => Jitter::parse(rest).map(Self::Jitter),
-            ("scaling", rest) => Scaling::parse(rest).map(Self::Scaling),
-            ("switch", rest) => Switch::parse(rest).map(Self::Switch),
-            (other, _) => Err(ParseError::Bench(other.into())),
-        }
-    }
-}
+use super::loaded::Loaded;
+use super::workers::Workers;
+pub use options::Bench;
+use options::What;
 
 impl Console<'_> {
     /// Measures, and prints the figures.
     ///
     /// # Errors
     /// When there is no model or no memory, or what must be equal is not.
-    pub(super) fn bench(&mut self, bench: &Bench<'_>) -> Result<(), CommandError> {
-        match bench {
-            Bench::Batch(batch) => self.batch_bench(batch),
-            Bench::Jitter(jitter) => self.jitter(jitter),
-            Bench::Scaling(scaling) => self.scaling(scaling),
-            Bench::Switch(switch) => self.switch(*switch),
+    pub(super) fn bench(&mut self, Bench { json, what }: &Bench<'_>) -> Result<(), CommandError> {
+        let output = self.output;
+        let mut show = |figures: &dyn Report| match json {
+            true => output.say(&format!("{}\n", figures.json())),
+            false => output.say(&figures.text()),
+        };
+        match what {
+            What::Batch { workers, options } => {
+                let (loaded, pool) = self.loaded_and_pool(*workers)?;
+                show(&batch::measure(loaded.subject(), pool, options)?);
+            }
+            What::Jitter { workers, steps } => {
+                let (loaded, pool) = self.loaded_and_pool(*workers)?;
+                show(&jitter::measure(loaded.subject(), pool, *steps)?);
+            }
+            What::Scaling(options) => {
+                let subject = self.loaded.as_ref()?.subject();
+                scaling::measure(subject, &mut self.workers, options, &mut show)?;
+            }
+            What::Switch { rounds } => switch::measure(self.platform, *rounds, &mut show)?,
         }
+        Ok(())
     }
 }
 
-/// Understands `--json`, and letters of `options`, each with a number of at least 1 that is stored with it. Result:
-/// whether there was a `--json`.
-fn flags(
-    command: &'static str,
-    mut rest: &str,
-    options: &mut [(char, &mut Option<usize>)],
-) -> Result<bool, ParseError> {
-    let mut json = false;
-    while !rest.is_empty() {
-        let (word, after) = split_word(rest);
-        if word == "--json" {
-            (json, rest) = (true, after);
-            continue;
-        }
-        let known = word.strip_prefix('-').and_then(|name| name.parse::<char>().ok());
-        let Some((letter, place)) = options.iter_mut().find(|(letter, _)| known == Some(*letter)) else {
-            return Err(ParseError::Option { command, option: word.into() });
-        };
-        let (value, after) = split_word(after);
-        **place = Some(number(*letter, value, "a number of at least 1", |&n| n > 0)?);
-        rest = after;
+impl Loaded {
+    /// What is measured.
+    const fn subject(&self) -> Subject<'_> {
+        let Self { name, model, tokenizer, kernels, .. } = self;
+        Subject { name, model, tokenizer, kernels: *kernels }
     }
-    Ok(json)
+}
+
+impl Pools for Workers {
+    type Error = CommandError;
+
+    fn most(&self) -> usize {
+        self.cores().len()
+    }
+
+    fn pool(&mut self, workers: Option<usize>) -> Result<&mut Pool, CommandError> {
+        self.pool(workers)
+    }
 }

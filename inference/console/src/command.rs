@@ -172,7 +172,7 @@ fn help(rest: &str) -> Result<Command<'_>, ParseError> {
 }
 
 /// Whether `--json` stands in front, and what follows it.
-fn as_json(rest: &str) -> (bool, &str) {
+pub fn as_json(rest: &str) -> (bool, &str) {
     match split_word(rest) {
         ("--json", rest) => (true, rest),
         _ => (false, rest),

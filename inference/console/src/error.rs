@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use embodios_engine::batch::{Failure, Finish, Refusal};
+use embodios_bench::BenchError;
+use embodios_engine::batch::{Failure, Refusal};
 use embodios_engine::cache::CacheError;
 use embodios_engine::evaluate::EvaluateError;
 use embodios_engine::model::ModelError;
@@ -53,28 +54,14 @@ pub enum CommandError {
         /// What is wrong with that.
         reason: String,
     },
-    /// The model gives no logits.
-    Evaluate(EvaluateError),
     /// Generation did not begin or go on.
     Failed(Failure),
     /// A batch has no room for keys and values.
     Cache(CacheError),
     /// A batch does not take a request.
     Refused(Refusal),
-    /// A request that is measured did not go to its end.
-    Unfinished {
-        /// Its number, from 1.
-        request: usize,
-        /// How it ended.
-        finish: Finish,
-    },
-    /// Logits that must be equal are not.
-    OtherBits {
-        /// Whose.
-        what: String,
-        /// Their hash, and the one expected.
-        hashes: [String; 2],
-    },
+    /// A bench has no figures.
+    Bench(BenchError),
     /// Batches whose cores are not apart.
     NotApart,
     /// A module does not serve.
@@ -117,11 +104,18 @@ impl CommandError {
         let cache = |error: &CacheError| !matches!(error, CacheError::Context { .. });
         match self {
             Self::NoModel(error) => matches!(&**error, LoadError::Model(_, ModelError::OutOfMemory(_))),
-            Self::Platform(error) => *error == PlatformError::OutOfMemory,
-            Self::Evaluate(EvaluateError::OutOfMemory(_)) | Self::Failed(Failure::OutOfMemory(_)) => true,
-            Self::Evaluate(EvaluateError::Cache(error))
-            | Self::Cache(error)
-            | Self::Refused(Refusal::Budget(error)) => cache(error),
+            Self::Platform(error) | Self::Bench(BenchError::Platform(error)) => {
+                *error == PlatformError::OutOfMemory
+            }
+            Self::Failed(Failure::OutOfMemory(_))
+            | Self::Bench(BenchError::Evaluate(EvaluateError::OutOfMemory(_))) => true,
+            Self::Cache(error)
+            | Self::Refused(Refusal::Budget(error))
+            | Self::Bench(
+                BenchError::Evaluate(EvaluateError::Cache(error))
+                | BenchError::Cache(error)
+                | BenchError::Refused(Refusal::Budget(error)),
+            ) => cache(error),
             _ => false,
         }
     }
@@ -140,14 +134,10 @@ impl fmt::Display for CommandError {
             }
             Self::NoWorker { core, cores } => write!(f, "core {core} has no worker, cores {cores} have"),
             Self::Word { word, reason } => write!(f, "{word} on the command line: {reason}"),
-            Self::Evaluate(error) => error.fmt(f),
             Self::Failed(failure) => failure.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Unfinished { request, finish } => write!(f, "request {request} did not finish: {finish}"),
-            Self::OtherBits { what, hashes: [found, expected] } => {
-                write!(f, "other bits: {what} have logits hash {found}, not {expected}")
-            }
+            Self::Bench(error) => error.fmt(f),
             Self::NotApart => {
                 write!(f, "each batch wants cores of its own, and no other's between them")
             }
@@ -193,7 +183,7 @@ from! {
     ChatError => Chat,
     PlatformError => Platform,
     PoolError => Pool,
-    EvaluateError => Evaluate,
+    BenchError => Bench,
     Failure => Failed,
     CacheError => Cache,
     Refusal => Refused,
@@ -214,11 +204,15 @@ mod tests {
         let advice = "; 3.0 MiB of 16.0 MiB are free: more memory for the machine helps (--memory SIZE)";
         for error in [
             CommandError::Cache(CacheError::OutOfMemory(lacking)),
-            CommandError::Evaluate(EvaluateError::OutOfMemory(lacking)),
             CommandError::Failed(Failure::OutOfMemory(lacking)),
             CommandError::NoModel(Box::new(LoadError::Model("a", ModelError::OutOfMemory(lacking)))),
             CommandError::Refused(Refusal::Budget(CacheError::OutOfMemory(lacking))),
             CommandError::Platform(PlatformError::OutOfMemory),
+            CommandError::Bench(BenchError::Evaluate(EvaluateError::OutOfMemory(lacking))),
+            CommandError::Bench(BenchError::Evaluate(EvaluateError::Cache(CacheError::OutOfMemory(lacking)))),
+            CommandError::Bench(BenchError::Cache(CacheError::OutOfMemory(lacking))),
+            CommandError::Bench(BenchError::Refused(Refusal::Budget(CacheError::OutOfMemory(lacking)))),
+            CommandError::Bench(BenchError::Platform(PlatformError::OutOfMemory)),
         ] {
             assert_eq!(error.advice(memory), advice, "{error}");
         }

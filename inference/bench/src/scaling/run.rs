@@ -9,12 +9,10 @@ use alloc::{format, vec};
 use embodios_engine::batch::{Batch, Finish, Outcome, Request, Settings};
 use embodios_engine::cache::{self, CacheError};
 use embodios_engine::logits_hash::LogitsHash;
-use embodios_gguf::memory::OutOfMemory;
 use embodios_pool::platform::Mark;
 use embodios_pool::{Pool, PoolError};
 
-use crate::error::CommandError;
-use crate::loaded::Loaded;
+use crate::{BenchError, Subject};
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -35,14 +33,14 @@ pub(super) struct Run {
 /// A batch with what it is for and what it came to.
 struct Task<'m> {
     batch: Batch<'m>,
-    prepared: Result<(), OutOfMemory>,
+    prepared: Result<(), CacheError>,
     requests: Vec<Request>,
     outcomes: Vec<Outcome>,
 }
 
 impl Task<'_> {
     fn prepare(&mut self, pool: &mut Pool) {
-        self.prepared = self.batch.prepare(pool);
+        self.prepared = self.batch.prepare(pool).map_err(CacheError::OutOfMemory);
     }
 
     fn run(&mut self, pool: &mut Pool) {
@@ -50,11 +48,11 @@ impl Task<'_> {
     }
 
     /// Tokens that passed through the model, and the hash of all logits.
-    fn result(&self) -> Result<(usize, LogitsHash), CommandError> {
+    fn result(&self) -> Result<(usize, LogitsHash), BenchError> {
         let (mut tokens, mut hash) = (0, LogitsHash::new());
         for (index, outcome) in self.outcomes.iter().enumerate() {
             if outcome.finish != Finish::Limit {
-                return Err(CommandError::Unfinished { request: index + 1, finish: outcome.finish });
+                return Err(BenchError::Unfinished { request: index + 1, finish: outcome.finish });
             }
             hash.combine(outcome.logits_hash);
             // The last token made is not taken any more.
@@ -69,20 +67,21 @@ impl Task<'_> {
 /// # Errors
 /// When there is no memory for it, or a request does not reach its limit of tokens.
 pub(super) fn run(
-    loaded: &Loaded,
+    subject: Subject<'_>,
     pool: &mut Pool,
     requests: &[Request],
     batches: usize,
-) -> Result<Run, CommandError> {
+) -> Result<Run, BenchError> {
+    let Subject { model, tokenizer, kernels, .. } = subject;
     let platform = pool.platform();
     let settings = Settings::new(cache::budget(&platform.memory()) / batches);
     let task = |_| {
-        let batch = Batch::new(&loaded.model, &loaded.tokenizer, loaded.kernels, settings)?;
+        let batch = Batch::new(model, tokenizer, kernels, settings)?;
         Ok(Task { batch, prepared: Ok(()), requests: requests.to_vec(), outcomes: Vec::new() })
     };
-    let mut tasks = (0..batches).map(task).collect::<Result<Vec<_>, CommandError>>()?;
+    let mut tasks = (0..batches).map(task).collect::<Result<Vec<_>, BenchError>>()?;
     each(&mut tasks, pool, Task::prepare)?;
-    tasks.iter().try_for_each(|task| task.prepared).map_err(CacheError::OutOfMemory)?;
+    tasks.iter().try_for_each(|task| task.prepared)?;
     // Workers that have just been started come to their first job late.
     pool.run(&|_| ());
     let begun = platform.now_ns();
