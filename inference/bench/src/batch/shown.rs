@@ -79,3 +79,44 @@ impl Report for Figures {
 fn rate(tokens: usize, nanoseconds: u64) -> f64 {
     tokens as f64 * 1e9 / nanoseconds.max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Joined;
+    use crate::spread::Spread;
+
+    #[test]
+    fn known_times_read_the_same_everywhere() {
+        let row = Row {
+            size: 2,
+            together: Times { prompt: 1_000_000, generation: 3_000_000 },
+            alone: Times { prompt: 2_000_000, generation: 6_000_000 },
+            plan: "together".into(),
+        };
+        let gaps = Spread::of([1_000, 3_000]);
+        let joined = Joined { before: gaps, meanwhile: gaps, after: gaps, all: gaps, until_ready: 5_500_000 };
+        let figures =
+            Figures { model: "m".into(), workers: 2, prompt: 3, tokens: 4, rows: [row].into(), joined };
+        let text = figures.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "m, 2 workers, prompts of 3 tokens, 4 made of each; tokens/s");
+        let row = "       2   2000.0             1000.0    2.00              2000.0             1000.0    2.00  \
+                   together";
+        assert_eq!(lines[2], row);
+        let joined = "time from token to token of a request that 7 others join; they generate after 5.5 ms";
+        assert_eq!(lines[3], joined);
+        assert_eq!(lines[6], "they join         2.0        1.0  50.00 %        1.0        3.0        3.0");
+        assert_eq!((lines.len(), lines[9]), (10, "p99 / median: 3.00"));
+        let gaps = "{\"deviation_ns\":1000.0,\"max_ns\":3000,\"mean_ns\":2000.0,\"p50_ns\":1000,\"p99_ns\":3000,\
+                    \"relative\":0.5}";
+        let json = format!(
+            "{{\"generated\":4,\"joined\":{{\"after\":{gaps},\"all\":{gaps},\"before\":{gaps},\"meanwhile\":{gaps},\
+             \"others\":7,\"until_ready_ns\":5500000}},\"model\":\"m\",\"prompt\":3,\"rows\":[{{\
+             \"alone\":{{\"generation_ns\":6000000,\"prompt_ns\":2000000,\"total_ns\":8000000}},\"batch\":2,\
+             \"plan\":\"together\",\
+             \"together\":{{\"generation_ns\":3000000,\"prompt_ns\":1000000,\"total_ns\":4000000}}}}],\"workers\":2}}"
+        );
+        assert_eq!(format!("{}", figures.json()), json);
+    }
+}

@@ -89,3 +89,54 @@ impl Report for Figures {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers, one step a run; the second one's core is interrupted twice by its timer.
+    fn figures() -> Figures {
+        let before = CoreCounters::default();
+        let after = CoreCounters { timer_interrupts: 1, ..before };
+        let run = [[before, before], [before, after]];
+        Figures {
+            model: "m".into(),
+            position: 64,
+            cores: [0, 3].into(),
+            uncounted: &["ticks"],
+            steps: [2_000, 2_000].into(),
+            shares: [1_000, 2_000, 1_000, 2_000].into(),
+            counters: [run, run].concat(),
+            misses: 5,
+            hashes: [0xab, 0xab].into(),
+        }
+    }
+
+    #[test]
+    fn text_has_a_line_for_each_core_and_what_disturbed_it() {
+        let text = figures().text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "m, a token at position 64, 2 runs of 1 steps");
+        assert_eq!(lines[2], "step           2.0        0.0   0.00 %        2.0        2.0        2.0");
+        assert_eq!(lines[3], "core 0         1.0        0.0   0.00 %        1.0        1.0        1.0");
+        let disturbed = "core 3: ticks - timer_interrupts 2 ipi_interrupts 0 device_interrupts 0 switches 0 \
+                         migrations 0 refused_allocations 0";
+        assert_eq!(lines[6], disturbed);
+        let last = "same bits: logits hash 00000000000000ab 00000000000000ab";
+        assert_eq!(lines[7..], ["jobs over 500 us: 5", last]);
+    }
+
+    #[test]
+    fn json_has_null_for_what_nobody_counts() {
+        let json = figures().json();
+        let fields: Vec<&str> =
+            json.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let expected =
+            ["budget_misses", "budget_ns", "cores", "hashes", "model", "position", "step", "steps"];
+        assert_eq!(fields, expected);
+        let core = &json["cores"][1];
+        assert_eq!((&core["core"], &core["share"]["p50_ns"]), (&json!(3), &json!(2000)));
+        assert_eq!(core["counters"]["ticks"], Value::Null);
+        assert_eq!(core["counters"]["timer_interrupts"], json!(2));
+    }
+}
