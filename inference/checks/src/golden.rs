@@ -10,7 +10,7 @@ use embodios_text::sample::Sampling;
 
 /// A run of a single request.
 #[derive(Clone, Copy, Debug)]
-pub struct Run {
+pub struct KnownAnswer {
     /// What the test reports call it.
     pub name: &'static str,
     /// Tokens to begin with.
@@ -23,7 +23,7 @@ pub struct Run {
     pub logits_hash: u64,
 }
 
-impl Run {
+impl KnownAnswer {
     /// The request that makes it.
     #[must_use]
     pub fn request(&self) -> Request {
@@ -35,17 +35,17 @@ impl Run {
 const SAMPLED: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 42, ..Sampling::GREEDY };
 
 /// Runs of the story model, prompted "Once upon a time" behind its begin token.
-pub const STORY: [Run; 2] = {
+pub const STORY: [KnownAnswer; 2] = {
     let prompt = &[0, 490, 528, 260, 410];
     [
-        Run {
+        KnownAnswer {
             name: "story, greedy",
             prompt,
             limit: 64,
             sampling: Sampling::GREEDY,
             logits_hash: 0x917a_87bc_41c5_d2f1,
         },
-        Run {
+        KnownAnswer {
             name: "story, sampled",
             prompt,
             limit: 64,
@@ -56,17 +56,17 @@ pub const STORY: [Run; 2] = {
 };
 
 /// Runs of SmolLM2-135M-Instruct Q4_1, prompted "Once upon a time".
-pub const SMOLLM2: [Run; 2] = {
+pub const SMOLLM2: [KnownAnswer; 2] = {
     let prompt = &[6403, 1980, 253, 655];
     [
-        Run {
+        KnownAnswer {
             name: "smollm2, greedy",
             prompt,
             limit: 16,
             sampling: Sampling::GREEDY,
             logits_hash: 0xd036_be1a_c3dd_5a3e,
         },
-        Run {
+        KnownAnswer {
             name: "smollm2, sampled",
             prompt,
             limit: 16,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings};
 use embodios_engine::cache::{self, CacheError};
-use embodios_engine::json::{Lines, Requests, Tally, Task};
+use embodios_engine::json::{JsonBatch, Responder, Tally, Task};
 use embodios_text::tokenizer::ParseSpecial;
 
 use super::Console;
@@ -20,7 +20,7 @@ use groups::Group;
 
 /// What a batch is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source<'l> {
+pub enum BatchSource<'l> {
     /// The same prompt so many times, with one seed after the other.
     Prompt {
         /// How often.
@@ -43,18 +43,18 @@ impl Console<'_> {
     ///
     /// # Errors
     /// When there is no model, no such module, or no memory.
-    pub(super) fn batch(&mut self, json: bool, source: &Source<'_>) -> Result<(), CommandError> {
+    pub(super) fn batch(&mut self, json: bool, source: &BatchSource<'_>) -> Result<(), CommandError> {
         let (platform, modules, output) = (self.platform, self.start.modules, self.output);
         let settings = Settings::new(cache::budget(&platform.memory()));
         let (count, options, text) = match source {
-            Source::Prompt { count, options, text } => (count, options, text),
-            Source::Typed => {
+            BatchSource::Prompt { count, options, text } => (count, options, text),
+            BatchSource::Typed => {
                 let tally = self.json(Task::Batch)?;
                 self.totals.add_batch(&tally);
                 return all_well(tally.failed);
             }
-            Source::Groups(groups) => return self.batch_groups(groups),
-            Source::Module(name) => {
+            BatchSource::Groups(groups) => return self.batch_groups(groups),
+            BatchSource::Module(name) => {
                 let (loaded, pool) = self.loaded_and_pool(None)?;
                 let requests = loaded.requests();
                 let mut answer = |bytes: &[u8]| output.answer(bytes);
@@ -73,7 +73,7 @@ impl Console<'_> {
             Request { sampling, ..options.request(prompt.clone(), tokenizer.ends().into()) }
         });
         if json {
-            let lines = Lines::of(requests.collect());
+            let lines = JsonBatch::of(requests.collect());
             let mut answer = |bytes: &[u8]| output.answer(bytes);
             let tally = lines.answer(&loaded.requests(), pool, settings, &mut answer)?;
             self.totals.add_batch(&tally);
@@ -137,11 +137,11 @@ pub fn all_well(failed: usize) -> Result<(), CommandError> {
 fn lines_of(
     modules: &[Module],
     name: &str,
-    requests: &Requests<'_>,
+    requests: &Responder<'_>,
     answer: &mut dyn FnMut(&[u8]),
-) -> Result<(Lines, usize), CommandError> {
+) -> Result<(JsonBatch, usize), CommandError> {
     let bytes = module::text(modules, name, "JSON lines")?;
-    let (mut lines, mut bad) = (Lines::default(), 0);
+    let (mut lines, mut bad) = (JsonBatch::default(), 0);
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         if let Some(error) = lines.take(requests, number, line) {
             answer(&error);

@@ -8,7 +8,7 @@ use core::num::NonZero;
 use embodios_engine::json::Task;
 use embodios_pool::platform::{CoreSet, ThreadId};
 
-use super::batch::{Source, groups};
+use super::batch::{BatchSource, groups};
 use super::bench::Bench;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS, is_number};
 pub use error::ParseError;
@@ -69,7 +69,7 @@ pub enum Command<'l> {
     },
     Batch {
         json: bool,
-        source: Source<'l>,
+        source: BatchSource<'l>,
     },
     Bench(Bench<'l>),
     Json {
@@ -183,10 +183,10 @@ pub fn as_json(rest: &str) -> (bool, &str) {
 fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
     let (json, rest) = as_json(rest);
     if let "-" = rest.trim_end() {
-        return Ok(Command::Batch { json, source: Source::Typed });
+        return Ok(Command::Batch { json, source: BatchSource::Typed });
     }
     if split_word(rest).0.contains('=') {
-        return Ok(Command::Batch { json, source: Source::Groups(groups::parse(rest)?) });
+        return Ok(Command::Batch { json, source: BatchSource::Groups(groups::parse(rest)?) });
     }
     let options_of = |rest| Options::parse("batch", BATCH_OPTIONS, DEFAULT_TOKENS, rest);
     // The number stands in front of its options or behind them.
@@ -205,13 +205,13 @@ fn batch(rest: &str) -> Result<Command<'_>, ParseError> {
         Ok(found) if found > MOST_REQUESTS => {
             return Err(ParseError::TooMany { found, most: MOST_REQUESTS });
         }
-        Ok(count) if !text.is_empty() => Source::Prompt { count, options, text },
+        Ok(count) if !text.is_empty() => BatchSource::Prompt { count, options, text },
         Ok(_) => return Err(ParseError::NoText("batch")),
         Err(_) if is_number(word) => return Err(ParseError::TooLarge(word.into())),
         Err(_) if text.is_empty() && rest.starts_with('-') => {
             return Err(ParseError::OwnOptions(split_word(rest).0.into()));
         }
-        Err(_) if text.is_empty() => Source::Module(word),
+        Err(_) if text.is_empty() => BatchSource::Module(word),
         Err(_) => return Err(ParseError::Requests(word.into())),
     };
     Ok(Command::Batch { json, source })

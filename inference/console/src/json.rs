@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use embodios_engine::batch::Settings;
 use embodios_engine::cache;
-use embodios_engine::json::{Lines as Batched, Tally, Task};
+use embodios_engine::json::{JsonBatch, Tally, Task};
 use embodios_pool::platform::Platform;
 
 use super::Console;
@@ -34,7 +34,7 @@ impl Console<'_> {
             output.note(format_args!("JSON objects, one a line; an empty line ends them, {when}\n"));
         }
         let mut lines = Lines { platform, input: &mut self.input, line: Vec::new(), typed };
-        let mut together = Batched::default();
+        let mut together = JsonBatch::default();
         let (mut number, mut bad) = (1, 0);
         let mut answer = |bytes: &[u8]| output.answer(bytes);
         while let Some(line) = lines.next(output)?.filter(|line| !line.is_empty()) {

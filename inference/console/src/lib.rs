@@ -46,7 +46,7 @@ use error::CommandError;
 use input::Input;
 use loaded::{LoadError, Loaded};
 use output::Output;
-use script::Source;
+use script::ScriptSource;
 use start::StartOptions;
 pub use start::{Module, Start};
 use statistics::Baseline;
@@ -106,12 +106,12 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         totals: Totals::default(),
         baseline: Baseline::default(),
     };
-    console.announce(memory.total);
-    errors.iter().for_each(|error| console.complain(error));
+    console.print_banner(memory.total);
+    errors.iter().for_each(|error| console.print_error(error));
     // A model that is not wanted is no failure until somebody asks for it.
     let no_model = console.loaded.as_ref().err().filter(|error| !matches!(error, LoadError::NotWanted));
     if let Some(error) = no_model.filter(|_| options.quiet) {
-        console.complain(&error.into());
+        console.print_error(&error.into());
     }
     let well = errors.is_empty() && no_model.is_none() && !start.has_bad_words;
     let mut refused = None;
@@ -127,7 +127,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         let refusal = platform.power(action);
         // An input that has ended says so to every reader.
         if refused.replace(action) != Some(action) {
-            console.complain(&refusal.into());
+            console.print_error(&refusal.into());
         }
         action = console.obey_terminal(false);
     }
@@ -159,7 +159,7 @@ impl Console<'_> {
         self.output.say(&format(text));
     }
 
-    fn announce(&self, memory: u64) {
+    fn print_banner(&self, memory: u64) {
         if self.output.is_quiet() {
             return;
         }
@@ -189,17 +189,17 @@ impl Console<'_> {
 
     /// Runs the commands of `script` and powers off: with success if all went well, what came before included. A
     /// failed one ends it, unless it shall `keep_going`.
-    fn obey_script(&mut self, script: &Source<'_>, mut success: bool, keep_going: bool) -> Power {
+    fn obey_script(&mut self, script: &ScriptSource<'_>, mut success: bool, keep_going: bool) -> Power {
         let commands = match script.commands(self.start.modules) {
             Ok(commands) => commands,
             Err(error) => {
-                self.complain(&error.into());
+                self.print_error(&error.into());
                 return Power::Off { success: false };
             }
         };
         let restarts = self.start.restarts;
         let Some(rest) = script::after_restarts(&commands, restarts) else {
-            self.complain(&CommandError::Crashed { restarts, script: format(format_args!("{script}")) });
+            self.print_error(&CommandError::Crashed { restarts, script: format(format_args!("{script}")) });
             return Power::Off { success: false };
         };
         for (index, line) in rest.iter().enumerate() {
@@ -211,7 +211,7 @@ impl Console<'_> {
                 Ok(Some(Power::Off { .. })) => break,
                 Ok(Some(Power::Reboot)) => return Power::Reboot,
                 Err(error) => {
-                    self.complain(&error);
+                    self.print_error(&error);
                     success = false;
                     if !keep_going || matches!(error, CommandError::Interrupted) {
                         if index + 1 < rest.len() {
@@ -246,7 +246,7 @@ impl Console<'_> {
                 Ok(Some(Power::Off { .. })) => return Power::Off { success },
                 Ok(Some(Power::Reboot)) => return Power::Reboot,
                 Err(error) => {
-                    self.complain(&error);
+                    self.print_error(&error);
                     success = !self.is_piped;
                 }
             }
@@ -267,7 +267,7 @@ impl Console<'_> {
         if self.input.take_interrupt() { Err(CommandError::Interrupted) } else { result }
     }
 
-    fn complain(&self, error: &CommandError) {
+    fn print_error(&self, error: &CommandError) {
         let advice = error.advice(self.platform.memory());
         self.output.note(format_args!("error: {}{advice}\n", Line(&error.to_string())));
     }

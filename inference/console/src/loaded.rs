@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use embodios_engine::json::Requests;
+use embodios_engine::json::Responder;
 use embodios_engine::model::{Model, ModelError, repack};
 use embodios_gguf::memory::{OutOfMemory, filled};
 use embodios_gguf::sizing::Needs;
@@ -163,9 +163,9 @@ impl Loaded {
     }
 
     /// What answers JSON lines.
-    pub const fn requests(&self) -> Requests<'_> {
+    pub const fn requests(&self) -> Responder<'_> {
         let Self { model, tokenizer, chat, kernels, .. } = self;
-        Requests { model, tokenizer, chat, kernels: *kernels }
+        Responder { model, tokenizer, chat, kernels: *kernels }
     }
 
     /// One line: name, architecture, size, context, kernels.

@@ -9,7 +9,7 @@ use super::module::{self, Module, ModuleError};
 
 /// Where the commands stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source<'s> {
+pub enum ScriptSource<'s> {
     /// In the command line, with `;` between them.
     Line(&'s str),
     /// In the module of this name, one a line.
@@ -40,7 +40,7 @@ impl fmt::Display for ScriptError {
     }
 }
 
-impl Source<'_> {
+impl ScriptSource<'_> {
     /// The commands, in their order.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Source<'_> {
     }
 }
 
-impl fmt::Display for Source<'_> {
+impl fmt::Display for ScriptSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => line.fmt(f),
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_line_is_divided_outside_quotations() {
-        let divided = |line| Source::Line(line).commands(&[]);
+        let divided = |line| ScriptSource::Line(line).commands(&[]);
         let commands = |list: &[&str]| Ok(list.iter().map(|&command| command.into()).collect());
         assert_eq!(divided("mem;; cpus ; "), commands(&["mem", "cpus"]));
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
     fn a_module_has_a_command_a_line() {
         let bytes = "\u{feff}# first\r\nids a; \"b\r\n\n  mem".as_bytes();
         let modules = [Module { name: "s", bytes }, Module { name: "bad", bytes: b"mem\n\xff\n" }];
-        let commands = |name| Source::Module(name).commands(&modules);
+        let commands = |name| ScriptSource::Module(name).commands(&modules);
         assert_eq!(commands("s"), Ok(Vec::from(["ids a; \"b".into(), "mem".into()])));
         assert_eq!(commands("bad"), Err(ScriptError::Line(2)));
         assert!(matches!(commands("none"), Err(ScriptError::Module(ModuleError::Missing { .. }))));

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::command::Fault;
 pub use super::module::Module;
-use super::script::Source;
+use super::script::ScriptSource;
 
 /// What the engine is started with.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub struct StartOptions<'s> {
     /// Whether there is a `keep-going`.
     pub keep_going: bool,
     /// Value of `script=` or `exec=`.
-    pub script: Option<Source<'s>>,
+    pub script: Option<ScriptSource<'s>>,
     /// Words that are none of these, or stand there again.
     pub unknown: Vec<&'s str>,
 }
@@ -91,8 +91,8 @@ impl<'s> StartOptions<'s> {
             Some(("workers", cores)) => value(&mut self.workers, cores),
             Some(("terminal", columns)) => value(&mut self.terminal, columns),
             Some(("housekeeping", _)) => once(&mut self.housekeeping),
-            Some(("script", name)) => self.script.replace(Source::Module(name)).is_none(),
-            Some(("exec", line)) => self.script.replace(Source::Line(line)).is_none(),
+            Some(("script", name)) => self.script.replace(ScriptSource::Module(name)).is_none(),
+            Some(("exec", line)) => self.script.replace(ScriptSource::Line(line)).is_none(),
             None if word == "quiet" => once(&mut self.quiet),
             None if word == "flow-control" => once(&mut self.flow_control),
             None if word == "keep-going" => once(&mut self.keep_going),
@@ -116,7 +116,7 @@ mod tests {
                 kernels: Some("portable"),
                 spin: Some("0"),
                 quiet: true,
-                script: Some(Source::Module("s")),
+                script: Some(ScriptSource::Module("s")),
                 ..StartOptions::default()
             }
         );
@@ -127,7 +127,7 @@ mod tests {
                 workers: Some("1-3"),
                 housekeeping: true,
                 keep_going: true,
-                script: Some(Source::Line("cpus; generate model=x exec=y")),
+                script: Some(ScriptSource::Line("cpus; generate model=x exec=y")),
                 ..StartOptions::default()
             }
         );

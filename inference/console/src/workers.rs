@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use embodios_pool::platform::{CoreSet, Platform, PlatformError};
-use embodios_pool::{Monitor, Pool, Settings, WorkerStatistics};
+use embodios_pool::{Monitor, Pool, PoolSettings, WorkerStatistics};
 
 use super::error::CommandError;
 use super::placement;
@@ -11,7 +11,7 @@ use super::placement;
 /// The pool and its place.
 pub struct Workers {
     platform: &'static dyn Platform,
-    settings: Settings,
+    settings: PoolSettings,
     /// The cores that workers may have.
     cores: CoreSet,
     /// Whether somebody chose these cores.
@@ -27,7 +27,7 @@ impl Workers {
     /// No pool yet. Its workers will look for `spin` microseconds before they sleep, and sit on one core of each
     /// physical one, housekeeping cores left out if these shall be kept `apart`.
     pub fn new(platform: &'static dyn Platform, spin: u32, apart: bool) -> Self {
-        let settings = Settings { spin, ..Settings::default() };
+        let settings = PoolSettings { spin, ..PoolSettings::default() };
         let cores = placement::automatic(platform.cores(), apart);
         Self { platform, settings, cores, chosen: false, pool: None, acknowledged: 0, earlier: Vec::new() }
     }
@@ -152,6 +152,6 @@ impl Workers {
     pub fn sleeping_pool(&mut self) -> Result<Pool, PlatformError> {
         let before = self.pool.take().map(|pool| pool.monitor());
         self.keep(before);
-        Pool::start(self.platform, &self.cores, Settings { spin: 0, ..self.settings })
+        Pool::start(self.platform, &self.cores, PoolSettings { spin: 0, ..self.settings })
     }
 }

@@ -25,7 +25,7 @@ use crate::cache::{self, Limits};
 use crate::evaluate::Evaluator;
 use crate::model::Model;
 use crate::prompt;
-pub use batch::{Lines, Tally};
+pub use batch::{JsonBatch, Tally};
 pub use fields::BadLine;
 use fields::{Fields, without_mark};
 
@@ -50,7 +50,7 @@ pub enum Task {
     Chat,
     /// The fields of `generate`, or `messages` instead of `text`, of all lines at once, to `{line, ids, text, stop,
     /// logits_hash, prompt_tokens, shared_tokens, queued_ms, prefill_ms, token_ms}` as they finish, with `logprobs` as
-    /// in `generate`: see [`Lines`].
+    /// in `generate`: see [`JsonBatch`].
     Batch,
 }
 
@@ -69,9 +69,9 @@ impl Task {
     }
 }
 
-/// A loaded model that answers requests.
+/// A loaded model that answers lines.
 #[derive(Clone, Copy)]
-pub struct Requests<'m> {
+pub struct Responder<'m> {
     /// The file's weights.
     pub model: &'m Model<'m>,
     /// Its tokenizer.
@@ -82,7 +82,7 @@ pub struct Requests<'m> {
     pub kernels: Kernels,
 }
 
-impl Requests<'_> {
+impl Responder<'_> {
     /// Answers line `number`, counted from 1, by one line. A blank line has no answer.
     pub fn answer(
         &self,

@@ -27,7 +27,7 @@ pub use autotune::fastest_kernels;
 pub use config::{Config, Pattern, Window};
 pub use error::ModelError;
 pub use repack::{Quantized, quantized, repack};
-use source::Source;
+use source::TensorSource;
 
 /// The weights of one layer. What its architecture has not is `None`.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl<'a> Model<'a> {
         keys::check_file(gguf)?;
         let config = Config::read(gguf)?;
         keys::check_all(gguf, &config)?;
-        let mut source = Source::new(gguf, layout);
+        let mut source = TensorSource::new(gguf, layout);
         let width = config.embedding;
         let token_embedding = source.matrix("token_embd.weight", width, config.vocabulary)?;
         let output = match source.has("output.weight") {
@@ -125,7 +125,7 @@ impl<'a> Model<'a> {
 const GLOBAL: usize = 0;
 const LOCAL: usize = 1;
 
-fn rotations(source: &mut Source<'_, '_>, config: &Config) -> Result<Vec<Rotation>, ModelError> {
+fn rotations(source: &mut TensorSource<'_, '_>, config: &Config) -> Result<Vec<Rotation>, ModelError> {
     let pairs = config.rotated / 2;
     let plain = || filled(pairs, 1.0, "rope factors");
     let factors = match source.has("rope_freqs.weight") {
@@ -140,7 +140,11 @@ fn rotations(source: &mut Source<'_, '_>, config: &Config) -> Result<Vec<Rotatio
     Ok(rotations)
 }
 
-fn layer<'a>(source: &mut Source<'_, 'a>, index: usize, config: &Config) -> Result<Layer<'a>, ModelError> {
+fn layer<'a>(
+    source: &mut TensorSource<'_, 'a>,
+    index: usize,
+    config: &Config,
+) -> Result<Layer<'a>, ModelError> {
     let Architecture { qkv_bias, head_norms, post_norms, .. } = *config.architecture;
     let name = |part: &str| format!("blk.{index}.{part}.weight");
     let (width, hidden, head) = (config.embedding, config.feed_forward, config.head_length);
@@ -182,7 +186,7 @@ fn layer<'a>(source: &mut Source<'_, 'a>, index: usize, config: &Config) -> Resu
 
 /// The biases of queries, keys and values, one after the other.
 fn bias(
-    source: &mut Source<'_, '_>,
+    source: &mut TensorSource<'_, '_>,
     index: usize,
     queries: usize,
     keys: usize,

@@ -4,7 +4,7 @@
 
 mod common;
 
-use embodios_checks::golden::{self, Run};
+use embodios_checks::golden::{self, KnownAnswer};
 use embodios_engine::batch::{Outcome, Request};
 use embodios_engine::logits_hash::LogitsHash;
 use embodios_fixtures::{STORY, smollm2};
@@ -22,7 +22,7 @@ fn generated(models: &Models, kernels: Kernels, workers: usize, request: &Reques
 }
 
 /// Runs every way and compares.
-fn check(models: &Models, runs: &[Run], workers: &[usize]) {
+fn check(models: &Models, runs: &[KnownAnswer], workers: &[usize]) {
     for golden in runs {
         let first = generated(models, Kernels::PORTABLE, 1, &golden.request());
         assert_eq!(first.tokens.len(), golden.limit);

@@ -61,14 +61,14 @@ pub const DEFAULT_SPIN: u32 = 200;
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct PoolSettings {
     /// Microseconds of polling before a worker sleeps, 0 for one poll.
     pub spin: u32,
     /// How [`Pool::parallel_for`] shares its range out.
     pub mode: Mode,
 }
 
-impl Default for Settings {
+impl Default for PoolSettings {
     fn default() -> Self {
         Self { spin: DEFAULT_SPIN, mode: Mode::Static }
     }
@@ -112,7 +112,7 @@ impl Pool {
     pub fn start(
         platform: &'static dyn Platform,
         cores: &CoreSet,
-        settings: Settings,
+        settings: PoolSettings,
     ) -> Result<Self, PlatformError> {
         let first = check(platform, cores)?;
         let pinned = Pinned::new(platform, first)?;
@@ -150,7 +150,7 @@ impl Pool {
         if self.fixed {
             return Err(PoolError::Deterministic);
         }
-        let mut next = Self::start(self.platform(), cores, Settings { spin: 0, mode: self.mode })?;
+        let mut next = Self::start(self.platform(), cores, PoolSettings { spin: 0, mode: self.mode })?;
         next.shared.policy.set_spin_ns(self.shared.policy.spin_ns());
         if let (Some(later), Some(earlier)) = (&mut next.pinned, &mut self.pinned) {
             later.take_over(earlier);

@@ -13,7 +13,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use super::counters::Counters;
 use super::queue::Queue;
-use super::{Mode, Pool, Settings};
+use super::{Mode, Pool, PoolSettings};
 use crate::platform::{Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory, Platform};
 use crate::platform::{PlatformError, Power, ThreadId};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -128,7 +128,7 @@ impl Platform for Model {
 
 /// A pool whose workers look once and sleep.
 fn pool(workers: usize, mode: Mode) -> Pool {
-    Pool::start(Model::leak(workers), &CoreSet::first(workers), Settings { spin: 0, mode }).unwrap()
+    Pool::start(Model::leak(workers), &CoreSet::first(workers), PoolSettings { spin: 0, mode }).unwrap()
 }
 
 fn counts(length: usize) -> Vec<AtomicUsize> {

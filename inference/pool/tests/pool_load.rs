@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCs
 
 use embodios_host::Host;
 use embodios_pool::platform::{CoreSet, Platform};
-use embodios_pool::{Mode, Pool, Settings};
+use embodios_pool::{Mode, Pool, PoolSettings};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
@@ -30,7 +30,7 @@ fn every_index_exactly_once() {
     let mut random = Random::new(1);
     let counts: Vec<AtomicU32> = (0..LENGTH).map(|_| AtomicU32::new(0)).collect();
     let host = Host::unpinned(4);
-    let mut pool = Pool::start(host, &CoreSet::first(2), Settings::default()).unwrap();
+    let mut pool = Pool::start(host, &CoreSet::first(2), PoolSettings::default()).unwrap();
     for round in 0..rounds() {
         // More threads than processors are slow: they get fewer rounds.
         if round % 500 == 0 {
@@ -58,7 +58,7 @@ fn every_index_exactly_once() {
 fn a_thousand_resizes() {
     let mut random = Random::new(2);
     let host = Host::unpinned(6);
-    let mut pool = Pool::start(host, &CoreSet::first(1), Settings::default()).unwrap();
+    let mut pool = Pool::start(host, &CoreSet::first(1), PoolSettings::default()).unwrap();
     for _ in 0..1_000 {
         let mut cores: CoreSet = (0..6).filter(|_| random.below(2) == 0).collect();
         cores.insert(random.below(6));
@@ -74,7 +74,7 @@ fn a_thousand_resizes() {
 fn no_wake_up_is_lost_between_jobs() {
     // Workers that never spin: every job finds them going to sleep, asleep or waking.
     let mut random = Random::new(3);
-    let settings = Settings { spin: 0, mode: Mode::Static };
+    let settings = PoolSettings { spin: 0, mode: Mode::Static };
     let mut pool = Pool::start(Host::unpinned(2), &CoreSet::first(2), settings).unwrap();
     let calls = AtomicU64::new(0);
     let rounds = rounds() / 2;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use embodios_engine::batch::Settings;
 use embodios_engine::cache::{self, CacheError};
-use embodios_engine::json::{Lines, Requests, Tally};
+use embodios_engine::json::{JsonBatch, Responder, Tally};
 use embodios_pool::platform::CoreSet;
 use embodios_text::terminal::Line;
 
@@ -28,8 +28,8 @@ pub struct Group<'l> {
 
 /// What a group's first worker needs and what it makes.
 struct Work<'m> {
-    requests: Requests<'m>,
-    lines: Lines,
+    requests: Responder<'m>,
+    lines: JsonBatch,
     answers: Vec<u8>,
     nanoseconds: u64,
     /// Lines that were no requests.

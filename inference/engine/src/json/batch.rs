@@ -1,4 +1,4 @@
-//! Requests that are answered together, each by one line as soon as it is over.
+//! A batch of JSON lines: each request is answered by a line as soon as it has finished.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use embodios_pool::Pool;
 use serde_json::{Value, json};
 
-use super::{BadLine, Fields, Requests, log_probabilities, text, without_mark};
+use super::{BadLine, Fields, Responder, log_probabilities, text, without_mark};
 use crate::batch::{Batch, Event, Outcome, Request, RequestId, Settings};
 use crate::cache::CacheError;
 
-/// What requests came to, all together.
+/// Totals of a batch's outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Requests.
@@ -44,13 +44,13 @@ impl Tally {
     }
 }
 
-/// Requests of a batch as lines name them.
+/// The requests of a batch, with the numbers of their lines.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct JsonBatch {
     requests: Vec<(usize, Request)>,
 }
 
-impl Lines {
+impl JsonBatch {
     /// These requests, as if there were a line for each.
     #[must_use]
     pub fn of(requests: Vec<Request>) -> Self {
@@ -58,7 +58,7 @@ impl Lines {
     }
 
     /// Takes line `number`; what it is answered with at once if it is no request.
-    pub fn take(&mut self, requests: &Requests<'_>, number: usize, line: &[u8]) -> Option<Vec<u8>> {
+    pub fn take(&mut self, requests: &Responder<'_>, number: usize, line: &[u8]) -> Option<Vec<u8>> {
         if without_mark(line).trim_ascii().is_empty() {
             return None;
         }
@@ -77,7 +77,7 @@ impl Lines {
     /// When the batch cannot begin.
     pub fn answer(
         self,
-        requests: &Requests<'_>,
+        requests: &Responder<'_>,
         pool: &mut Pool,
         settings: Settings,
         out: &mut dyn FnMut(&[u8]),
@@ -113,7 +113,7 @@ impl Lines {
     }
 }
 
-impl Requests<'_> {
+impl Responder<'_> {
     /// The request of a batch that has these fields: those of `generate`, with `messages` instead of `text` or `ids`
     /// for a chat.
     fn request(&self, mut fields: Fields) -> Result<Request, BadLine> {

@@ -10,13 +10,13 @@ use embodios_kernels::matrix::{F32, FloatFormat, Layout, Matrix, WeightType};
 use super::ModelError;
 
 /// The tensors of a file.
-pub struct Source<'g, 'a> {
+pub struct TensorSource<'g, 'a> {
     gguf: &'g Gguf<'a>,
     layout: Layout,
     taken: Vec<String>,
 }
 
-impl<'g, 'a> Source<'g, 'a> {
+impl<'g, 'a> TensorSource<'g, 'a> {
     /// All of `gguf`, none taken; its matrices are in `layout`.
     pub const fn new(gguf: &'g Gguf<'a>, layout: Layout) -> Self {
         Self { gguf, layout, taken: Vec::new() }

@@ -9,7 +9,7 @@ use embodios_host::Host;
 use embodios_kernels::Kernels;
 use embodios_kernels::matrix::Layout;
 use embodios_pool::platform::CoreSet;
-use embodios_pool::{Pool, Settings as PoolSettings};
+use embodios_pool::{Pool, PoolSettings};
 use embodios_text::tokenizer::Tokenizer;
 
 /// A model in every layout.

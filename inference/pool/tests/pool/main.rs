@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use embodios_host::Host;
 use embodios_pool::platform::{CoreSet, Platform as _, PlatformError};
-use embodios_pool::{DEFAULT_SPIN, Deterministic, Mode, Pool, PoolError, Settings};
+use embodios_pool::{DEFAULT_SPIN, Deterministic, Mode, Pool, PoolError, PoolSettings};
 
 fn pool(workers: usize, spin: u32) -> Pool {
-    let settings = Settings { spin, ..Settings::default() };
+    let settings = PoolSettings { spin, ..PoolSettings::default() };
     Pool::start(Host::unpinned(workers), &CoreSet::first(workers), settings).unwrap()
 }
 
@@ -114,7 +114,7 @@ fn workers_sleep_and_come_back() {
 fn a_worker_is_where_it_was_put() {
     let host = Host::unpinned(8);
     host.set_affinity(host.current_thread(), &set("5-6")).unwrap();
-    let mut pool = Pool::start(host, &CoreSet::first(4), Settings::default()).unwrap();
+    let mut pool = Pool::start(host, &CoreSet::first(4), PoolSettings::default()).unwrap();
     assert_eq!(places(&mut pool), [0, 1, 2, 3]);
     pool.resize(&set("1,3,7")).unwrap();
     assert_eq!((places(&mut pool), pool.cores()), (vec![1, 3, 7], &[1, 3, 7][..]));
@@ -128,7 +128,7 @@ fn processors_are_asked_where_a_worker_runs() {
     let mut cores = std::thread::available_parallelism().unwrap().get();
     while cores > 0 {
         let host = Host::leak(cores);
-        let mut pool = Pool::start(host, &CoreSet::first(cores), Settings::default()).unwrap();
+        let mut pool = Pool::start(host, &CoreSet::first(cores), PoolSettings::default()).unwrap();
         for _ in 0..50 {
             assert!(places(&mut pool).into_iter().eq(0..cores));
         }
@@ -153,9 +153,9 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         (set("1-3"), PlatformError::Offline(3)),
         (set("0,9"), PlatformError::Offline(9)),
     ] {
-        assert_eq!(Pool::start(host, &cores, Settings::default()).err(), Some(error));
+        assert_eq!(Pool::start(host, &cores, PoolSettings::default()).err(), Some(error));
         assert_eq!(host.affinity(host.current_thread()), before);
-        let mut pool = Pool::start(host, &set("0-1"), Settings::default()).unwrap();
+        let mut pool = Pool::start(host, &set("0-1"), PoolSettings::default()).unwrap();
         assert_eq!(pool.resize(&cores), Err(PoolError::Platform(error)));
         assert_eq!(places(&mut pool), [0, 1]);
     }
@@ -322,7 +322,7 @@ fn groups_work_apart() {
 #[test]
 fn deterministic_mode_reserves_and_restores() {
     let host = Host::unpinned(4);
-    let settings = Settings { mode: Mode::Dynamic, ..Settings::default() };
+    let settings = PoolSettings { mode: Mode::Dynamic, ..PoolSettings::default() };
     let mut pool = Pool::start(host, &set("1-2"), settings).unwrap();
     extern "C" fn nothing(_: usize) {}
     let refused = |core: usize| host.core_counters(core).refused_allocations;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use embodios_host::Host;
 use embodios_pool::platform::{CoreSet, Platform as _};
-use embodios_pool::{DEFAULT_SPIN, Mode, Pool, Settings};
+use embodios_pool::{DEFAULT_SPIN, Mode, Pool, PoolSettings};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,7 +40,7 @@ fn median(host: &Host, rounds: usize, mut once: impl FnMut()) -> u64 {
 
 /// A loop whose body does nothing.
 fn fork_and_join(host: &'static Host, spin: u32, rounds: usize) -> Result<u64, Box<dyn Error>> {
-    let settings = Settings { spin, mode: Mode::Static };
+    let settings = PoolSettings { spin, mode: Mode::Static };
     let pool = Pool::start(host, &CoreSet::first(2), settings)?;
     pool.parallel_for(0..2, 1, |_, _| {})?;
     Ok(median(host, rounds, || {

@@ -9,14 +9,14 @@ use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Instant;
 
-use embodios_engine::json::{Lines, Requests, Task};
+use embodios_engine::json::{JsonBatch, Responder, Task};
 use embodios_engine::model::{Model, ModelError, fastest_kernels};
 use embodios_engine::{batch, cache};
 use embodios_gguf::Gguf;
 use embodios_host::{Host, file};
 use embodios_kernels::Kernels;
 use embodios_pool::platform::{CoreSet, Platform as _};
-use embodios_pool::{Pool, Settings};
+use embodios_pool::{Pool, PoolSettings};
 use embodios_text::chat::ChatTemplate;
 use embodios_text::tokenizer::Tokenizer;
 use memmap2::MmapMut;
@@ -52,9 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = Gguf::parse(&file).map_err(|error| bad(&error))?;
     let model = Model::load(&file, kernels.layout()).map_err(|error| bad(&error))?;
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
-    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), PoolSettings::default())?;
     let chat = ChatTemplate::new(&file, &tokenizer);
-    let requests = Requests { model: &model, tokenizer: &tokenizer, chat: &chat, kernels };
+    let requests = Responder { model: &model, tokenizer: &tokenizer, chat: &chat, kernels };
     let mut output = io::stdout().lock();
     let mut written = Ok(());
     let mut write = |bytes: &[u8]| {
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             written = output.write_all(bytes).and_then(|()| output.flush());
         }
     };
-    let mut together = Lines::default();
+    let mut together = JsonBatch::default();
     for (number, line) in (1..).zip(io::stdin().lock().split(b'\n')) {
         match task {
             Task::Batch => together.take(&requests, number, &line?).iter().for_each(|error| write(error)),

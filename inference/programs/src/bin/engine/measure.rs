@@ -13,7 +13,7 @@ use embodios_gguf::Gguf;
 use embodios_host::Host;
 use embodios_kernels::matrix::Matrix;
 use embodios_pool::platform::{CoreSet, Platform as _};
-use embodios_pool::{Pool, Settings};
+use embodios_pool::{Pool, PoolSettings};
 use embodios_text::tokenizer::Tokenizer;
 use serde_json::json;
 
@@ -46,7 +46,7 @@ pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn 
     let model = Model::load(&gguf, kernels.layout())?;
     Tokenizer::new(&gguf)?;
     let load = start.elapsed();
-    let mut pool = Pool::start(host, &CoreSet::first(threads), Settings::default())?;
+    let mut pool = Pool::start(host, &CoreSet::first(threads), PoolSettings::default())?;
     let config = &model.config;
     let longest = contexts.iter().map(|context| context + generated).chain([prompt, generated]);
     let longest = longest.max().unwrap_or(0);
