@@ -41,7 +41,7 @@ pub fn init(options: &Options) {
     HOUSEKEEPING.call_once(|| {
         choose(&options.housekeeping, online).unwrap_or_else(|absent| {
             command_line::report_bad_word(format_args!(
-                "`housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 is the housekeeping core",
+                "`housekeeping={}` names core {absent}, but of {online} cores the last is {}; core 0 serves instead",
                 options.housekeeping,
                 online - 1
             ));
