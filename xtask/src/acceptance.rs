@@ -4,7 +4,7 @@
 //! Owns the order in which the benches and the tests of the other modules run, those first that want a quiet host. A
 //! bench that fails is a missed line, so that the report is whole.
 
-pub mod circumstances;
+pub mod provenance;
 mod criteria;
 mod report;
 mod speedups;
@@ -27,7 +27,7 @@ use crate::setup::{self, Consent, Tool};
 use crate::test::report::Row;
 use crate::test::{FAILED, faults, guests, placement, scenario, setups};
 use crate::workspace::{self, Workspace};
-use circumstances::Circumstances;
+use provenance::Provenance;
 use report::{Line, Report};
 
 /// Runs in a round of what is measured in time: what disturbs one is seldom in the others.
@@ -67,7 +67,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     for &arch in &architectures {
         setup::require(Tool::Qemu(arch), consent)?;
     }
-    let mut circumstances = Circumstances::now(workspace, &architectures, &options.model);
+    let mut provenance = Provenance::now(workspace, &architectures, &options.model);
     let evidence = Evidence {
         scaling: speedups(workspace, consent, options, &model)?,
         jitter: evenness(workspace, consent, options, &architectures)?,
@@ -76,8 +76,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
             .map(|&arch| in_guests(workspace, options, &model, arch))
             .collect::<Result<_>>()?,
     };
-    circumstances.seconds = begun.elapsed().as_secs();
-    let report = Report { circumstances, criteria: criteria::all(&evidence) };
+    provenance.seconds = begun.elapsed().as_secs();
+    let report = Report { provenance, criteria: criteria::all(&evidence) };
     print!("{report}");
     let json = serde_json::to_string_pretty(&report)?;
     for (given, name, text) in

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::acceptance::circumstances;
+use crate::acceptance::provenance;
 use crate::arch::Arch;
 use crate::build;
 use crate::digest;
@@ -32,7 +32,7 @@ pub fn run(workspace: &Workspace, out: Option<PathBuf>) -> Result<u8> {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         images.push((image(arch), bytes));
     }
-    for name in fill(&directory, images, &circumstances::commit(workspace))? {
+    for name in fill(&directory, images, &provenance::commit(workspace))? {
         println!("{}", directory.join(name).display());
     }
     Ok(0)

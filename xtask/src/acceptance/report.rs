@@ -4,7 +4,7 @@
 use serde::Serialize;
 use std::fmt::{self, Write};
 
-use super::circumstances::Circumstances;
+use super::provenance::Provenance;
 
 /// What a line is worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -105,9 +105,9 @@ impl Criterion {
 /// Everything.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Where, when and from what it was made.
+    /// Provenance of the figures.
     #[serde(flatten)]
-    pub circumstances: Circumstances,
+    pub provenance: Provenance,
     /// In their order.
     pub criteria: Vec<Criterion>,
 }
@@ -121,7 +121,7 @@ impl Report {
     /// A page.
     pub fn markdown(&self) -> String {
         let mut page = "# Acceptance\n\nThe six criteria, measured by one command.\n\n".to_owned();
-        for (name, value) in self.circumstances.named() {
+        for (name, value) in self.provenance.named() {
             page += &format!("- {name}: {value}\n");
         }
         page += "\n| criterion | verdict |\n| --- | --- |\n";
@@ -148,7 +148,7 @@ fn row(cells: &[&dyn fmt::Display]) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('\n')?;
-        for (name, value) in self.circumstances.named() {
+        for (name, value) in self.provenance.named() {
             writeln!(f, "{name}: {value}")?;
         }
         for criterion in &self.criteria {
@@ -169,7 +169,7 @@ mod tests {
 
     fn report(lines: Vec<Line>) -> Report {
         let criteria = vec![Criterion { number: 1, title: "cores", lines }];
-        Report { circumstances: Circumstances::default(), criteria }
+        Report { provenance: Provenance::default(), criteria }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::median;
-use crate::acceptance::circumstances;
+use crate::acceptance::provenance;
 use crate::arch::Arch;
 use crate::cli::ScalingBenchOptions;
 use crate::counting::Part;
@@ -63,8 +63,8 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOp
     let mut report = Report {
         model: options.model.clone(),
         tokens: options.generate,
-        machine: circumstances::machine(),
-        date: circumstances::today(),
+        machine: provenance::machine(),
+        date: provenance::today(),
         host_cores: host_cores::count() as u32,
         host_load: load(),
         curves: Vec::new(),

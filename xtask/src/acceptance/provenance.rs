@@ -1,4 +1,4 @@
-//! Where, when and from what a report was made.
+//! Provenance of a report: host, emulators, date, commit and command.
 
 use serde::Serialize;
 use std::fs;
@@ -11,29 +11,29 @@ use crate::host_cores;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// All of it, in words.
+/// The provenance, in words.
 #[derive(Debug, Default, Serialize)]
-pub struct Circumstances {
+pub struct Provenance {
     /// The host's processor, cores and load.
     pub machine: String,
     /// The emulators' versions.
     pub emulators: Vec<String>,
-    /// What executes guests of each architecture here, beside emulation.
+    /// Accelerators for guests of each architecture, beside emulation.
     pub accelerators: Vec<String>,
-    /// Of the start, UTC.
+    /// Time of the start, UTC.
     pub date: String,
-    /// Of the tree, `-dirty` where files differ from it.
+    /// Commit of the tree, `-dirty` where files differ from it.
     pub commit: String,
-    /// What was typed.
+    /// The command line.
     pub command: String,
-    /// The model whose steps are measured.
+    /// Model whose batches and steps are measured.
     pub model: String,
-    /// What all of it took.
+    /// Duration of the whole run.
     pub seconds: u64,
 }
 
-impl Circumstances {
-    /// Looks around. What the host does not tell is "unknown".
+impl Provenance {
+    /// Asks the host, git and the emulators; an unanswered question is "unknown".
     pub fn now(workspace: &Workspace, architectures: &[Arch], model: &str) -> Self {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let host = Host::detect();
@@ -54,7 +54,7 @@ impl Circumstances {
         }
     }
 
-    /// Each with its name, for people.
+    /// Names and values, for people.
     pub fn named(&self) -> [(&'static str, String); 8] {
         [
             ("machine", self.machine.clone()),
@@ -76,13 +76,13 @@ pub fn commit(workspace: &Workspace) -> String {
     first_line(git.args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]))
 }
 
-/// The first line that a program says.
+/// The first line of a program's output.
 fn first_line(command: &mut Command) -> String {
     let said = process::said(command, None).unwrap_or_default();
     said.lines().next().unwrap_or("unknown").to_owned()
 }
 
-/// The time now.
+/// The current time, UTC.
 pub fn today() -> String {
     date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
