@@ -1,11 +1,10 @@
-//! `cargo xtask acceptance`: the six criteria on both architectures, each with what was measured, its bar and a
-//! verdict.
+//! `cargo xtask acceptance`: the six criteria on both architectures, each with its figures, thresholds and a verdict.
 //!
-//! Owns the order in which the benches and the tests of the other modules run, those first that want a quiet host. A
-//! bench that fails is a missed line, so that the report is whole.
+//! Owns the order of the other modules' benches and tests: those that need a quiet host run first. A failed bench is a
+//! missed finding, so the report stays complete.
 
-pub mod provenance;
 mod criteria;
+pub mod provenance;
 mod report;
 mod speedups;
 mod work;
@@ -91,10 +90,10 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
 }
 
 /// The lines of a bench, or one that says why it failed.
-fn lines(what: &str, machine: &str, bar: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
+fn lines(what: &str, machine: &str, threshold: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
     match result {
         Err(error) if error.is::<Interrupted>() => Err(error),
-        Err(error) => Ok(vec![Line::judged(what, machine, format!("{error:#}"), bar, false)]),
+        Err(error) => Ok(vec![Line::judged(what, machine, format!("{error:#}"), threshold, false)]),
         lines => lines,
     }
 }

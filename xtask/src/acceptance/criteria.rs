@@ -1,4 +1,4 @@
-//! The six criteria: which lines show each, from what was run. Owns the bars that no bench has of its own.
+//! The six criteria and their findings. Owns the thresholds that no bench has of its own.
 
 use super::report::{Criterion, Line};
 use super::{Evidence, Guests};
@@ -54,12 +54,12 @@ fn chosen(guests: &Guests) -> Vec<Line> {
 
 fn started(guests: &Guests) -> Vec<Line> {
     let online = |(cores, boot): &(u32, guests::Boot)| {
-        let bar = format!("{cores} of {cores}");
+        let threshold = format!("{cores} of {cores}");
         let value = boot
             .online
             .map_or("no word of them".to_owned(), |(online, found)| format!("{online} of {found}"));
         let met = boot.online == Some((*cores, *cores));
-        Line::judged("cores online, of those detected", &boot.row.name, value, bar, met)
+        Line::judged("cores online, of those detected", &boot.row.name, value, threshold, met)
     };
     let mut lines: Vec<Line> = guests.boots.iter().map(online).collect();
     lines.push(test(guests, "kernel: every core found is online"));
@@ -83,12 +83,12 @@ fn same_bits(guests: &[Guests]) -> Line {
     let row = guests::compare_bits(&bits);
     let complete = bits.iter().all(|(_, bits)| bits.is_some());
     let met = row.failed == 0 && complete;
-    let bar = format!("{} times the same", bits.len());
+    let threshold = format!("{} times the same", bits.len());
     Line::judged(
         "hash of all logits behind a text of 32 tokens",
         "every machine",
         row.notes.join("; "),
-        bar,
+        threshold,
         met,
     )
 }
@@ -131,30 +131,31 @@ pub fn evenness(report: &jitter::Report) -> Vec<Line> {
 
 /// Evenness in time of an architecture that nothing but an emulator executes here.
 pub fn only_emulated(machine: &str, reason: String) -> Line {
-    Line::not_measured(format!("{UNEVEN}, time"), machine, bar_in_time(), reason)
+    Line::not_measured(format!("{UNEVEN}, time"), machine, time_threshold(), reason)
 }
 
 fn in_time(report: &jitter::Report) -> Line {
-    verdict(format!("{UNEVEN}, time"), &report.machine, bar_in_time(), report.verdict())
+    verdict(format!("{UNEVEN}, time"), &report.machine, time_threshold(), report.verdict())
 }
 
 fn in_instructions(report: &jitter::Report) -> Line {
-    let bar = format!("at most {} %", jitter::INSTRUCTIONS_BAR * 100.0);
-    verdict(format!("{UNEVEN}, instructions"), &report.machine, bar, report.instructions_verdict())
+    let threshold = format!("at most {} %", jitter::INSTRUCTIONS_THRESHOLD * 100.0);
+    verdict(format!("{UNEVEN}, instructions"), &report.machine, threshold, report.instructions_verdict())
 }
 
 /// The bench's own verdict as a line.
-fn verdict(what: String, machine: &str, bar: String, verdict: jitter::Verdict) -> Line {
+fn verdict(what: String, machine: &str, threshold: String, verdict: jitter::Verdict) -> Line {
     let jitter::Verdict { met, says } = verdict;
     match met {
-        Some(met) => Line::judged(what, machine, says, bar, met),
-        None => Line::not_measured(what, machine, bar, says.trim_start_matches("not measured here: ")),
+        Some(met) => Line::judged(what, machine, says, threshold, met),
+        None => Line::not_measured(what, machine, threshold, says.trim_start_matches("not measured here: ")),
     }
 }
 
-fn bar_in_time() -> String {
-    let (quiet, bar, ratio) = (jitter::QUIET * 100.0, jitter::BAR * 100.0, jitter::RATIO);
-    format!("at most {bar} %; where the host's own is above {quiet} %, at most {ratio} times it")
+fn time_threshold() -> String {
+    let (quiet, threshold, ratio) =
+        (jitter::QUIET * 100.0, jitter::THRESHOLD * 100.0, jitter::RATIO_THRESHOLD);
+    format!("at most {threshold} %; where the host's own is above {quiet} %, at most {ratio} times it")
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use super::provenance::Provenance;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// The bar was met.
+    /// The figure meets its threshold.
     Met,
-    /// It was not.
+    /// It does not.
     Missed,
     /// This machine or these options cannot say.
     NotMeasuredHere {
@@ -31,7 +31,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One figure beside its bar.
+/// One figure with its threshold.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
     /// What was measured.
@@ -40,8 +40,9 @@ pub struct Line {
     pub machine: String,
     /// What came out, where something did.
     pub value: Option<String>,
-    /// What had to.
-    pub bar: String,
+    /// The threshold to meet.
+    #[serde(rename = "bar")]
+    pub threshold: String,
     /// Whether it did.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -53,14 +54,14 @@ impl Line {
         what: impl Into<String>,
         machine: impl Into<String>,
         value: impl Into<String>,
-        bar: impl Into<String>,
+        threshold: impl Into<String>,
         met: bool,
     ) -> Self {
         Self {
             what: what.into(),
             machine: machine.into(),
             value: Some(value.into()),
-            bar: bar.into(),
+            threshold: threshold.into(),
             verdict: if met { Verdict::Met } else { Verdict::Missed },
         }
     }
@@ -69,11 +70,11 @@ impl Line {
     pub fn not_measured(
         what: impl Into<String>,
         machine: impl Into<String>,
-        bar: impl Into<String>,
+        threshold: impl Into<String>,
         reason: impl Into<String>,
     ) -> Self {
         let verdict = Verdict::NotMeasuredHere { reason: reason.into() };
-        Self { what: what.into(), machine: machine.into(), value: None, bar: bar.into(), verdict }
+        Self { what: what.into(), machine: machine.into(), value: None, threshold: threshold.into(), verdict }
     }
 }
 
@@ -130,9 +131,9 @@ impl Report {
         }
         for criterion in &self.criteria {
             page += &format!("\n## {}. {}\n\n", criterion.number, criterion.title);
-            page += "| what | where | measured | bar | verdict |\n| --- | --- | --- | --- | --- |\n";
-            for Line { what, machine, value, bar, verdict } in &criterion.lines {
-                page += &row(&[what, machine, &value.as_deref().unwrap_or("-"), bar, verdict]);
+            page += "| what | where | measured | threshold | verdict |\n| --- | --- | --- | --- | --- |\n";
+            for Line { what, machine, value, threshold, verdict } in &criterion.lines {
+                page += &row(&[what, machine, &value.as_deref().unwrap_or("-"), threshold, verdict]);
             }
         }
         page
@@ -153,9 +154,9 @@ impl fmt::Display for Report {
         }
         for criterion in &self.criteria {
             writeln!(f, "\n{}. {}: {}", criterion.number, criterion.title, criterion.verdict())?;
-            for Line { what, machine, value, bar, verdict } in &criterion.lines {
+            for Line { what, machine, value, threshold, verdict } in &criterion.lines {
                 let value = value.as_deref().unwrap_or("-");
-                writeln!(f, "   {machine}: {what}: {value}; bar: {bar}; {verdict}")?;
+                writeln!(f, "   {machine}: {what}: {value}; threshold: {threshold}; {verdict}")?;
             }
         }
         let missed = self.criteria.iter().filter(|criterion| criterion.verdict() == Verdict::Missed).count();
@@ -197,7 +198,7 @@ mod tests {
         assert!(page.contains("\n| a\\|b | m | 3 | 4 | missed |\n"), "{page}");
         assert!(page.contains("\n| c | m | - | 4 | not measured here: no such machine |\n"), "{page}");
         let text = report.to_string();
-        assert!(text.contains("   m: a|b: 3; bar: 4; missed\n"), "{text}");
+        assert!(text.contains("   m: a|b: 3; threshold: 4; missed\n"), "{text}");
         assert!(text.ends_with("\n1 criteria, 1 missed\n"), "{text}");
         let json = serde_json::to_value(&report).expect("strings");
         let lines = &json["criteria"][0]["lines"];

@@ -1,10 +1,10 @@
-//! The second criterion's lines, from what `bench scaling` found. Owns their bars, and when the machine itself gave too
-//! little to say.
+//! Findings of the second criterion, from the report of `bench scaling`. Owns their thresholds, and the rule for a
+//! machine whose cores were not free.
 
 use super::report::Line;
 use crate::bench::scaling::{Curve, Figure, Kind, Measured, Point, Report};
 
-/// The least speed-up over one core, where there is a bar for it.
+/// Threshold of the speed-up over one core, if there is one.
 const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
     match (kind, prompts, cores) {
         (Kind::Instructions, 1, 4) => Some(3.6),
@@ -16,7 +16,7 @@ const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
     }
 }
 
-/// What `bench scaling` found, where there is a bar.
+/// Findings of all figures with a threshold.
 pub fn lines(report: &Report) -> Vec<Line> {
     let points = report.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
     points.filter_map(|(curve, point)| line(report, curve, point)).collect()
@@ -26,10 +26,12 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
     let least = least_speedup(curve.kind, curve.prompts, point.cores)?;
     let what = format!("speed-up, {}, {}", curve.kind, curve.batch());
     let machine = format!("{}, {} cores", curve.place, point.cores);
-    let bar = format!("at least {least}");
+    let threshold = format!("at least {least}");
     let Measured { speedup, bound, plan, .. } = match &point.figure {
         Figure::Measured(measured) => measured,
-        Figure::NotMeasuredHere { reason } => return Some(Line::not_measured(what, machine, bar, reason)),
+        Figure::NotMeasuredHere { reason } => {
+            return Some(Line::not_measured(what, machine, threshold, reason));
+        }
     };
     let of = bound.map(|bound| format!(" of {bound:.2} that batches make which share nothing"));
     let value = format!("{speedup:.2}{} ({plan})", of.unwrap_or_default());
@@ -37,14 +39,14 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
     Some(match given.filter(|given| speedup.max(*given) < least) {
         Some(given) => {
             let reason = format!("{value}, nowhere more than {given:.2}: the machine did not give the cores");
-            Line::not_measured(what, machine, bar, reason)
+            Line::not_measured(what, machine, threshold, reason)
         }
-        None => Line::judged(what, machine, value, bar, *speedup >= least),
+        None => Line::judged(what, machine, value, threshold, *speedup >= least),
     })
 }
 
-/// The most that batches on so many cores made which share nothing, wherever they ran. Where it is below a bar, the
-/// machine itself did not have the cores then: others use them, or two are one.
+/// The best speed-up of independent batches on `cores` cores, at any place. Below the threshold, the machine itself did
+/// not have the cores: others use them, or two are hardware threads of one.
 fn machine_gives(report: &Report, kind: Kind, cores: u32) -> Option<f64> {
     let curves = report.curves.iter().filter(|curve| curve.kind == kind);
     let points = curves.flat_map(|curve| &curve.points).filter(|point| point.cores == cores);

@@ -101,8 +101,14 @@ fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> L
     let met = done.iter().map(|&(core, _)| core).eq(cores.iter().copied())
         && done.iter().all(|&(_, items)| items > 0);
     let said: Vec<String> = done.iter().map(|(core, items)| format!("core {core} {items}")).collect();
-    let bar = format!("above 0 on cores {}, no other worker", list(cores.iter()));
-    Line::judged("items of each worker, a sequence and a batch of 4", machine, said.join(", "), bar, met)
+    let threshold = format!("above 0 on cores {}, no other worker", list(cores.iter()));
+    Line::judged(
+        "items of each worker, a sequence and a batch of 4",
+        machine,
+        said.join(", "),
+        threshold,
+        met,
+    )
 }
 
 /// No thread ran on the cores outside the set; nothing where there are none.

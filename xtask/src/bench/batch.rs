@@ -23,7 +23,7 @@ use figures::{median_rows, medians};
 /// What llama.cpp is asked to do.
 const LLAMA_CPP: &str = include_str!("llama_cpp_batch.py");
 
-/// The size of batches that the bars are for.
+/// Size of the batches that are judged.
 const SIZE: usize = 8;
 /// How many times the speed of one after another a batch must have, and how many times llama.cpp's.
 const SPEED_UP: f64 = 2.5;
@@ -47,15 +47,15 @@ pub struct Report {
     pub llama_cpp: Option<Other>,
 }
 
-/// A figure with its bar.
+/// A figure with its threshold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bar {
-    /// What is judged.
+pub struct Threshold {
+    /// Name of the figure.
     pub name: &'static str,
-    /// `None` where it was not measured.
+    /// The figure; `None` where it was not measured.
     pub value: Option<f64>,
-    /// What it must be.
-    pub bar: f64,
+    /// The threshold itself.
+    pub limit: f64,
     /// Whether more is better.
     pub at_least: bool,
 }
@@ -151,40 +151,40 @@ fn against(own: &[Row], other: &[Row]) -> Option<f64> {
 }
 
 impl Report {
-    /// The figures that have bars.
-    pub fn bars(&self) -> [Bar; 3] {
+    /// The judged figures.
+    pub fn thresholds(&self) -> [Threshold; 3] {
         let native = self.figure == "time, native";
         let measured = |value: Option<f64>| value.filter(|_| native);
         let all = self.engine.joined.all;
         [
-            Bar {
+            Threshold {
                 name: "batch of 8 / one after another, speed",
                 value: measured(self.engine.speed_up(SIZE)),
-                bar: SPEED_UP,
+                limit: SPEED_UP,
                 at_least: true,
             },
-            Bar {
+            Threshold {
                 name: "batch of 8 / llama.cpp's batch of 8, speed",
                 value: measured(
                     self.llama_cpp.as_ref().and_then(|other| against(&self.engine.rows, &other.rows)),
                 ),
-                bar: AGAINST_LLAMA_CPP,
+                limit: AGAINST_LLAMA_CPP,
                 at_least: true,
             },
-            Bar {
+            Threshold {
                 name: "p99 / median from token to token when 7 join",
                 value: measured(Some(all.p99_ns / all.p50_ns)),
-                bar: DELAY,
+                limit: DELAY,
                 at_least: false,
             },
         ]
     }
 }
 
-impl Bar {
+impl Threshold {
     /// Whether it is met; `None` where it was not measured.
     pub fn met(&self) -> Option<bool> {
-        self.value.map(|value| if self.at_least { value >= self.bar } else { value <= self.bar })
+        self.value.map(|value| if self.at_least { value >= self.limit } else { value <= self.limit })
     }
 }
 
@@ -228,11 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_medians_and_have_their_bars() {
+    fn figures_are_medians_and_have_their_thresholds() {
         let sides = [side(100.0, 300.0, 1.2), side(90.0, 200.0, 1.4), side(110.0, 260.0, 9.0)];
         let native = report("time, native", &sides, Some(140.0));
-        assert_eq!(native.bars().map(|bar| bar.value), [Some(2.6), Some(1.4), Some(1.4)]);
-        assert_eq!(native.bars().map(|bar| bar.met()), [Some(true), Some(false), Some(true)]);
+        assert_eq!(native.thresholds().map(|threshold| threshold.value), [Some(2.6), Some(1.4), Some(1.4)]);
+        assert_eq!(
+            native.thresholds().map(|threshold| threshold.met()),
+            [Some(true), Some(false), Some(true)]
+        );
         let shown = table::table(&native);
         assert!(
             shown.contains("2.60, at least 2.5: met") && shown.contains("1.40, at least 1.5: missed"),
@@ -248,6 +251,6 @@ mod tests {
                 .contains("llama.cpp's batch of 8, speed: not measured here: nothing to compare")
         );
         let emulated = report("time, emulated", &[side(100.0, 300.0, 1.2)], None);
-        assert_eq!(emulated.bars().map(|bar| bar.met()), [None; 3]);
+        assert_eq!(emulated.thresholds().map(|threshold| threshold.met()), [None; 3]);
     }
 }

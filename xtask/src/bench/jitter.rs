@@ -26,14 +26,14 @@ pub use figures::Side;
 use figures::medians;
 pub use instructions::Instructions;
 
-/// Deviation / mean of the host's own step from which on it is busy.
+/// Jitter of the host's own step from which the host counts as busy.
 pub const QUIET: f64 = 0.01;
-/// The most a guest's may be on a quiet host.
-pub const BAR: f64 = 0.05;
-/// The most a guest's may be of the host's own on a busy host.
-pub const RATIO: f64 = 1.2;
-/// The most that deviation / mean of a core's instructions may be.
-pub const INSTRUCTIONS_BAR: f64 = 0.001;
+/// Threshold of a guest's jitter on a quiet host.
+pub const THRESHOLD: f64 = 0.05;
+/// Threshold of the ratio of a guest's jitter to the host's own on a busy host.
+pub const RATIO_THRESHOLD: f64 = 1.2;
+/// Threshold of the jitter of a core's instruction counts.
+pub const INSTRUCTIONS_THRESHOLD: f64 = 0.001;
 
 /// What sleep and waking take.
 const OF_SLEEP: [&str; 2] = ["ipi_interrupts", "switches"];
@@ -66,12 +66,12 @@ pub struct Report {
     pub wrong: Vec<String>,
 }
 
-/// Whether the bar was met, where it could be tried.
+/// A judged jitter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// `None` where it could not.
+    /// Whether it meets the threshold; `None` where it was not measured.
     pub met: Option<bool>,
-    /// The number and the bar.
+    /// The figure and the threshold, in words.
     pub says: String,
 }
 
@@ -174,14 +174,15 @@ impl Report {
         };
         let own = host.worst();
         if own < QUIET {
-            let says = format!("worst core {}, bar {}, the host is quiet", percent(worst), percent(BAR));
-            return Verdict { met: Some(worst <= BAR), says };
+            let says =
+                format!("worst core {}, threshold {}, the host is quiet", percent(worst), percent(THRESHOLD));
+            return Verdict { met: Some(worst <= THRESHOLD), says };
         }
         let ratio = self.guest.worst_ratio(host);
         Verdict {
-            met: Some(ratio <= RATIO),
+            met: Some(ratio <= RATIO_THRESHOLD),
             says: format!(
-                "the host itself is noisy (worst core {}), so the ratio counts: {ratio:.2}, bar {RATIO}",
+                "the host itself is noisy (worst core {}), so the ratio counts: {ratio:.2}, threshold {RATIO_THRESHOLD}",
                 percent(own)
             ),
         }
@@ -192,9 +193,9 @@ impl Report {
         let Some(instructions) = &self.instructions else {
             return Verdict { met: None, says: "not measured here: the guest is not emulated".to_owned() };
         };
-        let (worst, bar) = (instructions.worst(), INSTRUCTIONS_BAR);
-        let says = format!("worst core {:.3} %, bar {:.1} %", worst * 100.0, bar * 100.0);
-        Verdict { met: Some(worst <= bar), says }
+        let (worst, threshold) = (instructions.worst(), INSTRUCTIONS_THRESHOLD);
+        let says = format!("worst core {:.3} %, threshold {:.1} %", worst * 100.0, threshold * 100.0);
+        Verdict { met: Some(worst <= threshold), says }
     }
 }
 

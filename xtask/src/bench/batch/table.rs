@@ -1,6 +1,6 @@
 //! What `cargo xtask bench batch` prints.
 
-use super::{Bar, Report, Row, Side, Times};
+use super::{Report, Row, Side, Threshold, Times};
 
 /// Everything, for people.
 pub fn table(report: &Report) -> String {
@@ -49,10 +49,10 @@ pub fn table(report: &Report) -> String {
         numbers.iter().for_each(|number| table += &format!("{number:>11.1}"));
         table.push('\n');
     }
-    for bar in report.bars() {
-        let Bar { name, value, bar: limit, at_least } = &bar;
+    for threshold in report.thresholds() {
+        let Threshold { name, value, limit, at_least } = &threshold;
         let bound = if *at_least { "at least" } else { "at most" };
-        table += &match (value, bar.met()) {
+        table += &match (value, threshold.met()) {
             (Some(value), Some(true)) => format!("{name}: {value:.2}, {bound} {limit}: met\n"),
             (Some(value), _) => format!("{name}: {value:.2}, {bound} {limit}: missed\n"),
             (None, _) if figure == "time, emulated" => {
