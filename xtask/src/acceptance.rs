@@ -69,7 +69,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     let mut provenance = Provenance::now(workspace, &architectures, &options.model);
     let evidence = Evidence {
         scaling: speedups(workspace, consent, options, &model)?,
-        jitter: evenness(workspace, consent, options, &architectures)?,
+        jitter: step_jitter(workspace, consent, options, &architectures)?,
         guests: architectures
             .iter()
             .map(|&arch| in_guests(workspace, options, &model, arch))
@@ -146,8 +146,8 @@ fn speedups(
     Ok(all)
 }
 
-/// The third criterion: by the clock where the processor itself runs guests, and emulated everywhere.
-fn evenness(
+/// Findings of the third criterion: native time under KVM, and instructions under emulation.
+fn step_jitter(
     workspace: &Workspace,
     consent: Consent,
     options: &AcceptanceOptions,
@@ -169,7 +169,8 @@ fn evenness(
                 timeout: options.timeout,
             };
             let bench = JitterBenchOptions { machine, steps, rounds, json: None };
-            let found = jitter::measure(workspace, consent, &bench).map(|report| criteria::evenness(&report));
+            let found =
+                jitter::measure(workspace, consent, &bench).map(|report| criteria::step_jitter(&report));
             all.extend(lines("steps of a token", arch.name(), "they run", found)?);
         }
     }

@@ -115,32 +115,33 @@ fn scenarios(row: &Row, what: &str) -> Line {
     Line::judged(what, &row.name, value.concat().join("; "), ALL_PASS, row.failed == 0 && row.passed > 0)
 }
 
-const UNEVEN: &str = "deviation / mean of a core's share of the step for a token, worst core";
+/// The judged figure.
+const JITTER: &str = "jitter (deviation / mean) of a core's share of a token's step, worst core";
 
-/// What `bench jitter` found: evenness in time where that is native, in instructions where it is emulated, and what
-/// must never be.
-pub fn evenness(report: &jitter::Report) -> Vec<Line> {
-    let even = if report.host.is_some() { in_time(report) } else { in_instructions(report) };
+/// Findings of `bench jitter`: jitter in time where that is native, in instructions where it is emulated, and
+/// disturbances.
+pub fn step_jitter(report: &jitter::Report) -> Vec<Line> {
+    let jitter = if report.host.is_some() { in_time(report) } else { in_instructions(report) };
     let wrong = match report.wrong.as_slice() {
         [] => format!("none in {} steps", report.guest.steps),
         wrong => wrong.join("; "),
     };
     let disturbed = "ticks, interrupts, switches, migrations on the workers' cores; runs with other bits";
-    vec![even, Line::judged(disturbed, &report.machine, wrong, "none", report.wrong.is_empty())]
+    vec![jitter, Line::judged(disturbed, &report.machine, wrong, "none", report.wrong.is_empty())]
 }
 
-/// Evenness in time of an architecture that nothing but an emulator executes here.
+/// Jitter in time, for an architecture that only an emulator executes here.
 pub fn only_emulated(machine: &str, reason: String) -> Line {
-    Line::not_measured(format!("{UNEVEN}, time"), machine, time_threshold(), reason)
+    Line::not_measured(format!("{JITTER}, time"), machine, time_threshold(), reason)
 }
 
 fn in_time(report: &jitter::Report) -> Line {
-    verdict(format!("{UNEVEN}, time"), &report.machine, time_threshold(), report.verdict())
+    verdict(format!("{JITTER}, time"), &report.machine, time_threshold(), report.verdict())
 }
 
 fn in_instructions(report: &jitter::Report) -> Line {
     let threshold = format!("at most {} %", jitter::INSTRUCTIONS_THRESHOLD * 100.0);
-    verdict(format!("{UNEVEN}, instructions"), &report.machine, threshold, report.instructions_verdict())
+    verdict(format!("{JITTER}, instructions"), &report.machine, threshold, report.instructions_verdict())
 }
 
 /// The bench's own verdict as a line.

@@ -1,9 +1,9 @@
-//! `cargo xtask bench jitter`: how evenly the model's step for one token takes its time on each core, in deterministic
-//! mode: in a guest, and as a process on this host whose threads are pinned, by turns.
+//! `cargo xtask bench jitter`: jitter of a token's step on each core in deterministic mode, in a guest and in a pinned
+//! process on this host, interleaved.
 //!
-//! What disturbs the host disturbs both. So on a busy host the ratio of the two is what counts, on a quiet one the
-//! guest's own figure. Where the guest is emulated, its instructions are counted instead, in a boot of their own whose
-//! workers sleep while they wait, since looking takes as many instructions as the host leaves time for.
+//! A disturbance of the host hits both. So the ratio of the two is judged on a busy host, the guest's own figure on a
+//! quiet one. An emulated guest's instructions are counted instead, in a boot of their own whose workers sleep while
+//! they wait: polling takes as many instructions as the host leaves time for.
 
 mod figures;
 mod instructions;
@@ -35,22 +35,22 @@ pub const RATIO_THRESHOLD: f64 = 1.2;
 /// Threshold of the jitter of a core's instruction counts.
 pub const INSTRUCTIONS_THRESHOLD: f64 = 0.001;
 
-/// What sleep and waking take.
+/// Counters of sleeping and waking, which are no disturbance to workers that sleep.
 const OF_SLEEP: [&str; 2] = ["ipi_interrupts", "switches"];
 
-/// Whose turn it is.
+/// One of the two interleaved sides.
 #[derive(Clone, Copy)]
 enum Turn {
     Guest,
     Host,
 }
 
-/// All that was measured.
+/// The figures of all rounds.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Report {
     /// The guest's machine.
     pub machine: String,
-    /// What its times are: "time, native" or "time, emulated".
+    /// Kind of its times: "time, native" or "time, emulated".
     pub figure: String,
     /// Guests booted.
     pub rounds: u32,
@@ -60,9 +60,9 @@ pub struct Report {
     pub host: Option<Side>,
     /// The guest's instructions, where it is emulated.
     pub instructions: Option<Instructions>,
-    /// What was not measured here, and why.
+    /// Figures not measured here, with the reasons.
     pub not_measured: Vec<String>,
-    /// What must never be, and was.
+    /// Violations: other bits, or disturbed cores.
     pub wrong: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions
     Ok(if report.wrong.is_empty() { 0 } else { FAILED })
 }
 
-/// Boots guests and runs processes by turns.
+/// Boots guests and runs processes, interleaved.
 ///
 /// # Errors
 /// When a run cannot be started or fails.
@@ -103,13 +103,13 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         false => Some(HostTarget::new(workspace, &model, machine.timeout)?),
     };
     let script = format!("bench jitter --json -n {}", options.steps);
-    // Emulated cores that spin wait for each other's turns where the host has fewer.
+    // Where the host has fewer cores, spinning emulated cores wait for each other's time slices.
     let too_many = emulated && !host_cores::suffice_for(machine.smp.cores());
     let rounds = if too_many { 0 } else { options.rounds };
     let (mut in_guest, mut on_host, mut asleep) = (Vec::new(), Vec::new(), None);
     for round in 1..=rounds {
         let mut line = Vec::new();
-        // Who is first in one round is last in the next, so that what becomes of the host meets both alike.
+        // The order alternates, so that a drift of the host's speed affects both sides alike.
         let turns = if round % 2 == 1 { [Turn::Guest, Turn::Host] } else { [Turn::Host, Turn::Guest] };
         for turn in turns {
             let (name, output, sides) = match (turn, &host) {
@@ -127,29 +127,25 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     }
     let (mut instructions, mut not_measured) = (None, Vec::new());
     if emulated {
-        // Cores that wait sleep at once, so that no look is counted, and take turns by instructions, so that the
-        // host's load is not.
+        // Waiting cores sleep at once, so that no poll is counted, and cores are scheduled round-robin by instruction
+        // count, so that the host's load does not matter.
         let counting = Counting::prepare(workspace, setup.kind.arch())?.repeating();
         let (output, parts) = guest.run_counted(&machine.smp, &["spin=0".to_owned()], &script, &counting)?;
         let kernels = console::kernels_in(&output).unwrap_or_default();
         let side: Side = console::object(&output)?;
         instructions = Some(Instructions::of(kernels, &side, &parts)?);
         asleep = Some(side);
-        not_measured.push(
-            "jitter in time, and its ratio to the host's own: the guest is emulated, its times are the emulator's"
-                .to_owned(),
-        );
+        not_measured
+            .push("jitter in time, and its ratio to the host's own: the guest is emulated".to_owned());
         if too_many {
             not_measured.push(format!(
-                "workers that spin: {} emulated cores on a host of fewer; these slept between jobs, by switches and \
-                 wake-ups",
+                "spinning workers: {} emulated cores on a host of fewer; these workers slept between jobs, \
+                 with switches and wake-ups",
                 machine.smp.cores()
             ));
         }
     } else {
-        not_measured.push(
-            "jitter in instructions: the processor counts none, emulation (--accel tcg) does".to_owned(),
-        );
+        not_measured.push("jitter in instructions: only emulation (--accel tcg) counts them".to_owned());
     }
     let wrong = wrongs(&in_guest, asleep.as_ref(), &on_host);
     in_guest.extend(asleep.filter(|_| too_many));
@@ -166,7 +162,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
 }
 
 impl Report {
-    /// Whether the guest is as even as it must be.
+    /// Judges the guest's jitter in time.
     pub fn verdict(&self) -> Verdict {
         let worst = self.guest.worst();
         let Some(host) = &self.host else {
@@ -182,13 +178,13 @@ impl Report {
         Verdict {
             met: Some(ratio <= RATIO_THRESHOLD),
             says: format!(
-                "the host itself is noisy (worst core {}), so the ratio counts: {ratio:.2}, threshold {RATIO_THRESHOLD}",
+                "the host itself is noisy (worst core {}), so the ratio is judged: {ratio:.2}, threshold {RATIO_THRESHOLD}",
                 percent(own)
             ),
         }
     }
 
-    /// Whether the guest's instructions are as even as they must be, engine and kernel together.
+    /// Judges the guest's jitter in instructions, of engine and kernel combined.
     pub fn instructions_verdict(&self) -> Verdict {
         let Some(instructions) = &self.instructions else {
             return Verdict { met: None, says: "not measured here: the guest is not emulated".to_owned() };
@@ -199,8 +195,8 @@ impl Report {
     }
 }
 
-/// What must never be: other bits, or a disturbance that the kernel keeps from a reserved core. Workers that sleep
-/// switch to nobody and are woken by interrupts, which is not one.
+/// Violations: other bits, or a disturbance that the kernel keeps from a reserved core. A sleeping worker's switch to
+/// idle and the interrupt that wakes it are none.
 fn wrongs(in_guest: &[Side], asleep: Option<&Side>, on_host: &[Side]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut hashes: Vec<&String> =
@@ -221,7 +217,7 @@ fn wrongs(in_guest: &[Side], asleep: Option<&Side>, on_host: &[Side]) -> Vec<Str
     wrong
 }
 
-/// What disturbed the cores of a side, all together.
+/// Disturbances of a side's cores, summed over all cores.
 fn disturbances(side: &Side) -> Vec<(&str, Option<u64>)> {
     let names = side.cores.iter().take(1).flat_map(|core| core.counters.keys());
     let total =
@@ -277,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_host_has_a_bar_and_a_busy_one_a_ratio() {
+    fn a_quiet_host_is_judged_by_jitter_and_a_busy_one_by_ratio() {
         let met = |guest, host| report(side(guest, Some(0), "a"), Some(side(host, None, "a"))).verdict().met;
         assert_eq!([met(0.02, 0.005), met(0.06, 0.005)], [Some(true), Some(false)]);
         assert_eq!([met(0.36, 0.3), met(0.37, 0.3)], [Some(true), Some(false)]);
@@ -285,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn disturbed_cores_and_other_bits_are_wrong() {
+    fn disturbed_cores_and_other_bits_are_violations() {
         assert!(report(side(0.0, Some(0), "a"), Some(side(0.0, None, "a"))).wrong.is_empty());
         for (guest, part) in [
             (side(0.0, Some(3), "a"), "3 ticks"),
@@ -302,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_have_a_bar_of_their_own() {
+    fn instructions_have_a_threshold_of_their_own() {
         let mut report = report(side(0.5, Some(0), "a"), None);
         assert_eq!(report.instructions_verdict().met, None);
         for (counts, met) in [([1_000_000, 1_001_999], true), ([1_000_000, 1_002_003], false)] {

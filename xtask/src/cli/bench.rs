@@ -20,7 +20,7 @@ pub enum BenchCommand {
     Engine(EngineBenchOptions),
     /// Requests at once against the same ones one after another, on the host, or in a guest with --arch or --machine
     Batch(BatchBenchOptions),
-    /// How evenly the same step takes its time, on each core, in a guest and as a process on the host, by turns
+    /// Jitter of a token's step on each core, in a guest and in a process on the host, interleaved
     Jitter(JitterBenchOptions),
     /// Handing a job to two threads on the host and joining them, spinning and sleeping
     Pool(PoolBenchOptions),

@@ -1,4 +1,4 @@
-//! What one guest or process says of its steps, and what several say together.
+//! Step times of one guest or process, and medians of several.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use crate::bench::spread::Spread;
 
-/// One core.
+/// Jitter of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Core {
     /// Its index.
     pub core: usize,
-    /// Its share of each step.
+    /// Times of its share of each step.
     pub share: Spread,
-    /// What disturbed it, and how often; `None` for what is not counted.
+    /// Disturbances by name; `None` for one that is not counted.
     pub counters: BTreeMap<String, Option<u64>>,
 }
 
-/// What one guest or process said, or the medians of several.
+/// Figures of one guest or process, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Side {
     /// Model.
@@ -30,31 +30,31 @@ pub struct Side {
     pub step: Spread,
     /// Each core.
     pub cores: Vec<Core>,
-    /// What a job may take before it counts as a miss, in nanoseconds.
+    /// Time budget of a job, in nanoseconds.
     pub budget_ns: u64,
-    /// Jobs that took longer.
+    /// Jobs beyond the budget.
     pub budget_misses: u64,
-    /// Of all logits, one a run.
+    /// Hashes of all logits, one a run.
     pub hashes: Vec<String>,
 }
 
 impl Side {
-    /// The largest deviation / mean of a core.
+    /// The largest jitter of a core, as deviation / mean.
     pub fn worst(&self) -> f64 {
         self.cores.iter().map(|core| core.share.relative).fold(0.0, f64::max)
     }
 
-    /// The same as parts of `other`'s, core by core.
+    /// The largest ratio of a core's jitter to that of the same core of `other`.
     pub fn worst_ratio(&self, other: &Self) -> f64 {
         let ratios = self.cores.iter().zip(&other.cores);
         ratios.map(|(own, other)| own.share.relative / other.share.relative).fold(0.0, f64::max)
     }
 }
 
-/// Medians of all figures, sums of what is counted.
+/// Medians of all times, sums of all counts.
 ///
 /// # Errors
-/// When they had different numbers of workers.
+/// When runs had different numbers of workers.
 pub fn medians(sides: &[Side]) -> Result<Side> {
     let mut result = sides[0].clone();
     ensure!(

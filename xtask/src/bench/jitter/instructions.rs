@@ -1,4 +1,4 @@
-//! How evenly the steps take their instructions on each core: what the plugin counted between the marks of each step.
+//! Jitter of the steps' instruction counts on each core, as the plugin counted them between the marks of each step.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Side;
 use crate::counting::{Count, Part};
 
-/// Instructions of a step, over all steps.
+/// Distribution of a step's instruction count over all steps.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Spread {
     /// Mean.
@@ -21,10 +21,10 @@ pub struct Spread {
     pub most: u64,
 }
 
-/// Instructions told apart by whose they are.
+/// Instruction counts of engine and kernel.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Spreads {
-    /// Engine and kernel together.
+    /// Engine and kernel combined.
     pub all: Spread,
     /// The engine's.
     pub engine: Spread,
@@ -32,30 +32,30 @@ pub struct Spreads {
     pub kernel: Spread,
 }
 
-/// One core.
+/// Instruction counts of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Core {
     /// Its index.
     pub core: usize,
-    /// What it did in a step.
+    /// Its instructions of a step.
     pub step: Spreads,
 }
 
-/// All steps of a counted boot.
+/// Instruction counts of all steps of a boot.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Instructions {
-    /// What computed.
+    /// Name of the kernels.
     pub kernels: String,
     /// Steps counted.
     pub steps: u64,
     /// Each worker's core.
     pub cores: Vec<Core>,
-    /// The sum over a step's phases of what the busiest core did in each.
+    /// Critical path: the sum over a step's phases of the busiest core's count.
     pub critical: Spreads,
 }
 
 impl Instructions {
-    /// Of the steps that `side` tells of, a part each, computed by `kernels`.
+    /// Summarises the steps of `side`, one part each, computed by `kernels`.
     ///
     /// # Errors
     /// When there are other numbers of parts or cores than of steps or workers.
@@ -74,7 +74,7 @@ impl Instructions {
         })
     }
 
-    /// The largest deviation / mean of a core.
+    /// The largest jitter of a core, as deviation / mean.
     pub fn worst(&self) -> f64 {
         self.cores.iter().map(|core| core.step.all.relative).fold(0.0, f64::max)
     }
@@ -91,7 +91,7 @@ impl Spreads {
 }
 
 impl Spread {
-    /// Of at least one count.
+    /// Summarises at least one count.
     fn of(counts: impl Iterator<Item = u64> + Clone) -> Self {
         let number = counts.clone().count() as f64;
         let mean = counts.clone().sum::<u64>() as f64 / number;

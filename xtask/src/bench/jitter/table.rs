@@ -1,8 +1,8 @@
-//! What `cargo xtask bench jitter` prints.
+//! The table of `cargo xtask bench jitter`.
 
 use super::{Instructions, Report, Side, Verdict, disturbances, percent};
 
-/// Everything, for people.
+/// The report as text.
 pub fn table(report: &Report) -> String {
     let Report { machine, figure, rounds, guest, host, instructions, not_measured, wrong } = report;
     let Side { model, position, .. } = guest;
@@ -53,7 +53,7 @@ pub fn table(report: &Report) -> String {
             Some(false) => "missed",
             None => "-",
         };
-        table += &format!("evenness in {what}: {met}: {says}\n");
+        table += &format!("jitter in {what}: {met}: {says}\n");
     }
     match wrong.as_slice() {
         [] => table += &format!("same bits in all runs, and no core was disturbed: {}\n", guest.hashes[0]),
@@ -62,11 +62,11 @@ pub fn table(report: &Report) -> String {
     table
 }
 
-/// Instructions of a step.
+/// The table of a step's instructions.
 fn counted(Instructions { kernels, steps, cores, critical }: &Instructions) -> String {
     let mut table = format!(
         "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while \
-         they wait (spin=0), cores take turns by instructions\n\
+         they wait (spin=0), cores run round-robin by instruction count\n\
          {:<24}{:>13}{:>13}{:>11}{:>13}{:>13}\n",
         "", "mean", "deviation", "dev / mean", "least", "most"
     );
