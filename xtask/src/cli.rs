@@ -112,7 +112,7 @@ pub struct AcceptanceOptions {
     /// Core counts to boot with; other machines are booted with the counts among these
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16", value_name = "LIST")]
     pub smp: Vec<Topology>,
-    /// Rounds of what is measured in time, by turns with what it is compared with; medians count
+    /// Rounds of the timed benches, interleaved with their references; medians are judged
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
     /// Where the report goes as JSON [default: acceptance.json in target/embodios]

@@ -1,8 +1,8 @@
-//! Instruction counts of an emulated guest: the plugin of `ci/instructions`, built for the QEMU that is installed, and
-//! what it reports.
+//! Instruction counts of an emulated guest: the plugin of `ci/instructions`, built for the installed QEMU, and its
+//! report.
 //!
-//! Cores are emulated by turns then, so that none of them waits for a lock that another holds, and counts come out
-//! the same on a host of any size.
+//! Cores are emulated round-robin in one thread, so that none waits for a lock that another holds, and counts are the
+//! same on a host of any size.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::build;
 use crate::process;
 use crate::workspace::{self, Workspace};
 
-/// Instructions, told apart by whose they are.
+/// Instruction counts of engine and kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// The engine's.
@@ -26,20 +26,20 @@ pub struct Count {
 }
 
 impl Count {
-    /// All of them.
+    /// The sum of both.
     pub const fn total(self) -> u64 {
         self.engine + self.kernel
     }
 }
 
-/// A part of the guest's work that it has marked.
+/// Instruction counts of a part that the guest has marked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Part {
-    /// What each core did.
+    /// Counts by core.
     pub cores: Vec<Count>,
-    /// The sum over phases of what the busiest core did in each.
+    /// Critical path: the sum over phases of the busiest core's count.
     pub critical: Count,
-    /// Of that, phases in which one core was alone.
+    /// Serial phases of the critical path, in which only one core ran.
     pub alone: Count,
 }
 
@@ -48,12 +48,12 @@ struct Report {
     parts: Vec<Part>,
 }
 
-/// What makes a boot one that is counted.
+/// The plugin and its report file, for boots that are counted.
 pub struct Counting {
     plugin: PathBuf,
-    /// A file of this process's own.
+    /// The report, in a file of this process's own.
     out: TempPath,
-    /// Turns end by the guest's own instructions.
+    /// Whether time slices end by the guest's instruction count.
     pub repeats: bool,
 }
 
@@ -61,7 +61,7 @@ impl Counting {
     /// Builds the plugin for the QEMU of `arch`.
     ///
     /// # Errors
-    /// When that QEMU takes no plugin that there is, named with what it offers.
+    /// When there is no plugin for that QEMU's interface, which is named.
     pub fn prepare(workspace: &Workspace, arch: Arch) -> Result<Self> {
         let qemu = arch.qemu();
         let version = process::said(Command::new(qemu).arg("--version"), None)?;
@@ -77,13 +77,13 @@ impl Counting {
         Ok(Self { plugin, out, repeats: false })
     }
 
-    /// Lets turns and the guest's clock go by instructions, a nanosecond each, not by the host's clock: a boot repeats
-    /// itself. Whatever the guest chooses by speed, it then chooses by instructions.
+    /// Lets time slices and the guest's clock go by instructions, a nanosecond each, not by the host's clock, so that
+    /// boots are repeatable. The guest's choice by speed becomes one by instructions.
     pub fn repeating(self) -> Self {
         Self { repeats: true, ..self }
     }
 
-    /// QEMU's value of `-plugin`.
+    /// The value of QEMU's `-plugin`.
     pub fn argument(&self) -> String {
         // A comma in a name is written twice.
         let [plugin, out] =
@@ -91,7 +91,7 @@ impl Counting {
         format!("{plugin},out={out}")
     }
 
-    /// The parts of the boot before, in the order in which they ended.
+    /// Takes the parts of the last boot, in the order in which they ended.
     ///
     /// # Errors
     /// When there is no report, or none that can be read.
@@ -111,12 +111,12 @@ impl Counting {
 enum Api {
     /// Version 1.
     First,
-    /// Version 3 and later, which still take plugins of 3.
+    /// Versions 3 and later, which accept plugins of 3.
     Later,
 }
 
 impl Api {
-    /// That of the QEMU that says `version` of itself.
+    /// Parses the output of `qemu --version`.
     fn of(version: &str) -> Result<Self> {
         let number = version.split_once("version ").and_then(|(_, rest)| {
             let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);

@@ -115,7 +115,7 @@ pub struct Machine<'a> {
     pub command_line: &'a str,
     /// The serial line.
     pub console: Console,
-    /// Count instructions (emulation only): cores run by turns.
+    /// Instruction counting (emulation only): cores run round-robin in one thread.
     pub counting: Option<&'a Counting>,
     /// Stop before the first instruction and wait for a debugger.
     pub gdb: bool,
@@ -213,7 +213,9 @@ impl Machine<'_> {
             (Accelerator::Tcg, None) => Ok("tcg,thread=multi"),
             (Accelerator::Tcg, Some(_)) => Ok("tcg,thread=single"),
             (Accelerator::Kvm { .. }, None) => Ok("kvm"),
-            (Accelerator::Kvm { .. }, Some(_)) => bail!("KVM counts no instructions, emulation does"),
+            (Accelerator::Kvm { .. }, Some(_)) => {
+                bail!("instructions are counted by emulation only, not under KVM")
+            }
         }
     }
 

@@ -79,9 +79,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     if matches!(accel, Accelerator::Kvm { .. }) && !own_cores {
         let host = host_cores::count();
         eprintln!(
-            "xtask: {cores} cores on a host of {host}: they take turns, and one that waits for another may wait for \
-             its \
-             turn; --smp {host} is faster"
+            "xtask: {cores} cores on a host of {host}: they share its cores, and one that waits for another may wait \
+             for its time slice; --smp {host} is faster"
         );
     }
     if options.gdb {

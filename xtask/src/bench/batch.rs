@@ -1,5 +1,5 @@
-//! `cargo xtask bench batch`: requests at once against the same ones one after another, on this host or in a guest;
-//! llama.cpp's batches beside them by turns; and what it does to a request when others join.
+//! `cargo xtask bench batch`: a batch of requests against the same ones one after another, on this host or in a guest,
+//! interleaved with llama.cpp's batches; and the token latency of a request while others join.
 
 mod figures;
 mod table;
@@ -73,7 +73,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions)
     Ok(0)
 }
 
-/// Runs all, by turns.
+/// Measures both engines, interleaved.
 ///
 /// # Errors
 /// When a run cannot be started or fails.

@@ -79,7 +79,7 @@ struct Report {
     rows: Vec<Row>,
 }
 
-/// Runs all, by turns, and prints a table and JSON.
+/// Measures both engines, interleaved, and prints a table and JSON.
 ///
 /// # Errors
 /// When a run cannot be started or fails.

@@ -1,5 +1,5 @@
-//! `cargo xtask bench guest`: the same generation on the host, as a plain process, and in a booted guest,
-//! by turns. What is left of the host's speed is the cost of the kernel and of the machine under it.
+//! `cargo xtask bench guest`: the same generation in a plain process on the host and in a booted guest, interleaved.
+//! The difference is the cost of the kernel and of the machine under it.
 //!
 //! Generation is measured twice: `hash` computes and prints nothing until its end; `generate` also shows each
 //! piece of text as it comes, which is slow on a serial line.
@@ -62,7 +62,7 @@ struct Run {
     hash: Hash,
 }
 
-/// Runs both by turns, prints the medians and the ratio.
+/// Measures both, interleaved, and prints the medians and the ratio.
 ///
 /// # Errors
 /// When a run cannot be started, does not end well, or the two compute different bits.

@@ -14,7 +14,7 @@ use crate::topology::Topology;
 /// What to measure.
 #[derive(Subcommand)]
 pub enum BenchCommand {
-    /// The same generation on the host and in a booted guest, by turns
+    /// The same generation on the host and in a booted guest, interleaved
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
@@ -26,7 +26,7 @@ pub enum BenchCommand {
     Pool(PoolBenchOptions),
     /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
     Scaling(ScalingBenchOptions),
-    /// Two threads of a guest that take turns, in instructions
+    /// Context switches between two threads of a guest, in instructions
     Switch(SwitchBenchOptions),
 }
 
@@ -133,7 +133,7 @@ pub struct EngineBenchOptions {
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
-    /// Another engine to run by turns with this one
+    /// Reference engine, interleaved with this one
     #[arg(long)]
     pub compare: Option<Contender>,
 }
@@ -201,7 +201,7 @@ pub struct BatchBenchOptions {
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
-    /// Another engine to run on the host, by turns with this one
+    /// Reference engine on the host, interleaved with this one
     #[arg(long)]
     pub compare: Option<Contender>,
     /// Write the figures to this file, as JSON
@@ -218,7 +218,7 @@ pub struct JitterBenchOptions {
     /// Steps of a run; each boot or process makes two runs
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
     pub steps: u32,
-    /// Guests and processes, by turns, which change places from round to round; their medians count
+    /// Rounds of one guest and one process, in alternating order; medians are judged
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
     /// Write the figures to this file, as JSON

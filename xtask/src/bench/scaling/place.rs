@@ -126,14 +126,15 @@ impl Place<'_> {
         self.kernels.get().map(String::as_str)
     }
 
-    /// Runs all batches on so many cores, and where time is measured, by turns, on one of them, and a copy on each.
+    /// Runs all batches on `cores` cores; where time is measured, interleaved with the same on one core and a copy on
+    /// each.
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
     pub fn run(&self, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
         let Self { target, counting, kernels, options, .. } = self;
-        let by_turns = kind.is_timed() && cores > 1;
-        let workers = if by_turns { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
+        let interleaved = kind.is_timed() && cores > 1;
+        let workers = if interleaved { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
         let prompts: Vec<String> = options.prompts.iter().map(u32::to_string).collect();
         let warm_up = u32::from(kind.is_timed());
         let (repetitions, tokens) = (options.repetitions.saturating_add(warm_up), options.generate);

@@ -28,13 +28,12 @@ impl Kind {
     const fn meaning(self) -> &'static str {
         match self {
             Self::Instructions => {
-                "the busiest core's in each phase: how work is divided, not time. Cores run by turns and sleep at once \
-                 (spin=0), so that waiting is what the kernel's wait and wake take"
+                "the critical path (the busiest core of each phase): how work is divided, not time. Cores run round-robin \
+                 and sleep at once (spin=0), so that waiting costs the kernel's wait and wake only"
             }
             Self::Native => {
                 "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \
-                 \"of\": \
-                 what as many batches at once make that share nothing, on a core each, by turns with it"
+                 \"of\": the speed-up of as many independent batches, one a core, interleaved with it"
             }
             Self::Emulated => "by the clock, in an emulator; medians of ratios and \"of\" as for native time",
         }
