@@ -81,7 +81,7 @@ pub struct Plan<'a> {
     pub words: &'a [String],
     /// Commands for the console; with none, it reads them from its input.
     pub script: &'a str,
-    /// Whether further ones are run behind a failed one.
+    /// Whether the script continues after a failed command.
     pub keep_going: bool,
     /// When it is ended.
     pub timeout: Duration,
@@ -92,12 +92,12 @@ pub struct Plan<'a> {
 /// Boots and waits for the end. The console's text and how it ended; the text is also kept in a log file.
 ///
 /// # Errors
-/// When the machine does not fit together, QEMU cannot be started or the log cannot be written.
+/// When options contradict each other, QEMU cannot be started or the log cannot be written.
 pub fn run(workspace: &Workspace, built: &Built, plan: &Plan<'_>) -> Result<(String, Ending)> {
     run_counted(workspace, built, plan, None)
 }
 
-/// As [`run`], and counts instructions where asked to.
+/// As [`run`], with instruction counting if `counting` is given.
 ///
 /// # Errors
 /// As [`run`].
@@ -121,7 +121,7 @@ pub fn run_counted(
 /// Boots and waits for the end. The console reads `input`, and `sink` takes what it says, answers in frames.
 ///
 /// # Errors
-/// When the machine does not fit together, QEMU cannot be started or the sink fails.
+/// When options contradict each other, QEMU cannot be started or the sink fails.
 pub fn run_with_input(
     workspace: &Workspace,
     built: &Built,

@@ -48,7 +48,7 @@ impl Program {
 const QUICK: &str = "quick";
 const PROFILE_VARIABLE: &str = "EMBODIOS_PROFILE";
 
-/// Package of the plugin that counts instructions.
+/// Package of the instruction-counting plugin.
 const PLUGIN_PACKAGE: &str = "embodios-instructions";
 
 /// The variable through which the board's build learns where the stripped engine lies.
@@ -121,7 +121,7 @@ pub fn host_program(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     executable(command.args(["--bin", name]), name)
 }
 
-/// Builds QEMU's plugin that counts instructions, for its plugin API 1, or 3 and later.
+/// Builds the instruction-counting plugin for QEMU, for its plugin API 1, or 3 and later.
 ///
 /// # Errors
 /// When it does not compile.
@@ -193,7 +193,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Replaces a file in one step, or leaves it alone: a new time stamp would make cargo build its users again.
+/// Replaces a file in one step, or leaves it as it is: a new time stamp would make cargo build its users again.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());

@@ -251,10 +251,10 @@ pub struct QemuOptions {
     /// Run the console commands in this file, one a line, and power off
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Go on behind a failed command of a script
+    /// Continue after a failed command of a script
     #[arg(long)]
     pub keep_going: bool,
-    /// Answers alone on standard output; errors and the kernel's words on standard error
+    /// Print only answers on standard output; errors and the kernel's messages on standard error
     #[arg(long)]
     pub quiet: bool,
     /// End a guest that still runs after this many seconds

@@ -51,7 +51,7 @@ pub struct Manner {
     pub flow_control: bool,
     /// A person sits at a terminal of so many columns.
     pub terminal: Option<u16>,
-    /// Further commands behind a failed one.
+    /// The script continues after a failed command.
     pub keep_going: bool,
 }
 

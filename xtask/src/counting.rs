@@ -40,7 +40,8 @@ pub struct Part {
     /// Critical path: the sum over phases of the busiest core's count.
     pub critical: Count,
     /// Serial phases of the critical path, in which only one core ran.
-    pub alone: Count,
+    #[serde(rename = "alone")]
+    pub serial: Count,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,4 @@
-//! A quiet guest's output, told apart: answers stand in frames (`inference/console/src/output.rs`), all else is
-//! beside them.
+//! Frames in a quiet guest's output: answers stand inside (`inference/console/src/output.rs`), everything else outside.
 
 use std::io;
 
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_apart_at_any_division() {
+    fn answers_are_separated_at_any_division() {
         let text = b"WARN core 0: x\r\n\x02{\"a\":\x03\x021}\r\n\x03error: y\r\n";
         for size in 1..=text.len() {
             let mut frames = Frames::default();

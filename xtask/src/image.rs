@@ -37,7 +37,7 @@ pub fn strip(elf: &[u8]) -> Result<Vec<u8>> {
 /// Memory as the segments describe it, from the lowest physical address to the end of the last file contents.
 ///
 /// # Errors
-/// As [`strip`], and when the segments overlap or lie too far apart.
+/// As [`strip`], and when the segments overlap or lie too far from each other.
 pub fn raw(elf: &[u8]) -> Result<Vec<u8>> {
     let (_, segments) = parse(elf)?;
     let mut loads = Vec::new();
@@ -53,7 +53,7 @@ pub fn raw(elf: &[u8]) -> Result<Vec<u8>> {
     let mut image = Vec::new();
     for (address, data) in loads {
         let offset = address - base;
-        ensure!(offset < MAX_RAW, "segments lie further apart than {} MiB", MAX_RAW >> 20);
+        ensure!(offset < MAX_RAW, "segments span more than {} MiB", MAX_RAW >> 20);
         ensure!(offset >= image.len() as u64, "segments overlap at physical address {address:#x}");
         image.resize(offset as usize, 0);
         image.extend_from_slice(data);

@@ -11,7 +11,7 @@ use crate::counting::Counting;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
-/// Room for the command line and the zero behind it in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM), which
+/// Room for the command line and its terminating zero in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM), which
 /// writes on over what follows.
 const PVH_COMMAND_LINE: usize = 4096;
 

@@ -161,7 +161,7 @@ mod tests {
             let error = size(less).check_module(arch, 2, story).expect_err("too little").to_string();
             assert!(error.contains("whose model needs") && error.contains("for a session"), "{error}");
         }
-        // Behind something else in a module, too.
+        // Also after another file in a module.
         let model = std::fs::read(story).expect("the story model");
         let joined = [&[b' '; PAGE][..], &model].concat();
         assert_eq!(model_needs(Arch::X86_64, 2, &joined), model_needs(Arch::X86_64, 2, &model));

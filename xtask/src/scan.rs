@@ -46,8 +46,8 @@ pub fn scan(elf: &[u8]) -> Result<Report> {
     Ok(report)
 }
 
-/// All code, cut at its symbols and without the padding behind it. Code from assembly, whose size nobody
-/// wrote down, reaches to the padding before the next symbol.
+/// All code, cut at its symbols and without the padding after it. Code from assembly, whose symbols have no size,
+/// reaches to the padding before the next symbol.
 fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
     let endian = Endianness::Little;
     let header = FileHeader64::<Endianness>::parse(elf).context("not an ELF64 file")?;

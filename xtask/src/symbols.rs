@@ -1,8 +1,8 @@
 //! Backtraces made readable: the guest prints addresses, this adds function, file and line.
 //!
 //! Kernel and engine end a backtrace line with two spaces, `at 0x` and 16 hexadecimal digits. The first line
-//! of a backtrace is where the program stood. The lines directly below are return addresses: what is meant is
-//! the call before them, and behind a call that never returns another function may begin.
+//! of a backtrace is the program counter. The lines directly below are return addresses: each stands for the call
+//! before it, since another function may begin after a call that never returns.
 
 use addr2line::Loader;
 use std::borrow::Cow;

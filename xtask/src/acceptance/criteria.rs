@@ -47,7 +47,8 @@ fn distributed(guests: &Guests) -> Vec<Line> {
 }
 
 fn chosen(guests: &Guests) -> Vec<Line> {
-    let mut lines = vec![scenarios(&guests.placement, "command line, `affinity`, `pin`, two batches apart")];
+    let mut lines =
+        vec![scenarios(&guests.placement, "command line, `affinity`, `pin`, two batches on separate cores")];
     lines.extend(PLACED.iter().map(|name| test(guests, name)));
     lines
 }
@@ -85,7 +86,7 @@ fn same_bits(guests: &[Guests]) -> Line {
     let met = row.failed == 0 && complete;
     let threshold = format!("{} times the same", bits.len());
     Line::judged(
-        "hash of all logits behind a text of 32 tokens",
+        "hash of all logits of a continuation of 32 tokens",
         "every machine",
         row.notes.join("; "),
         threshold,

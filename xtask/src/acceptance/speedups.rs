@@ -33,7 +33,7 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
             return Some(Line::not_measured(what, machine, threshold, reason));
         }
     };
-    let of = bound.map(|bound| format!(" of {bound:.2} that batches make which share nothing"));
+    let of = bound.map(|bound| format!(" of {bound:.2} for independent batches"));
     let value = format!("{speedup:.2}{} ({plan})", of.unwrap_or_default());
     let given = machine_gives(report, curve.kind, point.cores);
     Some(match given.filter(|given| speedup.max(*given) < least) {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn measured(speedup: f64, bound: Option<f64>) -> Figure {
-        let (plan, hash) = ("together".to_owned(), String::new());
+        let (plan, hash) = ("data-parallel in 2 groups".to_owned(), String::new());
         let (tokens_per_second, instructions) = (None, None);
         Figure::Measured(Measured { speedup, bound, tokens_per_second, instructions, plan, hash })
     }
@@ -90,7 +90,7 @@ mod tests {
             panic!("one where the machine gave 1.8, one that made it all the same")
         };
         assert!(reason.starts_with("1.70 of 1.75"), "{reason}");
-        // What is slow in one place alone is that place's.
+        // A place that is slower than the others misses the criterion.
         assert_eq!(
             judged(vec![on("host", 1.95, 1.96), on("guest", 1.5, 1.5)]),
             [Verdict::Met, Verdict::Missed]

@@ -20,29 +20,29 @@ use crate::workspace::{self, Workspace};
 pub use figures::{Other, Row, Side, Times};
 use figures::{median_rows, medians};
 
-/// What llama.cpp is asked to do.
+/// The same work, done by llama.cpp.
 const LLAMA_CPP: &str = include_str!("llama_cpp_batch.py");
 
 /// Size of the batches that are judged.
 const SIZE: usize = 8;
-/// How many times the speed of one after another a batch must have, and how many times llama.cpp's.
+/// Thresholds of a batch's speed-up over one request after another, and over llama.cpp's batch.
 const SPEED_UP: f64 = 2.5;
 const AGAINST_LLAMA_CPP: f64 = 1.5;
-/// The most that 99 % of a request's gaps between tokens may be of their median when others join.
+/// Threshold of the 99th percentile of a request's inter-token latency while others join, over the median.
 const DELAY: f64 = 1.5;
 
-/// All that was measured.
+/// The figures of both engines.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Report {
-    /// Where: "host", or the guest's machine.
+    /// Place: "host", or the guest's machine.
     pub place: String,
-    /// What its times are: "time, native" or "time, emulated".
+    /// Kind of its times: "time, native" or "time, emulated".
     pub figure: String,
-    /// Runs.
+    /// Number of runs.
     pub repetitions: u32,
-    /// The engine.
+    /// Figures of the engine.
     pub engine: Side,
-    /// Where it was asked for.
+    /// Figures of llama.cpp, if compared.
     #[serde(rename = "llama.cpp")]
     pub llama_cpp: Option<Other>,
 }
@@ -134,7 +134,7 @@ fn target<'w>(
     Ok(Target::Guest(GuestTarget::new(workspace, consent, "bench", guest, model)?))
 }
 
-/// The same sizes by llama.cpp.
+/// Measures the same sizes by llama.cpp.
 fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result<Other> {
     let mut command = Command::new(python);
     command.args(["-c", LLAMA_CPP]).arg(model);
@@ -146,7 +146,7 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.
 fn against(own: &[Row], other: &[Row]) -> Option<f64> {
-    let total = |rows: &[Row]| rows.iter().find(|row| row.batch == SIZE).map(|row| row.together.total_ns);
+    let total = |rows: &[Row]| rows.iter().find(|row| row.batch == SIZE).map(|row| row.batched.total_ns);
     Some(total(other)? / total(own)?)
 }
 
@@ -158,13 +158,13 @@ impl Report {
         let all = self.engine.joined.all;
         [
             Threshold {
-                name: "batch of 8 / one after another, speed",
+                name: "speed of a batch of 8 / one after another",
                 value: measured(self.engine.speed_up(SIZE)),
                 limit: SPEED_UP,
                 at_least: true,
             },
             Threshold {
-                name: "batch of 8 / llama.cpp's batch of 8, speed",
+                name: "speed of a batch of 8 / llama.cpp's batch of 8",
                 value: measured(
                     self.llama_cpp.as_ref().and_then(|other| against(&self.engine.rows, &other.rows)),
                 ),
@@ -172,7 +172,7 @@ impl Report {
                 at_least: true,
             },
             Threshold {
-                name: "p99 / median from token to token when 7 join",
+                name: "inter-token latency while 7 join, p99 / median",
                 value: measured(Some(all.p99_ns / all.p50_ns)),
                 limit: DELAY,
                 at_least: false,
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::bench::spread::Spread;
 
-    fn side(together: f64, alone: f64, p99: f64) -> Side {
+    fn side(batched: f64, sequential: f64, p99: f64) -> Side {
         let times = |total| Times { prompt_ns: total / 4.0, generation_ns: total * 0.75, total_ns: total };
         let spread = |p99_ns| Spread {
             mean_ns: 1.0,
@@ -212,7 +212,7 @@ mod tests {
             all: spread(p99),
             until_ready_ns: 5.0,
         };
-        let row = Row { batch: 8, together: times(together), alone: Some(times(alone)), plan: None };
+        let row = Row { batch: 8, batched: times(batched), sequential: Some(times(sequential)), plan: None };
         Side { model: "m".into(), workers: 2, prompt: 4, generated: 5, rows: vec![row], joined }
     }
 
@@ -244,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_measured_is_said() {
-        let alone = report("time, native", &[side(100.0, 300.0, 1.2)], None);
+    fn figures_not_measured_are_reported() {
+        let no_reference = report("time, native", &[side(100.0, 300.0, 1.2)], None);
         assert!(
-            table::table(&alone)
-                .contains("llama.cpp's batch of 8, speed: not measured here: nothing to compare")
+            table::table(&no_reference)
+                .contains("llama.cpp's batch of 8: not measured here: needs --compare")
         );
         let emulated = report("time, emulated", &[side(100.0, 300.0, 1.2)], None);
         assert_eq!(emulated.thresholds().map(|threshold| threshold.met()), [None; 3]);

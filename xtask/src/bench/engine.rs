@@ -27,8 +27,8 @@ struct Figures {
     prompt: f64,
     /// Generated tokens a second.
     generation: f64,
-    /// The same behind some tokens of context.
-    contexts: Vec<Behind>,
+    /// Generation at context depths.
+    contexts: Vec<AtDepth>,
     /// Milliseconds from the file to a model that can compute.
     load_ms: f64,
     /// Memory taken since before the model was loaded, in megabytes.
@@ -40,10 +40,10 @@ struct Figures {
     kernels: String,
 }
 
-/// Generation behind some tokens of context.
+/// Generation at a context depth.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Behind {
-    /// So many.
+struct AtDepth {
+    /// Tokens of context before the first generated one.
     context: u32,
     /// Generated tokens a second.
     generation: f64,
@@ -163,16 +163,16 @@ fn measure(command: &mut Command) -> Result<Figures> {
 fn medians(runs: &[Figures]) -> Option<Figures> {
     let first = runs.first()?;
     let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
-    let behind = |(index, behind): (usize, &Behind)| Behind {
-        context: behind.context,
-        generation: of(&|run| run.contexts.get(index).map_or(f64::NAN, |behind| behind.generation)),
+    let at_depth = |(index, at_depth): (usize, &AtDepth)| AtDepth {
+        context: at_depth.context,
+        generation: of(&|run| run.contexts.get(index).map_or(f64::NAN, |at_depth| at_depth.generation)),
     };
     let reading = |figure: fn(&Reading) -> f64| of(&|run| run.reading.as_ref().map_or(f64::NAN, figure));
     Some(Figures {
         kernels: first.kernels.clone(),
         prompt: of(&|run| run.prompt),
         generation: of(&|run| run.generation),
-        contexts: first.contexts.iter().enumerate().map(behind).collect(),
+        contexts: first.contexts.iter().enumerate().map(at_depth).collect(),
         load_ms: of(&|run| run.load_ms),
         memory_mb: of(&|run| run.memory_mb),
         reading: first.reading.as_ref().map(|_| Reading {
@@ -187,7 +187,7 @@ fn table(report: &Report) -> String {
     let Report { model, prompt, generated, repetitions, rows } = report;
     let mut heads = vec![format!("pp{prompt}"), format!("tg{generated}")];
     let contexts = rows.iter().take(1).flat_map(|row| &row.engine.contexts);
-    heads.extend(contexts.map(|behind| format!("tg{generated} @{}", behind.context)));
+    heads.extend(contexts.map(|at_depth| format!("tg{generated} @{}", at_depth.context)));
     heads.extend(["load ms", "memory MB"].map(str::to_owned));
     let mut table = format!("{model}, medians of {repetitions}; pp and tg in tokens/s\nthreads");
     heads.iter().for_each(|head| table += &format!("  {head:>12}"));
@@ -199,8 +199,8 @@ fn table(report: &Report) -> String {
             table += &format!("  {what}\n");
         };
         let numbers = |run: &Figures| {
-            let behind = run.contexts.iter().map(|behind| behind.generation);
-            let front = [run.prompt, run.generation].into_iter().chain(behind);
+            let at_depths = run.contexts.iter().map(|at_depth| at_depth.generation);
+            let front = [run.prompt, run.generation].into_iter().chain(at_depths);
             front.chain([run.load_ms, run.memory_mb]).collect::<Vec<_>>()
         };
         line(numbers(engine), 1, &format!("engine, {}", engine.kernels));
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn figures(prompt: f64, generation: f64, kernels: &str) -> Figures {
-        let contexts = vec![Behind { context: 1024, generation: generation / 2.0 }];
+        let contexts = vec![AtDepth { context: 1024, generation: generation / 2.0 }];
         let reading = Some(Reading { weights_mb: 90.0, bandwidth_gbs: 20.0, of_bound: 0.25 });
         let kernels = kernels.to_owned();
         Figures { prompt, generation, contexts, load_ms: 50.0, memory_mb: 100.0, reading, kernels }

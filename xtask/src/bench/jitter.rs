@@ -178,7 +178,8 @@ impl Report {
         Verdict {
             met: Some(ratio <= RATIO_THRESHOLD),
             says: format!(
-                "the host itself is noisy (worst core {}), so the ratio is judged: {ratio:.2}, threshold {RATIO_THRESHOLD}",
+                "the host itself is noisy (worst core {}), so the ratio is judged: {ratio:.2}, \
+                 threshold {RATIO_THRESHOLD}",
                 percent(own)
             ),
         }
@@ -304,7 +305,7 @@ mod tests {
         for (counts, met) in [([1_000_000, 1_001_999], true), ([1_000_000, 1_002_003], false)] {
             let parts = counts.map(|engine| {
                 let count = crate::counting::Count { engine, kernel: 0 };
-                crate::counting::Part { cores: vec![count], critical: count, alone: count }
+                crate::counting::Part { cores: vec![count], critical: count, serial: count }
             });
             let side = Side { steps: 2, ..side(0.5, Some(0), "a") };
             report.instructions = Some(Instructions::of("portable", &side, &parts).expect("two steps"));

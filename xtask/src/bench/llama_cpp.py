@@ -44,19 +44,19 @@ prompted = time.perf_counter() - mark
 model.reset()
 generated_rate = generation(ids[:generated])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-behind = []
+at_depths = []
 for context in contexts:
     model.close()
     model = load(context + generated, 512)
     ids = [(i * 7919 + 13) % model.n_vocab() for i in range(context + generated)]
     model.eval(ids[:context])
-    behind.append({"context": context, "generation": generation(ids[context:])})
+    at_depths.append({"context": context, "generation": generation(ids[context:])})
 print(
     json.dumps(
         {
             "prompt": prompt / prompted,
             "generation": generated_rate,
-            "contexts": behind,
+            "contexts": at_depths,
             "load_ms": (loaded - start) * 1e3,
             "memory_mb": (peak - before) / 1e3,
             "kernels": "llama.cpp " + llama_cpp.__version__,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench scaling`: the same batches on more and more cores, as three kinds of figure that are kept apart.
+//! `cargo xtask bench scaling`: the same batches on more and more cores, in three kinds of figure.
 //!
 //! Every boot runs the console's `bench scaling`; all runs of a batch must have the same bits, wherever they were. What
 //! this machine cannot measure is part of the report, with the reason.
@@ -152,8 +152,8 @@ fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measu
         (faster(&one, &own).with_context(missing)?, bound)
     } else {
         let instructions = |part: Option<&Part>| part.map(|part| part.critical.total() as f64);
-        let alone = instructions(least(&of(1, 1, 1))).with_context(missing)?;
-        (alone / instructions(counted).with_context(missing)?, None)
+        let one = instructions(least(&of(1, 1, 1))).with_context(missing)?;
+        (one / instructions(counted).with_context(missing)?, None)
     };
     let seconds = || median(own.iter().map(|sample| sample.run.seconds).collect());
     Ok(Measured {
@@ -162,7 +162,7 @@ fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measu
         tokens_per_second: kind.is_timed().then(|| f64::from(first.run.tokens) / seconds()),
         instructions: counted.map(|part| Instructions {
             critical: part.critical,
-            alone: part.alone,
+            serial: part.serial,
             all: part.cores.iter().map(|count| count.total()).sum(),
         }),
         plan: first.run.plan.clone(),
@@ -190,9 +190,9 @@ mod tests {
     use place::Run;
 
     fn sample((workers, batches): (u32, u32), seconds: f64, critical: u64) -> Sample {
-        let (plan, hash) = ("together".to_owned(), "ab".to_owned());
+        let (plan, hash) = ("data-parallel in 2 groups".to_owned(), "ab".to_owned());
         let critical = Count { engine: critical, kernel: 0 };
-        let part = Part { cores: vec![critical; 2], critical, alone: Count::default() };
+        let part = Part { cores: vec![critical; 2], critical, serial: Count::default() };
         let run = Run { prompts: 8, workers, batches, tokens: 100 * batches, seconds, plan, hash };
         Sample { run, part: Some(part) }
     }

@@ -1,10 +1,10 @@
-//! How far measured times lie apart, as the console's benches say it.
+//! Distribution of measured times, as the console's benches report it.
 
 use serde::{Deserialize, Serialize};
 
 use super::median;
 
-/// Times are in nanoseconds.
+/// Mean, deviation and percentiles of times, in nanoseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Spread {
     /// Mean.
@@ -13,16 +13,16 @@ pub struct Spread {
     pub deviation_ns: f64,
     /// Deviation / mean.
     pub relative: f64,
-    /// What half of the times did not exceed.
+    /// Median.
     pub p50_ns: f64,
-    /// The same for 99 %.
+    /// 99th percentile.
     pub p99_ns: f64,
     /// The longest.
     pub max_ns: f64,
 }
 
 impl Spread {
-    /// The medians of each figure.
+    /// The median of each figure.
     ///
     /// # Panics
     /// When there are none.

@@ -97,7 +97,7 @@ mod tests {
     fn counts_are_of_a_round_on_all_cores() {
         let count = |engine, kernel| Count { engine, kernel };
         let part =
-            Part { cores: vec![count(10, 300), count(20, 100)], critical: count(0, 0), alone: count(0, 0) };
+            Part { cores: vec![count(10, 300), count(20, 100)], critical: count(0, 0), serial: count(0, 0) };
         let output = "> bench\r\n{\"case\":\"yield\",\"rounds\":10,\"seconds\":1.0}\r\n";
         let rounds = cases(Arch::X86_64, output, std::slice::from_ref(&part)).expect("one each");
         assert_eq!((rounds[0].engine, rounds[0].kernel), (3.0, 40.0));

@@ -41,7 +41,7 @@ pub enum AttackMode {
     Fuzz,
     /// A crash while other cores are in calls that ask for as much as there can be
     Long,
-    /// Many lives, which end in all ways and leave nothing behind
+    /// Many lives, ended in every way; none may leave anything to the next
     Restarts,
     /// A crash of all cores at once
     Storm,

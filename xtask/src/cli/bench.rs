@@ -18,7 +18,7 @@ pub enum BenchCommand {
     Guest(GuestBenchOptions),
     /// Prompt and generation on the host, as a table and JSON
     Engine(EngineBenchOptions),
-    /// Requests at once against the same ones one after another, on the host, or in a guest with --arch or --machine
+    /// Requests in a batch against the same ones one after another, on the host, or in a guest with --arch or --machine
     Batch(BatchBenchOptions),
     /// Jitter of a token's step on each core, in a guest and in a process on the host, interleaved
     Jitter(JitterBenchOptions),
@@ -45,7 +45,7 @@ pub struct ScalingBenchOptions {
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
     pub model: String,
-    /// Numbers of prompts; 1 is one sequence alone
+    /// Numbers of prompts, one a request; 1 is a solo request
     #[arg(
         long, value_delimiter = ',', default_value = "1,8,16",
         value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST"
@@ -127,7 +127,7 @@ pub struct EngineBenchOptions {
         value_name = "TOKENS"
     )]
     pub generate: u32,
-    /// Measure generation also behind so many tokens of context
+    /// Measure generation also at these context depths, in tokens
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..), value_name = "LIST")]
     pub context: Vec<u32>,
     /// Runs of each

@@ -75,7 +75,7 @@ struct Verdict {
 }
 
 /// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing
-/// line `N passed, N failed`, the line `cores: N of N online`, the hash behind them and the exit status. Tests are read
+/// line `N passed, N failed`, the line `cores: N of N online`, the hash after them and the exit status. Tests are read
 /// from lines for people: kernel, engine and console write them in turn, and each counts when the next one ends the
 /// machine.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {

@@ -23,15 +23,15 @@ const COMMANDS: &str = "generate -n 12 Once upon a time\nids a\tb";
 /// What they answer.
 const ANSWERS: &str = ", there was a little boy named Ben. Ben loved to\n";
 
-/// Input through which an engine ends, and what the one behind it is to answer: neither loses a line that the one
-/// before it had no time for, nor obeys the rest of one.
+/// Input that ends an engine, and the next engine's answers: it neither loses an unread line of the one before it nor
+/// executes the rest of a line.
 const ENDINGS: [(&str, &str); 3] = [
     ("crash null\nids a\n", "ids 0 65\n"),
     ("generate -n 200 Once\n\x03\x03ids a\n", "ids 0 65\n"),
     ("crash panic\n", ""),
 ];
 
-/// Ctrl-C without end, before there is an engine to hear it, and a command behind it.
+/// Number of Ctrl-C sent before there is an engine to receive them; a command follows.
 const INTERRUPTS: usize = 3001;
 
 /// Requests of a batch, and bytes of each with its line end: some 100 KiB, many times what the kernel keeps.

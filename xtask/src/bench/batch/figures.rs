@@ -1,4 +1,4 @@
-//! What one run of the engine, or of llama.cpp, says of its batches, and what several say together.
+//! Batch times of one run of the engine or of llama.cpp, and medians of several.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -6,72 +6,73 @@ use serde::{Deserialize, Serialize};
 use crate::bench::median;
 use crate::bench::spread::Spread;
 
-/// Nanoseconds that requests took.
+/// Nanoseconds of a batch, or of its requests one after another.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Times {
-    /// Until the first token of any.
+    /// Time until the first token of any.
     pub prompt_ns: f64,
-    /// From then on.
+    /// Time from then on.
     pub generation_ns: f64,
-    /// Both.
+    /// The sum of both.
     pub total_ns: f64,
 }
 
-/// One size.
+/// Times of one batch size.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Row {
-    /// Requests.
+    /// Number of requests.
     pub batch: usize,
-    /// At once.
-    pub together: Times,
-    /// One after another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alone: Option<Times>,
-    /// How the last step used the cores.
+    /// Times in a batch.
+    #[serde(rename = "together")]
+    pub batched: Times,
+    /// Times one after another.
+    #[serde(rename = "alone", skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Times>,
+    /// Strategy of the last step: tensor-parallel, or data-parallel in groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
 }
 
-/// Gaps between the tokens of a request that others join.
+/// Inter-token latency of a request while others join.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Joined {
-    /// How many.
+    /// Number of other requests.
     pub others: usize,
-    /// Alone.
+    /// Latency solo.
     pub before: Spread,
-    /// Until all generate.
+    /// Latency until all generate.
     pub meanwhile: Spread,
-    /// From then on.
+    /// Latency from then on.
     pub after: Spread,
-    /// All of these.
+    /// Latency over all three.
     pub all: Spread,
     /// Nanoseconds from the others' submission until all generate.
     pub until_ready_ns: f64,
 }
 
-/// What one run of the engine said, or the medians of several.
+/// Figures of one run of the engine, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Side {
-    /// Model.
+    /// Name of the model.
     pub model: String,
-    /// Workers.
+    /// Number of workers.
     pub workers: usize,
     /// Tokens of each prompt.
     pub prompt: usize,
-    /// Tokens made of each.
+    /// Tokens generated for each.
     pub generated: usize,
-    /// Each size.
+    /// Times by batch size.
     pub rows: Vec<Row>,
-    /// See there.
+    /// Latency while others join.
     pub joined: Joined,
 }
 
-/// The same of llama.cpp.
+/// Figures of one run of llama.cpp, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Other {
-    /// Its version.
+    /// Name and version of llama.cpp.
     pub kernels: String,
-    /// Each size.
+    /// Times by batch size.
     pub rows: Vec<Row>,
 }
 
@@ -83,7 +84,7 @@ impl Side {
     /// Speed of a batch, as a multiple of the same requests one after another.
     pub fn speed_up(&self, size: usize) -> Option<f64> {
         let row = self.row(size)?;
-        Some(row.alone?.total_ns / row.together.total_ns)
+        Some(row.sequential?.total_ns / row.batched.total_ns)
     }
 }
 
@@ -115,7 +116,7 @@ pub fn medians(sides: &[Side]) -> Result<Side> {
 /// The medians of each size.
 ///
 /// # Errors
-/// When runs had different ones.
+/// When runs had different sizes of batches.
 pub fn median_rows(runs: &[&[Row]]) -> Result<Vec<Row>> {
     let sizes = |rows: &[Row]| rows.iter().map(|row| row.batch).collect::<Vec<_>>();
     ensure!(runs.iter().all(|rows| sizes(rows) == sizes(runs[0])), "runs had different sizes of batches");
@@ -129,8 +130,8 @@ pub fn median_rows(runs: &[&[Row]]) -> Result<Vec<Row>> {
         })
     };
     let rows = runs[0].iter().enumerate().map(|(index, row)| Row {
-        together: times(index, &|row| Some(row.together)).unwrap_or(row.together),
-        alone: times(index, &|row| row.alone),
+        batched: times(index, &|row| Some(row.batched)).unwrap_or(row.batched),
+        sequential: times(index, &|row| row.sequential),
         ..row.clone()
     });
     Ok(rows.collect())

@@ -1,34 +1,34 @@
-//! What `cargo xtask bench batch` prints.
+//! The table of `cargo xtask bench batch`.
 
 use super::{Report, Row, Side, Threshold, Times};
 
-/// Everything, for people.
+/// The report as text.
 pub fn table(report: &Report) -> String {
     let Report { place, figure, repetitions, engine, llama_cpp, .. } = report;
     let Side { model, workers, prompt, generated, rows, joined } = engine;
     let mut table = format!(
         "{model}, {workers} workers, prompts of {prompt} tokens, {generated} made of each; {place}; {figure}; \
          medians of {repetitions}; tokens/s\n{:>8}{:>12}{:>20}{:>8}",
-        "requests", "at once", "one after another", "ratio"
+        "requests", "in a batch", "one after another", "ratio"
     );
     if let Some(other) = llama_cpp {
         table += &format!("{:>18}{:>8}", other.kernels, "ratio");
     }
     table.push('\n');
-    for (index, Row { batch, together, alone, plan }) in rows.iter().enumerate() {
+    for (index, Row { batch, batched, sequential, plan }) in rows.iter().enumerate() {
         let rate = |times: &Times| (batch * generated) as f64 * 1e9 / times.total_ns;
-        table += &format!("{batch:>8}{:>12.1}", rate(together));
-        if let Some(alone) = alone {
-            table += &format!("{:>20.1}{:>8.2}", rate(alone), alone.total_ns / together.total_ns);
+        table += &format!("{batch:>8}{:>12.1}", rate(batched));
+        if let Some(sequential) = sequential {
+            table += &format!("{:>20.1}{:>8.2}", rate(sequential), sequential.total_ns / batched.total_ns);
         }
-        if let Some(other) = llama_cpp.as_ref().map(|other| &other.rows[index].together) {
-            table += &format!("{:>18.1}{:>8.2}", rate(other), other.total_ns / together.total_ns);
+        if let Some(other) = llama_cpp.as_ref().map(|other| &other.rows[index].batched) {
+            table += &format!("{:>18.1}{:>8.2}", rate(other), other.total_ns / batched.total_ns);
         }
         table += &format!("  {}\n", plan.as_deref().unwrap_or_default());
     }
     let us = |nanoseconds: f64| nanoseconds / 1e3;
     table += &format!(
-        "from token to token of a request that {} others join, who generate after \
+        "inter-token latency of a request while {} others join, which generate after \
          {:.1} ms\n{:<12}{:>11}{:>11}{:>11}{:>11}\n",
         joined.others,
         joined.until_ready_ns / 1e6,
@@ -39,9 +39,9 @@ pub fn table(report: &Report) -> String {
         "max"
     );
     for (name, spread) in [
-        ("alone", joined.before),
-        ("they join", joined.meanwhile),
-        ("together", joined.after),
+        ("solo", joined.before),
+        ("joining", joined.meanwhile),
+        ("in a batch", joined.after),
         ("all", joined.all),
     ] {
         let numbers = [spread.mean_ns, spread.p50_ns, spread.p99_ns, spread.max_ns].map(us);
@@ -56,9 +56,9 @@ pub fn table(report: &Report) -> String {
             (Some(value), Some(true)) => format!("{name}: {value:.2}, {bound} {limit}: met\n"),
             (Some(value), _) => format!("{name}: {value:.2}, {bound} {limit}: missed\n"),
             (None, _) if figure == "time, emulated" => {
-                format!("{name}: not measured here: the times are an emulator's\n")
+                format!("{name}: not measured here: the guest is emulated\n")
             }
-            (None, _) => format!("{name}: not measured here: nothing to compare with was asked for\n"),
+            (None, _) => format!("{name}: not measured here: needs --compare llama.cpp\n"),
         };
     }
     table

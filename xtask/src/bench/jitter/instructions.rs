@@ -111,7 +111,7 @@ mod tests {
 
     fn part(counts: [(u64, u64); 2]) -> Part {
         let cores = counts.map(|(engine, kernel)| Count { engine, kernel });
-        Part { cores: cores.to_vec(), critical: cores[1], alone: Count::default() }
+        Part { cores: cores.to_vec(), critical: cores[1], serial: Count::default() }
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_parts_belong_together() {
+    fn steps_and_parts_must_match() {
         let mut side = side(0.0, Some(0), "a");
         let reason = |side: &Side, parts: &[Part]| {
             Instructions::of("", side, parts).expect_err("they do not fit").to_string()

@@ -175,12 +175,12 @@ mod tests {
     use crate::counting::Count;
 
     const OUTPUT: &str = "model a.gguf: llama, 1.3 M parameters, context 256, 64-bit SWAR kernels\r\n\
-        > bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"together\",\"prompts\":8,\"seconds\":0.5,\
-        \"tokens\":167,\"workers\":4}\r\n";
+        > bench scaling\r\n{\"batches\":1,\"hash\":\"ab\",\"plan\":\"data-parallel in 4 groups\",\"prompts\":8,\
+        \"seconds\":0.5,\"tokens\":167,\"workers\":4}\r\n";
 
     #[test]
-    fn runs_and_parts_belong_together() {
-        let part = || Part { cores: Vec::new(), critical: Count::default(), alone: Count::default() };
+    fn runs_and_parts_must_match() {
+        let part = || Part { cores: Vec::new(), critical: Count::default(), serial: Count::default() };
         let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
         assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
         assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());

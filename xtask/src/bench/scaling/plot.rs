@@ -96,7 +96,7 @@ fn describe<'a>(area: &Area<'a>, curves: &[&Curve], series: &[String]) -> Drawn<
         area.draw(&Text::new(name(curve), (84, line(row)), FONT))?;
     }
     if curves.iter().any(|curve| bounds(curve).next().is_some()) {
-        let text = "dashed: as many batches that share nothing";
+        let text = "dashed: as many independent batches";
         area.draw(&Text::new(text, (84, line(curves.len())), FONT))?;
     }
     Ok(())
@@ -112,7 +112,7 @@ fn color(curve: &Curve, series: &[String]) -> RGBAColor {
     Palette99::pick(index.unwrap_or_default()).to_rgba()
 }
 
-/// Cores and speed-up of batches that share nothing, from one of them on.
+/// Cores and speed-up of independent batches, from one core on.
 fn bounds(curve: &Curve) -> impl Iterator<Item = (f64, f64)> {
     let bound = |point: &Point| match &point.figure {
         Figure::Measured(measured) => Some((f64::from(point.cores), measured.bound?)),

@@ -28,8 +28,8 @@ impl Kind {
     const fn meaning(self) -> &'static str {
         match self {
             Self::Instructions => {
-                "the critical path (the busiest core of each phase): how work is divided, not time. Cores run round-robin \
-                 and sleep at once (spin=0), so that waiting costs the kernel's wait and wake only"
+                "the critical path (the busiest core of each phase): how work is divided, not time. Cores run \
+                 round-robin and sleep at once (spin=0), so that waiting costs the kernel's wait and wake only"
             }
             Self::Native => {
                 "by the clock, on the processor itself; medians of ratios, each to the run on one core just before; \
@@ -129,11 +129,12 @@ pub struct Measured {
 /// Instructions of a batch.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Instructions {
-    /// The sum over phases of what the busiest core did.
+    /// Critical path: the sum over phases of the busiest core's count.
     pub critical: Count,
-    /// Of that, phases in which one core was alone.
-    pub alone: Count,
-    /// Of all cores together.
+    /// Serial phases of the critical path, in which only one core ran.
+    #[serde(rename = "alone")]
+    pub serial: Count,
+    /// Sum over all cores.
     pub all: u64,
 }
 
@@ -141,7 +142,7 @@ impl Curve {
     /// How many prompts, in words.
     pub fn batch(&self) -> String {
         match self.prompts {
-            1 => "1 alone".to_owned(),
+            1 => "1 prompt".to_owned(),
             prompts => format!("{prompts} prompts"),
         }
     }
@@ -185,13 +186,13 @@ impl fmt::Display for Measured {
         if let Some(rate) = self.tokens_per_second {
             write!(f, "  {rate:>10.1} tokens/s")?;
         }
-        if let Some(Instructions { critical, alone, .. }) = &self.instructions {
+        if let Some(Instructions { critical, serial, .. }) = &self.instructions {
             let share = |part: u64| 100.0 * part as f64 / critical.total() as f64;
             write!(
                 f,
-                "  {:>10.3} million, {:.1} % alone, {:.1} % kernel",
+                "  {:>10.3} million, {:.1} % serial, {:.1} % kernel",
                 critical.total() as f64 / 1e6,
-                share(alone.total()),
+                share(serial.total()),
                 share(critical.kernel),
             )?;
         }
@@ -207,13 +208,13 @@ mod tests {
     fn what_is_missing_is_said() {
         let count = |engine, kernel| Count { engine, kernel };
         let instructions =
-            Instructions { critical: count(3_000_000, 1_000_000), alone: count(400_000, 0), all: 9 };
+            Instructions { critical: count(3_000_000, 1_000_000), serial: count(400_000, 0), all: 9 };
         let measured = Measured {
             speedup: 3.9,
             bound: None,
             tokens_per_second: None,
             instructions: Some(instructions),
-            plan: "together".to_owned(),
+            plan: "data-parallel in 4 groups".to_owned(),
             hash: String::new(),
         };
         let reason = "4 cores on a host of 2".to_owned();
@@ -233,7 +234,7 @@ mod tests {
         let text = report.to_string();
         assert!(
             text.contains(
-                "3.900 times       4.000 million, 10.0 % alone, 25.0 % kernel  together, AVX2 kernels"
+                "3.900 times       4.000 million, 10.0 % serial, 25.0 % kernel  data-parallel in 4 groups, AVX2 kernels"
             ),
             "{text}"
         );
