@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use crate::accel::{AccelChoice, Accelerator, Host};
 use crate::arch::Arch;
-use crate::bench::scaling::Kind;
+use crate::bench::scaling::FigureKind;
 use crate::bench::{jitter, scaling};
 use crate::build;
 use crate::cli::{AcceptanceOptions, BenchMachine, GuestOptions, JitterBenchOptions, ScalingBenchOptions};
@@ -23,34 +23,34 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::process::Interrupted;
 use crate::setup::{self, Consent, Tool};
-use crate::test::report::Row;
+use crate::test::report::TestRun;
 use crate::test::{FAILED, faults, guests, placement, scenario, setups};
 use crate::workspace::{self, Workspace};
 use provenance::Provenance;
-use report::{Line, Report};
+use report::{AcceptanceReport, Finding};
 
-/// Runs in a round of what is measured in time: what disturbs one is seldom in the others.
+/// Runs of a timed bench in a round: a disturbance of one is seldom in the others.
 const RUNS: u32 = 5;
 
-/// Everything that was run.
+/// Results of all benches and tests.
 struct Evidence {
-    /// One of each architecture.
+    /// Test results by architecture.
     guests: Vec<Guests>,
-    /// Lines of the second criterion.
-    scaling: Vec<Line>,
-    /// Lines of the third.
-    jitter: Vec<Line>,
+    /// Findings of the second criterion.
+    scaling: Vec<Finding>,
+    /// Findings of the third criterion.
+    jitter: Vec<Finding>,
 }
 
-/// Guests of one architecture.
+/// Test results of one architecture's guests.
 struct Guests {
     arch: Arch,
-    /// Machines that ran the tests inside the kernel, each with the number of its cores.
+    /// Core counts and boots of the machines that ran the tests inside the kernel.
     boots: Vec<(u32, guests::Boot)>,
-    /// Who worked.
-    work: Vec<Line>,
-    placement: Row,
-    faults: Row,
+    /// Findings about the workers' items.
+    work: Vec<Finding>,
+    placement: TestRun,
+    faults: TestRun,
 }
 
 /// Measures all criteria, prints them, and writes JSON and Markdown.
@@ -61,7 +61,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     let begun = Instant::now();
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let model = Model::resolve(workspace, consent, &options.model)?;
-    // Without one there is nothing to measure.
+    // Without a model there is nothing to measure.
     model.clone().on_host(workspace)?;
     for &arch in &architectures {
         setup::require(Tool::Qemu(arch), consent)?;
@@ -76,7 +76,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
             .collect::<Result<_>>()?,
     };
     provenance.seconds = begun.elapsed().as_secs();
-    let report = Report { provenance, criteria: criteria::all(&evidence) };
+    let report = AcceptanceReport { provenance, criteria: criteria::all(&evidence) };
     print!("{report}");
     let json = serde_json::to_string_pretty(&report)?;
     for (given, name, text) in
@@ -89,22 +89,27 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AcceptanceOptions)
     Ok(if report.passed() { 0 } else { FAILED })
 }
 
-/// The lines of a bench, or one that says why it failed.
-fn lines(what: &str, machine: &str, threshold: &str, result: Result<Vec<Line>>) -> Result<Vec<Line>> {
+/// Findings of a bench, or a missed one with the error.
+fn findings(
+    what: &str,
+    machine: &str,
+    threshold: &str,
+    result: Result<Vec<Finding>>,
+) -> Result<Vec<Finding>> {
     match result {
         Err(error) if error.is::<Interrupted>() => Err(error),
-        Err(error) => Ok(vec![Line::judged(what, machine, format!("{error:#}"), threshold, false)]),
-        lines => lines,
+        Err(error) => Ok(vec![Finding::judged(what, machine, format!("{error:#}"), threshold, false)]),
+        findings => findings,
     }
 }
 
-/// The second criterion: native time on up to four cores, instructions on four and eight.
+/// Findings of the second criterion: native time on up to four cores, instructions on four and eight.
 fn speedups(
     workspace: &Workspace,
     consent: Consent,
     options: &AcceptanceOptions,
     model: &Model,
-) -> Result<Vec<Line>> {
+) -> Result<Vec<Finding>> {
     let (counted, left_out): (Vec<u32>, Vec<u32>) =
         [4, 8].into_iter().partition(|&cores| options.smp.iter().any(|smp| smp.cores() == cores));
     // A large model has enough to do in few tokens, and is slow to emulate. The small one's batches of few are over in
@@ -116,7 +121,7 @@ fn speedups(
         model: options.model.clone(),
         prompts: vec![8, 16],
         generate: timed,
-        kind: vec![Kind::Native],
+        kind: vec![FigureKind::Native],
         rounds: options.rounds,
         repetitions: RUNS,
         memory: MemorySize::DEFAULT,
@@ -128,20 +133,25 @@ fn speedups(
         smp: counted,
         prompts: vec![1, 8, 16],
         generate: emulated,
-        kind: vec![Kind::Instructions],
+        kind: vec![FigureKind::Instructions],
         rounds: 1,
         repetitions: 3,
         ..native.clone()
     };
     let mut all = Vec::new();
     for bench in [native, instructions].iter().filter(|bench| !bench.smp.is_empty()) {
-        let found = scaling::measure(workspace, consent, bench).map(|report| speedups::lines(&report));
+        let found = scaling::measure(workspace, consent, bench).map(|report| speedups::findings(&report));
         let what = format!("speed-up, {}", bench.kind[0]);
-        all.extend(lines(&what, "every machine", "the same bits everywhere", found)?);
+        all.extend(findings(&what, "every machine", "the same bits everywhere", found)?);
     }
     all.extend(left_out.into_iter().map(|cores| {
         let machine = format!("{cores} cores");
-        Line::not_measured("speed-up, instructions", machine, "as a batch", "not among the counts of --smp")
+        Finding::not_measured(
+            "speed-up, instructions",
+            machine,
+            "as a batch",
+            "not among the counts of --smp",
+        )
     }));
     Ok(all)
 }
@@ -152,7 +162,7 @@ fn step_jitter(
     consent: Consent,
     options: &AcceptanceOptions,
     architectures: &[Arch],
-) -> Result<Vec<Line>> {
+) -> Result<Vec<Finding>> {
     let mut all = Vec::new();
     for &arch in architectures {
         let mut ways = vec![(AccelChoice::Tcg, 50, 1)];
@@ -171,13 +181,13 @@ fn step_jitter(
             let bench = JitterBenchOptions { machine, steps, rounds, json: None };
             let found =
                 jitter::measure(workspace, consent, &bench).map(|report| criteria::step_jitter(&report));
-            all.extend(lines("steps of a token", arch.name(), "they run", found)?);
+            all.extend(findings("steps of a token", arch.name(), "they run", found)?);
         }
     }
     Ok(all)
 }
 
-/// What the others need of an architecture.
+/// Boots the guests of the other criteria for one architecture.
 fn in_guests(
     workspace: &Workspace,
     options: &AcceptanceOptions,
@@ -188,7 +198,7 @@ fn in_guests(
     let mut work = Vec::new();
     for cores in [&[0, 1, 2, 3][..], &[1, 2]] {
         let found = work::measure(workspace, &built, arch, model, cores, options.timeout);
-        work.extend(lines("items of each worker", arch.name(), "above 0", found)?);
+        work.extend(findings("items of each worker", arch.name(), "above 0", found)?);
     }
     let mut boots = Vec::new();
     for setup in setups::select(arch, &options.smp)? {

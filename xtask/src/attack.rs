@@ -38,7 +38,7 @@ pub struct Attack<'a> {
 }
 
 /// What came of it.
-pub struct Outcome {
+pub struct AttackOutcome {
     /// Whether it came to its end.
     pub is_decided: bool,
     /// What did not hold; nothing if all did.
@@ -96,7 +96,7 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
 ///
 /// # Errors
 /// When QEMU cannot be started or a file cannot be read or written.
-pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result<Outcome> {
+pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result<AttackOutcome> {
     let Attack { mode, numbers, setup, accel, memory, timeout } = attack;
     let plan = Plan {
         name: &format!("attack {} {}", mode.name(), setup.smp.cores()),
@@ -123,7 +123,7 @@ pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result
     }
     let progress = console.lines().rfind(|line| line.starts_with("fuzz: ")).map(str::to_owned);
     let is_decided = !matches!(ending, Ending::Hang(_));
-    Ok(Outcome { is_decided, faults, restarts: judgement::restarts(&console), progress, console })
+    Ok(AttackOutcome { is_decided, faults, restarts: judgement::restarts(&console), progress, console })
 }
 
 /// Refuses a number that the attack does not have.

@@ -14,7 +14,7 @@ use crate::command_line::{self, Manner, Script};
 use crate::counting::Counting;
 use crate::guest::{self, Ending};
 use crate::host_cores;
-use crate::input::Source;
+use crate::input::InputSource;
 use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -126,7 +126,7 @@ pub fn run_with_input(
     workspace: &Workspace,
     built: &Built,
     plan: &Plan<'_>,
-    input: Source,
+    input: InputSource,
     sink: Sink,
 ) -> Result<Ending> {
     boot(workspace, built, plan, None, Some(input), sink)
@@ -137,7 +137,7 @@ fn boot(
     built: &Built,
     plan: &Plan<'_>,
     counting: Option<&Counting>,
-    input: Option<Source>,
+    input: Option<InputSource>,
     sink: Sink,
 ) -> Result<Ending> {
     let Plan { setup, accel, memory, model, modules, words, script, keep_going, timeout, pinned, .. } = plan;

@@ -34,7 +34,7 @@ impl Count {
 
 /// Instruction counts of a part that the guest has marked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Part {
+pub struct CountedPart {
     /// Counts by core.
     pub cores: Vec<Count>,
     /// Critical path: the sum over phases of the busiest core's count.
@@ -46,7 +46,7 @@ pub struct Part {
 
 #[derive(Deserialize)]
 struct Report {
-    parts: Vec<Part>,
+    parts: Vec<CountedPart>,
 }
 
 /// The plugin and its report file, for boots that are counted.
@@ -96,7 +96,7 @@ impl Counting {
     ///
     /// # Errors
     /// When there is no report, or none that can be read.
-    pub fn take(&self) -> Result<Vec<Part>> {
+    pub fn take(&self) -> Result<Vec<CountedPart>> {
         let shown = self.out.display();
         let text = fs::read(&self.out).with_context(|| format!("cannot read {shown}"))?;
         ensure!(!text.is_empty(), "the plugin wrote nothing to {shown}");

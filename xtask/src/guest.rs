@@ -5,7 +5,7 @@ use embodios_abi::ExitStatus;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::input::{Line, Source};
+use crate::input::{InputSource, SerialLine};
 use crate::machine::Console;
 use crate::process::{self, End, Sink};
 use crate::symbols::{Annotator, Symbols};
@@ -79,13 +79,13 @@ pub fn run(
     qemu: &mut Command,
     console: Console,
     timeout: Option<Duration>,
-    input: Option<Source>,
+    input: Option<InputSource>,
     symbols: &mut Symbols,
     sink: Sink,
     started: impl FnOnce(u32) + Send,
 ) -> Result<Ending> {
     let mut annotator = Annotator::new(|address| symbols.describe(address));
-    let mut line = match input.map(Line::start).transpose()? {
+    let mut line = match input.map(SerialLine::start).transpose()? {
         Some((line, reader)) => {
             qemu.stdin(reader);
             Some(line)

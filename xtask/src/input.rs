@@ -22,7 +22,7 @@ const INTERRUPT: u8 = 0x03;
 const END: u8 = 0x04;
 
 /// Where the bytes come from.
-pub enum Source {
+pub enum InputSource {
     /// A person's terminal, which sends each key as it is: read at once, so that keys for QEMU reach it at any time.
     Terminal,
     /// A program or a file: read when the guest has room, to its end, which ends the guest's input.
@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 /// The guest's side of the serial line.
-pub struct Line {
+pub struct SerialLine {
     shared: Arc<Shared>,
     /// An ACK came last: its number follows.
     acknowledges: bool,
@@ -58,20 +58,20 @@ struct State {
     monitor: bool,
 }
 
-impl Line {
+impl SerialLine {
     /// Begins to send what `source` gives. Result: also where QEMU reads it.
     ///
     /// # Errors
     /// When there is no pipe.
-    pub fn start(source: Source) -> Result<(Self, PipeReader)> {
+    pub fn start(source: InputSource) -> Result<(Self, PipeReader)> {
         let (reader, writer): (PipeReader, PipeWriter) = io::pipe().context("cannot make a pipe")?;
         let state = Mutex::new(State { out: Some(Box::new(writer)), ..State::default() });
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let sender = Arc::clone(&shared);
         // Not waited for: it may be reading from someone who never says a word.
         thread::spawn(move || match source {
-            Source::Terminal => sender.send_typed(&mut crate::terminal::Input),
-            Source::Reader(mut reader) => sender.send_all(&mut reader),
+            InputSource::Terminal => sender.send_typed(&mut crate::terminal::Input),
+            InputSource::Reader(mut reader) => sender.send_all(&mut reader),
         });
         Ok((Self { shared, acknowledges: false }, reader))
     }
@@ -97,7 +97,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for SerialLine {
     fn drop(&mut self) {
         self.shared.change(|state| state.out = None);
     }
@@ -211,11 +211,11 @@ mod tests {
         }
     }
 
-    fn line() -> (Line, Receiver<Vec<u8>>) {
+    fn line() -> (SerialLine, Receiver<Vec<u8>>) {
         let (sender, sent) = mpsc::channel();
         let state = State { out: Some(Box::new(Sent(sender))), ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        (Line { shared, acknowledges: false }, sent)
+        (SerialLine { shared, acknowledges: false }, sent)
     }
 
     fn all(sent: &Receiver<Vec<u8>>) -> Vec<u8> {
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn keys_for_qemu_and_interrupts_do_not_wait() {
         let (mut line, sent) = line();
-        let type_keys = |line: &Line, keys: &[u8]| {
+        let type_keys = |line: &SerialLine, keys: &[u8]| {
             line.shared.change(|state| keys.iter().for_each(|&key| state.type_key(key)));
         };
         // During the boot, Ctrl-A x reaches QEMU, and Ctrl-C drops what is typed.

@@ -13,7 +13,7 @@ use crate::command_line::{self, Manner, Script};
 use crate::frames::Frames;
 use crate::guest;
 use crate::host_cores;
-use crate::input::Source;
+use crate::input::InputSource;
 use crate::machine::{Console, Machine};
 use crate::model::Model;
 use crate::modules::{Loaded, Modules};
@@ -91,8 +91,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         eprintln!("xtask: Ctrl-A x ends QEMU, Ctrl-A c switches to its monitor and back");
     }
     let (raw, input) = match console {
-        Console::Terminal => (terminal::Raw::begin(workspace), Source::Terminal),
-        Console::Script => (None, Source::Reader(Box::new(terminal::Input))),
+        Console::Terminal => (terminal::Raw::begin(workspace), InputSource::Terminal),
+        Console::Script => (None, InputSource::Reader(Box::new(terminal::Input))),
     };
     let mut symbols = Symbols::new(&built, &workspace.root);
     let mut frames = Frames::default();

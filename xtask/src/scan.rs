@@ -19,7 +19,7 @@ const LINKER_PADDING: u8 = 0xcc;
 
 /// What the scan found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ScanReport {
     /// Instructions looked at.
     pub instructions: usize,
     /// One line each: address, function, instruction.
@@ -37,8 +37,8 @@ struct Function<'a> {
 ///
 /// # Errors
 /// When it is not an ELF64 file with symbols and code.
-pub fn scan(elf: &[u8]) -> Result<Report> {
-    let mut report = Report::default();
+pub fn scan(elf: &[u8]) -> Result<ScanReport> {
+    let mut report = ScanReport::default();
     for function in functions(elf)? {
         report.instructions += scan_code(&function, &mut report.findings);
     }

@@ -12,7 +12,7 @@ use crate::accel::Accelerator;
 use crate::boot::{self, Plan, Setup};
 use crate::build::{self, Built};
 use crate::command_line;
-use crate::counting::{Counting, Part};
+use crate::counting::{CountedPart, Counting};
 use crate::guest::Ending;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
@@ -159,7 +159,7 @@ impl<'w> GuestTarget<'w> {
         words: &[String],
         script: &str,
         counting: &Counting,
-    ) -> Result<(String, Vec<Part>)> {
+    ) -> Result<(String, Vec<CountedPart>)> {
         let output = self.boot(smp, words, script, Some(counting))?;
         Ok((output, counting.take()?))
     }

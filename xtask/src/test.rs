@@ -21,7 +21,7 @@ use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
 use crate::{checks, model};
-use report::{Report, Row};
+use report::{TestReport, TestRun};
 
 /// xtask's status when a test failed.
 pub const FAILED: u8 = 1;
@@ -33,7 +33,7 @@ pub const FAILED: u8 = 1;
 pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Result<u8> {
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let host = Host::detect();
-    let mut report = Report::default();
+    let mut report = TestReport::default();
     if !options.host_only {
         for &arch in &architectures {
             setup::require(Tool::Qemu(arch), consent)?;
@@ -73,10 +73,10 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
 }
 
 /// The scan of the kernel's instructions, which counts as one test.
-fn scan(built: &Built) -> Result<Row> {
+fn scan(built: &Built) -> Result<TestRun> {
     let start = Instant::now();
     let clean = checks::scan(built)? == 0;
-    Ok(Row {
+    Ok(TestRun {
         name: "x86_64 kernel, instruction scan".to_owned(),
         passed: u32::from(clean),
         failed: u32::from(!clean),

@@ -1,20 +1,20 @@
 //! The six criteria and their findings. Owns the thresholds that no bench has of its own.
 
-use super::report::{Criterion, Line};
+use super::report::{Criterion, Finding};
 use super::{Evidence, Guests};
 use crate::bench::jitter;
 use crate::test::guests;
-use crate::test::report::Row;
+use crate::test::report::TestRun;
 
 const ALL_PASS: &str = "all pass";
 
-/// Tests inside the kernel that show that work is done where it should be.
+/// Tests inside the kernel of the distribution of work.
 const SPREAD: [&str; 3] = [
     "kernel: each core answers with its own hardware id",
     "each worker on its core",
     "every index of a loop exactly once",
 ];
-/// Those that show that workers and threads can be moved.
+/// Tests inside the kernel of the placement of workers and threads.
 const PLACED: [&str; 4] = [
     "a worker moves while it works",
     "workers on cores ",
@@ -22,9 +22,10 @@ const PLACED: [&str; 4] = [
     "a core that is not online is refused",
 ];
 
-/// All of them.
+/// The six criteria, by number.
 pub fn all(evidence: &Evidence) -> Vec<Criterion> {
-    let guests = |lines: fn(&Guests) -> Vec<Line>| evidence.guests.iter().flat_map(lines).collect::<Vec<_>>();
+    let guests =
+        |findings: fn(&Guests) -> Vec<Finding>| evidence.guests.iter().flat_map(findings).collect::<Vec<_>>();
     let criteria = [
         ("Inference is distributed over the cores", guests(distributed)),
         ("Batches get faster in proportion to the cores", evidence.scaling.clone()),
@@ -36,56 +37,55 @@ pub fn all(evidence: &Evidence) -> Vec<Criterion> {
             [guests(sound), vec![same_bits(&evidence.guests)]].concat(),
         ),
     ];
-    let number = |(index, (title, lines))| Criterion { number: index + 1, title, lines };
+    let number = |(index, (title, findings))| Criterion { number: index + 1, title, findings };
     criteria.into_iter().enumerate().map(number).collect()
 }
 
-fn distributed(guests: &Guests) -> Vec<Line> {
-    let mut lines = guests.work.clone();
-    lines.extend(SPREAD.iter().map(|name| test(guests, name)));
-    lines
+fn distributed(guests: &Guests) -> Vec<Finding> {
+    let mut findings = guests.work.clone();
+    findings.extend(SPREAD.iter().map(|name| test(guests, name)));
+    findings
 }
 
-fn chosen(guests: &Guests) -> Vec<Line> {
-    let mut lines =
+fn chosen(guests: &Guests) -> Vec<Finding> {
+    let mut findings =
         vec![scenarios(&guests.placement, "command line, `affinity`, `pin`, two batches on separate cores")];
-    lines.extend(PLACED.iter().map(|name| test(guests, name)));
-    lines
+    findings.extend(PLACED.iter().map(|name| test(guests, name)));
+    findings
 }
 
-fn started(guests: &Guests) -> Vec<Line> {
+fn started(guests: &Guests) -> Vec<Finding> {
     let online = |(cores, boot): &(u32, guests::Boot)| {
         let threshold = format!("{cores} of {cores}");
-        let value = boot
-            .online
-            .map_or("no word of them".to_owned(), |(online, found)| format!("{online} of {found}"));
+        let value =
+            boot.online.map_or("not reported".to_owned(), |(online, found)| format!("{online} of {found}"));
         let met = boot.online == Some((*cores, *cores));
-        Line::judged("cores online, of those detected", &boot.row.name, value, threshold, met)
+        Finding::judged("cores online, of those detected", &boot.row.name, value, threshold, met)
     };
-    let mut lines: Vec<Line> = guests.boots.iter().map(online).collect();
-    lines.push(test(guests, "kernel: every core found is online"));
-    lines
+    let mut findings: Vec<Finding> = guests.boots.iter().map(online).collect();
+    findings.push(test(guests, "kernel: every core found is online"));
+    findings
 }
 
-fn sound(guests: &Guests) -> Vec<Line> {
+fn sound(guests: &Guests) -> Vec<Finding> {
     let tests = guests.boots.iter().map(|(_, boot)| {
-        let Row { name, passed, failed, notes, .. } = &boot.row;
+        let TestRun { name, passed, failed, notes, .. } = &boot.row;
         let value = [vec![format!("{passed} passed, {failed} failed")], notes.clone()].concat().join("; ");
-        Line::judged("tests inside the kernel", name, value, "0 failed", *failed == 0 && *passed > 0)
+        Finding::judged("tests inside the kernel", name, value, "0 failed", *failed == 0 && *passed > 0)
     });
     let faults = scenarios(&guests.faults, "faults contained, damaged models and missing cores named");
     tests.chain([faults]).collect()
 }
 
-/// The hashes of the text that every boot generates after its tests.
-fn same_bits(guests: &[Guests]) -> Line {
+/// Finding on the hashes of the continuation that every boot generates after its tests.
+fn same_bits(guests: &[Guests]) -> Finding {
     let boots = guests.iter().flat_map(|guests| &guests.boots);
     let bits: Vec<_> = boots.map(|(_, boot)| (boot.row.name.clone(), boot.bits.clone())).collect();
     let row = guests::compare_bits(&bits);
     let complete = bits.iter().all(|(_, bits)| bits.is_some());
     let met = row.failed == 0 && complete;
     let threshold = format!("{} times the same", bits.len());
-    Line::judged(
+    Finding::judged(
         "hash of all logits of a continuation of 32 tokens",
         "every machine",
         row.notes.join("; "),
@@ -94,8 +94,8 @@ fn same_bits(guests: &[Guests]) -> Line {
     )
 }
 
-/// A test by the beginning of its name, over all machines of an architecture.
-fn test(guests: &Guests, name: &str) -> Line {
+/// Finding on a test, by the beginning of its name, over all machines of an architecture.
+fn test(guests: &Guests, name: &str) -> Finding {
     let of = |boot: &guests::Boot| {
         let mut outcomes =
             boot.tests.iter().filter(|(found, _)| found.starts_with(name)).map(|&(_, passed)| passed);
@@ -104,16 +104,14 @@ fn test(guests: &Guests, name: &str) -> Line {
     let passed = guests.boots.iter().filter(|(_, boot)| of(boot)).count();
     let value = format!("passed on {passed} of {} machines", guests.boots.len());
     let met = passed > 0 && passed == guests.boots.len();
-    Line::judged(format!("test `{}`", name.trim_end()), guests.arch.name(), value, ALL_PASS, met)
+    Finding::judged(format!("test `{}`", name.trim_end()), guests.arch.name(), value, ALL_PASS, met)
 }
 
-/// Boots that must say certain things.
-fn scenarios(row: &Row, what: &str) -> Line {
-    let value = [
-        vec![format!("{} of {} boots as they must", row.passed, row.passed + row.failed)],
-        row.notes.clone(),
-    ];
-    Line::judged(what, &row.name, value.concat().join("; "), ALL_PASS, row.failed == 0 && row.passed > 0)
+/// Finding on boots whose console output is checked.
+fn scenarios(row: &TestRun, what: &str) -> Finding {
+    let value =
+        [vec![format!("{} of {} boots passed", row.passed, row.passed + row.failed)], row.notes.clone()];
+    Finding::judged(what, &row.name, value.concat().join("; "), ALL_PASS, row.failed == 0 && row.passed > 0)
 }
 
 /// The judged figure.
@@ -121,36 +119,38 @@ const JITTER: &str = "jitter (deviation / mean) of a core's share of a token's s
 
 /// Findings of `bench jitter`: jitter in time where that is native, in instructions where it is emulated, and
 /// disturbances.
-pub fn step_jitter(report: &jitter::Report) -> Vec<Line> {
+pub fn step_jitter(report: &jitter::JitterReport) -> Vec<Finding> {
     let jitter = if report.host.is_some() { in_time(report) } else { in_instructions(report) };
     let wrong = match report.wrong.as_slice() {
         [] => format!("none in {} steps", report.guest.steps),
         wrong => wrong.join("; "),
     };
     let disturbed = "ticks, interrupts, switches, migrations on the workers' cores; runs with other bits";
-    vec![jitter, Line::judged(disturbed, &report.machine, wrong, "none", report.wrong.is_empty())]
+    vec![jitter, Finding::judged(disturbed, &report.machine, wrong, "none", report.wrong.is_empty())]
 }
 
 /// Jitter in time, for an architecture that only an emulator executes here.
-pub fn only_emulated(machine: &str, reason: String) -> Line {
-    Line::not_measured(format!("{JITTER}, time"), machine, time_threshold(), reason)
+pub fn only_emulated(machine: &str, reason: String) -> Finding {
+    Finding::not_measured(format!("{JITTER}, time"), machine, time_threshold(), reason)
 }
 
-fn in_time(report: &jitter::Report) -> Line {
+fn in_time(report: &jitter::JitterReport) -> Finding {
     verdict(format!("{JITTER}, time"), &report.machine, time_threshold(), report.verdict())
 }
 
-fn in_instructions(report: &jitter::Report) -> Line {
+fn in_instructions(report: &jitter::JitterReport) -> Finding {
     let threshold = format!("at most {} %", jitter::INSTRUCTIONS_THRESHOLD * 100.0);
     verdict(format!("{JITTER}, instructions"), &report.machine, threshold, report.instructions_verdict())
 }
 
-/// The bench's own verdict as a line.
-fn verdict(what: String, machine: &str, threshold: String, verdict: jitter::Verdict) -> Line {
-    let jitter::Verdict { met, says } = verdict;
+/// The bench's own verdict as a finding.
+fn verdict(what: String, machine: &str, threshold: String, verdict: jitter::JitterVerdict) -> Finding {
+    let jitter::JitterVerdict { met, says } = verdict;
     match met {
-        Some(met) => Line::judged(what, machine, says, threshold, met),
-        None => Line::not_measured(what, machine, threshold, says.trim_start_matches("not measured here: ")),
+        Some(met) => Finding::judged(what, machine, says, threshold, met),
+        None => {
+            Finding::not_measured(what, machine, threshold, says.trim_start_matches("not measured here: "))
+        }
     }
 }
 
@@ -167,8 +167,8 @@ mod tests {
     use crate::arch::Arch;
     use std::time::Duration;
 
-    fn row(passed: u32, failed: u32) -> Row {
-        Row { name: "m".to_owned(), passed, failed, time: Duration::ZERO, notes: Vec::new() }
+    fn row(passed: u32, failed: u32) -> TestRun {
+        TestRun { name: "m".to_owned(), passed, failed, time: Duration::ZERO, notes: Vec::new() }
     }
 
     fn boot(online: u32, bits: Option<&str>, passed: bool) -> (u32, guests::Boot) {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn verdicts(boots: Vec<(u32, guests::Boot)>, failed: u32) -> Vec<Verdict> {
-        let work = vec![Line::judged("items", "m", "1", "1", true)];
+        let work = vec![Finding::judged("items", "m", "1", "1", true)];
         let (placement, faults) = (row(6, failed), row(7, failed));
         let guests = Guests { arch: Arch::X86_64, boots, work, placement, faults };
         let evidence = Evidence { guests: vec![guests], scaling: Vec::new(), jitter: Vec::new() };
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_goes_wrong_in_a_guest_is_missed_somewhere() {
+    fn any_failure_in_a_guest_misses_a_criterion() {
         use Verdict::{Met, Missed};
         let good = || boot(4, Some("a"), true);
         assert_eq!(verdicts(vec![good(), good()], 0), [Met, Met, Met, Met]);

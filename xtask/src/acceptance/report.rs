@@ -1,12 +1,13 @@
-//! What `cargo xtask acceptance` found: criteria of measured lines, as text, JSON and Markdown. Owns the forms; what is
-//! measured is in `criteria`.
+//! The report of `cargo xtask acceptance`: criteria and their findings as text, JSON and Markdown.
+//!
+//! Owns the forms; the findings are `criteria`'s.
 
 use serde::Serialize;
 use std::fmt::{self, Write};
 
 use super::provenance::Provenance;
 
-/// What a line is worth.
+/// Verdict on a finding or a criterion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -14,9 +15,9 @@ pub enum Verdict {
     Met,
     /// It does not.
     Missed,
-    /// This machine or these options cannot say.
+    /// Not measured on this machine or with these options.
     NotMeasuredHere {
-        /// Why.
+        /// Reason for the missing figure.
         reason: String,
     },
 }
@@ -33,23 +34,23 @@ impl fmt::Display for Verdict {
 
 /// One figure with its threshold.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
-    /// What was measured.
+pub struct Finding {
+    /// Name of the figure.
     pub what: String,
-    /// On which machine.
+    /// Machine and its cores.
     pub machine: String,
-    /// What came out, where something did.
+    /// The measured value; `None` if not measured.
     pub value: Option<String>,
     /// The threshold to meet.
     #[serde(rename = "bar")]
     pub threshold: String,
-    /// Whether it did.
+    /// Verdict on the value.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-impl Line {
-    /// A line with a figure.
+impl Finding {
+    /// A finding with a value.
     pub fn judged(
         what: impl Into<String>,
         machine: impl Into<String>,
@@ -66,7 +67,7 @@ impl Line {
         }
     }
 
-    /// A line without one.
+    /// A finding without a value.
     pub fn not_measured(
         what: impl Into<String>,
         machine: impl Into<String>,
@@ -78,48 +79,49 @@ impl Line {
     }
 }
 
-/// One of the six.
+/// One of the six criteria.
 #[derive(Debug, Serialize)]
 pub struct Criterion {
-    /// From 1 on.
+    /// Number, from 1 on.
     pub number: usize,
-    /// What it asks for.
+    /// The requirement.
     pub title: &'static str,
-    /// What shows it.
-    pub lines: Vec<Line>,
+    /// Findings that show it.
+    #[serde(rename = "lines")]
+    pub findings: Vec<Finding>,
 }
 
 impl Criterion {
-    /// Missed with any line that is; without any figure it is not measured.
+    /// Missed if any finding is; not measured if none has a value.
     pub fn verdict(&self) -> Verdict {
-        let any = |verdict: &Verdict| self.lines.iter().any(|line| line.verdict == *verdict);
+        let any = |verdict: &Verdict| self.findings.iter().any(|finding| finding.verdict == *verdict);
         if any(&Verdict::Missed) {
             Verdict::Missed
         } else if any(&Verdict::Met) {
             Verdict::Met
         } else {
-            Verdict::NotMeasuredHere { reason: "no line of it has a figure".to_owned() }
+            Verdict::NotMeasuredHere { reason: "none of its findings has a figure".to_owned() }
         }
     }
 }
 
-/// Everything.
+/// The report.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct AcceptanceReport {
     /// Provenance of the figures.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// In their order.
+    /// Criteria by number.
     pub criteria: Vec<Criterion>,
 }
 
-impl Report {
+impl AcceptanceReport {
     /// Whether no criterion is missed.
     pub fn passed(&self) -> bool {
         self.criteria.iter().all(|criterion| criterion.verdict() != Verdict::Missed)
     }
 
-    /// A page.
+    /// The report as a Markdown page.
     pub fn markdown(&self) -> String {
         let mut page = "# Acceptance\n\nThe six criteria, measured by one command.\n\n".to_owned();
         for (name, value) in self.provenance.named() {
@@ -132,7 +134,7 @@ impl Report {
         for criterion in &self.criteria {
             page += &format!("\n## {}. {}\n\n", criterion.number, criterion.title);
             page += "| what | where | measured | threshold | verdict |\n| --- | --- | --- | --- | --- |\n";
-            for Line { what, machine, value, threshold, verdict } in &criterion.lines {
+            for Finding { what, machine, value, threshold, verdict } in &criterion.findings {
                 page += &row(&[what, machine, &value.as_deref().unwrap_or("-"), threshold, verdict]);
             }
         }
@@ -140,13 +142,13 @@ impl Report {
     }
 }
 
-/// A row of a table; what would end a cell is escaped.
+/// A row of a table, with characters escaped that would end a cell.
 fn row(cells: &[&dyn fmt::Display]) -> String {
     let cells = cells.iter().map(|cell| cell.to_string().replace('|', "\\|").replace('\n', " "));
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for AcceptanceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('\n')?;
         for (name, value) in self.provenance.named() {
@@ -154,7 +156,7 @@ impl fmt::Display for Report {
         }
         for criterion in &self.criteria {
             writeln!(f, "\n{}. {}: {}", criterion.number, criterion.title, criterion.verdict())?;
-            for Line { what, machine, value, threshold, verdict } in &criterion.lines {
+            for Finding { what, machine, value, threshold, verdict } in &criterion.findings {
                 let value = value.as_deref().unwrap_or("-");
                 writeln!(f, "   {machine}: {what}: {value}; threshold: {threshold}; {verdict}")?;
             }
@@ -168,30 +170,33 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    fn report(lines: Vec<Line>) -> Report {
-        let criteria = vec![Criterion { number: 1, title: "cores", lines }];
-        Report { provenance: Provenance::default(), criteria }
+    fn report(findings: Vec<Finding>) -> AcceptanceReport {
+        let criteria = vec![Criterion { number: 1, title: "cores", findings }];
+        AcceptanceReport { provenance: Provenance::default(), criteria }
     }
 
     #[test]
-    fn one_missed_line_fails_and_a_missing_figure_does_not() {
-        let met = Line::judged("a", "m", "4", "4", true);
-        let missed = Line::judged("b", "m", "3", "4", false);
-        let none = Line::not_measured("c", "m", "4", "no such machine");
-        let verdict = |lines: &[&Line]| {
-            let report = report(lines.iter().map(|&line| line.clone()).collect());
+    fn one_missed_finding_fails_and_a_missing_figure_does_not() {
+        let met = Finding::judged("a", "m", "4", "4", true);
+        let missed = Finding::judged("b", "m", "3", "4", false);
+        let none = Finding::not_measured("c", "m", "4", "no such machine");
+        let verdict = |findings: &[&Finding]| {
+            let report = report(findings.iter().map(|&finding| finding.clone()).collect());
             (report.passed(), report.criteria[0].verdict().to_string())
         };
         assert_eq!(verdict(&[&met, &none]), (true, "met".to_owned()));
         assert_eq!(verdict(&[&met, &missed, &none]), (false, "missed".to_owned()));
-        assert_eq!(verdict(&[&none]), (true, "not measured here: no line of it has a figure".to_owned()));
+        assert_eq!(
+            verdict(&[&none]),
+            (true, "not measured here: none of its findings has a figure".to_owned())
+        );
     }
 
     #[test]
     fn all_forms_say_the_same() {
         let report = report(vec![
-            Line::judged("a|b", "m", "3", "4", false),
-            Line::not_measured("c", "m", "4", "no such machine"),
+            Finding::judged("a|b", "m", "3", "4", false),
+            Finding::not_measured("c", "m", "4", "no such machine"),
         ]);
         let page = report.markdown();
         assert!(page.contains("\n| 1. cores | missed |\n"), "{page}");
@@ -201,8 +206,8 @@ mod tests {
         assert!(text.contains("   m: a|b: 3; threshold: 4; missed\n"), "{text}");
         assert!(text.ends_with("\n1 criteria, 1 missed\n"), "{text}");
         let json = serde_json::to_value(&report).expect("strings");
-        let lines = &json["criteria"][0]["lines"];
-        assert_eq!((&lines[0]["verdict"], &lines[0]["value"]), (&"missed".into(), &"3".into()));
-        assert_eq!(lines[1]["reason"], "no such machine");
+        let findings = &json["criteria"][0]["lines"];
+        assert_eq!((&findings[0]["verdict"], &findings[0]["value"]), (&"missed".into(), &"3".into()));
+        assert_eq!(findings[1]["reason"], "no such machine");
     }
 }

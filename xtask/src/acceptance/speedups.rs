@@ -1,28 +1,28 @@
 //! Findings of the second criterion, from the report of `bench scaling`. Owns their thresholds, and the rule for a
 //! machine whose cores were not free.
 
-use super::report::Line;
-use crate::bench::scaling::{Curve, Figure, Kind, Measured, Point, Report};
+use super::report::Finding;
+use crate::bench::scaling::{Curve, Figure, FigureKind, Measured, Point, ScalingReport};
 
 /// Threshold of the speed-up over one core, if there is one.
-const fn least_speedup(kind: Kind, prompts: u32, cores: u32) -> Option<f64> {
+const fn least_speedup(kind: FigureKind, prompts: u32, cores: u32) -> Option<f64> {
     match (kind, prompts, cores) {
-        (Kind::Instructions, 1, 4) => Some(3.6),
-        (Kind::Instructions, 8 | 16, 4) => Some(3.9),
-        (Kind::Instructions, 8 | 16, 8) => Some(7.6),
-        (Kind::Native, 8 | 16, 2) => Some(1.9),
-        (Kind::Native, 8 | 16, 4) => Some(3.7),
+        (FigureKind::Instructions, 1, 4) => Some(3.6),
+        (FigureKind::Instructions, 8 | 16, 4) => Some(3.9),
+        (FigureKind::Instructions, 8 | 16, 8) => Some(7.6),
+        (FigureKind::Native, 8 | 16, 2) => Some(1.9),
+        (FigureKind::Native, 8 | 16, 4) => Some(3.7),
         _ => None,
     }
 }
 
-/// Findings of all figures with a threshold.
-pub fn lines(report: &Report) -> Vec<Line> {
+/// Findings on all figures with a threshold.
+pub fn findings(report: &ScalingReport) -> Vec<Finding> {
     let points = report.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
-    points.filter_map(|(curve, point)| line(report, curve, point)).collect()
+    points.filter_map(|(curve, point)| finding(report, curve, point)).collect()
 }
 
-fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
+fn finding(report: &ScalingReport, curve: &Curve, point: &Point) -> Option<Finding> {
     let least = least_speedup(curve.kind, curve.prompts, point.cores)?;
     let what = format!("speed-up, {}, {}", curve.kind, curve.batch());
     let machine = format!("{}, {} cores", curve.place, point.cores);
@@ -30,7 +30,7 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
     let Measured { speedup, bound, plan, .. } = match &point.figure {
         Figure::Measured(measured) => measured,
         Figure::NotMeasuredHere { reason } => {
-            return Some(Line::not_measured(what, machine, threshold, reason));
+            return Some(Finding::not_measured(what, machine, threshold, reason));
         }
     };
     let of = bound.map(|bound| format!(" of {bound:.2} for independent batches"));
@@ -39,15 +39,15 @@ fn line(report: &Report, curve: &Curve, point: &Point) -> Option<Line> {
     Some(match given.filter(|given| speedup.max(*given) < least) {
         Some(given) => {
             let reason = format!("{value}, nowhere more than {given:.2}: the machine did not give the cores");
-            Line::not_measured(what, machine, threshold, reason)
+            Finding::not_measured(what, machine, threshold, reason)
         }
-        None => Line::judged(what, machine, value, threshold, *speedup >= least),
+        None => Finding::judged(what, machine, value, threshold, *speedup >= least),
     })
 }
 
 /// The best speed-up of independent batches on `cores` cores, at any place. Below the threshold, the machine itself did
 /// not have the cores: others use them, or two are hardware threads of one.
-fn machine_gives(report: &Report, kind: Kind, cores: u32) -> Option<f64> {
+fn machine_gives(report: &ScalingReport, kind: FigureKind, cores: u32) -> Option<f64> {
     let curves = report.curves.iter().filter(|curve| curve.kind == kind);
     let points = curves.flat_map(|curve| &curve.points).filter(|point| point.cores == cores);
     let bounds = points.filter_map(|point| match &point.figure {
@@ -71,14 +71,15 @@ mod tests {
     fn judged(curves: Vec<Curve>) -> Vec<Verdict> {
         let model = String::new();
         let (machine, date) = (String::new(), String::new());
-        let report = Report { model, tokens: 1, machine, date, host_cores: 2, host_load: None, curves };
-        lines(&report).into_iter().map(|line| line.verdict).collect()
+        let report =
+            ScalingReport { model, tokens: 1, machine, date, host_cores: 2, host_load: None, curves };
+        findings(&report).into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
     fn a_machine_whose_cores_have_other_work_gives_no_speedup() {
         let on = |place: &str, speedup, bound| Curve {
-            kind: Kind::Native,
+            kind: FigureKind::Native,
             place: place.to_owned(),
             kernels: None,
             prompts: 8,
@@ -114,8 +115,10 @@ mod tests {
             points: points.clone(),
         };
         let missing = Figure::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
-        let native = Curve { points: vec![Point { cores: 4, figure: missing }], ..curve(Kind::Native, 8) };
-        let verdicts = judged(vec![curve(Kind::Instructions, 8), curve(Kind::Instructions, 1), native]);
+        let native =
+            Curve { points: vec![Point { cores: 4, figure: missing }], ..curve(FigureKind::Native, 8) };
+        let verdicts =
+            judged(vec![curve(FigureKind::Instructions, 8), curve(FigureKind::Instructions, 1), native]);
         let missing = Verdict::NotMeasuredHere { reason: "4 cores on a host of 2".to_owned() };
         assert_eq!(verdicts, [Verdict::Met, Verdict::Missed, Verdict::Met, missing]);
     }

@@ -1,11 +1,11 @@
-//! Who worked while a guest computed one sequence and a batch: items of each worker, and what went on on the other
+//! Distribution of work while a guest computes one sequence and a batch: items of each worker and activity on the other
 //! cores, by the console's `stats --json` before and after.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::time::Duration;
 
-use super::report::Line;
+use super::report::Finding;
 use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::boot::{self, Plan, Setup};
@@ -16,12 +16,14 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// The first sequence starts the workers, before anything is counted. What is counted takes so long that a busy host,
-/// which stops a core while it reads the figures one after the other, hardly changes a share of the time.
+/// Console commands of the boot.
+///
+/// The first sequence starts the workers before counting begins. The counted work takes so long that a busy host, which
+/// stops a core between two reads of the statistics, hardly changes a share of the time.
 const SCRIPT: &str = "generate -n 2 Once upon a time; stats --json; generate -n 64 Once upon a time; \
                       batch -n 64 4 Once upon a time; stats --json";
 
-/// The least share of its time that a core without work is idle.
+/// Threshold of the idle share of a core without workers.
 const IDLE: f64 = 0.99;
 
 #[derive(Debug, Deserialize)]
@@ -45,11 +47,12 @@ struct Core {
     idle_ns: u64,
 }
 
-/// Boots with four cores and workers on `cores`, by the word `workers=` unless those are all. Two lines: the workers'
-/// items, and the other cores.
+/// Boots with four cores and workers on `cores`, by the word `workers=` unless those are all.
+///
+/// Findings: the workers' items, and the activity on the other cores.
 ///
 /// # Errors
-/// When the guest cannot be started, does not end well or does not say its figures.
+/// When the guest cannot be started, fails or does not print its figures.
 pub fn measure(
     workspace: &Workspace,
     built: &Built,
@@ -57,7 +60,7 @@ pub fn measure(
     model: &Model,
     cores: &[usize],
     timeout: Duration,
-) -> Result<Vec<Line>> {
+) -> Result<Vec<Finding>> {
     let setup = Setup::plain(arch, 4);
     let list = list(cores.iter());
     let words = if cores.len() == 4 { Vec::new() } else { vec![format!("workers={list}")] };
@@ -77,22 +80,22 @@ pub fn measure(
     };
     let (output, ending) = boot::run(workspace, built, &plan)?;
     ensure!(ending == Ending::Success, "{machine}: {ending:?} after saying\n{output}");
-    lines(&output, &machine, cores)
+    findings(&output, &machine, cores)
 }
 
-/// What the two `stats` of a console's output say.
-fn lines(output: &str, machine: &str, cores: &[usize]) -> Result<Vec<Line>> {
+/// Findings from the two `stats` in a console's output.
+fn findings(output: &str, machine: &str, cores: &[usize]) -> Result<Vec<Finding>> {
     let [before, after]: [Figures; 2] = console::objects(output)?
         .try_into()
         .ok()
-        .with_context(|| format!("not two lines of figures in\n{output}"))?;
-    let mut lines = vec![items(&before, &after, machine, cores)];
-    lines.extend(outside(&before, &after, machine, cores));
-    Ok(lines)
+        .with_context(|| format!("not two lines of statistics in\n{output}"))?;
+    let mut findings = vec![items(&before, &after, machine, cores)];
+    findings.extend(outside(&before, &after, machine, cores));
+    Ok(findings)
 }
 
-/// Every core of the set has a worker that did items, and no other core has one.
-fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> Line {
+/// Finding on the workers' items: above 0 on every core of the set, and no worker elsewhere.
+fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> Finding {
     let since = |(number, worker): (usize, &Worker)| {
         let earlier = before.workers.get(number).map_or(0, |earlier| earlier.items);
         (worker.core, worker.items.saturating_sub(earlier))
@@ -102,7 +105,7 @@ fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> L
         && done.iter().all(|&(_, items)| items > 0);
     let said: Vec<String> = done.iter().map(|(core, items)| format!("core {core} {items}")).collect();
     let threshold = format!("above 0 on cores {}, no other worker", list(cores.iter()));
-    Line::judged(
+    Finding::judged(
         "items of each worker, a sequence and a batch of 4",
         machine,
         said.join(", "),
@@ -111,8 +114,8 @@ fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> L
     )
 }
 
-/// No thread ran on the cores outside the set; nothing where there are none.
-fn outside(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> Option<Line> {
+/// Finding on the cores outside the set, if any: no thread ran there.
+fn outside(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> Option<Finding> {
     let others: Vec<usize> = (0..after.cores.len()).filter(|core| !cores.contains(core)).collect();
     let up = after.up_ns.saturating_sub(before.up_ns).max(1) as f64;
     let since = |core: usize, of: fn(&Core) -> u64| {
@@ -122,7 +125,7 @@ fn outside(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) ->
     let (switches, calls) = (sum(|core| core.switches), sum(|core| core.system_calls));
     let wakeups = sum(|core| core.wakeups_received);
     let idle = others.iter().map(|&core| since(core, |core| core.idle_ns) as f64 / up).reduce(f64::min)?;
-    Some(Line::judged(
+    Some(Finding::judged(
         format!("meanwhile on cores {}", list(others.iter())),
         machine,
         format!("{switches} switches, {calls} calls, {wakeups} wake-ups, idle {:.1} %", idle * 100.0),
@@ -131,7 +134,7 @@ fn outside(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) ->
     ))
 }
 
-/// Cores as the command line takes them.
+/// A list of cores as the command line takes it.
 fn list<'c>(cores: impl Iterator<Item = &'c usize>) -> String {
     cores.map(usize::to_string).collect::<Vec<_>>().join(",")
 }
@@ -155,8 +158,8 @@ mod tests {
     }
 
     fn verdicts(before: &str, after: &str, cores: &[usize]) -> Vec<Verdict> {
-        let lines = lines(&format!("> stats\n{before}\n> stats\n{after}\r\n"), "m", cores);
-        lines.expect("two lines").into_iter().map(|line| line.verdict).collect()
+        let findings = findings(&format!("> stats\n{before}\n> stats\n{after}\r\n"), "m", cores);
+        findings.expect("two lines of statistics").into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
@@ -167,6 +170,6 @@ mod tests {
         assert_eq!(verdicts(&before, &stats(2_000, [9, 5], 7), &[1, 2]), [Missed, Met]);
         assert_eq!(verdicts(&before, &stats(2_000, [9, 6], 8), &[1, 2]), [Met, Missed]);
         assert_eq!(verdicts(&before, &stats(2_000, [9, 6], 7), &[0, 1, 2, 3]), [Missed]);
-        assert!(lines(&before, "m", &[1, 2]).is_err());
+        assert!(findings(&before, "m", &[1, 2]).is_err());
     }
 }

@@ -17,7 +17,7 @@ use crate::process;
 use crate::setup::Consent;
 use crate::target::{GuestTarget, HostTarget, Target};
 use crate::workspace::{self, Workspace};
-pub use figures::{Other, Row, Side, Times};
+pub use figures::{BatchRow, BatchRun, BatchTimes, LlamaCppRun};
 use figures::{median_rows, medians};
 
 /// The same work, done by llama.cpp.
@@ -33,7 +33,7 @@ const DELAY: f64 = 1.5;
 
 /// The figures of both engines.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Report {
+pub struct BatchReport {
     /// Place: "host", or the guest's machine.
     pub place: String,
     /// Kind of its times: "time, native" or "time, emulated".
@@ -41,10 +41,10 @@ pub struct Report {
     /// Number of runs.
     pub repetitions: u32,
     /// Figures of the engine.
-    pub engine: Side,
+    pub engine: BatchRun,
     /// Figures of llama.cpp, if compared.
     #[serde(rename = "llama.cpp")]
-    pub llama_cpp: Option<Other>,
+    pub llama_cpp: Option<LlamaCppRun>,
 }
 
 /// A figure with its threshold.
@@ -77,7 +77,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions)
 ///
 /// # Errors
 /// When a run cannot be started or fails.
-pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<Report> {
+pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOptions) -> Result<BatchReport> {
     let machine = &options.machine;
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let contender = match options.compare {
@@ -91,7 +91,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
-        let side: Side = console::object(&target.run(&machine.smp, &[], &script)?)?;
+        let side: BatchRun = console::object(&target.run(&machine.smp, &[], &script)?)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
         if let Some((python, file)) = &contender {
             let other = llama_cpp(python, file, machine.smp.cores() as usize, &side)?;
@@ -102,7 +102,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         eprintln!("xtask: {repetition} of {repetitions}: batch of {SIZE}: {line}");
         sides.push(side);
     }
-    Ok(Report {
+    Ok(BatchReport {
         figure: if target.is_emulated() { "time, emulated" } else { "time, native" }.to_owned(),
         place: match &target {
             Target::Host(_) => target.to_string(),
@@ -113,8 +113,8 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         llama_cpp: match others.first() {
             None => None,
             Some(first) => {
-                let rows: Vec<&[Row]> = others.iter().map(|other| other.rows.as_slice()).collect();
-                Some(Other { kernels: first.kernels.clone(), rows: median_rows(&rows)? })
+                let rows: Vec<&[BatchRow]> = others.iter().map(|other| other.rows.as_slice()).collect();
+                Some(LlamaCppRun { kernels: first.kernels.clone(), rows: median_rows(&rows)? })
             }
         },
     })
@@ -135,7 +135,7 @@ fn target<'w>(
 }
 
 /// Measures the same sizes by llama.cpp.
-fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result<Other> {
+fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &BatchRun) -> Result<LlamaCppRun> {
     let mut command = Command::new(python);
     command.args(["-c", LLAMA_CPP]).arg(model);
     let sizes = side.rows.iter().map(|row| row.batch);
@@ -145,12 +145,12 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &Side) -> Result
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.
-fn against(own: &[Row], other: &[Row]) -> Option<f64> {
-    let total = |rows: &[Row]| rows.iter().find(|row| row.batch == SIZE).map(|row| row.batched.total_ns);
+fn against(own: &[BatchRow], other: &[BatchRow]) -> Option<f64> {
+    let total = |rows: &[BatchRow]| rows.iter().find(|row| row.batch == SIZE).map(|row| row.batched.total_ns);
     Some(total(other)? / total(own)?)
 }
 
-impl Report {
+impl BatchReport {
     /// The judged figures.
     pub fn thresholds(&self) -> [Threshold; 3] {
         let native = self.figure == "time, native";
@@ -192,11 +192,12 @@ impl Threshold {
 mod tests {
     use super::figures::Joined;
     use super::*;
-    use crate::bench::spread::Spread;
+    use crate::bench::spread::TimeSpread;
 
-    fn side(batched: f64, sequential: f64, p99: f64) -> Side {
-        let times = |total| Times { prompt_ns: total / 4.0, generation_ns: total * 0.75, total_ns: total };
-        let spread = |p99_ns| Spread {
+    fn side(batched: f64, sequential: f64, p99: f64) -> BatchRun {
+        let times =
+            |total| BatchTimes { prompt_ns: total / 4.0, generation_ns: total * 0.75, total_ns: total };
+        let spread = |p99_ns| TimeSpread {
             mean_ns: 1.0,
             deviation_ns: 0.0,
             relative: 0.0,
@@ -212,13 +213,14 @@ mod tests {
             all: spread(p99),
             until_ready_ns: 5.0,
         };
-        let row = Row { batch: 8, batched: times(batched), sequential: Some(times(sequential)), plan: None };
-        Side { model: "m".into(), workers: 2, prompt: 4, generated: 5, rows: vec![row], joined }
+        let row =
+            BatchRow { batch: 8, batched: times(batched), sequential: Some(times(sequential)), plan: None };
+        BatchRun { model: "m".into(), workers: 2, prompt: 4, generated: 5, rows: vec![row], joined }
     }
 
-    fn report(figure: &str, sides: &[Side], other: Option<f64>) -> Report {
-        let other = other.map(|total| Other { kernels: "o".into(), rows: side(total, 0.0, 1.0).rows });
-        Report {
+    fn report(figure: &str, sides: &[BatchRun], other: Option<f64>) -> BatchReport {
+        let other = other.map(|total| LlamaCppRun { kernels: "o".into(), rows: side(total, 0.0, 1.0).rows });
+        BatchReport {
             place: String::new(),
             figure: figure.to_owned(),
             repetitions: 1,

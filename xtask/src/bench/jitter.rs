@@ -22,9 +22,9 @@ use crate::setup::Consent;
 use crate::target::{GuestTarget, HostTarget};
 use crate::test::FAILED;
 use crate::workspace::{self, Workspace};
-pub use figures::Side;
+pub use figures::JitterRun;
 use figures::medians;
-pub use instructions::Instructions;
+pub use instructions::StepInstructions;
 
 /// Jitter of the host's own step from which the host counts as busy.
 pub const QUIET: f64 = 0.01;
@@ -47,7 +47,7 @@ enum Turn {
 
 /// The figures of all rounds.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Report {
+pub struct JitterReport {
     /// The guest's machine.
     pub machine: String,
     /// Kind of its times: "time, native" or "time, emulated".
@@ -55,11 +55,11 @@ pub struct Report {
     /// Guests booted.
     pub rounds: u32,
     /// The guest.
-    pub guest: Side,
+    pub guest: JitterRun,
     /// The host, where the guest's times are native too.
-    pub host: Option<Side>,
+    pub host: Option<JitterRun>,
     /// The guest's instructions, where it is emulated.
-    pub instructions: Option<Instructions>,
+    pub instructions: Option<StepInstructions>,
     /// Figures not measured here, with the reasons.
     pub not_measured: Vec<String>,
     /// Violations: other bits, or disturbed cores.
@@ -68,7 +68,7 @@ pub struct Report {
 
 /// A judged jitter.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct JitterVerdict {
     /// Whether it meets the threshold; `None` where it was not measured.
     pub met: Option<bool>,
     /// The figure and the threshold, in words.
@@ -92,7 +92,11 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions
 ///
 /// # Errors
 /// When a run cannot be started or fails.
-pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOptions) -> Result<Report> {
+pub fn measure(
+    workspace: &Workspace,
+    consent: Consent,
+    options: &JitterBenchOptions,
+) -> Result<JitterReport> {
     let machine = &options.machine;
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let guest = GuestTarget::new(workspace, consent, "bench", machine.native_if_possible(&model)?, &model)?;
@@ -119,7 +123,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
                 }
                 (Turn::Host, None) => continue,
             };
-            let side: Side = console::object(&output)?;
+            let side: JitterRun = console::object(&output)?;
             line.push(format!("{name} {}", percent(side.worst())));
             sides.push(side);
         }
@@ -132,8 +136,8 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
         let counting = Counting::prepare(workspace, setup.kind.arch())?.repeating();
         let (output, parts) = guest.run_counted(&machine.smp, &["spin=0".to_owned()], &script, &counting)?;
         let kernels = console::kernels_in(&output).unwrap_or_default();
-        let side: Side = console::object(&output)?;
-        instructions = Some(Instructions::of(kernels, &side, &parts)?);
+        let side: JitterRun = console::object(&output)?;
+        instructions = Some(StepInstructions::of(kernels, &side, &parts)?);
         asleep = Some(side);
         not_measured
             .push("jitter in time, and its ratio to the host's own: the guest is emulated".to_owned());
@@ -149,7 +153,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     }
     let wrong = wrongs(&in_guest, asleep.as_ref(), &on_host);
     in_guest.extend(asleep.filter(|_| too_many));
-    Ok(Report {
+    Ok(JitterReport {
         machine: format!("{setup}, {accel}"),
         figure: if emulated { "time, emulated" } else { "time, native" }.to_owned(),
         rounds: rounds.max(1),
@@ -161,21 +165,21 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &JitterBenchOpt
     })
 }
 
-impl Report {
+impl JitterReport {
     /// Judges the guest's jitter in time.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> JitterVerdict {
         let worst = self.guest.worst();
         let Some(host) = &self.host else {
-            return Verdict { met: None, says: "not measured here: times are emulated".to_owned() };
+            return JitterVerdict { met: None, says: "not measured here: times are emulated".to_owned() };
         };
         let own = host.worst();
         if own < QUIET {
             let says =
                 format!("worst core {}, threshold {}, the host is quiet", percent(worst), percent(THRESHOLD));
-            return Verdict { met: Some(worst <= THRESHOLD), says };
+            return JitterVerdict { met: Some(worst <= THRESHOLD), says };
         }
         let ratio = self.guest.worst_ratio(host);
-        Verdict {
+        JitterVerdict {
             met: Some(ratio <= RATIO_THRESHOLD),
             says: format!(
                 "the host itself is noisy (worst core {}), so the ratio is judged: {ratio:.2}, \
@@ -186,19 +190,22 @@ impl Report {
     }
 
     /// Judges the guest's jitter in instructions, of engine and kernel combined.
-    pub fn instructions_verdict(&self) -> Verdict {
+    pub fn instructions_verdict(&self) -> JitterVerdict {
         let Some(instructions) = &self.instructions else {
-            return Verdict { met: None, says: "not measured here: the guest is not emulated".to_owned() };
+            return JitterVerdict {
+                met: None,
+                says: "not measured here: the guest is not emulated".to_owned(),
+            };
         };
         let (worst, threshold) = (instructions.worst(), INSTRUCTIONS_THRESHOLD);
         let says = format!("worst core {:.3} %, threshold {:.1} %", worst * 100.0, threshold * 100.0);
-        Verdict { met: Some(worst <= threshold), says }
+        JitterVerdict { met: Some(worst <= threshold), says }
     }
 }
 
 /// Violations: other bits, or a disturbance that the kernel keeps from a reserved core. A sleeping worker's switch to
 /// idle and the interrupt that wakes it are none.
-fn wrongs(in_guest: &[Side], asleep: Option<&Side>, on_host: &[Side]) -> Vec<String> {
+fn wrongs(in_guest: &[JitterRun], asleep: Option<&JitterRun>, on_host: &[JitterRun]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut hashes: Vec<&String> =
         in_guest.iter().chain(asleep).chain(on_host).flat_map(|side| &side.hashes).collect();
@@ -219,7 +226,7 @@ fn wrongs(in_guest: &[Side], asleep: Option<&Side>, on_host: &[Side]) -> Vec<Str
 }
 
 /// Disturbances of a side's cores, summed over all cores.
-fn disturbances(side: &Side) -> Vec<(&str, Option<u64>)> {
+fn disturbances(side: &JitterRun) -> Vec<(&str, Option<u64>)> {
     let names = side.cores.iter().take(1).flat_map(|core| core.counters.keys());
     let total =
         |name: &String| side.cores.iter().map(|core| core.counters.get(name).copied().flatten()).sum();
@@ -232,12 +239,12 @@ fn percent(part: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::figures::Core;
+    use super::figures::CoreJitter;
     use super::*;
-    use crate::bench::spread::Spread;
+    use crate::bench::spread::TimeSpread;
 
-    pub fn side(relative: f64, ticks: Option<u64>, hash: &str) -> Side {
-        let spread = Spread {
+    pub fn side(relative: f64, ticks: Option<u64>, hash: &str) -> JitterRun {
+        let spread = TimeSpread {
             mean_ns: 1e6,
             deviation_ns: relative * 1e6,
             relative,
@@ -245,8 +252,8 @@ mod tests {
             p99_ns: 2e6,
             max_ns: 3e6,
         };
-        let core = Core { core: 0, share: spread, counters: [("ticks".to_owned(), ticks)].into() };
-        Side {
+        let core = CoreJitter { core: 0, share: spread, counters: [("ticks".to_owned(), ticks)].into() };
+        JitterRun {
             model: "m".into(),
             position: 64,
             steps: 10,
@@ -258,10 +265,10 @@ mod tests {
         }
     }
 
-    fn report(guest: Side, host: Option<Side>) -> Report {
+    fn report(guest: JitterRun, host: Option<JitterRun>) -> JitterReport {
         let wrong = wrongs(std::slice::from_ref(&guest), None, host.as_slice());
         let (machine, figure) = (String::new(), String::new());
-        Report {
+        JitterReport {
             machine,
             figure,
             rounds: 1,
@@ -305,10 +312,10 @@ mod tests {
         for (counts, met) in [([1_000_000, 1_001_999], true), ([1_000_000, 1_002_003], false)] {
             let parts = counts.map(|engine| {
                 let count = crate::counting::Count { engine, kernel: 0 };
-                crate::counting::Part { cores: vec![count], critical: count, serial: count }
+                crate::counting::CountedPart { cores: vec![count], critical: count, serial: count }
             });
-            let side = Side { steps: 2, ..side(0.5, Some(0), "a") };
-            report.instructions = Some(Instructions::of("portable", &side, &parts).expect("two steps"));
+            let side = JitterRun { steps: 2, ..side(0.5, Some(0), "a") };
+            report.instructions = Some(StepInstructions::of("portable", &side, &parts).expect("two steps"));
             assert_eq!(report.instructions_verdict().met, Some(met));
             assert!(table::table(&report).contains("portable kernels"));
         }

@@ -15,13 +15,13 @@ use super::median;
 use crate::acceptance::provenance;
 use crate::arch::Arch;
 use crate::cli::ScalingBenchOptions;
-use crate::counting::Part;
+use crate::counting::CountedPart;
 use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
 use crate::workspace::{self, Workspace};
 use place::{Place, Sample};
-pub use report::{Curve, Figure, Instructions, Kind, Measured, Point, Report};
+pub use report::{BatchInstructions, Curve, Figure, FigureKind, Measured, Point, ScalingReport};
 
 /// The samples of a place by the number of its cores.
 type Found = BTreeMap<u32, Vec<Sample>>;
@@ -53,14 +53,18 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &ScalingBenchOption
 ///
 /// # Errors
 /// When a guest or the host's engine cannot be started, does not end well, or computes other bits than another one.
-pub fn measure(workspace: &Workspace, consent: Consent, options: &ScalingBenchOptions) -> Result<Report> {
+pub fn measure(
+    workspace: &Workspace,
+    consent: Consent,
+    options: &ScalingBenchOptions,
+) -> Result<ScalingReport> {
     let model = Model::resolve(workspace, consent, &options.model)?;
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     // Speed-ups are over one core.
     let mut cores = [&[1], options.smp.as_slice()].concat();
     cores.sort_unstable();
     cores.dedup();
-    let mut report = Report {
+    let mut report = ScalingReport {
         model: options.model.clone(),
         tokens: options.generate,
         machine: provenance::machine(),
@@ -134,7 +138,7 @@ fn warm(samples: Vec<Sample>) -> Vec<Sample> {
 }
 
 /// What became of a batch on so many workers.
-fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measured> {
+fn figure(kind: FigureKind, found: &Found, prompts: u32, workers: u32) -> Result<Measured> {
     let of = |cores: u32, workers: u32, batches: u32| {
         let wanted = (prompts, workers, batches);
         let fits =
@@ -151,7 +155,7 @@ fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measu
         let bound = faster(&one, &copies).map(|times| f64::from(workers) * times);
         (faster(&one, &own).with_context(missing)?, bound)
     } else {
-        let instructions = |part: Option<&Part>| part.map(|part| part.critical.total() as f64);
+        let instructions = |part: Option<&CountedPart>| part.map(|part| part.critical.total() as f64);
         let one = instructions(least(&of(1, 1, 1))).with_context(missing)?;
         (one / instructions(counted).with_context(missing)?, None)
     };
@@ -160,7 +164,7 @@ fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measu
         speedup,
         bound,
         tokens_per_second: kind.is_timed().then(|| f64::from(first.run.tokens) / seconds()),
-        instructions: counted.map(|part| Instructions {
+        instructions: counted.map(|part| BatchInstructions {
             critical: part.critical,
             serial: part.serial,
             all: part.cores.iter().map(|count| count.total()).sum(),
@@ -171,7 +175,7 @@ fn figure(kind: Kind, found: &Found, prompts: u32, workers: u32) -> Result<Measu
 }
 
 /// The run of the fewest instructions: what disturbs only ever adds.
-fn least<'s>(samples: &[&'s Sample]) -> Option<&'s Part> {
+fn least<'s>(samples: &[&'s Sample]) -> Option<&'s CountedPart> {
     samples.iter().filter_map(|sample| sample.part.as_ref()).min_by_key(|part| part.critical.total())
 }
 
@@ -187,13 +191,13 @@ fn faster(one: &[&Sample], others: &[&Sample]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::counting::Count;
-    use place::Run;
+    use place::ScalingRun;
 
     fn sample((workers, batches): (u32, u32), seconds: f64, critical: u64) -> Sample {
         let (plan, hash) = ("data-parallel in 2 groups".to_owned(), "ab".to_owned());
         let critical = Count { engine: critical, kernel: 0 };
-        let part = Part { cores: vec![critical; 2], critical, serial: Count::default() };
-        let run = Run { prompts: 8, workers, batches, tokens: 100 * batches, seconds, plan, hash };
+        let part = CountedPart { cores: vec![critical; 2], critical, serial: Count::default() };
+        let run = ScalingRun { prompts: 8, workers, batches, tokens: 100 * batches, seconds, plan, hash };
         Sample { run, part: Some(part) }
     }
 
@@ -207,10 +211,10 @@ mod tests {
         let samples =
             runs.iter().map(|&(workers, batches, seconds)| sample((workers, batches), seconds, 0)).collect();
         let found = Found::from([(2, warm(samples))]);
-        let measured = figure(Kind::Native, &found, 8, 2).expect("both ran");
+        let measured = figure(FigureKind::Native, &found, 8, 2).expect("both ran");
         assert_eq!((measured.speedup, measured.bound), (1.6, Some(1.6)));
         assert_eq!(measured.tokens_per_second, Some(20.0));
-        assert!(figure(Kind::Native, &found, 16, 2).is_err());
+        assert!(figure(FigureKind::Native, &found, 16, 2).is_err());
     }
 
     #[test]
@@ -218,9 +222,9 @@ mod tests {
         let one = vec![sample((1, 1), 1.0, 4_000), sample((1, 1), 1.0, 4_004)];
         let two = vec![sample((2, 1), 1.0, 9_000), sample((2, 1), 1.0, 2_500)];
         let found = Found::from([(1, one), (2, two)]);
-        let first = figure(Kind::Instructions, &found, 8, 1).expect("it ran");
+        let first = figure(FigureKind::Instructions, &found, 8, 1).expect("it ran");
         assert_eq!((first.speedup, first.bound), (1.0, None));
-        let measured = figure(Kind::Instructions, &found, 8, 2).expect("both ran");
+        let measured = figure(FigureKind::Instructions, &found, 8, 2).expect("both ran");
         assert_eq!((measured.speedup, measured.tokens_per_second), (1.6, None));
         assert_eq!(measured.instructions.map(|counts| counts.all), Some(5_000));
     }

@@ -6,7 +6,7 @@ use super::median;
 
 /// Mean, deviation and percentiles of times, in nanoseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Spread {
+pub struct TimeSpread {
     /// Mean.
     pub mean_ns: f64,
     /// Standard deviation.
@@ -21,7 +21,7 @@ pub struct Spread {
     pub max_ns: f64,
 }
 
-impl Spread {
+impl TimeSpread {
     /// The median of each figure.
     ///
     /// # Panics

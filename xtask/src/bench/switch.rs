@@ -7,7 +7,7 @@ use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::cli::SwitchBenchOptions;
 use crate::console;
-use crate::counting::{Counting, Part};
+use crate::counting::{CountedPart, Counting};
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -67,10 +67,10 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOpt
 }
 
 /// What each case took a round.
-fn cases(arch: Arch, output: &str, parts: &[Part]) -> Result<Vec<Round>> {
+fn cases(arch: Arch, output: &str, parts: &[CountedPart]) -> Result<Vec<Round>> {
     let cases: Vec<Case> = console::objects(output)?;
     ensure!(cases.len() == parts.len(), "{} cases, but {} marked parts", cases.len(), parts.len());
-    let round = |(Case { case, rounds }, part): (Case, &Part)| {
+    let round = |(Case { case, rounds }, part): (Case, &CountedPart)| {
         let a_round = |count: u64| count as f64 / f64::from(rounds);
         let engine = part.cores.iter().map(|count| count.engine).sum();
         let kernel = part.cores.iter().map(|count| count.kernel).sum();
@@ -96,8 +96,11 @@ mod tests {
     #[test]
     fn counts_are_of_a_round_on_all_cores() {
         let count = |engine, kernel| Count { engine, kernel };
-        let part =
-            Part { cores: vec![count(10, 300), count(20, 100)], critical: count(0, 0), serial: count(0, 0) };
+        let part = CountedPart {
+            cores: vec![count(10, 300), count(20, 100)],
+            critical: count(0, 0),
+            serial: count(0, 0),
+        };
         let output = "> bench\r\n{\"case\":\"yield\",\"rounds\":10,\"seconds\":1.0}\r\n";
         let rounds = cases(Arch::X86_64, output, std::slice::from_ref(&part)).expect("one each");
         assert_eq!((rounds[0].engine, rounds[0].kernel), (3.0, 40.0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{GuestOptions, seconds, threads};
 use crate::accel::AccelChoice;
 use crate::arch::Arch;
-use crate::bench::scaling::Kind;
+use crate::bench::scaling::FigureKind;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
@@ -62,7 +62,7 @@ pub struct ScalingBenchOptions {
         long, value_enum, value_delimiter = ',', default_values = ["instructions", "native", "emulated"],
         value_name = "LIST"
     )]
-    pub kind: Vec<Kind>,
+    pub kind: Vec<FigureKind>,
     /// Rounds over all machines, each booted anew, so that what disturbs the host for a while is not all of one's runs
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,

@@ -10,7 +10,7 @@ use crate::build::Built;
 use crate::cli::EngineTask;
 use crate::frames::Frames;
 use crate::guest::Ending;
-use crate::input::Source;
+use crate::input::InputSource;
 use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
@@ -60,7 +60,7 @@ impl Guest<'_> {
             timeout,
             pinned: false,
         };
-        let source = Source::Reader(Box::new(Lines::new(input)));
+        let source = InputSource::Reader(Box::new(Lines::new(input)));
         let mut frames = Frames::default();
         boot::run_with_input(workspace, built, &plan, source, &mut |bytes| frames.take(bytes, answers, notes))
     }

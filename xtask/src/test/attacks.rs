@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::attack::{self, Attack};
@@ -27,10 +27,10 @@ const ATTACKS: [(u32, AttackMode, &str); 7] = [
 ///
 /// # Errors
 /// When the program does not build or QEMU cannot be started.
-pub fn run(workspace: &Workspace, arch: Arch, accel: Accelerator, timeout: Duration) -> Result<Row> {
+pub fn run(workspace: &Workspace, arch: Arch, accel: Accelerator, timeout: Duration) -> Result<TestRun> {
     let built = attack::build(workspace, arch)?;
     let start = Instant::now();
-    let mut row = Row {
+    let mut row = TestRun {
         name: format!("{arch} attacks"),
         passed: 0,
         failed: 0,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::accel::Accelerator;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
@@ -19,7 +19,7 @@ const SCRIPT: &str = "test; hash --json -n 32 Once upon a time";
 /// One boot's result.
 pub struct Boot {
     /// Its line of the table.
-    pub row: Row,
+    pub row: TestRun,
     /// The hash of all logits of the continuation, unless the guest did not get there.
     pub bits: Option<String>,
     /// Cores online and detected, by the kernel.
@@ -60,7 +60,7 @@ pub fn run(
         println!("--- console of {name} ---\n{output}\n--- end of console ---");
     }
     println!("{name}: {passed} passed, {failed} failed");
-    Ok(Boot { row: Row { name, passed, failed, time: start.elapsed(), notes }, bits, online, tests })
+    Ok(Boot { row: TestRun { name, passed, failed, time: start.elapsed(), notes }, bits, online, tests })
 }
 
 /// What a boot was worth.
@@ -139,7 +139,7 @@ fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u3
 }
 
 /// Whether all boots computed the same bits, which counts as one test.
-pub fn compare_bits(boots: &[(String, Option<String>)]) -> Row {
+pub fn compare_bits(boots: &[(String, Option<String>)]) -> TestRun {
     let first = boots.iter().find_map(|(name, bits)| bits.as_ref().map(|bits| (name, bits)));
     let mut notes = Vec::new();
     for (name, bits) in boots {
@@ -152,7 +152,7 @@ pub fn compare_bits(boots: &[(String, Option<String>)]) -> Row {
     let hashes = boots.iter().filter(|(_, bits)| bits.is_some()).count();
     let same = notes.is_empty() && hashes > 0;
     notes.extend(first.filter(|_| same).map(|(_, bits)| format!("{hashes} times {bits}")));
-    Row {
+    TestRun {
         name: "same bits on every machine".to_owned(),
         passed: u32::from(same),
         failed: u32::from(!same),

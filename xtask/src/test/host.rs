@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::process::{self, End};
 use crate::terminal;
 use crate::workspace::Workspace;
@@ -22,10 +22,10 @@ const VOCABULARIES_TEST: &str = "ids_equal_llama_cpp";
 ///
 /// # Errors
 /// When cargo cannot be started.
-pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<Row> {
+pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<TestRun> {
     let start = Instant::now();
     let mut row =
-        Row { name: "host".to_owned(), passed: 0, failed: 0, time: start.elapsed(), notes: Vec::new() };
+        TestRun { name: "host".to_owned(), passed: 0, failed: 0, time: start.elapsed(), notes: Vec::new() };
     // Arithmetic is optimised as in the engine; xtask itself is tested as it was just built.
     let mut optimised = workspace.cargo();
     optimised.args(["test", "--no-fail-fast", "--profile", "quick", "--workspace", "--exclude", "xtask"]);
@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<Row> {
     Ok(row)
 }
 
-fn run_cargo(command: &mut Command, row: &mut Row) -> Result<()> {
+fn run_cargo(command: &mut Command, row: &mut TestRun) -> Result<()> {
     let mut output = Vec::new();
     let end = process::stream(command, None, &mut |bytes| {
         output.extend_from_slice(bytes);
@@ -93,8 +93,13 @@ mod tests {
 
     #[test]
     fn a_run_that_dies_is_a_failure() {
-        let mut row =
-            Row { name: String::new(), passed: 0, failed: 0, time: Default::default(), notes: Vec::new() };
+        let mut row = TestRun {
+            name: String::new(),
+            passed: 0,
+            failed: 0,
+            time: Default::default(),
+            notes: Vec::new(),
+        };
         run_cargo(Command::new("sh").args(["-c", "exit 101"]), &mut row).expect("sh runs");
         assert_eq!((row.passed, row.failed, row.notes.len()), (0, 1, 1));
     }

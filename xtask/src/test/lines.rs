@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::boot::Setup;
@@ -64,11 +64,11 @@ fn requests() -> [(EngineTask, String); 5] {
 ///
 /// # Errors
 /// When the engine does not build, or QEMU or the host's engine cannot be started.
-pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
+pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<TestRun> {
     let start = Instant::now();
     let program = build::host_program(workspace, "engine")?;
     let setup = Setup::plain(arch, 2);
-    let mut row = Row {
+    let mut row = TestRun {
         name: format!("{arch} JSON lines"),
         passed: 0,
         failed: 0,

@@ -4,14 +4,14 @@ use anyhow::Result;
 use std::io::{Cursor, Write};
 use std::time::{Duration, Instant};
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
 use crate::frames::Frames;
 use crate::guest::Ending;
-use crate::input::Source;
+use crate::input::InputSource;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 use crate::model::Model;
@@ -42,13 +42,13 @@ const REQUEST: usize = 100;
 ///
 /// # Errors
 /// When QEMU cannot be started.
-pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<Row> {
+pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) -> Result<TestRun> {
     let start = Instant::now();
     let kinds: &[MachineKind] = match arch {
         Arch::X86_64 => &[MachineKind::Q35, MachineKind::Pc, MachineKind::Microvm],
         Arch::Aarch64 => &[MachineKind::Virt],
     };
-    let mut row = Row {
+    let mut row = TestRun {
         name: format!("{arch} piped input"),
         passed: 0,
         failed: 0,
@@ -129,7 +129,7 @@ fn pipe(
     };
     let mut frames = Frames::default();
     let (mut answers, mut said) = (Vec::new(), Vec::new());
-    let source = Source::Reader(Box::new(Cursor::new(input)));
+    let source = InputSource::Reader(Box::new(Cursor::new(input)));
     let ending = boot::run_with_input(workspace, built, &plan, source, &mut |bytes| {
         said.write_all(bytes)?;
         frames.take(bytes, &mut |bytes| answers.write_all(bytes), &mut |_| Ok(()))

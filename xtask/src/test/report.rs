@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// One test run: the host's, or one boot.
 #[derive(Debug)]
-pub struct Row {
+pub struct TestRun {
     /// What ran.
     pub name: String,
     /// Tests that passed.
@@ -20,13 +20,13 @@ pub struct Row {
 
 /// All runs.
 #[derive(Debug, Default)]
-pub struct Report {
-    rows: Vec<Row>,
+pub struct TestReport {
+    rows: Vec<TestRun>,
 }
 
-impl Report {
+impl TestReport {
     /// Adds a run.
-    pub fn add(&mut self, row: Row) {
+    pub fn add(&mut self, row: TestRun) {
         self.rows.push(row);
     }
 
@@ -41,7 +41,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for TestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(3);
         writeln!(f, "\n{:<width$}  passed  failed  seconds", "run")?;
@@ -59,18 +59,24 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    fn row(name: &str, passed: u32, failed: u32) -> Row {
-        Row { name: name.to_owned(), passed, failed, time: Duration::from_millis(1500), notes: Vec::new() }
+    fn row(name: &str, passed: u32, failed: u32) -> TestRun {
+        TestRun {
+            name: name.to_owned(),
+            passed,
+            failed,
+            time: Duration::from_millis(1500),
+            notes: Vec::new(),
+        }
     }
 
     #[test]
     fn the_closing_line_stands_alone_and_adds_up() {
-        let mut report = Report::default();
+        let mut report = TestReport::default();
         assert!(!report.passed(), "no tests are no success");
         report.add(row("host", 20, 0));
         report.add(row("x86_64, 1 core", 7, 0));
         assert!(report.passed());
-        report.add(Row { notes: vec!["the kernel panicked".to_owned()], ..row("x86_64, 2 cores", 3, 1) });
+        report.add(TestRun { notes: vec!["the kernel panicked".to_owned()], ..row("x86_64, 2 cores", 3, 1) });
         assert!(!report.passed());
         let text = report.to_string();
         assert_eq!(text.lines().last(), Some("30 passed, 1 failed"));

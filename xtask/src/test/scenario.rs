@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::report::Row;
+use super::report::TestRun;
 use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::boot::{self, Plan, Setup};
@@ -60,11 +60,11 @@ pub fn run(
     accel: Accelerator,
     scenarios: (&str, Vec<Scenario>),
     timeout: Duration,
-) -> Result<Row> {
+) -> Result<TestRun> {
     let (kind, scenarios) = scenarios;
     let start = Instant::now();
     let setup = Setup::plain(arch, CORES);
-    let mut row = Row {
+    let mut row = TestRun {
         name: format!("{setup}, {kind}"),
         passed: 0,
         failed: 0,

@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::median;
-use crate::bench::spread::Spread;
+use crate::bench::spread::TimeSpread;
 
 /// Nanoseconds of a batch, or of its requests one after another.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub struct Times {
+pub struct BatchTimes {
     /// Time until the first token of any.
     pub prompt_ns: f64,
     /// Time from then on.
@@ -19,15 +19,15 @@ pub struct Times {
 
 /// Times of one batch size.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Row {
+pub struct BatchRow {
     /// Number of requests.
     pub batch: usize,
     /// Times in a batch.
     #[serde(rename = "together")]
-    pub batched: Times,
+    pub batched: BatchTimes,
     /// Times one after another.
     #[serde(rename = "alone", skip_serializing_if = "Option::is_none")]
-    pub sequential: Option<Times>,
+    pub sequential: Option<BatchTimes>,
     /// Strategy of the last step: tensor-parallel, or data-parallel in groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -39,20 +39,20 @@ pub struct Joined {
     /// Number of other requests.
     pub others: usize,
     /// Latency solo.
-    pub before: Spread,
+    pub before: TimeSpread,
     /// Latency until all generate.
-    pub meanwhile: Spread,
+    pub meanwhile: TimeSpread,
     /// Latency from then on.
-    pub after: Spread,
+    pub after: TimeSpread,
     /// Latency over all three.
-    pub all: Spread,
+    pub all: TimeSpread,
     /// Nanoseconds from the others' submission until all generate.
     pub until_ready_ns: f64,
 }
 
 /// Figures of one run of the engine, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Side {
+pub struct BatchRun {
     /// Name of the model.
     pub model: String,
     /// Number of workers.
@@ -62,22 +62,22 @@ pub struct Side {
     /// Tokens generated for each.
     pub generated: usize,
     /// Times by batch size.
-    pub rows: Vec<Row>,
+    pub rows: Vec<BatchRow>,
     /// Latency while others join.
     pub joined: Joined,
 }
 
 /// Figures of one run of llama.cpp, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Other {
+pub struct LlamaCppRun {
     /// Name and version of llama.cpp.
     pub kernels: String,
     /// Times by batch size.
-    pub rows: Vec<Row>,
+    pub rows: Vec<BatchRow>,
 }
 
-impl Side {
-    fn row(&self, size: usize) -> Option<&Row> {
+impl BatchRun {
+    fn row(&self, size: usize) -> Option<&BatchRow> {
         self.rows.iter().find(|row| row.batch == size)
     }
 
@@ -92,14 +92,14 @@ impl Side {
 ///
 /// # Errors
 /// When runs had different sizes of batches.
-pub fn medians(sides: &[Side]) -> Result<Side> {
-    let rows: Vec<&[Row]> = sides.iter().map(|side| side.rows.as_slice()).collect();
+pub fn medians(sides: &[BatchRun]) -> Result<BatchRun> {
+    let rows: Vec<&[BatchRow]> = sides.iter().map(|side| side.rows.as_slice()).collect();
     let of =
         |figure: &dyn Fn(&Joined) -> f64| median(sides.iter().map(|side| figure(&side.joined)).collect());
-    let spread = |select: fn(&Joined) -> Spread| {
-        Spread::medians(&sides.iter().map(|side| select(&side.joined)).collect::<Vec<_>>())
+    let spread = |select: fn(&Joined) -> TimeSpread| {
+        TimeSpread::medians(&sides.iter().map(|side| select(&side.joined)).collect::<Vec<_>>())
     };
-    Ok(Side {
+    Ok(BatchRun {
         rows: median_rows(&rows)?,
         joined: Joined {
             others: sides[0].joined.others,
@@ -117,19 +117,19 @@ pub fn medians(sides: &[Side]) -> Result<Side> {
 ///
 /// # Errors
 /// When runs had different sizes of batches.
-pub fn median_rows(runs: &[&[Row]]) -> Result<Vec<Row>> {
-    let sizes = |rows: &[Row]| rows.iter().map(|row| row.batch).collect::<Vec<_>>();
+pub fn median_rows(runs: &[&[BatchRow]]) -> Result<Vec<BatchRow>> {
+    let sizes = |rows: &[BatchRow]| rows.iter().map(|row| row.batch).collect::<Vec<_>>();
     ensure!(runs.iter().all(|rows| sizes(rows) == sizes(runs[0])), "runs had different sizes of batches");
-    let times = |index: usize, select: &dyn Fn(&Row) -> Option<Times>| {
-        let all: Vec<Times> = runs.iter().filter_map(|rows| select(&rows[index])).collect();
-        let figure = |field: fn(&Times) -> f64| median(all.iter().map(field).collect());
-        (!all.is_empty()).then(|| Times {
+    let times = |index: usize, select: &dyn Fn(&BatchRow) -> Option<BatchTimes>| {
+        let all: Vec<BatchTimes> = runs.iter().filter_map(|rows| select(&rows[index])).collect();
+        let figure = |field: fn(&BatchTimes) -> f64| median(all.iter().map(field).collect());
+        (!all.is_empty()).then(|| BatchTimes {
             prompt_ns: figure(|times| times.prompt_ns),
             generation_ns: figure(|times| times.generation_ns),
             total_ns: figure(|times| times.total_ns),
         })
     };
-    let rows = runs[0].iter().enumerate().map(|(index, row)| Row {
+    let rows = runs[0].iter().enumerate().map(|(index, row)| BatchRow {
         batched: times(index, &|row| Some(row.batched)).unwrap_or(row.batched),
         sequential: times(index, &|row| row.sequential),
         ..row.clone()

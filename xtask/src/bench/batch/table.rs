@@ -1,11 +1,11 @@
 //! The table of `cargo xtask bench batch`.
 
-use super::{Report, Row, Side, Threshold, Times};
+use super::{BatchReport, BatchRow, BatchRun, BatchTimes, Threshold};
 
 /// The report as text.
-pub fn table(report: &Report) -> String {
-    let Report { place, figure, repetitions, engine, llama_cpp, .. } = report;
-    let Side { model, workers, prompt, generated, rows, joined } = engine;
+pub fn table(report: &BatchReport) -> String {
+    let BatchReport { place, figure, repetitions, engine, llama_cpp, .. } = report;
+    let BatchRun { model, workers, prompt, generated, rows, joined } = engine;
     let mut table = format!(
         "{model}, {workers} workers, prompts of {prompt} tokens, {generated} made of each; {place}; {figure}; \
          medians of {repetitions}; tokens/s\n{:>8}{:>12}{:>20}{:>8}",
@@ -15,8 +15,8 @@ pub fn table(report: &Report) -> String {
         table += &format!("{:>18}{:>8}", other.kernels, "ratio");
     }
     table.push('\n');
-    for (index, Row { batch, batched, sequential, plan }) in rows.iter().enumerate() {
-        let rate = |times: &Times| (batch * generated) as f64 * 1e9 / times.total_ns;
+    for (index, BatchRow { batch, batched, sequential, plan }) in rows.iter().enumerate() {
+        let rate = |times: &BatchTimes| (batch * generated) as f64 * 1e9 / times.total_ns;
         table += &format!("{batch:>8}{:>12.1}", rate(batched));
         if let Some(sequential) = sequential {
             table += &format!("{:>20.1}{:>8.2}", rate(sequential), sequential.total_ns / batched.total_ns);

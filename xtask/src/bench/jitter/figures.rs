@@ -4,22 +4,22 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::bench::spread::Spread;
+use crate::bench::spread::TimeSpread;
 
 /// Jitter of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Core {
+pub struct CoreJitter {
     /// Its index.
     pub core: usize,
     /// Times of its share of each step.
-    pub share: Spread,
+    pub share: TimeSpread,
     /// Disturbances by name; `None` for one that is not counted.
     pub counters: BTreeMap<String, Option<u64>>,
 }
 
 /// Figures of one guest or process, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Side {
+pub struct JitterRun {
     /// Model.
     pub model: String,
     /// Position of the step's token.
@@ -27,9 +27,9 @@ pub struct Side {
     /// Steps timed.
     pub steps: u64,
     /// Their times.
-    pub step: Spread,
+    pub step: TimeSpread,
     /// Each core.
-    pub cores: Vec<Core>,
+    pub cores: Vec<CoreJitter>,
     /// Time budget of a job, in nanoseconds.
     pub budget_ns: u64,
     /// Jobs beyond the budget.
@@ -38,7 +38,7 @@ pub struct Side {
     pub hashes: Vec<String>,
 }
 
-impl Side {
+impl JitterRun {
     /// The largest jitter of a core, as deviation / mean.
     pub fn worst(&self) -> f64 {
         self.cores.iter().map(|core| core.share.relative).fold(0.0, f64::max)
@@ -55,13 +55,15 @@ impl Side {
 ///
 /// # Errors
 /// When runs had different numbers of workers.
-pub fn medians(sides: &[Side]) -> Result<Side> {
+pub fn medians(sides: &[JitterRun]) -> Result<JitterRun> {
     let mut result = sides[0].clone();
     ensure!(
         sides.iter().all(|side| side.cores.len() == result.cores.len() && !side.cores.is_empty()),
         "runs had different numbers of workers"
     );
-    let spread = |of: &dyn Fn(&Side) -> Spread| Spread::medians(&sides.iter().map(of).collect::<Vec<_>>());
+    let spread = |of: &dyn Fn(&JitterRun) -> TimeSpread| {
+        TimeSpread::medians(&sides.iter().map(of).collect::<Vec<_>>())
+    };
     result.step = spread(&|side| side.step);
     for (index, core) in result.cores.iter_mut().enumerate() {
         core.share = spread(&|side| side.cores[index].share);

@@ -3,12 +3,12 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::Side;
-use crate::counting::{Count, Part};
+use super::JitterRun;
+use crate::counting::{Count, CountedPart};
 
 /// Distribution of a step's instruction count over all steps.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Spread {
+pub struct InstructionSpread {
     /// Mean.
     pub mean: f64,
     /// Standard deviation.
@@ -23,54 +23,57 @@ pub struct Spread {
 
 /// Instruction counts of engine and kernel.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Spreads {
+pub struct InstructionSpreads {
     /// Engine and kernel combined.
-    pub all: Spread,
+    pub all: InstructionSpread,
     /// The engine's.
-    pub engine: Spread,
+    pub engine: InstructionSpread,
     /// The kernel's.
-    pub kernel: Spread,
+    pub kernel: InstructionSpread,
 }
 
 /// Instruction counts of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Core {
+pub struct CoreInstructions {
     /// Its index.
     pub core: usize,
     /// Its instructions of a step.
-    pub step: Spreads,
+    pub step: InstructionSpreads,
 }
 
 /// Instruction counts of all steps of a boot.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Instructions {
+pub struct StepInstructions {
     /// Name of the kernels.
     pub kernels: String,
     /// Steps counted.
     pub steps: u64,
     /// Each worker's core.
-    pub cores: Vec<Core>,
+    pub cores: Vec<CoreInstructions>,
     /// Critical path: the sum over a step's phases of the busiest core's count.
-    pub critical: Spreads,
+    pub critical: InstructionSpreads,
 }
 
-impl Instructions {
+impl StepInstructions {
     /// Summarises the steps of `side`, one part each, computed by `kernels`.
     ///
     /// # Errors
     /// When there are other numbers of parts or cores than of steps or workers.
-    pub fn of(kernels: &str, side: &Side, parts: &[Part]) -> Result<Self> {
+    pub fn of(kernels: &str, side: &JitterRun, parts: &[CountedPart]) -> Result<Self> {
         ensure!(side.steps == parts.len() as u64, "{} steps, but {} marked parts", side.steps, parts.len());
         ensure!(!parts.is_empty(), "no steps");
-        let cores = side.cores.iter().map(|&super::figures::Core { core, .. }| {
+        let cores = side.cores.iter().map(|&super::figures::CoreJitter { core, .. }| {
             ensure!(parts.iter().all(|part| core < part.cores.len()), "nothing was counted of core {core}");
-            Ok(Core { core, step: Spreads::of(parts.iter().map(|part| part.cores[core])) })
+            Ok(CoreInstructions {
+                core,
+                step: InstructionSpreads::of(parts.iter().map(|part| part.cores[core])),
+            })
         });
         Ok(Self {
             kernels: kernels.to_owned(),
             steps: side.steps,
             cores: cores.collect::<Result<_>>()?,
-            critical: Spreads::of(parts.iter().map(|part| part.critical)),
+            critical: InstructionSpreads::of(parts.iter().map(|part| part.critical)),
         })
     }
 
@@ -80,17 +83,17 @@ impl Instructions {
     }
 }
 
-impl Spreads {
+impl InstructionSpreads {
     fn of(counts: impl Iterator<Item = Count> + Clone) -> Self {
         Self {
-            all: Spread::of(counts.clone().map(Count::total)),
-            engine: Spread::of(counts.clone().map(|count| count.engine)),
-            kernel: Spread::of(counts.map(|count| count.kernel)),
+            all: InstructionSpread::of(counts.clone().map(Count::total)),
+            engine: InstructionSpread::of(counts.clone().map(|count| count.engine)),
+            kernel: InstructionSpread::of(counts.map(|count| count.kernel)),
         }
     }
 }
 
-impl Spread {
+impl InstructionSpread {
     /// Summarises at least one count.
     fn of(counts: impl Iterator<Item = u64> + Clone) -> Self {
         let number = counts.clone().count() as f64;
@@ -109,9 +112,9 @@ mod tests {
     use super::*;
     use crate::bench::jitter::tests::side;
 
-    fn part(counts: [(u64, u64); 2]) -> Part {
+    fn part(counts: [(u64, u64); 2]) -> CountedPart {
         let cores = counts.map(|(engine, kernel)| Count { engine, kernel });
-        Part { cores: cores.to_vec(), critical: cores[1], serial: Count::default() }
+        CountedPart { cores: cores.to_vec(), critical: cores[1], serial: Count::default() }
     }
 
     #[test]
@@ -120,10 +123,11 @@ mod tests {
         side.steps = 2;
         side.cores[0].core = 1;
         let parts = [part([(1, 1), (90, 10)]), part([(7, 7), (90, 30)])];
-        let counted = Instructions::of("portable", &side, &parts).expect("two steps on core 1");
+        let counted = StepInstructions::of("portable", &side, &parts).expect("two steps on core 1");
         assert_eq!(counted.cores.len(), 1);
-        let Spreads { all, engine, kernel } = counted.cores[0].step;
-        let expected = Spread { mean: 110.0, deviation: 10.0, relative: 10.0 / 110.0, least: 100, most: 120 };
+        let InstructionSpreads { all, engine, kernel } = counted.cores[0].step;
+        let expected =
+            InstructionSpread { mean: 110.0, deviation: 10.0, relative: 10.0 / 110.0, least: 100, most: 120 };
         assert_eq!((counted.cores[0].core, all), (1, expected));
         assert_eq!((engine.relative, kernel.relative, counted.worst()), (0.0, 0.5, all.relative));
         assert_eq!(counted.critical.all, all);
@@ -132,8 +136,8 @@ mod tests {
     #[test]
     fn steps_and_parts_must_match() {
         let mut side = side(0.0, Some(0), "a");
-        let reason = |side: &Side, parts: &[Part]| {
-            Instructions::of("", side, parts).expect_err("they do not fit").to_string()
+        let reason = |side: &JitterRun, parts: &[CountedPart]| {
+            StepInstructions::of("", side, parts).expect_err("they do not fit").to_string()
         };
         side.steps = 2;
         let parts = [part([(1, 1); 2])];

@@ -1,11 +1,11 @@
 //! The table of `cargo xtask bench jitter`.
 
-use super::{Instructions, Report, Side, Verdict, disturbances, percent};
+use super::{JitterReport, JitterRun, JitterVerdict, StepInstructions, disturbances, percent};
 
 /// The report as text.
-pub fn table(report: &Report) -> String {
-    let Report { machine, figure, rounds, guest, host, instructions, not_measured, wrong } = report;
-    let Side { model, position, .. } = guest;
+pub fn table(report: &JitterReport) -> String {
+    let JitterReport { machine, figure, rounds, guest, host, instructions, not_measured, wrong } = report;
+    let JitterRun { model, position, .. } = guest;
     let mut table = format!(
         "{model}, a token at position {position}, deterministic mode; {machine}; {figure}; medians of {rounds}\n\
          {:<16}{:>11}{:>11}{:>11}{:>11}{:>11}\n",
@@ -47,7 +47,7 @@ pub fn table(report: &Report) -> String {
         table += &format!("not measured here: {what}\n");
     }
     for (what, verdict) in [("time", report.verdict()), ("instructions", report.instructions_verdict())] {
-        let Verdict { met, says } = verdict;
+        let JitterVerdict { met, says } = verdict;
         let met = match met {
             Some(true) => "met",
             Some(false) => "missed",
@@ -63,7 +63,7 @@ pub fn table(report: &Report) -> String {
 }
 
 /// The table of a step's instructions.
-fn counted(Instructions { kernels, steps, cores, critical }: &Instructions) -> String {
+fn counted(StepInstructions { kernels, steps, cores, critical }: &StepInstructions) -> String {
     let mut table = format!(
         "instructions of a step, {steps} steps after untimed ones, {kernels} kernels; workers sleep while \
          they wait (spin=0), cores run round-robin by instruction count\n\

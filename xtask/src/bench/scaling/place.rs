@@ -5,12 +5,12 @@ use serde::Deserialize;
 use std::cell::OnceCell;
 use std::fmt;
 
-use super::Kind;
+use super::FigureKind;
 use crate::accel::{AccelChoice, Host};
 use crate::arch::Arch;
 use crate::cli::ScalingBenchOptions;
 use crate::console;
-use crate::counting::{Counting, Part};
+use crate::counting::{CountedPart, Counting};
 use crate::host_cores;
 use crate::machine::MachineKind;
 use crate::model::Model;
@@ -24,7 +24,7 @@ const COUNTED_KERNELS: &str = "64-bit SWAR";
 
 /// A line of the console's `bench scaling --json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Run {
+pub struct ScalingRun {
     /// Prompts of the batch.
     pub prompts: u32,
     /// Workers that it ran on.
@@ -45,9 +45,9 @@ pub struct Run {
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// What the guest says.
-    pub run: Run,
+    pub run: ScalingRun,
     /// What the plugin says.
-    pub part: Option<Part>,
+    pub part: Option<CountedPart>,
 }
 
 /// Somewhere to run.
@@ -75,7 +75,7 @@ impl fmt::Display for Place<'_> {
 pub fn all<'p>(
     workspace: &'p Workspace,
     consent: Consent,
-    kind: Kind,
+    kind: FigureKind,
     architectures: &[Arch],
     model: &'p Model,
     options: &'p ScalingBenchOptions,
@@ -85,15 +85,16 @@ pub fn all<'p>(
         Place { name, target, counting, kernels, options }
     };
     let mut places = Vec::new();
-    if kind == Kind::Native {
+    if kind == FigureKind::Native {
         let host = HostTarget::new(workspace, model, options.timeout)?;
         places.push(place("host threads".to_owned(), Ok(Target::Host(host)), None));
     }
     for &arch in architectures {
         setup::require(Tool::Qemu(arch), consent)?;
-        let choice = if kind == Kind::Native { AccelChoice::Kvm } else { AccelChoice::Tcg };
+        let choice = if kind == FigureKind::Native { AccelChoice::Kvm } else { AccelChoice::Tcg };
         let accel = Host::detect().choose(choice, arch);
-        let counting = (kind == Kind::Instructions).then(|| Counting::prepare(workspace, arch)).transpose();
+        let counting =
+            (kind == FigureKind::Instructions).then(|| Counting::prepare(workspace, arch)).transpose();
         let (target, counting) = match (accel, counting) {
             (Ok(accel), Ok(counting)) => {
                 let (memory, timeout) = (options.memory, options.timeout);
@@ -111,7 +112,7 @@ pub fn all<'p>(
 
 impl Place<'_> {
     /// Why so many cores cannot be measured here, if so.
-    pub fn cannot(&self, kind: Kind, cores: u32) -> Option<String> {
+    pub fn cannot(&self, kind: FigureKind, cores: u32) -> Option<String> {
         match &self.target {
             Err(reason) => Some(reason.clone()),
             Ok(_) if kind.is_timed() && !host_cores::suffice_for(cores) => {
@@ -131,7 +132,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
-    pub fn run(&self, kind: Kind, cores: u32) -> Result<Vec<Sample>> {
+    pub fn run(&self, kind: FigureKind, cores: u32) -> Result<Vec<Sample>> {
         let Self { target, counting, kernels, options, .. } = self;
         let interleaved = kind.is_timed() && cores > 1;
         let workers = if interleaved { format!("--bound -c 1,{cores}") } else { format!("-c {cores}") };
@@ -159,8 +160,8 @@ impl Place<'_> {
 }
 
 /// The runs that a console tells of, in order, with a part each where they were counted.
-fn samples(output: &str, parts: Option<Vec<Part>>) -> Result<Vec<Sample>> {
-    let runs: Vec<Run> = console::objects(output)?;
+fn samples(output: &str, parts: Option<Vec<CountedPart>>) -> Result<Vec<Sample>> {
+    let runs: Vec<ScalingRun> = console::objects(output)?;
     let parts = match parts {
         None => vec![None; runs.len()],
         Some(parts) => parts.into_iter().map(Some).collect(),
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn runs_and_parts_must_match() {
-        let part = || Part { cores: Vec::new(), critical: Count::default(), serial: Count::default() };
+        let part = || CountedPart { cores: Vec::new(), critical: Count::default(), serial: Count::default() };
         let [sample] = samples(OUTPUT, Some(vec![part()])).expect("one each").try_into().expect("one");
         assert_eq!((sample.run.prompts, sample.run.workers, sample.run.seconds), (8, 4, 0.5));
         assert!(samples(OUTPUT, None).expect("one run")[0].part.is_none());

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{Curve, Figure, Kind, Point, Report};
+use super::{Curve, Figure, FigureKind, Point, ScalingReport};
 
 /// Width of a panel and height of its chart, in pixels.
 const PANEL: (u32, u32) = (460, 420);
@@ -16,9 +16,9 @@ const FONT: (&str, i32) = ("sans-serif", 12);
 ///
 /// # Errors
 /// When it cannot be drawn.
-pub fn svg(report: &Report) -> Result<String> {
+pub fn svg(report: &ScalingReport) -> Result<String> {
     let curves: Vec<&Curve> = report.curves.iter().filter(|curve| measured(curve).next().is_some()).collect();
-    let mut kinds: Vec<Kind> = curves.iter().map(|curve| curve.kind).collect();
+    let mut kinds: Vec<FigureKind> = curves.iter().map(|curve| curve.kind).collect();
     kinds.dedup();
     // A series has its colour in every panel.
     let mut series: Vec<String> = Vec::new();
@@ -27,7 +27,7 @@ pub fn svg(report: &Report) -> Result<String> {
             series.push(name);
         }
     }
-    let of = |kind: Kind| curves.iter().copied().filter(|curve| curve.kind == kind).collect::<Vec<_>>();
+    let of = |kind: FigureKind| curves.iter().copied().filter(|curve| curve.kind == kind).collect::<Vec<_>>();
     let rows = kinds.iter().map(|&kind| of(kind).len() as u32 + 1).max().unwrap_or(0);
     let mut text = String::new();
     {
@@ -36,7 +36,7 @@ pub fn svg(report: &Report) -> Result<String> {
         let draw = || -> Result<(), Box<dyn std::error::Error + '_>> {
             area.fill(&WHITE)?;
             let (panels, foot) = area.split_vertically(size.1 - ROW);
-            let Report { machine, date, .. } = report;
+            let ScalingReport { machine, date, .. } = report;
             foot.draw(&Text::new(format!("{machine}; {date}"), (12, 2), FONT))?;
             for (&kind, area) in kinds.iter().zip(panels.split_evenly((1, kinds.len().max(1)))) {
                 let (chart, legend) = area.split_vertically(PANEL.1);
@@ -54,7 +54,13 @@ pub fn svg(report: &Report) -> Result<String> {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-fn panel<'a>(area: &Area<'a>, kind: Kind, model: &str, curves: &[&Curve], series: &[String]) -> Drawn<'a> {
+fn panel<'a>(
+    area: &Area<'a>,
+    kind: FigureKind,
+    model: &str,
+    curves: &[&Curve],
+    series: &[String],
+) -> Drawn<'a> {
     let most = curves.iter().flat_map(|curve| &curve.points).map(|point| point.cores).max().unwrap_or(1);
     let highest = curves.iter().flat_map(|curve| measured(curve)).map(|(_, speedup)| speedup);
     let (right, top) = (f64::from(most) + 0.5, highest.fold(f64::from(most), f64::max) + 0.5);
@@ -157,7 +163,7 @@ mod tests {
             prompts,
             points: vec![Point { cores: 2, figure: second }],
         };
-        let report = Report {
+        let report = ScalingReport {
             model: "m".to_owned(),
             tokens: 4,
             machine: "a processor, 2 cores, load 0.5 before".to_owned(),
@@ -165,11 +171,11 @@ mod tests {
             host_cores: 2,
             host_load: None,
             curves: vec![
-                curve(Kind::Instructions, "guest", 8, measured(1.9)),
-                curve(Kind::Instructions, "host", 8, missing()),
-                curve(Kind::Native, "host", 8, measured(1.8)),
-                curve(Kind::Native, "guest", 8, measured(1.7)),
-                curve(Kind::Emulated, "guest", 1, missing()),
+                curve(FigureKind::Instructions, "guest", 8, measured(1.9)),
+                curve(FigureKind::Instructions, "host", 8, missing()),
+                curve(FigureKind::Native, "host", 8, measured(1.8)),
+                curve(FigureKind::Native, "guest", 8, measured(1.7)),
+                curve(FigureKind::Emulated, "guest", 1, missing()),
             ],
         };
         let svg = svg(&report).expect("it can be drawn");

@@ -9,7 +9,7 @@ use crate::counting::Count;
 /// Kinds of figure, which say different things and are never mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum FigureKind {
     /// Instructions on the critical path, counted by the emulator
     Instructions,
     /// Time on the processor itself: host threads, and ring 3 of a guest under KVM
@@ -18,7 +18,7 @@ pub enum Kind {
     Emulated,
 }
 
-impl Kind {
+impl FigureKind {
     /// Whether its figures are times, which the host disturbs.
     pub const fn is_timed(self) -> bool {
         matches!(self, Self::Native | Self::Emulated)
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FigureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Instructions => "instructions",
@@ -52,7 +52,7 @@ impl fmt::Display for Kind {
 
 /// Everything that was measured, and what could not be.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ScalingReport {
     /// The model as it was asked for.
     pub model: String,
     /// Tokens made for each prompt.
@@ -74,7 +74,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Curve {
     /// Kind of figure.
-    pub kind: Kind,
+    pub kind: FigureKind,
     /// Where: host threads, or a guest.
     pub place: String,
     /// What computed, where something was measured.
@@ -119,7 +119,7 @@ pub struct Measured {
     /// Tokens through the model a second, where time was measured.
     pub tokens_per_second: Option<f64>,
     /// Where instructions were counted.
-    pub instructions: Option<Instructions>,
+    pub instructions: Option<BatchInstructions>,
     /// How the last step used the cores.
     pub plan: String,
     /// Of all logits.
@@ -128,7 +128,7 @@ pub struct Measured {
 
 /// Instructions of a batch.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Instructions {
+pub struct BatchInstructions {
     /// Critical path: the sum over phases of the busiest core's count.
     pub critical: Count,
     /// Serial phases of the critical path, in which only one core ran.
@@ -148,7 +148,7 @@ impl Curve {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ScalingReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, tokens, machine, date, host_cores, host_load, curves } = self;
         write!(f, "{model}, {tokens} tokens made for each prompt; a host of {host_cores} cores")?;
@@ -186,7 +186,7 @@ impl fmt::Display for Measured {
         if let Some(rate) = self.tokens_per_second {
             write!(f, "  {rate:>10.1} tokens/s")?;
         }
-        if let Some(Instructions { critical, serial, .. }) = &self.instructions {
+        if let Some(BatchInstructions { critical, serial, .. }) = &self.instructions {
             let share = |part: u64| 100.0 * part as f64 / critical.total() as f64;
             write!(
                 f,
@@ -208,7 +208,7 @@ mod tests {
     fn what_is_missing_is_said() {
         let count = |engine, kernel| Count { engine, kernel };
         let instructions =
-            Instructions { critical: count(3_000_000, 1_000_000), serial: count(400_000, 0), all: 9 };
+            BatchInstructions { critical: count(3_000_000, 1_000_000), serial: count(400_000, 0), all: 9 };
         let measured = Measured {
             speedup: 3.9,
             bound: None,
@@ -221,8 +221,8 @@ mod tests {
         let point = |cores, figure| Point { cores, figure };
         let points = vec![point(2, Figure::Measured(measured)), point(4, Figure::NotMeasuredHere { reason })];
         let (place, kernels) = ("x86_64 guest".to_owned(), Some("AVX2".to_owned()));
-        let curve = Curve { kind: Kind::Instructions, place, kernels, prompts: 8, points };
-        let report = Report {
+        let curve = Curve { kind: FigureKind::Instructions, place, kernels, prompts: 8, points };
+        let report = ScalingReport {
             model: "m".to_owned(),
             tokens: 4,
             machine: "processor".to_owned(),
