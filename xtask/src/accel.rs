@@ -1,4 +1,4 @@
-//! Which accelerator executes the guest. Owns the look at the host; the QEMU options are in `machine`.
+//! Choice of the accelerator for a guest. Owns the detection of the host's; the QEMU options are in `machine`.
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::arch::Arch;
 
-/// What the user asks for.
+/// The user's choice of accelerator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AccelChoice {
     /// KVM where the processor's own virtualisation serves the guest's architecture, else emulation
@@ -19,14 +19,14 @@ pub enum AccelChoice {
     Kvm,
 }
 
-/// What QEMU is told.
+/// The accelerator of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     /// Emulation, one host thread a core.
     Tcg,
-    /// The processor runs the guest.
+    /// KVM: the processor runs the guest.
     Kvm {
-        /// The host's KVM is `kvm_pvm`, which lacks what QEMU expects of a processor.
+        /// Paravirtual KVM (`kvm_pvm`), without some registers that QEMU expects.
         paravirtual: bool,
     },
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Accelerator {
     }
 }
 
-/// What the host offers.
+/// Virtualisation of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     arch: Option<Arch>,
@@ -51,7 +51,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Looks at `/dev/kvm` and the loaded modules.
+    /// Detects it by `/dev/kvm` and the loaded modules.
     pub fn detect() -> Self {
         let module = |name: &str| Path::new("/sys/module").join(name).exists();
         Self {
@@ -62,7 +62,7 @@ impl Host {
         }
     }
 
-    /// Settles on an accelerator for a guest.
+    /// Chooses the accelerator for a guest.
     ///
     /// # Errors
     /// When KVM is asked for by name and cannot be had.

@@ -1,4 +1,4 @@
-//! The two architectures and the names that the tools know them by. Owns no behaviour.
+//! The two architectures and their names for rustc, cargo and QEMU. Owns no behaviour.
 
 use clap::ValueEnum;
 use std::fmt;
@@ -15,7 +15,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Both, in the order in which tables show them.
+    /// Both, in the order of tables.
     pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
     /// The name on the command line and in paths; equal to [`std::env::consts::ARCH`] on such a host.

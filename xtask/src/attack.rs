@@ -1,7 +1,7 @@
-//! `cargo xtask attack`: boots the hostile program of `ci/hostile` in the engine's place and judges what the console
-//! says.
+//! `cargo xtask attack`: boots the hostile program of `ci/hostile` in the engine's place and judges the console
+//! output.
 //!
-//! Owns the boot and the verdict's words. What must hold is `judgement`'s, what direct attacks do stands in `table`.
+//! Owns the boot and the printed verdict. `judgement` has the rules, `table` the effects of direct attacks.
 
 mod judgement;
 mod table;
@@ -23,9 +23,9 @@ use crate::workspace::Workspace;
 
 /// One boot of the hostile program.
 pub struct Attack<'a> {
-    /// What it does.
+    /// Attack to run.
     pub mode: AttackMode,
-    /// Its numbers, as `name=value`.
+    /// Parameters, as `name=value`.
     pub numbers: &'a str,
     /// Machine.
     pub setup: &'a Setup,
@@ -33,28 +33,28 @@ pub struct Attack<'a> {
     pub accel: Accelerator,
     /// Memory.
     pub memory: MemorySize,
-    /// When it is ended.
+    /// Time limit of the boot.
     pub timeout: Duration,
 }
 
-/// What came of it.
+/// Result of an attack.
 pub struct AttackOutcome {
-    /// Whether it came to its end.
+    /// Whether the program ran to its end.
     pub is_decided: bool,
-    /// What did not hold; nothing if all did.
+    /// Broken rules; empty if the kernel held.
     pub faults: Vec<String>,
-    /// How often the engine was restarted.
+    /// Number of engine restarts.
     pub restarts: usize,
-    /// The last line in which the program says how far it came.
+    /// The program's last progress line.
     pub progress: Option<String>,
-    /// What the console said.
+    /// Console output.
     pub console: String,
 }
 
-/// Runs the attack of the command line.
+/// Runs the attack that the options name.
 ///
 /// # Errors
-/// When it has no such number, or cannot be built or started.
+/// When a parameter is unknown, or the guest cannot be built or started.
 pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> Result<u8> {
     check(options.mode, &options.numbers)?;
     let kind = options.guest.kind()?;
@@ -92,7 +92,7 @@ pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
     build::build_with(workspace, arch, Program::Hostile)
 }
 
-/// Boots the hostile program and judges.
+/// Boots the hostile program and judges its console output.
 ///
 /// # Errors
 /// When QEMU cannot be started or a file cannot be read or written.
@@ -126,7 +126,7 @@ pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result
     Ok(AttackOutcome { is_decided, faults, restarts: judgement::restarts(&console), progress, console })
 }
 
-/// Refuses a number that the attack does not have.
+/// Refuses unknown parameters.
 fn check(mode: AttackMode, numbers: &[String]) -> Result<()> {
     for number in numbers {
         let pair = number.split_once('=').filter(|(_, value)| value.parse::<u64>().is_ok());

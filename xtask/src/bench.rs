@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast the engine is, always beside something to compare with.
+//! `cargo xtask bench`: speed of the engine, always beside a reference.
 
 pub mod batch;
 pub mod engine;
@@ -18,8 +18,8 @@ use crate::model::Model;
 use crate::target::GuestMachine;
 
 impl BenchMachine {
-    /// The guest and what executes it: where nothing is said, the processor itself if it can, on the machine that boots
-    /// fastest there.
+    /// Chooses guest and accelerator: by default the processor itself if it can, on the machine that boots fastest
+    /// there.
     ///
     /// # Errors
     /// When the options contradict each other or the host, or the model does not fit the memory.
@@ -41,10 +41,10 @@ impl BenchMachine {
     }
 }
 
-/// The middle of `values`; of an even number, the mean of the two middle ones.
+/// The median of `values`; of an even number, the mean of the two middle ones.
 ///
 /// # Panics
-/// When there are none.
+/// When `values` is empty.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.len() / 2;

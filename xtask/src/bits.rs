@@ -1,6 +1,5 @@
-//! `cargo xtask bits`: whether the logits of one greedy continuation have the same bits everywhere: on the host and in
-//! a guest of each architecture, on any number of cores, by every variant of the kernels, with the prompt in one piece
-//! and in several.
+//! `cargo xtask bits`: comparison of the logits' bits of one greedy continuation: on the host and in a guest of each
+//! architecture, on any number of cores, by every kernel variant, with every division of the prompt.
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,25 +14,25 @@ use crate::target::{GuestMachine, GuestTarget, HostTarget, Target};
 use crate::test::FAILED;
 use crate::workspace::Workspace;
 
-/// What is continued. The story model takes it as 17 tokens, so that both divisions leave a rest.
+/// Prompt of the continuation. The story model takes it as 17 tokens, so that both divisions leave a remainder.
 const PROMPT: &str = "Once upon a time, there was a little girl named Lily. She had a red ball.";
 
 /// Divisions of the prompt: all at once, one by one, and into pieces that are no power of two.
 const DIVISIONS: [&str; 3] = ["", "-d 1 ", "-d 3 "];
 
-/// One way to compute, and what came of it.
+/// A configuration and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome {
-    /// Where, on how many cores, by which kernels, with which division.
+    /// Configuration: target, number of cores, kernels, division.
     way: String,
     /// The hash of all logits.
     hash: String,
 }
 
-/// Computes every way and compares.
+/// Computes with every configuration and compares the hashes.
 ///
 /// # Errors
-/// When a run cannot be started or does not end well.
+/// When a run cannot be started or fails.
 pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Result<u8> {
     let model = Model::resolve(workspace, consent, &options.model)?;
     let mut targets = vec![Target::Host(HostTarget::new(workspace, &model, options.timeout)?)];
@@ -76,7 +75,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Re
     Ok(if differing.is_empty() { 0 } else { FAILED })
 }
 
-/// One hash if all are equal.
+/// Summary of the hashes: a single one if all are equal.
 fn summary(hashes: &[Hash]) -> String {
     let hashes: Vec<&str> = hashes.iter().map(|hash| hash.logits_hash.as_str()).collect();
     match hashes.as_slice() {
@@ -87,7 +86,7 @@ fn summary(hashes: &[Hash]) -> String {
     }
 }
 
-/// Those that are not as the first.
+/// Outcomes that differ from the first.
 fn differing(outcomes: &[Outcome]) -> Vec<Outcome> {
     let first = outcomes.first().map(|outcome| outcome.hash.clone());
     outcomes.iter().filter(|outcome| Some(&outcome.hash) != first.as_ref()).cloned().collect()

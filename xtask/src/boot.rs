@@ -1,4 +1,4 @@
-//! One boot of an emulated machine under a script, its console kept.
+//! One boot of a guest under a script, with its console output kept.
 
 use anyhow::Result;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::symbols::Symbols;
 use crate::topology::Topology;
 use crate::workspace::{self, Workspace};
 
-/// One machine to boot.
+/// A machine to boot.
 pub struct Setup {
     /// Machine to emulate.
     pub kind: MachineKind,
@@ -39,12 +39,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A machine with the emulator's best processor, and else as QEMU has it.
+    /// A machine with the emulator's best processor and QEMU's other defaults.
     pub const fn new(kind: MachineKind, smp: Topology) -> Self {
         Self { kind, smp, cpu: None, gic: None, el2: false }
     }
 
-    /// The default machine of `arch` with so many cores.
+    /// The default machine of `arch` with `cores` cores.
     pub fn plain(arch: Arch, cores: u32) -> Self {
         Self::new(MachineKind::default_of(arch), cores.into())
     }
@@ -63,9 +63,9 @@ impl fmt::Display for Setup {
     }
 }
 
-/// What is booted and what it is told.
+/// Parameters of a boot.
 pub struct Plan<'a> {
-    /// What the log is called.
+    /// Name of the log.
     pub name: &'a str,
     /// Machine.
     pub setup: &'a Setup,
@@ -79,17 +79,17 @@ pub struct Plan<'a> {
     pub modules: &'a [PathBuf],
     /// Further words for the kernel.
     pub words: &'a [String],
-    /// Commands for the console; with none, it reads them from its input.
+    /// Commands for the console; if empty, it reads them from its input.
     pub script: &'a str,
     /// Whether the script continues after a failed command.
     pub keep_going: bool,
-    /// When it is ended.
+    /// Time limit.
     pub timeout: Duration,
-    /// Whether its cores keep to cores of the host, as far as each has one to itself: for what is measured.
+    /// Whether virtual cores are pinned to the host's, if each has one to itself: for measurements.
     pub pinned: bool,
 }
 
-/// Boots and waits for the end. The console's text and how it ended; the text is also kept in a log file.
+/// Boots and waits for the end. Returns the console output, which is also kept in a log file, and the ending.
 ///
 /// # Errors
 /// When options contradict each other, QEMU cannot be started or the log cannot be written.
@@ -118,7 +118,7 @@ pub fn run_counted(
     Ok((String::from_utf8_lossy(&output).into_owned(), ending))
 }
 
-/// Boots and waits for the end. The console reads `input`, and `sink` takes what it says, answers in frames.
+/// Boots and waits for the end. The console reads `input`; `sink` takes its output, with answers in frames.
 ///
 /// # Errors
 /// When options contradict each other, QEMU cannot be started or the sink fails.

@@ -1,4 +1,4 @@
-//! Builds one architecture: the engine first, then the board that embeds it.
+//! Builds of one architecture: the engine first, then the board that embeds it.
 
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::camino::Utf8PathBuf;
@@ -19,10 +19,10 @@ use crate::workspace::{self, Workspace};
 pub enum Program {
     /// The inference engine, optimised as a whole.
     Engine,
-    /// The inference engine, crate by crate: a changed line takes seconds. It computes the same bits, and says in its
-    /// banner that it is this one.
+    /// The inference engine, crate by crate: an incremental build takes seconds. It computes the same bits, and its
+    /// banner says `quick build`.
     Quick,
-    /// The one that attacks the kernel.
+    /// The hostile program, which attacks the kernel.
     Hostile,
 }
 
@@ -34,7 +34,7 @@ impl Program {
         }
     }
 
-    /// Where the files of both that are booted go.
+    /// Directory of the bootable files.
     fn output(self, workspace: &Workspace, arch: Arch) -> PathBuf {
         match self {
             Self::Engine => workspace.output(arch),
@@ -44,19 +44,19 @@ impl Program {
     }
 }
 
-/// Cargo's profile of [`Program::Quick`], and the variable through which the program learns of it.
+/// Cargo's profile of [`Program::Quick`], and the variable that names it to the program's build.
 const QUICK: &str = "quick";
 const PROFILE_VARIABLE: &str = "EMBODIOS_PROFILE";
 
 /// Package of the instruction-counting plugin.
 const PLUGIN_PACKAGE: &str = "embodios-instructions";
 
-/// The variable through which the board's build learns where the stripped engine lies.
+/// Variable with the path of the stripped engine, for the board's build.
 const ENGINE_VARIABLE: &str = "EMBODIOS_ENGINE";
 
 /// The files of one built architecture.
 pub struct Built {
-    /// What QEMU boots.
+    /// Bootable image.
     pub image: PathBuf,
     /// The kernel with symbols and line numbers.
     pub kernel: PathBuf,
@@ -67,7 +67,7 @@ pub struct Built {
 /// Builds engine and kernel for release.
 ///
 /// # Errors
-/// When a target is missing, a package does not compile or its output is not what is booted.
+/// When a target is missing, a package does not compile or its output is not bootable.
 pub fn build(workspace: &Workspace, arch: Arch) -> Result<Built> {
     build_with(workspace, arch, Program::Engine)
 }
@@ -80,7 +80,7 @@ pub fn build_with(workspace: &Workspace, arch: Arch, program: Program) -> Result
     setup::rust_targets(workspace, &[arch])?;
     let (engine, stripped_engine) = build_program(workspace, arch, program)?;
     let mut command = board_command(workspace, "build", arch, &stripped_engine);
-    // Cargo keeps one kernel a directory: with another engine, each build would begin anew.
+    // A target directory for each program: with another engine embedded, cargo would rebuild the kernel each time.
     match program {
         Program::Engine => {}
         Program::Quick => drop(command.arg("--target-dir").arg(workspace.quick())),
@@ -138,7 +138,7 @@ pub fn plugin(workspace: &Workspace, later: bool) -> Result<PathBuf> {
     artifact(&mut command, PLUGIN_PACKAGE, library)
 }
 
-/// `cargo SUBCOMMAND` on a program.
+/// Command `cargo SUBCOMMAND` on a program.
 pub fn program_command(workspace: &Workspace, subcommand: &str, arch: Arch, program: Program) -> Command {
     let mut command = bare_metal(workspace, subcommand, program.package(), arch.engine_target());
     if program == Program::Quick {
@@ -149,7 +149,7 @@ pub fn program_command(workspace: &Workspace, subcommand: &str, arch: Arch, prog
     command
 }
 
-/// `cargo SUBCOMMAND` on the board, which embeds the engine given.
+/// Command `cargo SUBCOMMAND` on the board with the given engine embedded.
 pub fn board_command(workspace: &Workspace, subcommand: &str, arch: Arch, engine: &Path) -> Command {
     let mut command = bare_metal(workspace, subcommand, arch.board_package(), arch.kernel_target());
     command.arg("--release").env(ENGINE_VARIABLE, engine);
@@ -159,17 +159,17 @@ pub fn board_command(workspace: &Workspace, subcommand: &str, arch: Arch, engine
 fn bare_metal(workspace: &Workspace, subcommand: &str, package: &str, target: &str) -> Command {
     let mut command = workspace.cargo();
     command.args([subcommand, "--package", package, "--target", target]);
-    // These would replace the flags of .cargo/config.toml, without which the result does not boot.
+    // Both variables replace the flags of .cargo/config.toml, without which the result does not boot.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command
 }
 
-/// Runs a cargo build and returns the program called `name` that it made.
+/// Runs a cargo build and returns the built program `name`.
 fn executable(command: &mut Command, name: &str) -> Result<PathBuf> {
     artifact(command, name, |artifact| artifact.executable.filter(|_| artifact.target.name == name))
 }
 
-/// Runs a cargo build of `name` and returns the first file that `pick` finds among what it made.
+/// Runs a cargo build of `name` and returns the first artifact that `pick` accepts.
 fn artifact(
     command: &mut Command,
     name: &str,

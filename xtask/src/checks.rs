@@ -11,7 +11,7 @@ use crate::{process, scan, setup};
 /// Packages whose programs exist only for a bare-metal target. Their unit tests run on the host.
 const BARE_METAL: [&str; 3] = ["embodios-board-pc", "embodios-board-virt", "embodios-machine"];
 
-/// The package that has nothing for the host.
+/// Package without library or tests for the host.
 const HOSTILE: &str = "embodios-hostile";
 
 /// Formats all code, or only checks that it is formatted.
@@ -53,8 +53,8 @@ pub fn clippy(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the instructions of a built x86_64 kernel and prints those that must not run in ring 0.
-/// Returns how many.
+/// Scans the instructions of a built x86_64 kernel and prints those that must not run in ring 0. Returns their
+/// number.
 ///
 /// # Errors
 /// When the kernel cannot be read.

@@ -1,4 +1,4 @@
-//! The command line: which commands and options there are. Owns no behaviour beyond parsing.
+//! The command line: commands and options. Owns no behaviour beyond parsing.
 
 mod attack;
 mod bench;
@@ -28,12 +28,12 @@ pub struct Cli {
     /// Install what is missing (Rust targets, QEMU) without asking
     #[arg(long, short, global = true)]
     pub yes: bool,
-    /// What to do
+    /// Command
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// Commands of xtask.
 #[derive(Subcommand)]
 pub enum Command {
     /// Build and boot in QEMU, into the console or through a script of commands
@@ -44,54 +44,54 @@ pub enum Command {
         #[arg(long)]
         arch: Option<Arch>,
     },
-    /// Make what a release is: the images, their checksums, and command lines that boot them without xtask
+    /// Build a release: the images, their checksums, and command lines that boot them without xtask
     Dist {
-        /// Where they go [default: target/dist]
+        /// Directory of the release [default: target/dist]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
-    /// Attack the kernel by a hostile program in the engine's place; fails when the kernel does not hold
+    /// Attack the kernel with a hostile program in the engine's place; fails when the kernel does not hold
     Attack(AttackOptions),
-    /// Measure the six acceptance criteria and say which are met; fails when one is missed
+    /// Measure the six acceptance criteria against their thresholds; fails when one is missed
     Acceptance(AcceptanceOptions),
     /// Measure the engine's speed
     Bench {
-        /// What to compare
+        /// Bench
         #[command(subcommand)]
         command: BenchCommand,
     },
     /// Run the engine for a program, on the host or in a guest: JSON lines in, JSON lines out
     Engine(EngineOptions),
-    /// Compare the bits of the logits: host and guests, numbers of cores, kernels, divisions of the prompt
+    /// Compare the bits of the logits over host and guests, numbers of cores, kernels and divisions of the prompt
     Bits(BitsOptions),
-    /// Look for instructions in the x86_64 kernel that must not run in ring 0
+    /// Scan the x86_64 kernel for instructions that must not run in ring 0
     Scan,
     /// Lint everything on every target; warnings are errors
     Clippy,
     /// Format all Rust code
     Fmt {
-        /// Only say what is not formatted
+        /// Check only, and report unformatted code
         #[arg(long)]
         check: bool,
     },
-    /// Check the rules of the tree that no compiler states: who uses whom, widths, heads of files, the border's size
+    /// Check the rules of the tree: dependencies between crates, line widths, file heads, number of system calls
     Tidy,
-    /// What continuous integration runs: fmt --check, tidy, clippy, the images' sizes, test
+    /// Run all checks of continuous integration: fmt --check, tidy, clippy, image sizes, test
     Ci(TestOptions),
-    /// Language models: which there are, and fetching one
+    /// List and fetch language models
     Model {
-        /// What to do with models
+        /// Model command
         #[command(subcommand)]
         command: ModelCommand,
     },
 }
 
-/// What to do with models.
+/// Commands on models.
 #[derive(Subcommand)]
 pub enum ModelCommand {
-    /// Show the known models and which are here
+    /// List the known models and whether each is in the cache
     List,
     /// Download a model into the cache and check it
     Fetch {
@@ -115,10 +115,10 @@ pub struct AcceptanceOptions {
     /// Rounds of the timed benches, interleaved with their references; medians are judged
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
-    /// Where the report goes as JSON [default: acceptance.json in target/embodios]
+    /// JSON report [default: acceptance.json in target/embodios]
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Where it goes as a page [default: acceptance.md in target/embodios]
+    /// Markdown report [default: acceptance.md in target/embodios]
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
     /// End a boot that takes longer than this many seconds, as failed
@@ -129,7 +129,7 @@ pub struct AcceptanceOptions {
 /// Options of `cargo xtask engine`.
 #[derive(Args)]
 pub struct EngineOptions {
-    /// What to do with each line
+    /// Task for each line
     pub task: EngineTask,
     /// Model: a name of `cargo xtask model list` or a GGUF file
     #[arg(long, default_value = "tinystory", value_name = "NAME|PATH")]
@@ -143,7 +143,7 @@ pub struct EngineOptions {
     /// Machine to emulate [default: q35 on x86_64, virt on aarch64]
     #[arg(long, requires = "guest")]
     pub machine: Option<MachineKind>,
-    /// How QEMU executes the guest
+    /// Accelerator of QEMU
     #[arg(long, default_value = "auto", requires = "guest")]
     pub accel: AccelChoice,
     /// Cores of the guest
@@ -157,7 +157,7 @@ pub struct EngineOptions {
     pub timeout: Duration,
 }
 
-/// What the engine does with a JSON object on a line of standard input.
+/// The engine's task for a JSON object on a line of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineTask {
     /// {text, parse_special, add_begin} to {ids, left_out}
@@ -171,12 +171,12 @@ pub enum EngineTask {
     Generate,
     /// {messages, answer, reply, tokens, ...} to {rendered, ids, reply}
     Chat,
-    /// All lines at once, each {text, ids or messages, tokens, ...} to {line, ids, text, stop, ...} when it is over
+    /// All lines in one batch, each {text, ids or messages, tokens, ...} to {line, ids, text, stop, ...} as it ends
     Batch,
 }
 
 impl EngineTask {
-    /// The engine's name for it.
+    /// Name of the task to the engine.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tokenize => "tokenize",
@@ -201,7 +201,7 @@ pub struct BitsOptions {
     /// Numbers of cores
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,8", value_name = "LIST")]
     pub smp: Vec<Topology>,
-    /// Tokens to make
+    /// Tokens to generate
     #[arg(
         long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..),
         value_name = "TOKENS"
@@ -233,7 +233,7 @@ pub struct QemuOptions {
     /// CPU model by QEMU's name [default: max when emulated, host under KVM]
     #[arg(long)]
     pub cpu: Option<String>,
-    /// How QEMU executes the guest
+    /// Accelerator of QEMU
     #[arg(long, default_value = "auto")]
     pub accel: AccelChoice,
     /// Model: a name of `cargo xtask model list`, a GGUF file, or `none`
@@ -245,7 +245,7 @@ pub struct QemuOptions {
     /// Further words for the kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub append: Vec<String>,
-    /// Run these console commands and power off; `;` separates them but between "" and as `\;`
+    /// Run these console commands and power off; `;` separates them, except inside "" or as `\;`
     #[arg(long, value_name = "COMMANDS", conflicts_with = "script")]
     pub exec: Option<String>,
     /// Run the console commands in this file, one a line, and power off
@@ -263,7 +263,7 @@ pub struct QemuOptions {
     /// Wait for a debugger on TCP port 1234 before the first instruction
     #[arg(long)]
     pub gdb: bool,
-    /// Boot what images and benches are made of, optimised as a whole, which takes a minute to build
+    /// Boot the whole-program-optimised engine of releases and benches, which takes a minute to build
     #[arg(long)]
     pub release: bool,
     /// Further arguments for QEMU
@@ -286,11 +286,11 @@ pub struct TestOptions {
     /// Only the tests inside the kernel
     #[arg(long)]
     pub guest_only: bool,
-    /// What executes the guests: emulation, or with `kvm` the processor, which shows faults of the kernel's level that
-    /// emulation hides; then only the tests inside the kernel, of faults and of attacks
+    /// Accelerator of the guests: with `kvm`, the processor itself shows faults of the kernel that emulation hides;
+    /// runs only the tests inside the kernel, of faults and of attacks
     #[arg(long, value_enum, default_value = "tcg")]
     pub accel: AccelChoice,
-    /// Leave out the tests that need a model which is not in the cache
+    /// Skip tests whose model is not in the cache
     #[arg(long)]
     pub no_download: bool,
     /// End a guest that still runs after this many seconds, as failed

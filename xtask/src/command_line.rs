@@ -1,4 +1,4 @@
-//! The kernel's command line: the one place where its words are written; `embodios_abi::command_line` has the list.
+//! The kernel's command line: the only writer of its words, which `embodios_abi::command_line` lists.
 //!
 //! Words are separated by spaces and stand in this order:
 //! - `module=NAME` or `module=NAME,BYTES` for each file that firmware loaded, in their order, then `model=NAME`.
@@ -16,19 +16,19 @@ use crate::accel::Accelerator;
 use crate::host_cores;
 use crate::modules::Modules;
 
-/// How long workers look for work that have a core of the host each: to wake one costs under KVM what many looks do,
-/// and looking takes nothing from anybody.
+/// Polling time of workers with a host core each: under KVM a wake-up costs as much as many polls, and polling takes
+/// nothing from anyone.
 const PATIENT: &str = "spin=5000";
 
-/// What the engine may do in a machine that a person or a test boots.
+/// Permissions of the engine in a machine booted by a person or a test.
 const ALLOWED: &str = "allow=power,tests";
 
-/// Whether each of `cores` cores that `accel` executes has one of the host's to itself.
+/// Whether each of `cores` virtual cores under `accel` has a host core to itself.
 pub fn has_own_cores(accel: Accelerator, cores: u32) -> bool {
     matches!(accel, Accelerator::Kvm { .. }) && host_cores::suffice_for(cores)
 }
 
-/// The word for a process of so many workers on this host, which is compared with a guest: it looks as long.
+/// Polling word for a host process of `workers` workers, which is compared with a guest: the same time.
 pub fn of_process(workers: u32) -> Option<&'static str> {
     host_cores::suffice_for(workers).then_some(PATIENT)
 }
@@ -36,20 +36,20 @@ pub fn of_process(workers: u32) -> Option<&'static str> {
 /// Commands for the console.
 #[derive(Clone, Copy, Debug)]
 pub enum Script<'a> {
-    /// These, with `;` between them.
+    /// Commands separated by `;`.
     Commands(&'a str),
-    /// Those in the module of this name.
+    /// Commands in the module of this name.
     Module(&'a str),
 }
 
-/// How the console talks.
+/// Input and output modes of the console.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Answers in frames, no banner, prompt or echo.
+    /// Answers stand in frames; no banner, prompt or echo.
     pub quiet: bool,
     /// Input is acknowledged.
     pub flow_control: bool,
-    /// A person sits at a terminal of so many columns.
+    /// Columns of an interactive terminal.
     pub terminal: Option<u16>,
     /// The script continues after a failed command.
     pub keep_going: bool,
@@ -58,7 +58,7 @@ pub struct Manner {
 /// Builds the command line.
 ///
 /// # Errors
-/// When a part cannot be expressed as words, or a word of `--append` is unknown or an option's own.
+/// When a part cannot be expressed as words, or a word of `--append` is unknown or belongs to an option.
 pub fn build(
     modules: &Modules,
     own_cores: bool,
@@ -77,7 +77,7 @@ pub fn build(
     };
     if let Some(word) = append.iter().flat_map(|text| words(text)).find(|&word| ends && !allows(word)) {
         bail!(
-            "--append {}: a script or input that is not typed ends with power off: allow {ALLOW_POWER} too",
+            "--append {}: a script or piped input ends with power off, which needs allow={ALLOW_POWER}",
             word.text
         )
     }
@@ -105,15 +105,15 @@ pub fn build(
     Ok(line)
 }
 
-/// Refuses a word of `--append` that nobody reads or that an option gives.
+/// Refuses a word of `--append` that is unknown or that an option gives.
 fn check(text: &str, name: &str, known: bool) -> Result<()> {
     let option = match name {
         "model" | "module" | "script" | "exec" | "quiet" | "keep-going" => name,
-        "flow-control" | "terminal" => bail!("--append {text}: `{name}` is xtask's own"),
+        "flow-control" | "terminal" => bail!("--append {text}: `{name}` is set by xtask itself"),
         _ if known => return Ok(()),
         _ => {
             let names: Vec<&str> = WORDS.iter().map(|&(name, _)| name).collect();
-            bail!("--append {text}: nobody reads the word `{name}`; there are: {}", names.join(", "))
+            bail!("--append {text}: unknown word `{name}`; known words: {}", names.join(", "))
         }
     };
     bail!("--append {text}: `{name}` is given by the option --{option}")
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_with_power_off_has_to_be_allowed_to() {
+    fn scripts_and_piped_input_need_allow_power() {
         let allow = |list: &str| [format!("allow={list}")];
         let script = Some(Script::Commands("mem"));
         let piped = Manner { flow_control: true, ..PLAIN };
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_words_cannot_carry_is_refused() {
+    fn control_characters_and_empty_scripts_are_refused() {
         let exec = |commands| Some(Script::Commands(commands));
         assert!(build(&named(&["module=a\nb"]), false, &[], PLAIN, None).is_err());
         assert!(build(&named(&[]), false, &[], PLAIN, exec(" ")).is_err());
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn words_that_nobody_reads_are_refused_by_name() {
+    fn unknown_words_are_refused_by_name() {
         let refused = |text: &str| {
             let error = build(&named(&[]), false, &[text.to_owned()], PLAIN, None);
-            error.expect_err("nobody reads it").to_string()
+            error.expect_err("a bad word").to_string()
         };
-        assert!(refused("spin=0 lgo=info").contains("nobody reads the word `lgo`; there are: allow, log, "));
+        assert!(refused("spin=0 lgo=info").contains("unknown word `lgo`; known words: allow, log, "));
         assert!(refused("x exec=y").contains("`x`"));
         assert!(refused("model=other.gguf").contains("`model` is given by the option --model"));
         assert!(refused("exec=log=y").contains("--exec"));

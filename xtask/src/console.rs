@@ -1,4 +1,4 @@
-//! What the console says to programs: its JSON objects, a line each, and the two lists of kernels in its prose.
+//! Parser of the console's output: JSON objects, a line each, and the two lists of kernels in its prose.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -7,20 +7,20 @@ use serde::de::DeserializeOwned;
 /// A line of the console's `hash --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Hash {
-    /// What computed.
+    /// Name of the kernels.
     pub kernels: String,
-    /// Of all logits.
+    /// Hash of all logits.
     pub logits_hash: String,
 }
 
 /// The JSON objects that are lines of `output`.
 ///
 /// # Errors
-/// When one is not of this form.
+/// When one has other fields.
 pub fn objects<T: DeserializeOwned>(output: &str) -> Result<Vec<T>> {
     let lines = output.lines().map(str::trim_end).filter(|line| line.starts_with('{'));
     let object = |line| {
-        serde_json::from_str(line).with_context(|| format!("these are not the figures looked for: {line}"))
+        serde_json::from_str(line).with_context(|| format!("unexpected JSON from the console: {line}"))
     };
     lines.map(object).collect()
 }
@@ -28,19 +28,19 @@ pub fn objects<T: DeserializeOwned>(output: &str) -> Result<Vec<T>> {
 /// The first JSON object that is a line of `output`.
 ///
 /// # Errors
-/// When there is none, or one is not of this form.
+/// When there is none, or one has other fields.
 pub fn object<T: DeserializeOwned>(output: &str) -> Result<T> {
-    objects(output)?.into_iter().next().with_context(|| format!("there are no figures in\n{output}"))
+    objects(output)?.into_iter().next().with_context(|| format!("no JSON from the console in\n{output}"))
 }
 
-/// The name in the banner's line `model ..., NAME kernels`.
+/// Kernels in the banner's line `model ..., NAME kernels`.
 pub fn kernels_in(output: &str) -> Option<&str> {
     let mut lines = output.lines().map(str::trim_end);
     let line = lines.find_map(|line| line.strip_prefix("model ")?.strip_suffix(" kernels"))?;
     Some(line.rsplit_once(", ")?.1)
 }
 
-/// The names in `model`'s line `kernels for this processor: A, B`, as the console takes them.
+/// Kernels in `model`'s line `kernels for this processor: A, B`, as the console's options take them.
 ///
 /// # Errors
 /// When there is no such line.

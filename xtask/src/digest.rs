@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// A file's digest.
+/// Digest of a file.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -15,10 +15,10 @@ pub fn of_file(path: &Path) -> Result<String> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Copies everything; its digest.
+/// Copies all bytes and returns their digest.
 ///
 /// # Errors
-/// Those of both sides.
+/// Errors of either side.
 pub fn of_copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

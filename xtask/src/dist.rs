@@ -1,5 +1,5 @@
-//! `cargo xtask dist`: what a release is made of, in one directory: the image of every board, a page that says how to
-//! boot them without xtask, and the checksums of both.
+//! `cargo xtask dist`: a release in one directory: the image of every board, a page on how to boot them without
+//! xtask, and the checksums of both.
 
 mod readme;
 
@@ -14,10 +14,10 @@ use crate::build;
 use crate::digest;
 use crate::workspace::{self, Workspace};
 
-/// The page.
+/// Name of the page.
 const README: &str = "README.txt";
 
-/// The checksums, as `sha256sum -c` reads them.
+/// Name of the checksum file, which `sha256sum -c` reads.
 const SUMS: &str = "SHA256SUMS";
 
 /// Builds the images and writes all files to `out`.
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, out: Option<PathBuf>) -> Result<u8> {
     Ok(0)
 }
 
-/// What an architecture's image is called.
+/// File name of an architecture's image.
 const fn image(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "embodios-x86_64-pc",
@@ -46,7 +46,7 @@ const fn image(arch: Arch) -> &'static str {
     }
 }
 
-/// Writes the images, the page and the checksums; their names.
+/// Writes the images, the page and the checksums. Returns their names.
 fn fill(directory: &Path, images: Vec<(&'static str, Vec<u8>)>, commit: &str) -> Result<Vec<&'static str>> {
     let mut files = images;
     files.push((README, readme::text(commit)?.into_bytes()));

@@ -6,17 +6,17 @@ use std::io;
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
 
-/// Where in the output its next byte stands.
+/// Parser state: inside or outside a frame.
 #[derive(Debug, Default)]
 pub struct Frames {
     inside: bool,
 }
 
 impl Frames {
-    /// Hands `bytes` on, to whom they are for, without the returns of a serial line.
+    /// Passes `bytes` on to `answers` or `notes`, without the carriage returns of a serial line.
     ///
     /// # Errors
-    /// Those of the two.
+    /// Errors of `answers` or `notes`.
     pub fn take(
         &mut self,
         bytes: &[u8],

@@ -1,4 +1,4 @@
-//! One run of a guest: QEMU started, its output passed on, and what its end means.
+//! One run of a guest: QEMU's start, its output, and the meaning of its exit status.
 
 use anyhow::Result;
 use embodios_abi::ExitStatus;
@@ -10,7 +10,7 @@ use crate::machine::Console;
 use crate::process::{self, End, Sink};
 use crate::symbols::{Annotator, Symbols};
 
-/// How a run ended.
+/// Ending of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The kernel powered off as asked; everything passed.
@@ -19,7 +19,7 @@ pub enum Ending {
     Failure,
     /// The kernel panicked.
     Panic,
-    /// The guest still ran when its time was up.
+    /// The guest still ran at its time limit.
     Hang(Duration),
     /// The user closed QEMU.
     Closed,
@@ -43,7 +43,7 @@ impl Ending {
         }
     }
 
-    /// xtask's own exit status for it.
+    /// xtask's exit status for the ending.
     pub const fn code(&self) -> u8 {
         match self {
             Self::Success | Self::Closed => 0,
@@ -54,7 +54,7 @@ impl Ending {
         }
     }
 
-    /// One line for the user, unless all went as asked.
+    /// Message for the user, unless the run succeeded.
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Success | Self::Closed => None,
@@ -70,8 +70,8 @@ impl Ending {
     }
 }
 
-/// Runs QEMU to its end, sends `input` to the guest, and hands the guest's output, with readable backtraces, to
-/// `sink`, and the process's number to `started`.
+/// Runs QEMU to its end, sends `input` to the guest, and passes the guest's output, with readable backtraces, to
+/// `sink`, and the process id to `started`.
 ///
 /// # Errors
 /// When QEMU cannot be started, the sink fails, or the user interrupts.

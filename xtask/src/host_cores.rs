@@ -1,23 +1,23 @@
-//! The host's cores: how many there are for xtask and what it starts, and a guest's cores kept on them.
+//! The host's cores: their number for xtask and its children, and pinning of a guest's cores.
 //!
-//! QEMU runs each virtual core in a thread, which the host moves about as it likes. Who compares a guest's core with a
-//! host's needs it to stay: [`pin`] looks for the threads under `/proc` while the guest is about to start.
+//! QEMU runs each virtual core in a thread, which the host migrates at will. A comparison of a guest's core with a
+//! host's needs it pinned: [`pin`] finds the threads under `/proc` while the guest starts.
 
 use std::num::NonZero;
 use std::thread;
 
-/// How many cores of the host this process may use; 1 where that cannot be known.
+/// Number of host cores that this process may use; 1 if unknown.
 pub fn count() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Whether there is one for each of `cores`.
+/// Whether the host has a core for each of `cores`.
 pub fn suffice_for(cores: u32) -> bool {
     count() >= cores as usize
 }
 
-/// Pins virtual core `i` of the running QEMU `process` to the `i`-th core of the host that xtask may run on, for all of
-/// `cores` cores. A guest that cannot be pinned runs all the same: why is said on standard error.
+/// Pins virtual core `i` of the running QEMU `process` to the `i`-th allowed core of the host, for all of `cores`
+/// cores. On failure the guest runs unpinned, with the reason on standard error.
 pub fn pin(process: u32, cores: u32) {
     if let Err(error) = threads::pin(process, cores) {
         eprintln!("xtask: the guest's cores are not pinned to the host's: {error:#}");
@@ -34,9 +34,9 @@ mod threads {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    /// How long QEMU may take from its start to its virtual cores' threads.
+    /// Time limit from QEMU's start to its virtual cores' threads.
     const PATIENCE: Duration = Duration::from_secs(10);
-    /// How long to wait between two looks for them: short beside the time that QEMU then takes to load a kernel.
+    /// Polling interval: short beside the time that QEMU then takes to load a kernel.
     const POLL: Duration = Duration::from_millis(1);
 
     pub fn pin(process: u32, cores: u32) -> Result<()> {
@@ -52,7 +52,7 @@ mod threads {
                     Ok(Some(thread)) => break thread,
                     Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
                     Ok(None) => bail!("QEMU has no thread for core {core}"),
-                    // It has ended: who waits for it knows why.
+                    // QEMU has ended: its exit status is reported by the caller's wait.
                     Err(_) => return Ok(()),
                 }
             };
@@ -64,15 +64,15 @@ mod threads {
         Ok(())
     }
 
-    /// The thread that QEMU calls `CPU n/...`, among those listed in `tasks`.
+    /// Finds the thread that QEMU names `CPU n/...` among those listed in `tasks`.
     ///
     /// # Errors
-    /// When there is no such process any more.
+    /// When the process has ended.
     fn thread_of(tasks: &Path, core: usize) -> Result<Option<Pid>> {
         let name = format!("CPU {core}/");
         for entry in fs::read_dir(tasks)? {
             let entry = entry?;
-            // A thread may end between the two looks.
+            // A thread may end between the two reads.
             let Ok(comm) = fs::read_to_string(entry.path().join("comm")) else { continue };
             if comm.starts_with(&name) {
                 let number = entry.file_name().to_str().and_then(|number| number.parse().ok());
@@ -118,7 +118,7 @@ mod threads {
     }
 }
 
-/// Other systems do not show a process's threads this way.
+/// Pinning elsewhere: not available.
 #[cfg(not(target_os = "linux"))]
 mod threads {
     pub fn pin(_: u32, _: u32) -> anyhow::Result<()> {

@@ -1,14 +1,14 @@
-//! What is booted, made from the ELF files that the linker writes. Pure: bytes in, bytes out.
+//! Bootable images, made from the linker's ELF files. Pure: bytes in, bytes out.
 
 use anyhow::{Context, Result, ensure};
 use object::Endianness;
 use object::elf::{FileHeader64, PT_LOAD, ProgramHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-/// Largest span of physical memory that a raw image may cover, in bytes: a wrong address shall not fill the disk.
+/// Largest physical address span of a raw image, in bytes: a wrong address must not fill the disk.
 const MAX_RAW: u64 = 256 << 20;
 
-/// The ELF file without its sections: what segments hold, and nothing after them.
+/// Strips an ELF file of its sections and everything after its segments.
 ///
 /// # Errors
 /// When `elf` is not a little-endian ELF64 file whose segments lie inside it.
@@ -34,7 +34,7 @@ pub fn strip(elf: &[u8]) -> Result<Vec<u8>> {
     Ok(stripped)
 }
 
-/// Memory as the segments describe it, from the lowest physical address to the end of the last file contents.
+/// Raw memory image of the segments, from the lowest physical address to the end of the last file contents.
 ///
 /// # Errors
 /// As [`strip`], and when the segments overlap or lie too far from each other.

@@ -1,25 +1,25 @@
-//! What must hold whatever the hostile program does, read from the console. Pure: text in, faults out.
+//! Rules that hold whatever the hostile program does, checked on the console output. Pure: text in, faults out.
 
 use crate::guest::Ending;
 
-/// How the kernel begins a report of what ended an engine.
+/// First words of the kernel's reports of an engine's end.
 const REPORTS: [&str; 3] = ["engine fault on core ", "engine failed on core ", "engine has no thread left"];
 
-/// How it says that there is a fresh one, followed by which.
+/// Kernel message of a fresh engine; its number follows.
 const RESTARTED: &str = "engine restarted (";
 
-/// How the program says what the kernel did that it must not.
+/// The program's mark of a wrong result of the kernel.
 const WRONG: &str = "WRONG: ";
 
-/// How the program says in each life what it began with: `life N begins with B bytes free`.
+/// Separator of the program's first line in each life: `life N begins with B bytes free`.
 const BEGINS: &str = " begins with ";
 
-/// How often the engine was restarted.
+/// Number of engine restarts.
 pub fn restarts(console: &str) -> usize {
     console.matches(RESTARTED).count()
 }
 
-/// What did not hold: the machine ends as asked, every crash has one report and one fresh engine, all lives begin with
+/// Checks all rules: the machine ends as asked, every crash has one report and one fresh engine, all lives begin with
 /// the same free memory, and the program saw nothing wrong.
 pub fn faults(console: &str, ending: &Ending) -> Vec<String> {
     let mut faults: Vec<String> =
@@ -38,7 +38,7 @@ pub fn faults(console: &str, ending: &Ending) -> Vec<String> {
     faults
 }
 
-/// Reports and restarts follow each other, one by one, in the order of their numbers.
+/// Checks that reports and restarts alternate, in the order of their numbers.
 fn reports(console: &str) -> Option<String> {
     let mut places: Vec<(usize, Option<&str>)> =
         REPORTS
@@ -63,7 +63,7 @@ fn reports(console: &str) -> Option<String> {
     None
 }
 
-/// All lives begin with the same free memory.
+/// Checks that all lives begin with the same free memory.
 fn memory(console: &str) -> Option<String> {
     let mut lives = console.lines().filter_map(|line| {
         let (life, free) = line.strip_prefix("life ")?.split_once(BEGINS)?;

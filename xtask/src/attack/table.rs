@@ -1,4 +1,4 @@
-//! What each direct attack did, as a table, compared with the one in the tree.
+//! Table of the direct attacks' effects, compared with the expected one in the tree.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use crate::arch::Arch;
 use crate::workspace::{self, Workspace};
 
-/// How the program says what it is about to do, on a line of its own.
+/// The program's announcement of an attack, on a line of its own.
 const ATTACK: &str = "\nattack: ";
 
-/// Differences that are told.
+/// Maximum number of differences reported.
 const TOLD: usize = 10;
 
-/// An attack and what it did.
+/// An attack and its effect.
 type Row = (String, String);
 
-/// The attacks of a console's text, in their order.
+/// Reads the attacks from the console output, in order.
 pub fn of(console: &str) -> Vec<Row> {
     let mut lives = console.split(ATTACK);
     lives.next();
@@ -30,8 +30,8 @@ pub fn of(console: &str) -> Vec<Row> {
         .collect()
 }
 
-/// What the kernel's report says: a fault without its address, which the attack's name tells, or the program's own
-/// words.
+/// Effect by the kernel's report: a fault without its address, which the attack's name tells, or the program's own
+/// message.
 fn outcome(life: &str) -> String {
     let after = |start: &str| life.split_once(start).map(|(_, after)| after);
     if let Some(report) = after("engine fault on core ") {
@@ -54,7 +54,7 @@ fn found(workspace: &Workspace, arch: Arch) -> PathBuf {
     workspace.output(arch).join("attacks.txt")
 }
 
-/// Writes the table beside the log.
+/// Writes the table beside the console log.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -67,10 +67,10 @@ pub fn keep(workspace: &Workspace, arch: Arch, table: &[Row]) -> Result<()> {
     })
 }
 
-/// How a table differs from the one in the tree.
+/// Differences from the expected table in the tree.
 ///
 /// # Errors
-/// When that cannot be read.
+/// When the expected table cannot be read.
 pub fn differences(workspace: &Workspace, arch: Arch, table: &[Row]) -> Result<Vec<String>> {
     let path = expected(workspace, arch);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

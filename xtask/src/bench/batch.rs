@@ -120,7 +120,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     })
 }
 
-/// A guest where a machine is named, else this host.
+/// Chooses a guest if a machine is named, else this host.
 fn target<'w>(
     workspace: &'w Workspace,
     consent: Consent,

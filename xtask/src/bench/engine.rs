@@ -1,4 +1,4 @@
-//! `cargo xtask bench engine`: the engine's speed on this host, and llama.cpp's beside it in the same run.
+//! `cargo xtask bench engine`: speed of the engine on this host, interleaved with llama.cpp.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,14 @@ use crate::process;
 use crate::setup::Consent;
 use crate::workspace::Workspace;
 
-/// What llama.cpp is asked to do.
+/// The same work, done by llama.cpp.
 const LLAMA_CPP: &str = include_str!("llama_cpp.py");
 
-/// Ends with success where the package is installed.
+/// Python program that succeeds if the package is installed.
 const LLAMA_CPP_IS_THERE: &str =
     "import importlib.util, sys; sys.exit(importlib.util.find_spec('llama_cpp') is None)";
 
-/// One run's figures; or, field by field, the medians of several.
+/// Figures of one run, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Figures {
     /// Prompt tokens a second.
@@ -29,14 +29,14 @@ struct Figures {
     generation: f64,
     /// Generation at context depths.
     contexts: Vec<AtDepth>,
-    /// Milliseconds from the file to a model that can compute.
+    /// Milliseconds from the file to a loaded model.
     load_ms: f64,
     /// Memory taken since before the model was loaded, in megabytes.
     memory_mb: f64,
-    /// The memory's part in it, where it was measured.
+    /// Memory bandwidth, if measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     reading: Option<Reading>,
-    /// What computed.
+    /// Name of the kernels.
     kernels: String,
 }
 
@@ -49,14 +49,14 @@ struct AtDepth {
     generation: f64,
 }
 
-/// The weights of a token against the memory they come from.
+/// Memory bandwidth of a token's weights.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Reading {
     /// Weights that a token needs, in megabytes.
     weights_mb: f64,
-    /// Gigabytes a second that the same threads read, doing nothing else.
+    /// Read bandwidth of the same threads doing nothing else, in gigabytes a second.
     bandwidth_gbs: f64,
-    /// Speed of generation, as a part of what that reading speed allows.
+    /// Speed of generation as a share of the bandwidth bound.
     of_bound: f64,
 }
 
@@ -69,7 +69,7 @@ struct Row {
     llama_cpp: Option<Figures>,
 }
 
-/// Everything that is printed.
+/// The printed report.
 #[derive(Serialize)]
 struct Report {
     model: String,
@@ -98,7 +98,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &EngineBenchOptions
     Ok(0)
 }
 
-/// Measures one model.
+/// Measures one model with each number of threads.
 fn report(
     model: &Path,
     program: &Path,
@@ -134,10 +134,10 @@ fn report(
     })
 }
 
-/// The Python that has the package: of the environment under `target`, or else the system's.
+/// Finds a Python with the package: of the environment under `target`, else the system's.
 ///
 /// # Errors
-/// When neither has it, with what to install.
+/// When neither has it; the message says how to install it.
 pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
     let environment = workspace.llama_cpp();
     let own = environment.join("bin/python");
@@ -153,13 +153,13 @@ pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
     )
 }
 
-/// Runs a program whose output is one line of figures.
+/// Runs a program and parses its one line of figures.
 fn measure(command: &mut Command) -> Result<Figures> {
     let output = process::said(command, None)?;
     serde_json::from_str(&output).with_context(|| format!("`{}` said {output:?}", process::shown(command)))
 }
 
-/// The median of each figure; nothing of nothing.
+/// The median of each figure; `None` of no runs.
 fn medians(runs: &[Figures]) -> Option<Figures> {
     let first = runs.first()?;
     let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(figure).collect());

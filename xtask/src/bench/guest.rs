@@ -15,7 +15,7 @@ use crate::setup::Consent;
 use crate::target::{GuestTarget, HostTarget};
 use crate::workspace::Workspace;
 
-/// An opening the story model knows how to go on from, long enough to time.
+/// Prompt within the story model's subject, long enough to time.
 const PROMPT: &str = "Once upon a time, there was a little girl named Lily. Lily loved to play in the park with \
     her big red ball. One day, she saw a small dog under a tree. The dog was sad. Lily sat down and gave the \
     dog a hug. The dog was happy and ran to get the ball. They played all day. Then the sun went down and \
@@ -29,7 +29,7 @@ enum Said {
     Totals(Totals),
 }
 
-/// What was generated since the start.
+/// Totals of generation since the start.
 #[derive(Deserialize)]
 struct Totals {
     tokens: u64,
@@ -49,7 +49,7 @@ impl Totals {
     }
 }
 
-/// What one run said of itself.
+/// Figures of one run.
 #[derive(Clone, Debug, PartialEq)]
 struct Run {
     /// Generated tokens a second, none of them shown.
@@ -58,7 +58,7 @@ struct Run {
     shown: f64,
     /// The prompt's tokens a second.
     prompt: f64,
-    /// Kernels and hash of all logits, where no token was shown.
+    /// Kernels and hash of all logits, of the run without output.
     hash: Hash,
 }
 
@@ -95,7 +95,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
     Ok(0)
 }
 
-/// Takes the figures out of a run's output.
+/// Parses the figures from a run's output.
 fn read(output: &str) -> Result<Run> {
     let (hashes, stats): (Vec<Said>, Vec<Said>) =
         console::objects(output)?.into_iter().partition(|said| matches!(said, Said::Hash(_)));
@@ -117,12 +117,12 @@ fn read(output: &str) -> Result<Run> {
     })
 }
 
-/// So many a second.
+/// Events a second.
 fn rate(count: u64, nanoseconds: u64) -> f64 {
     count as f64 * 1e9 / nanoseconds as f64
 }
 
-/// Medians of both and their ratios.
+/// Table of both medians and their ratios.
 fn table(on_host: &[Run], in_guest: &[Run]) -> String {
     let medians = |runs: &[Run]| {
         let figures: [fn(&Run) -> f64; 3] = [|run| run.generation, |run| run.shown, |run| run.prompt];

@@ -56,9 +56,9 @@ pub struct JitterReport {
     pub rounds: u32,
     /// The guest.
     pub guest: JitterRun,
-    /// The host, where the guest's times are native too.
+    /// The host process, if the guest's times are native.
     pub host: Option<JitterRun>,
-    /// The guest's instructions, where it is emulated.
+    /// The guest's instruction counts, if it is emulated.
     pub instructions: Option<StepInstructions>,
     /// Figures not measured here, with the reasons.
     pub not_measured: Vec<String>,

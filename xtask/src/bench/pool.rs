@@ -1,4 +1,4 @@
-//! `cargo xtask bench pool`: what it costs two threads on this host to meet.
+//! `cargo xtask bench pool`: cost of fork and join between two threads on this host.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -10,18 +10,18 @@ use crate::cli::PoolBenchOptions;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// One run's medians, in nanoseconds.
+/// Medians of one run, in nanoseconds.
 #[derive(Clone, Copy, Deserialize)]
 struct Figures {
-    /// An empty loop on two threads that look for each other.
+    /// An empty loop on two polling threads.
     spin_ns: f64,
-    /// The same where both sleep at once.
+    /// An empty loop on two threads that sleep at once.
     halt_ns: f64,
-    /// A wake-up of a thread that sleeps, and its wake-up back.
+    /// A wake-up of a sleeping thread, and its wake-up back.
     wake_ns: f64,
 }
 
-/// Runs all and prints the medians, and how they compare to the spinning loop.
+/// Runs the program repeatedly and prints the medians, and their ratios to the spinning loop.
 ///
 /// # Errors
 /// When a run cannot be started or fails.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench scaling`: the same batches on more and more cores, in three kinds of figure.
 //!
-//! Every boot runs the console's `bench scaling`; all runs of a batch must have the same bits, wherever they were. What
-//! this machine cannot measure is part of the report, with the reason.
+//! Every boot runs the console's `bench scaling`; all runs of a batch must have the same bits, at every place.
+//! Figures that this machine cannot measure are in the report, with the reason.
 
 mod place;
 mod plot;
@@ -23,7 +23,7 @@ use crate::workspace::{self, Workspace};
 use place::{Place, Sample};
 pub use report::{BatchInstructions, Curve, Figure, FigureKind, Measured, Point, ScalingReport};
 
-/// The samples of a place by the number of its cores.
+/// Samples of a place by number of cores.
 type Found = BTreeMap<u32, Vec<Sample>>;
 
 /// Measures, prints a table, and writes JSON and a plot.
@@ -49,7 +49,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &ScalingBenchOption
     Ok(0)
 }
 
-/// Measures all that is asked for and can be measured here.
+/// Measures every requested figure that can be measured here.
 ///
 /// # Errors
 /// When a guest or the host's engine cannot be started, does not end well, or computes other bits than another one.
@@ -110,12 +110,12 @@ pub fn measure(
     Ok(report)
 }
 
-/// The host's load average of the last minute, where it tells.
+/// The host's load average of the last minute, if available.
 fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// Every batch has the bits that it had the first time.
+/// Checks that every batch has the bits of its first run.
 fn check(hashes: &mut BTreeMap<u32, String>, samples: &[Sample], place: &Place<'_>) -> Result<()> {
     for Sample { run, .. } in samples {
         let first = hashes.entry(run.prompts).or_insert_with(|| run.hash.clone());
@@ -130,14 +130,14 @@ fn check(hashes: &mut BTreeMap<u32, String>, samples: &[Sample], place: &Place<'
     Ok(())
 }
 
-/// All but the first of each, which warms up.
+/// Drops the first sample of each batch, which is the warm-up.
 fn warm(samples: Vec<Sample>) -> Vec<Sample> {
     let mut met = BTreeSet::new();
     let again = |Sample { run, .. }: &Sample| !met.insert((run.prompts, run.workers, run.batches));
     samples.into_iter().filter(again).collect()
 }
 
-/// What became of a batch on so many workers.
+/// Computes the figure of a batch on `workers` workers.
 fn figure(kind: FigureKind, found: &Found, prompts: u32, workers: u32) -> Result<Measured> {
     let of = |cores: u32, workers: u32, batches: u32| {
         let wanted = (prompts, workers, batches);
@@ -174,13 +174,13 @@ fn figure(kind: FigureKind, found: &Found, prompts: u32, workers: u32) -> Result
     })
 }
 
-/// The run of the fewest instructions: what disturbs only ever adds.
+/// The sample with the fewest instructions: a disturbance only adds.
 fn least<'s>(samples: &[&'s Sample]) -> Option<&'s CountedPart> {
     samples.iter().filter_map(|sample| sample.part.as_ref()).min_by_key(|part| part.critical.total())
 }
 
-/// How many times as fast `others` are as those of `one` that ran just before them: the median, so that a machine whose
-/// speed changes meanwhile changes both sides alike. `None` where there are none.
+/// Median speed-up of `others` over the runs of `one` just before them, so that a machine whose speed changes affects
+/// both sides alike. `None` where there are none.
 fn faster(one: &[&Sample], others: &[&Sample]) -> Option<f64> {
     let pairs = one.iter().zip(others);
     let times: Vec<f64> = pairs.map(|(one, other)| one.run.seconds / other.run.seconds).collect();

@@ -25,7 +25,7 @@ impl TimeSpread {
     /// The median of each figure.
     ///
     /// # Panics
-    /// When there are none.
+    /// When `spreads` is empty.
     pub fn medians(spreads: &[Self]) -> Self {
         let figure = |field: fn(&Self) -> f64| median(spreads.iter().map(field).collect());
         Self {

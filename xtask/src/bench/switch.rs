@@ -1,4 +1,4 @@
-//! `cargo xtask bench switch`: what it takes one thread to give way to another, in instructions of the emulated guest.
+//! `cargo xtask bench switch`: instructions of a context switch in an emulated guest.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -22,12 +22,12 @@ struct Case {
     rounds: u32,
 }
 
-/// A round of a case: one thread gives way to the other, and that one back.
+/// A round of a case: one thread yields to the other, which yields back.
 #[derive(Clone, Debug, Serialize)]
 pub struct Round {
-    /// Guest.
+    /// Architecture of the guest.
     pub arch: &'static str,
-    /// How they give way.
+    /// Kind of switch.
     pub case: String,
     /// The engine's instructions a round, on all cores.
     pub engine: f64,
@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &SwitchBenchOptions
 /// Counts a round of each case on each architecture.
 ///
 /// # Errors
-/// When QEMU takes no plugin, or a guest does not end well.
+/// When QEMU takes no plugin, or a guest fails.
 pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOptions) -> Result<Vec<Round>> {
     let mut rounds = Vec::new();
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
@@ -66,7 +66,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &SwitchBenchOpt
     Ok(rounds)
 }
 
-/// What each case took a round.
+/// Instructions of each case in a round.
 fn cases(arch: Arch, output: &str, parts: &[CountedPart]) -> Result<Vec<Round>> {
     let cases: Vec<Case> = console::objects(output)?;
     ensure!(cases.len() == parts.len(), "{} cases, but {} marked parts", cases.len(), parts.len());

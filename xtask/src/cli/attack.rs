@@ -10,10 +10,10 @@ use crate::topology::Topology;
 /// Options of `cargo xtask attack`.
 #[derive(Args)]
 pub struct AttackOptions {
-    /// What the hostile program does
+    /// Attack to run
     pub mode: AttackMode,
-    /// Its numbers as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and
-    /// long have lives; direct has first
+    /// Parameters as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and long
+    /// have lives; direct has first
     #[arg(value_name = "NAME=VALUE")]
     pub numbers: Vec<String>,
     /// The guest
@@ -22,7 +22,7 @@ pub struct AttackOptions {
     /// Cores of the guest
     #[arg(long, default_value = "4", value_name = "N|TOPOLOGY")]
     pub smp: Topology,
-    /// How QEMU executes the guest
+    /// Accelerator of QEMU
     #[arg(long, default_value = "tcg")]
     pub accel: AccelChoice,
     /// End a guest that still runs after this many seconds, as failed
@@ -30,16 +30,16 @@ pub struct AttackOptions {
     pub timeout: Duration,
 }
 
-/// An attack; `ci/hostile` makes it.
+/// An attack of `ci/hostile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AttackMode {
-    /// Single instructions and accesses, each in a life of its own, compared with the table of what they do
+    /// Single instructions and accesses, each in a life of its own, compared with the table of expected effects
     Direct,
-    /// All threads, queues and memory there are
+    /// Use up all threads, queues and memory
     Exhaust,
     /// Any system call with any arguments from all cores, with crashes among them
     Fuzz,
-    /// A crash while other cores are in calls that ask for as much as there can be
+    /// A crash while other cores are in system calls of the largest size
     Long,
     /// Many lives, ended in every way; none may leave anything to the next
     Restarts,
@@ -48,7 +48,7 @@ pub enum AttackMode {
 }
 
 impl AttackMode {
-    /// The program's word for it.
+    /// Name of the attack to the program.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -60,7 +60,7 @@ impl AttackMode {
         }
     }
 
-    /// Names of its numbers.
+    /// Names of its parameters.
     pub const fn numbers(self) -> &'static [&'static str] {
         match self {
             Self::Direct => &["first"],

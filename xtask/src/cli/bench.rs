@@ -1,4 +1,4 @@
-//! The options of `cargo xtask bench`. Owns no behaviour beyond parsing.
+//! Options of `cargo xtask bench`. Owns no behaviour beyond parsing.
 
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::bench::scaling::FigureKind;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
-/// What to measure.
+/// Benches.
 #[derive(Subcommand)]
 pub enum BenchCommand {
     /// The same generation on the host and in a booted guest, interleaved
@@ -22,9 +22,10 @@ pub enum BenchCommand {
     Batch(BatchBenchOptions),
     /// Jitter of a token's step on each core, in a guest and in a process on the host, interleaved
     Jitter(JitterBenchOptions),
-    /// Handing a job to two threads on the host and joining them, spinning and sleeping
+    /// Fork and join of two threads on the host, spinning and sleeping
     Pool(PoolBenchOptions),
-    /// The same batches on more and more cores: instructions, native time, emulated time; a table, JSON and a plot
+    /// The same batches on increasing numbers of cores: instructions, native time, emulated time; a table, JSON and a
+    /// plot
     Scaling(ScalingBenchOptions),
     /// Context switches between two threads of a guest, in instructions
     Switch(SwitchBenchOptions),
@@ -51,7 +52,7 @@ pub struct ScalingBenchOptions {
         value_parser = clap::value_parser!(u32).range(1..=64), value_name = "LIST"
     )]
     pub prompts: Vec<u32>,
-    /// Tokens to make for each prompt
+    /// Tokens to generate for each prompt
     #[arg(
         long = "gen", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..),
         value_name = "TOKENS"
@@ -63,11 +64,11 @@ pub struct ScalingBenchOptions {
         value_name = "LIST"
     )]
     pub kind: Vec<FigureKind>,
-    /// Rounds over all machines, each booted anew, so that what disturbs the host for a while is not all of one's runs
+    /// Rounds over all machines, each booted anew, so that a passing disturbance does not hit all runs of one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,
-    /// Runs of each in a round; the least of their instructions counts, and the median of their times against those
-    /// just before on one core
+    /// Runs of each in a round; the least instruction count is taken, and the median of times over those just before
+    /// on one core
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,
     /// Memory of the guests: a number with M or G
@@ -76,10 +77,10 @@ pub struct ScalingBenchOptions {
     /// End a boot that takes longer than this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
     pub timeout: Duration,
-    /// Where the report goes as JSON [default: scaling.json in target/embodios]
+    /// JSON report [default: scaling.json in target/embodios]
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Where the plot goes [default: scaling.svg in target/embodios]
+    /// SVG plot [default: scaling.svg in target/embodios]
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 }
@@ -121,7 +122,7 @@ pub struct EngineBenchOptions {
     /// Tokens of the prompt
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub prompt: u32,
-    /// Tokens to make
+    /// Tokens to generate
     #[arg(
         long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..),
         value_name = "TOKENS"
@@ -138,7 +139,7 @@ pub struct EngineBenchOptions {
     pub compare: Option<Contender>,
 }
 
-/// Engines to compare with.
+/// Reference engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Contender {
     /// Through the Python package llama-cpp-python
@@ -146,13 +147,13 @@ pub enum Contender {
     LlamaCpp,
 }
 
-/// A guest that is measured.
+/// Options of a measured guest.
 #[derive(Args)]
 pub struct BenchMachine {
     /// The guest
     #[command(flatten)]
     pub guest: GuestOptions,
-    /// How QEMU executes the guest
+    /// Accelerator of QEMU
     #[arg(long, default_value = "auto")]
     pub accel: AccelChoice,
     /// Cores of the guest, and threads on the host
@@ -172,7 +173,7 @@ pub struct GuestBenchOptions {
     /// The guest
     #[command(flatten)]
     pub machine: BenchMachine,
-    /// Tokens to make
+    /// Tokens to generate
     #[arg(
         long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..),
         value_name = "TOKENS"
@@ -186,13 +187,13 @@ pub struct GuestBenchOptions {
 /// Options of `cargo xtask bench batch`.
 #[derive(Args)]
 pub struct BatchBenchOptions {
-    /// Where: on the host unless --arch or --machine says otherwise
+    /// Place: the host, or a guest with --arch or --machine
     #[command(flatten)]
     pub machine: BenchMachine,
     /// Tokens of each prompt
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub prompt: u32,
-    /// Tokens to make of each
+    /// Tokens to generate for each
     #[arg(
         long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..),
         value_name = "TOKENS"
@@ -212,7 +213,7 @@ pub struct BatchBenchOptions {
 /// Options of `cargo xtask bench jitter`.
 #[derive(Args)]
 pub struct JitterBenchOptions {
-    /// The guest; with --accel auto on the processor itself where that is possible, then on microvm by default
+    /// The guest; --accel auto takes KVM where possible, then on microvm by default
     #[command(flatten)]
     pub machine: BenchMachine,
     /// Steps of a run; each boot or process makes two runs

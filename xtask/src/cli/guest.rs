@@ -1,4 +1,4 @@
-//! Options that every command has which boots one guest of any kind. Owns no behaviour beyond parsing.
+//! Options of every command that boots one guest. Owns no behaviour beyond parsing.
 
 use anyhow::Result;
 use clap::Args;
@@ -7,7 +7,7 @@ use crate::arch::Arch;
 use crate::machine::MachineKind;
 use crate::memory::MemorySize;
 
-/// Which guest.
+/// The guest.
 #[derive(Args)]
 pub struct GuestOptions {
     /// Architecture of the guest [default: that of --machine, else x86_64]
@@ -22,7 +22,7 @@ pub struct GuestOptions {
 }
 
 impl GuestOptions {
-    /// The machine that is meant.
+    /// The machine by architecture and name.
     ///
     /// # Errors
     /// As [`MachineKind::choose`].

@@ -1,4 +1,4 @@
-//! The page beside the images: command lines for QEMU, each made by what makes xtask's own.
+//! The page beside the images: command lines for QEMU, made by the code of xtask's own.
 
 use anyhow::{Context, Result};
 use embodios_abi::ExitStatus;
@@ -17,22 +17,22 @@ use crate::modules::Modules;
 use crate::process;
 use crate::topology::Topology;
 
-/// What it says, with places for what is found out.
+/// Text of the page, with placeholders.
 const TEMPLATE: &str = include_str!("readme.txt");
 
-/// Columns of a command line.
+/// Width of a command line.
 const COLUMNS: usize = 100;
 
 /// Cores of each machine.
 const CORES: u32 = 2;
 
-/// What the reader's model is called.
+/// File name of the reader's model.
 const MODEL: &str = "model.gguf";
 
-/// What is asked of it.
+/// Example command for the model.
 const ASKED: &str = "generate -n 16 Once upon a time";
 
-/// Machines that were booted by these lines.
+/// Machines whose command lines were tested by boots.
 const MACHINES: [(&str, MachineKind, Accelerator); 5] = [
     ("x86_64 q35, emulated", MachineKind::Q35, Accelerator::Tcg),
     ("x86_64 q35, under KVM", MachineKind::Q35, Accelerator::Kvm { paravirtual: false }),
@@ -45,17 +45,17 @@ const MACHINES: [(&str, MachineKind, Accelerator); 5] = [
     ("AArch64 virt, emulated", MachineKind::Virt, Accelerator::Tcg),
 ];
 
-/// The page, for images made of `commit`.
+/// Text of the page, for images of `commit`.
 ///
 /// # Errors
-/// When a machine cannot be put into a command line.
+/// When a machine has no command line.
 pub fn text(commit: &str) -> Result<String> {
     let [q35, _, _, microvm, virt] = MACHINES;
     let mut consoles = String::new();
     for (title, kind, accel) in MACHINES {
         consoles += &format!("{title}:\n\n{}\n", line(kind, accel, &Model::Embedded, None)?);
     }
-    // Only its name is of interest; a file is asked what it holds.
+    // Only its name is used, but its content is checked.
     let directory = tempfile::tempdir().context("there is no place for temporary files")?;
     let model = directory.path().join(MODEL);
     fs::write(&model, "GGUF").with_context(|| format!("cannot write {}", model.display()))?;
@@ -81,7 +81,7 @@ pub fn text(commit: &str) -> Result<String> {
     Ok(places.iter().fold(TEMPLATE.to_owned(), |text, (place, value)| text.replace(place, value)))
 }
 
-/// A command line, in lines that a shell joins.
+/// A command line, broken into lines that a shell joins.
 fn line(kind: MachineKind, accel: Accelerator, model: &Model, commands: Option<&str>) -> Result<String> {
     let nowhere = Path::new("");
     let words = Modules::gather(model, &[], nowhere)?;
@@ -111,7 +111,7 @@ fn line(kind: MachineKind, accel: Accelerator, model: &Model, commands: Option<&
     Ok(wrapped(kind.arch().qemu(), &machine.unchecked_arguments()?))
 }
 
-/// A command in lines of [`COLUMNS`]; an option stays with its value.
+/// A command broken at [`COLUMNS`]; an option stays with its value.
 fn wrapped(program: &str, arguments: &[OsString]) -> String {
     let mut text = format!("    {program}");
     let mut column = text.len();

@@ -1,4 +1,4 @@
-//! The conversation with a guest's console that runs `json TASK`: lines in, answers out.
+//! A guest's console under `json TASK`: lines in, answers out.
 
 use anyhow::Result;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,9 +17,9 @@ use crate::workspace::Workspace;
 
 /// A guest to boot.
 pub struct Guest<'g> {
-    /// Where it is built.
+    /// The workspace.
     pub workspace: &'g Workspace,
-    /// What is booted.
+    /// Engine and kernel.
     pub built: &'g Built,
     /// Machine.
     pub setup: &'g Setup,
@@ -29,12 +29,12 @@ pub struct Guest<'g> {
     pub memory: MemorySize,
     /// Model.
     pub model: &'g Model,
-    /// When it is ended.
+    /// Time limit.
     pub timeout: Duration,
 }
 
 impl Guest<'_> {
-    /// Boots and answers the lines of `input`. Answers go to `answers`, what else is on the console to `notes`.
+    /// Boots and answers the lines of `input`. Answers go to `answers`, other console output to `notes`.
     ///
     /// # Errors
     /// When QEMU cannot be started, or `answers` or `notes` fails.
@@ -66,7 +66,7 @@ impl Guest<'_> {
     }
 }
 
-/// JSON lines as the console takes them: none is empty but for what ends them, and each is on one line.
+/// JSON lines as the console takes them: only the last is empty, and each stands on one line.
 struct Lines<R> {
     input: BufReader<R>,
     line: Vec<u8>,
@@ -87,14 +87,14 @@ impl<R: Read> Lines<R> {
         }
         self.line.pop_if(|last| *last == b'\n');
         if self.line.trim_ascii().is_empty() {
-            // Counted, but not answered, and not the empty line that ends the conversation.
+            // Counted but not answered; an empty line would end the input.
             self.line = b" ".to_vec();
         }
         for byte in &mut self.line {
             match byte {
-                // A return inside a line would end it; to JSON it is the same as a tab.
+                // A carriage return inside a line would end it; JSON treats it like a tab.
                 b'\r' => *byte = b'\t',
-                // Keys to the console, and as wrong in JSON as what stands for them.
+                // Keys to the console; in JSON, they and their replacement are equally invalid.
                 0x03 | 0x04 => *byte = 0x01,
                 _ => {}
             }

@@ -9,7 +9,7 @@ use crate::bench::spread::TimeSpread;
 /// Jitter of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CoreJitter {
-    /// Its index.
+    /// Index of the core.
     pub core: usize,
     /// Times of its share of each step.
     pub share: TimeSpread,
@@ -26,9 +26,9 @@ pub struct JitterRun {
     pub position: usize,
     /// Steps timed.
     pub steps: u64,
-    /// Their times.
+    /// Times of whole steps.
     pub step: TimeSpread,
-    /// Each core.
+    /// Jitter by core.
     pub cores: Vec<CoreJitter>,
     /// Time budget of a job, in nanoseconds.
     pub budget_ns: u64,

@@ -13,7 +13,7 @@ pub struct InstructionSpread {
     pub mean: f64,
     /// Standard deviation.
     pub deviation: f64,
-    /// Deviation / mean; 0 where there are none.
+    /// Deviation / mean; 0 where the mean is.
     pub relative: f64,
     /// The fewest of a step.
     pub least: u64,
@@ -35,9 +35,9 @@ pub struct InstructionSpreads {
 /// Instruction counts of one core.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CoreInstructions {
-    /// Its index.
+    /// Index of the core.
     pub core: usize,
-    /// Its instructions of a step.
+    /// Instruction counts of a step on it.
     pub step: InstructionSpreads,
 }
 
@@ -48,7 +48,7 @@ pub struct StepInstructions {
     pub kernels: String,
     /// Steps counted.
     pub steps: u64,
-    /// Each worker's core.
+    /// Counts by worker core.
     pub cores: Vec<CoreInstructions>,
     /// Critical path: the sum over a step's phases of the busiest core's count.
     pub critical: InstructionSpreads,

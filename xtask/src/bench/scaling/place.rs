@@ -1,4 +1,4 @@
-//! Where batches run: threads on the host, or a booted guest; and what they say there.
+//! Places where batches run: threads on the host, or a booted guest; and their output.
 
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
@@ -18,8 +18,8 @@ use crate::setup::{self, Consent, Tool};
 use crate::target::{GuestMachine, GuestTarget, HostTarget, Target};
 use crate::workspace::Workspace;
 
-/// What computes where instructions are counted: every machine has it, and the figures do not change with what a timing
-/// under emulation happened to choose.
+/// Kernels for instruction counting: every machine has them, and the figures do not depend on a timing under
+/// emulation.
 const COUNTED_KERNELS: &str = "64-bit SWAR";
 
 /// A line of the console's `bench scaling --json`.
@@ -27,37 +27,37 @@ const COUNTED_KERNELS: &str = "64-bit SWAR";
 pub struct ScalingRun {
     /// Prompts of the batch.
     pub prompts: u32,
-    /// Workers that it ran on.
+    /// Workers of the batch.
     pub workers: u32,
-    /// Batches at once: 1 on all workers, or a copy of it on each.
+    /// Concurrent batches: 1 on all workers, or an independent one on each.
     pub batches: u32,
-    /// Tokens that passed through the model, of all batches.
+    /// Tokens through the model, of all batches.
     pub tokens: u32,
-    /// What it took.
+    /// Duration.
     pub seconds: f64,
-    /// How the last step used the cores.
+    /// Strategy of the last step: tensor-parallel, or data-parallel in groups.
     pub plan: String,
-    /// Of all logits.
+    /// Hash of all logits.
     pub hash: String,
 }
 
-/// A run, with its instructions where they were counted.
+/// A run, with its instruction counts if counted.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What the guest says.
+    /// Figures from the console.
     pub run: ScalingRun,
-    /// What the plugin says.
+    /// Counts from the plugin.
     pub part: Option<CountedPart>,
 }
 
-/// Somewhere to run.
+/// A place to run batches.
 pub struct Place<'p> {
     name: String,
-    /// Or why there is none.
+    /// The target, or the reason for there being none.
     target: Result<Target<'p>, String>,
-    /// Where instructions are wanted.
+    /// Instruction counting, if wanted.
     counting: Option<Counting>,
-    /// The kernels that the first run chose by their speed; later ones take the same.
+    /// Kernels chosen by speed in the first run; later runs use the same.
     kernels: OnceCell<String>,
     options: &'p ScalingBenchOptions,
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Place<'_> {
 /// The places for figures of one kind.
 ///
 /// # Errors
-/// When what they need cannot be built or installed.
+/// When a target cannot be built or installed.
 pub fn all<'p>(
     workspace: &'p Workspace,
     consent: Consent,
@@ -111,7 +111,7 @@ pub fn all<'p>(
 }
 
 impl Place<'_> {
-    /// Why so many cores cannot be measured here, if so.
+    /// The reason why `cores` cores cannot be measured here, if any.
     pub fn cannot(&self, kind: FigureKind, cores: u32) -> Option<String> {
         match &self.target {
             Err(reason) => Some(reason.clone()),
@@ -122,7 +122,7 @@ impl Place<'_> {
         }
     }
 
-    /// What computed, once something has run.
+    /// Name of the kernels, after the first run.
     pub fn kernels(&self) -> Option<&str> {
         self.kernels.get().map(String::as_str)
     }
@@ -131,7 +131,7 @@ impl Place<'_> {
     /// each.
     ///
     /// # Errors
-    /// When it cannot be started or does not end well.
+    /// When the console cannot be started or fails.
     pub fn run(&self, kind: FigureKind, cores: u32) -> Result<Vec<Sample>> {
         let Self { target, counting, kernels, options, .. } = self;
         let interleaved = kind.is_timed() && cores > 1;
@@ -159,7 +159,7 @@ impl Place<'_> {
     }
 }
 
-/// The runs that a console tells of, in order, with a part each where they were counted.
+/// Parses a console's runs in order, with a part each if counted.
 fn samples(output: &str, parts: Option<Vec<CountedPart>>) -> Result<Vec<Sample>> {
     let runs: Vec<ScalingRun> = console::objects(output)?;
     let parts = match parts {

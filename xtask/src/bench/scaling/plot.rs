@@ -12,7 +12,7 @@ const PANEL: (u32, u32) = (460, 420);
 const ROW: u32 = 18;
 const FONT: (&str, i32) = ("sans-serif", 12);
 
-/// The report as SVG. What was not measured is not drawn.
+/// The report as SVG. Missing figures are not drawn.
 ///
 /// # Errors
 /// When it cannot be drawn.
@@ -93,7 +93,7 @@ fn panel<'a>(
     Ok(())
 }
 
-/// Says which colour is which series, below the chart.
+/// Draws the legend below the chart.
 fn describe<'a>(area: &Area<'a>, curves: &[&Curve], series: &[String]) -> Drawn<'a> {
     let line = |row: usize| 4 + row as i32 * ROW as i32;
     for (row, curve) in curves.iter().enumerate() {
@@ -108,7 +108,7 @@ fn describe<'a>(area: &Area<'a>, curves: &[&Curve], series: &[String]) -> Drawn<
     Ok(())
 }
 
-/// Where and what a curve is of.
+/// Name of a curve: place and batch.
 fn name(curve: &Curve) -> String {
     format!("{}, {}", curve.place, curve.batch())
 }
@@ -130,7 +130,7 @@ fn bounds(curve: &Curve) -> impl Iterator<Item = (f64, f64)> {
     one.into_iter().chain(there)
 }
 
-/// The points of a curve that there are: cores and speed-up.
+/// Measured points of a curve: cores and speed-up.
 fn measured(curve: &Curve) -> impl Iterator<Item = (f64, f64)> {
     curve.points.iter().filter_map(|Point { cores, figure }| match figure {
         Figure::Measured(measured) => Some((f64::from(*cores), measured.speedup)),

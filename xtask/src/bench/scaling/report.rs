@@ -1,4 +1,4 @@
-//! What `bench scaling` found: figures by kind, place, batch and number of cores, as data and as text.
+//! The report of `bench scaling`: figures by kind, place, batch and number of cores, as data and as text.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::counting::Count;
 
-/// Kinds of figure, which say different things and are never mixed.
+/// Kind of a figure. Figures of different kinds are never mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FigureKind {
@@ -19,12 +19,12 @@ pub enum FigureKind {
 }
 
 impl FigureKind {
-    /// Whether its figures are times, which the host disturbs.
+    /// Whether figures are times, which the host disturbs.
     pub const fn is_timed(self) -> bool {
         matches!(self, Self::Native | Self::Emulated)
     }
 
-    /// What the figures say, and what they do not.
+    /// Explanation of the figures.
     const fn meaning(self) -> &'static str {
         match self {
             Self::Instructions => {
@@ -50,42 +50,41 @@ impl fmt::Display for FigureKind {
     }
 }
 
-/// Everything that was measured, and what could not be.
+/// Measured figures, and the reasons for missing ones.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScalingReport {
-    /// The model as it was asked for.
+    /// Model, as the option names it.
     pub model: String,
-    /// Tokens made for each prompt.
+    /// Tokens generated for each prompt.
     pub tokens: u32,
-    /// The machine that measured, with its load before, and when.
+    /// Host processor, cores and load before.
     pub machine: String,
-    /// Of the start, UTC.
+    /// Time of the start, UTC.
     pub date: String,
-    /// Cores of this machine.
+    /// Cores of the host.
     pub host_cores: u32,
-    /// Threads that wanted to run on it, by its own count, in the minute before; where there are as many as cores,
-    /// times say little.
+    /// Load average of the host in the minute before; with as many runnable threads as cores, times mean little.
     pub host_load: Option<f64>,
-    /// In order of kind, place and prompts.
+    /// Curves in order of kind, place and prompts.
     pub curves: Vec<Curve>,
 }
 
-/// One batch at one place on more and more cores.
+/// Figures of one batch at one place, by number of cores.
 #[derive(Clone, Debug, Serialize)]
 pub struct Curve {
     /// Kind of figure.
     pub kind: FigureKind,
-    /// Where: host threads, or a guest.
+    /// Place: host threads, or a guest.
     pub place: String,
-    /// What computed, where something was measured.
+    /// Name of the kernels, if anything was measured.
     pub kernels: Option<String>,
     /// Prompts of the batch.
     pub prompts: u32,
-    /// In ascending order of cores.
+    /// Points in ascending order of cores.
     pub points: Vec<Point>,
 }
 
-/// A number of cores, and what there is for it.
+/// The figure for a number of cores.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
     /// Cores, each with a worker.
@@ -95,38 +94,38 @@ pub struct Point {
     pub figure: Figure,
 }
 
-/// A figure, or why there is none.
+/// A figure, or the reason for a missing one.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// A figure.
+    /// A measured figure.
     Measured(Measured),
-    /// None on this machine.
+    /// No figure on this machine.
     NotMeasuredHere {
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
 
-/// A figure with all that belongs to it.
+/// A measured figure with its context.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
-    /// One core's time or instructions, divided by those taken here.
+    /// Speed-up: one core's time or instructions, divided by those here.
     pub speedup: f64,
-    /// The same of as many batches at once as cores, on one each, which share nothing: what the machine itself allows
-    /// at that time. Where time was measured on several cores.
+    /// Speed-up of as many independent batches, one a core: the machine's own bound at that time. Only where time was
+    /// measured on several cores.
     pub bound: Option<f64>,
-    /// Tokens through the model a second, where time was measured.
+    /// Tokens through the model a second, if time was measured.
     pub tokens_per_second: Option<f64>,
-    /// Where instructions were counted.
+    /// Instruction counts, if counted.
     pub instructions: Option<BatchInstructions>,
-    /// How the last step used the cores.
+    /// Strategy of the last step: tensor-parallel, or data-parallel in groups.
     pub plan: String,
-    /// Of all logits.
+    /// Hash of all logits.
     pub hash: String,
 }
 
-/// Instructions of a batch.
+/// Instruction counts of a batch.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct BatchInstructions {
     /// Critical path: the sum over phases of the busiest core's count.
@@ -139,7 +138,7 @@ pub struct BatchInstructions {
 }
 
 impl Curve {
-    /// How many prompts, in words.
+    /// Number of prompts, in words.
     pub fn batch(&self) -> String {
         match self.prompts {
             1 => "1 prompt".to_owned(),
