@@ -1,6 +1,5 @@
-//! What a guest's console reads, from a terminal or a program. It is held back until the guest asks for it, and no
-//! more is ahead than the kernel keeps for a reader that is busy, as the guest acknowledges
-//! (`inference/console/src/input.rs`).
+//! Input of a guest's console, from a terminal or a program, with flow control: none is sent before the guest asks
+//! for it, and the unacknowledged bytes fit the kernel's buffer (`inference/console/src/input.rs`).
 
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
@@ -8,31 +7,31 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Bytes that may be ahead of the guest: half of what the kernel keeps.
+/// Maximum of unacknowledged bytes: half of the kernel's buffer.
 const WINDOW: usize = 2048;
-/// Bytes that are read of a program's output at once.
+/// Bytes of one read from a program.
 const PIECE: usize = 512;
-/// ASCII's "enquiry" and "acknowledge", and what stands for an acknowledged 0.
+/// ASCII's "enquiry" and "acknowledge", and the character for an acknowledged 0.
 const ENQ: u8 = 0x05;
 const ACK: u8 = 0x06;
 const ZERO: u8 = b' ';
-/// Ctrl-A begins a word to QEMU, Ctrl-C stops what runs, Ctrl-D ends the input.
+/// Ctrl-A, the prefix of keys for QEMU; Ctrl-C, which stops what runs; Ctrl-D, the end of input.
 const ESCAPE: u8 = 0x01;
 const INTERRUPT: u8 = 0x03;
 const END: u8 = 0x04;
 
-/// Where the bytes come from.
+/// Source of the input.
 pub enum InputSource {
-    /// A person's terminal, which sends each key as it is: read at once, so that keys for QEMU reach it at any time.
+    /// A terminal that sends each key at once: always read, so that keys for QEMU reach it at any time.
     Terminal,
-    /// A program or a file: read when the guest has room, to its end, which ends the guest's input.
+    /// A program or a file: read to its end as the guest has room; its end ends the guest's input.
     Reader(Box<dyn Read + Send>),
 }
 
 /// The guest's side of the serial line.
 pub struct SerialLine {
     shared: Arc<Shared>,
-    /// An ACK came last: its number follows.
+    /// Whether the last byte was an ACK, whose number follows.
     acknowledges: bool,
 }
 
@@ -45,30 +44,30 @@ struct Shared {
 /// The sending side.
 #[derive(Default)]
 struct State {
-    /// The way to the guest; `None` once it is gone.
+    /// Pipe to the guest; `None` once it has ended.
     out: Option<Box<dyn Write + Send>>,
-    /// Whether the guest has asked.
+    /// Whether the guest has asked for input.
     ready: bool,
     held: VecDeque<u8>,
     /// Bytes sent that the guest has not acknowledged.
     ahead: usize,
-    /// [`ESCAPE`] came last.
+    /// Whether the last key was [`ESCAPE`].
     escaped: bool,
-    /// QEMU's monitor reads, not the guest.
+    /// Whether QEMU's monitor reads, not the guest.
     monitor: bool,
 }
 
 impl SerialLine {
-    /// Begins to send what `source` gives. Result: also where QEMU reads it.
+    /// Starts sending from `source`. Also returns the pipe's end for QEMU.
     ///
     /// # Errors
-    /// When there is no pipe.
+    /// When no pipe can be made.
     pub fn start(source: InputSource) -> Result<(Self, PipeReader)> {
         let (reader, writer): (PipeReader, PipeWriter) = io::pipe().context("cannot make a pipe")?;
         let state = Mutex::new(State { out: Some(Box::new(writer)), ..State::default() });
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let sender = Arc::clone(&shared);
-        // Not waited for: it may be reading from someone who never says a word.
+        // Not joined: its read may never return.
         thread::spawn(move || match source {
             InputSource::Terminal => sender.send_typed(&mut crate::terminal::Input),
             InputSource::Reader(mut reader) => sender.send_all(&mut reader),
@@ -76,7 +75,7 @@ impl SerialLine {
         Ok((Self { shared, acknowledges: false }, reader))
     }
 
-    /// The guest's output without its words about the input.
+    /// Removes the guest's flow-control bytes from its output and acts on them.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(bytes.len());
         for &byte in bytes {
@@ -86,7 +85,7 @@ impl SerialLine {
                 });
             } else {
                 match byte {
-                    // What an engine before it has not acknowledged, nobody will.
+                    // Bytes that an earlier engine has not acknowledged never will be.
                     ENQ => self.shared.change(|state| (state.ready, state.ahead) = (true, 0)),
                     ACK => self.acknowledges = true,
                     _ => kept.push(byte),
@@ -108,7 +107,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and sends what may be sent then.
+    /// Changes the state, then sends as far as the window allows.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
@@ -117,7 +116,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `wanted` or the guest is gone. Result: whether it is there.
+    /// Waits until `wanted`, or until the guest has ended. Returns whether it still runs.
     fn wait(&self, wanted: impl Fn(&State) -> bool) -> bool {
         let waits = |state: &mut State| state.out.is_some() && !wanted(state);
         let state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +130,7 @@ impl Shared {
         }
     }
 
-    /// Sends all of it, ends its last line, and says that it has ended to every reader in the guest that asks for more.
+    /// Sends all of `source`, ends its last line, and answers further requests of the guest with the end of input.
     fn send_all(&self, source: &mut dyn Read) {
         let (mut buffer, mut last) = ([0; PIECE], b'\n');
         while self.wait(|state| state.ready && state.held.is_empty()) {
@@ -153,7 +152,7 @@ impl Shared {
 }
 
 impl State {
-    /// Sends what the guest has room for.
+    /// Sends held bytes as far as the window allows.
     fn pump(&mut self) {
         while self.ready && self.ahead < WINDOW && !self.held.is_empty() {
             let (first, _) = self.held.as_slices();
@@ -164,15 +163,14 @@ impl State {
         }
     }
 
-    /// Sends bytes now. A guest that is gone has taken the other end of the pipe with it.
+    /// Sends bytes at once. The pipe breaks when the guest ends.
     fn send(&mut self, bytes: &[u8]) {
         if self.out.as_mut().is_some_and(|out| out.write_all(bytes).is_err()) {
             self.out = None;
         }
     }
 
-    /// Takes a key: one for QEMU at once, Ctrl-C ahead of all that was typed before it, which goes, others in their
-    /// turn.
+    /// Takes a key: keys for QEMU pass at once, Ctrl-C overtakes and drops all earlier input, others wait.
     fn type_key(&mut self, byte: u8) {
         if std::mem::take(&mut self.escaped) {
             self.monitor ^= byte == b'c';
@@ -198,7 +196,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{self, Receiver, Sender};
 
-    /// What was sent.
+    /// A writer that passes sent bytes to the test.
     struct Sent(Sender<Vec<u8>>);
 
     impl Write for Sent {
@@ -293,7 +291,7 @@ mod tests {
         assert_eq!(all(&sent).len(), WINDOW - 2);
         type_keys(&line, b"\x03z");
         assert_eq!(all(&sent), b"\x03");
-        // What the monitor reads is none of the guest's.
+        // Keys for the monitor do not reach the guest.
         type_keys(&line, b"\x01cinfo\n\x01c");
         assert_eq!(all(&sent), b"\x01cinfo\n\x01c");
     }

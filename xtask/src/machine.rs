@@ -11,8 +11,8 @@ use crate::counting::Counting;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
 
-/// Room for the command line and its terminating zero in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM), which
-/// writes on over what follows.
+/// Buffer for the command line and its terminating zero in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM),
+/// which does not check for overflow.
 const PVH_COMMAND_LINE: usize = 4096;
 
 /// Machines that QEMU emulates and EMBODIOS boots on.
@@ -37,7 +37,7 @@ impl MachineKind {
         }
     }
 
-    /// The machine taken when none is named.
+    /// The default machine of `arch`.
     pub const fn default_of(arch: Arch) -> Self {
         match arch {
             Arch::X86_64 => Self::Q35,
@@ -45,7 +45,7 @@ impl MachineKind {
         }
     }
 
-    /// QEMU's name.
+    /// Name of the machine in QEMU.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
@@ -55,10 +55,10 @@ impl MachineKind {
         }
     }
 
-    /// Settles on a machine from what the user gave of both.
+    /// Chooses the machine from the given architecture and name.
     ///
     /// # Errors
-    /// When the machine is of another architecture than the one asked for.
+    /// When the machine is not of the given architecture.
     pub fn choose(arch: Option<Arch>, machine: Option<Self>) -> Result<Self> {
         match (arch, machine) {
             (Some(arch), Some(machine)) if machine.arch() != arch => {
@@ -70,7 +70,7 @@ impl MachineKind {
     }
 }
 
-/// Version of Arm's interrupt controller.
+/// Version of Arm's Generic Interrupt Controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Gic {
     /// `GICv2`, up to 8 cores
@@ -81,16 +81,16 @@ pub enum Gic {
     V3,
 }
 
-/// Whom the guest's serial line talks to.
+/// Peer of the guest's serial line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// A person, beside QEMU's monitor on Ctrl-A; the guest may restart itself.
+    /// A terminal, shared with QEMU's monitor on Ctrl-A; the guest may restart itself.
     Terminal,
-    /// A program, or nobody. A restart ends QEMU.
+    /// A program or none. A restart ends QEMU.
     Script,
 }
 
-/// Everything that shapes QEMU's command line.
+/// Parameters of QEMU's command line.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
     /// Machine to emulate.
@@ -109,11 +109,11 @@ pub struct Machine<'a> {
     pub memory: MemorySize,
     /// Bootable kernel image.
     pub kernel: &'a Path,
-    /// The one module that firmware loads.
+    /// Module that firmware loads.
     pub module: Option<&'a Path>,
     /// The kernel's command line.
     pub command_line: &'a str,
-    /// The serial line.
+    /// Peer of the serial line.
     pub console: Console,
     /// Instruction counting (emulation only): cores run round-robin in one thread.
     pub counting: Option<&'a Counting>,
@@ -127,7 +127,8 @@ impl Machine<'_> {
     /// Arguments for `qemu-system-*`.
     ///
     /// # Errors
-    /// When options contradict each other, the module does not fit the memory, or the command line not what loads it.
+    /// When options contradict each other, the module does not fit the memory, or the command line does not fit its
+    /// loader.
     pub fn arguments(&self) -> Result<Vec<OsString>> {
         let arguments = self.unchecked_arguments()?;
         if let Some(module) = self.module {
@@ -136,10 +137,10 @@ impl Machine<'_> {
         Ok(arguments)
     }
 
-    /// The same for a module that is not there yet.
+    /// Arguments for a module that does not exist yet.
     ///
     /// # Errors
-    /// As [`Self::arguments`], but for the module's.
+    /// As [`Self::arguments`], except those of the module.
     pub fn unchecked_arguments(&self) -> Result<Vec<OsString>> {
         let mut list = Arguments::default();
         list.pair("-machine", self.machine()?);

@@ -47,8 +47,8 @@ use std::process::ExitCode;
 use cli::{BenchCommand, Cli, Command, ModelCommand};
 use workspace::Workspace;
 
-/// xtask's status for what went wrong before a guest could say anything: bad usage, a failed build, no QEMU.
-/// The other codes are in [`guest::Ending::code`].
+/// xtask's exit status for failures before a guest runs: bad usage, a failed build, no QEMU. The other codes are in
+/// [`guest::Ending::code`].
 const CANNOT: u8 = 2;
 
 fn main() -> ExitCode {
@@ -130,7 +130,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     }
 }
 
-/// Prints what breaks a rule; the exit status.
+/// Prints broken rules and returns the exit status.
 fn reported(faults: &[String]) -> u8 {
     faults.iter().for_each(|fault| println!("{fault}"));
     println!("tidy: {} broken rules", faults.len());

@@ -1,4 +1,4 @@
-//! How much memory a machine has, and whether a model fits into it, as far as the engine says what it needs.
+//! Memory of a machine, and the check that a model fits it, by the engine's own sizing.
 
 use anyhow::{Context, Result, ensure};
 use embodios_gguf::Gguf;
@@ -12,39 +12,39 @@ use crate::arch::Arch;
 
 const MIB: u64 = 1 << 20;
 
-/// What kernel and engine need beside modules and the engine's model, in bytes: images, heaps, tables, and what
-/// allocation in large pages leaves unused. With one core and the embedded model, 18 MiB are the least that works on
-/// x86_64, 12 on AArch64.
+/// Memory of kernel and engine beside modules and the engine's model, in bytes: images, heaps, tables, and the unused
+/// parts of large pages. With one core and the embedded model, the least that works is 18 MiB on x86_64 and 12 on
+/// AArch64.
 const RESERVE: u64 = 18 * MIB;
 
-/// Firmware loads a kernel into no less, or fails without a word.
+/// Minimum memory: with less, firmware fails silently.
 const LEAST: u64 = 8 * MIB;
 
-/// Bytes of stacks and tables that a core adds.
+/// Bytes of stacks and tables for each core.
 const PER_CORE: u64 = MIB / 4;
 
-/// QEMU's `virt` puts a module half the memory, at most so many bytes, above the memory's start
-/// (`arm_load_kernel` of its `hw/arm/boot.c`); what lies below cannot hold it.
+/// Maximum offset of a module in QEMU's `virt`, which loads it half the memory, at most this, above the memory's
+/// start (`arm_load_kernel` of its `hw/arm/boot.c`); the memory below cannot hold it.
 const VIRT_OFFSET: u64 = 128 * MIB;
 
-/// Where a file may begin within a module.
+/// Alignment of files within a module.
 const PAGE: usize = 4096;
 
-/// QEMU's `-m` value.
+/// Memory of a machine, as QEMU's `-m` takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySize {
     bytes: u64,
 }
 
 impl MemorySize {
-    /// What a machine has when nothing is said.
+    /// Default memory.
     pub const DEFAULT: Self = Self { bytes: 512 * MIB };
 
-    /// Whether firmware can load `file` on a machine of `arch` with so many cores, and leave room for kernel and engine
-    /// with the model in it.
+    /// Checks that firmware can load `file` on a machine of `arch` with `cores` cores and leaves room for kernel and
+    /// engine with the model in it.
     ///
     /// # Errors
-    /// When it cannot, with what to pass; and when there is no such file.
+    /// When it does not fit, with the `--memory` to pass, or the file cannot be read.
     pub fn check_module(self, arch: Arch, cores: u32, file: &Path) -> Result<()> {
         let name = file.display();
         let bytes = fs::read(file).with_context(|| format!("cannot read {name}"))?;
@@ -61,8 +61,8 @@ impl MemorySize {
         Ok(())
     }
 
-    /// The least memory of a machine that gets a module of `size` bytes and whose engine needs `engine` bytes beside
-    /// it, in steps of 4 MiB.
+    /// The least memory for a module of `size` bytes and an engine that needs `engine` bytes beside it, in steps of 4
+    /// MiB.
     fn needed(arch: Arch, cores: u32, size: u64, engine: u64) -> Self {
         let beside = engine.saturating_add(RESERVE).saturating_add(u64::from(cores) * PER_CORE);
         let beside = match arch {
@@ -73,10 +73,10 @@ impl MemorySize {
     }
 }
 
-/// What the engine says that the model needs which is in a module, or the one of several that needs most. `None` where
-/// there is none that it can use: the engine says why.
+/// Memory that the engine needs for the model in a module, or for the largest of several. `None` without a usable
+/// model, which the engine reports.
 fn model_needs(arch: Arch, cores: usize, module: &[u8]) -> Option<Needs> {
-    // The kernels of some processors want no copy on x86_64 either; which they are, only the machine knows.
+    // On some x86_64 processors the kernels need no copy either, but that is known only in the machine.
     let copy = arch == Arch::X86_64;
     let starts = (0..module.len()).step_by(PAGE).filter(|&start| module[start..].starts_with(b"GGUF"));
     let needs = starts.filter_map(|start| {

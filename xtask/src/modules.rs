@@ -1,6 +1,7 @@
-//! The files that firmware hands to the kernel, and the words that name them there (`kernel/src/modules.rs`).
+//! Modules: the files that firmware hands to the kernel, and the words that name them there
+//! (`kernel/src/modules.rs`).
 //!
-//! QEMU loads one file. Several are joined into one, each from a page on, in a file of this boot's own.
+//! QEMU loads one file. Several are joined in a temporary file, each aligned to a page.
 
 use anyhow::{Context, Result, ensure};
 use embodios_abi::command_line::{BUILT_IN_MODEL, MAX_MODULES};
@@ -12,19 +13,19 @@ use tempfile::TempPath;
 use crate::model::Model;
 use crate::workspace;
 
-/// Where a file may begin within a module.
+/// Alignment of files within a module.
 const PAGE: u64 = 4096;
 
-/// Files that firmware can bring: the kernel has room for its own model beside them.
+/// Maximum number of files: the kernel has one slot for its own model.
 const MOST: usize = MAX_MODULES - 1;
 
-/// What a GGUF file begins with.
+/// Magic bytes of a GGUF file.
 const GGUF: &[u8] = b"GGUF";
 
-/// Bytes at the start of a file in which a zero says that it is no text.
+/// Bytes at the start of a file that are searched for a zero, which text does not have.
 const LOOK: u64 = 8192;
 
-/// What QEMU loads and the kernel is told.
+/// The module file and the words that describe it.
 #[derive(Debug, Default)]
 pub struct Modules {
     /// The file to load.
@@ -36,14 +37,14 @@ pub struct Modules {
 /// A file that QEMU loads.
 #[derive(Debug)]
 pub enum Loaded {
-    /// The one that was given.
+    /// A file given by the user.
     Given(PathBuf),
-    /// Several in one, which goes with this value.
+    /// Several files joined in a temporary one, deleted on drop.
     Joined(TempPath),
 }
 
 impl Loaded {
-    /// Where it lies.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Given(path) => path,
@@ -53,8 +54,8 @@ impl Loaded {
 }
 
 impl Modules {
-    /// The model's file and `further` ones; several are joined in a new file in `directory`. The model is named to the
-    /// engine, which takes no other for it.
+    /// Collects the model's file and `further` ones; several are joined in a new file in `directory`. The words name
+    /// the model to the engine, which takes no other for it.
     ///
     /// # Errors
     /// When a name cannot be a word of the command line or stands for two files, a file is neither a model nor text,
@@ -68,7 +69,7 @@ impl Modules {
             files.len()
         );
         let mut names: Vec<&str> = Vec::new();
-        // Firmware's modules come before the kernel's own, which a file of its name would stand in for.
+        // Firmware's modules come first, so a file of its name would replace the kernel's own model.
         names.extend((*model == Model::Embedded).then_some(BUILT_IN_MODEL));
         let mut words = Vec::new();
         for (index, file) in files.iter().enumerate() {
@@ -95,7 +96,7 @@ impl Modules {
     }
 }
 
-/// The file's name as a word.
+/// The file's name as a word of the command line.
 fn name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let shown = path.display();
@@ -106,7 +107,7 @@ fn name(path: &Path) -> Result<&str> {
     Ok(name)
 }
 
-/// Refuses what the engine has no use for, ahead of the boot: the engine goes by the same marks.
+/// Refuses a file that is neither a model nor text, before the boot; the engine uses the same marks.
 fn check_content(path: &Path) -> Result<()> {
     let shown = path.display();
     let mut start = Vec::new();
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A directory with files in it.
+    /// A temporary directory of files.
     struct Files(tempfile::TempDir);
 
     impl Files {

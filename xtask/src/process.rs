@@ -1,6 +1,6 @@
-//! Child processes: started, waited for and ended. None outlives xtask.
+//! Child processes: start, wait and end. None outlives xtask.
 //!
-//! Owns the interrupt flag and every wait. What a process is and what its status means belongs to the callers.
+//! Owns the interrupt flag and every wait. The meaning of an exit status belongs to the callers.
 
 use anyhow::{Context, Result, bail, ensure};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -18,16 +18,16 @@ use std::{error, fmt, io};
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// How long a wait sleeps between two looks: a twentieth of what it has lasted, so that a short one ends soon and a
-/// long one disturbs nobody.
+/// Polling interval of a wait: a twentieth of the time waited so far, so that short waits end soon and long ones
+/// disturb little.
 const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
-/// The user ended xtask by a signal.
+/// Error of a run that the user ended by a signal.
 #[derive(Debug)]
 pub struct Interrupted;
 
 impl Interrupted {
-    /// The shell's convention for SIGINT.
+    /// Exit status by the shell's convention for SIGINT.
     pub const CODE: u8 = 130;
 }
 
@@ -51,16 +51,16 @@ pub fn watch_signals() -> Result<()> {
     Ok(())
 }
 
-/// How a wait ended.
+/// Ending of a wait.
 #[derive(Debug)]
 pub enum End {
-    /// The process ended by itself.
+    /// The process exited.
     Exited(ExitStatus),
-    /// The time was up; the process was ended.
+    /// The time limit passed and the process was ended.
     TimedOut,
 }
 
-/// A running child that is killed when its owner lets go of it.
+/// A running child, killed on drop.
 struct Running {
     child: Child,
 }
@@ -73,8 +73,8 @@ impl Running {
         Ok(Self { child })
     }
 
-    /// Waits for the end, at most `timeout`, and no longer than `sink_failed` stays unset. While `reader` has
-    /// not met the end of the child's output there is little to look for, and what the child measures is not disturbed.
+    /// Waits for the end, at most `timeout`, or until `sink_failed`. Until `reader` sees the end of the child's
+    /// output, polling is slow, so that the child's measurements are not disturbed.
     fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -131,14 +131,14 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Other systems have no such service; the destructor and the signal handlers remain.
+/// Does nothing: other systems have no such service; the destructor and the signal handlers remain.
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_: &mut Command) {}
 
-/// Takes a child's output piece by piece; after an error there is no further piece.
+/// Consumer of a child's output; no call follows an error.
 pub type Sink<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 
-/// Runs a command to its end, handing its standard output to `sink` as it comes.
+/// Runs a command to its end and passes its standard output to `sink` as it comes.
 ///
 /// # Errors
 /// When it cannot be started, when the sink fails, and [`Interrupted`].
@@ -146,7 +146,7 @@ pub fn stream(command: &mut Command, timeout: Option<Duration>, sink: Sink) -> R
     stream_with(command, timeout, sink, |_| {})
 }
 
-/// As [`stream`], and tells `started` the child's number, in a thread of its own, as soon as there is one.
+/// As [`stream`], and calls `started` with the child's process id, in a thread of its own.
 ///
 /// # Errors
 /// As [`stream`].
@@ -200,7 +200,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// What a program says, as it ends well.
+/// Runs a program and returns its standard output.
 ///
 /// # Errors
 /// When it cannot be started, ends without success or not within `timeout`, and [`Interrupted`].
@@ -222,20 +222,20 @@ pub fn said(command: &mut Command, timeout: Option<Duration>) -> Result<String> 
     }
 }
 
-/// The command as one would type it.
+/// The command as a shell command line.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell takes it.
+/// A word quoted for a shell.
 pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+.,:/@%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) { word.into_owned() } else { format!("'{word}'") }
 }
 
-/// The path of a program on `PATH`, or nothing.
+/// The path of a program on `PATH`, if found.
 pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())

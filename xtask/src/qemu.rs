@@ -22,10 +22,10 @@ use crate::symbols::Symbols;
 use crate::terminal;
 use crate::workspace::Workspace;
 
-/// Runs one guest as the options say.
+/// Runs one guest with the given options.
 ///
 /// # Errors
-/// Everything that keeps the guest from being started; how it ended is the status.
+/// When the guest cannot be started; its ending is the returned status.
 pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Result<u8> {
     let kind = options.guest.kind()?;
     let arch = kind.arch();
@@ -67,7 +67,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         gdb: options.gdb,
         extra: &options.qemu_args,
     };
-    // Options that contradict each other are said before a build takes its time.
+    // Contradicting options are reported before the build, which takes its time.
     machine.arguments()?;
     setup::require(Tool::Qemu(arch), consent)?;
     let program = if options.release { Program::Engine } else { Program::Quick };
@@ -110,7 +110,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
     Ok(ending.code())
 }
 
-/// What the options give the console to do.
+/// The console's script from the options.
 fn script(options: &QemuOptions) -> Result<Option<Script<'_>>> {
     // A name that is not UTF-8 has been refused with the other modules'.
     let file =

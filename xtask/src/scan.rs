@@ -1,4 +1,4 @@
-//! A look at every instruction of the x86_64 kernel for those that must not run in ring 0.
+//! Scan of the x86_64 kernel for instructions that must not run in ring 0.
 //!
 //! The kernel must also boot where ring 0 is emulated instruction by instruction and vector state is the
 //! engine's. There, vector and x87 instructions, bit-count extensions, `rdtscp`, `xsave`, `cmpxchg16b`,
@@ -14,26 +14,26 @@ use object::Endianness;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SHT_PROGBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
-/// What the linker fills gaps in code with: `int3`.
+/// The linker's padding between functions: `int3`.
 const LINKER_PADDING: u8 = 0xcc;
 
-/// What the scan found.
+/// Result of a scan.
 #[derive(Debug, Default)]
 pub struct ScanReport {
-    /// Instructions looked at.
+    /// Number of instructions scanned.
     pub instructions: usize,
-    /// One line each: address, function, instruction.
+    /// Forbidden instructions: address, function, instruction.
     pub findings: Vec<String>,
 }
 
-/// A run of code that a symbol names.
+/// Code of a symbol.
 struct Function<'a> {
     name: String,
     address: u64,
     code: &'a [u8],
 }
 
-/// Reads all code of an ELF file.
+/// Scans all code of an ELF file.
 ///
 /// # Errors
 /// When it is not an ELF64 file with symbols and code.
@@ -46,7 +46,7 @@ pub fn scan(elf: &[u8]) -> Result<ScanReport> {
     Ok(report)
 }
 
-/// All code, cut at its symbols and without the padding after it. Code from assembly, whose symbols have no size,
+/// Splits all code at its symbols, without the padding after each. Code from assembly, whose symbols have no size,
 /// reaches to the padding before the next symbol.
 fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
     let endian = Endianness::Little;
@@ -65,7 +65,7 @@ fn functions(elf: &[u8]) -> Result<Vec<Function<'_>>> {
         let mut marks = vec![(base, 0, "start of section".to_owned())];
         for symbol in symbols.iter() {
             let named = [STT_FUNC, STT_NOTYPE].contains(&symbol.st_type());
-            // Linker scripts define symbols at a section's end, which name nothing in it.
+            // Linker scripts define symbols at a section's end, which have no code.
             let named = named && inside.contains(&symbol.st_value(endian));
             if named && symbol.st_shndx(endian).index().map(usize::from) == Some(index.0) {
                 let name = symbol.name(endian, symbols.strings()).context("a symbol has no name")?;

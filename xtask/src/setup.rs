@@ -1,6 +1,6 @@
-//! Set-up: what a command needs from the machine, and getting what is missing.
+//! Setup: a command's tools on this machine, and installation of missing ones.
 //!
-//! Owns the asking and the running. Which package manager does it with which words is in [`packages`].
+//! Owns the question to the user and the installation. [`packages`] has the package managers' commands.
 
 mod packages;
 
@@ -15,19 +15,19 @@ use crate::workspace::Workspace;
 use packages::Manager;
 pub use packages::Tool;
 
-/// Whether something may be installed.
+/// Consent to installing packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
-    /// Without asking.
+    /// Given in advance.
     Given,
-    /// After asking on the terminal.
+    /// To be asked for on the terminal.
     Ask,
-    /// Not at all: nobody is there to ask.
+    /// Not available: no terminal to ask on.
     Unavailable,
 }
 
 impl Consent {
-    /// `--yes` or the variable `CI` give consent; else the terminal is asked, if there is one.
+    /// Consent by `--yes` or the variable `CI`, else by a question on the terminal, if there is one.
     pub fn from_environment(yes: bool) -> Self {
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
         Self::decide(yes || ci, io::stdin().is_terminal() && io::stderr().is_terminal())
@@ -42,10 +42,10 @@ impl Consent {
     }
 }
 
-/// Adds the Rust targets of these architectures where they are missing.
+/// Adds the missing Rust targets of these architectures.
 ///
 /// # Errors
-/// When rustup is not there or fails.
+/// When rustup is missing or fails.
 pub fn rust_targets(workspace: &Workspace, architectures: &[Arch]) -> Result<()> {
     let output = Command::new("rustc").current_dir(&workspace.root).args(["--print", "sysroot"]).output();
     let output = output.context("cannot start rustc")?;
@@ -68,10 +68,10 @@ pub fn rust_targets(workspace: &Workspace, architectures: &[Arch]) -> Result<()>
     process::run(&mut command)
 }
 
-/// Installs `tool` with the system's package manager unless it is there.
+/// Installs `tool` with the system's package manager if it is missing.
 ///
 /// # Errors
-/// When it is missing and cannot be installed; the message has the command to type.
+/// When it is missing and cannot be installed; the message has the command for that.
 pub fn require(tool: Tool, consent: Consent) -> Result<()> {
     if tool.is_present() {
         return Ok(());

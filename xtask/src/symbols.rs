@@ -1,4 +1,4 @@
-//! Backtraces made readable: the guest prints addresses, this adds function, file and line.
+//! Symbolised backtraces: the guest prints addresses, this module adds function, file and line.
 //!
 //! Kernel and engine end a backtrace line with two spaces, `at 0x` and 16 hexadecimal digits. The first line
 //! of a backtrace is the program counter. The lines directly below are return addresses: each stands for the call
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 
 use crate::build::Built;
 
-/// Longest part of a line that is remembered: no backtrace line is longer.
+/// Maximum length of a buffered line: no backtrace line is longer.
 const LONGEST_LINE: usize = 512;
 
-/// Finds code by address in the two programs of a guest.
+/// Symbols of a guest's two programs.
 pub struct Symbols {
     kernel: Program,
     engine: Program,
-    /// Cut off the front of source paths.
+    /// Prefix removed from source paths.
     root: String,
 }
 
 impl Symbols {
-    /// Programs are loaded when the first of their addresses is asked for.
+    /// Symbols of a build, loaded on first use.
     pub fn new(built: &Built, root: &Path) -> Self {
         let root = format!("{}/", root.display());
         Self {
@@ -34,7 +34,8 @@ impl Symbols {
         }
     }
 
-    /// `function (file:line)`, with the function it is inlined into; nothing for an unknown address.
+    /// Describes an address as `function (file:line)`, with the function it is inlined into; `None` for an unknown
+    /// address.
     pub fn describe(&mut self, address: u64) -> Option<String> {
         let program =
             if address < embodios_abi::layout::ENGINE_START { &mut self.kernel } else { &mut self.engine };
@@ -45,7 +46,7 @@ impl Symbols {
 enum Program {
     NotLoaded(PathBuf),
     Loaded(Box<Loader>),
-    /// Said once on standard error; a backtrace without names is still a backtrace.
+    /// Symbols that cannot be read; reported once, and backtraces stay without names.
     Unreadable,
 }
 
@@ -82,12 +83,12 @@ fn describe(loader: &Loader, address: u64, root: &str) -> Option<String> {
     match names.as_slice() {
         [] => symbol().map(|name| without_generics(&name)),
         [only] => Some(only.clone()),
-        // Inlined: what lies between the innermost function and the real one is seldom of interest.
+        // Of inlined functions, those between the innermost and the real one are seldom of interest.
         [inner, .., real] => Some(format!("{inner}, in {real}")),
     }
 }
 
-/// `Vec<T>::push::<U>` as `Vec::push`; a type in front, such as `<T as Trait>::method`, stays.
+/// Removes generics: `Vec<T>::push::<U>` becomes `Vec::push`; a type in front, such as `<T as Trait>::method`, stays.
 fn without_generics(name: &str) -> String {
     let mut short = String::new();
     let mut depth = 0;
@@ -104,7 +105,7 @@ fn without_generics(name: &str) -> String {
     short.trim_end_matches("::").replace("::::", "::")
 }
 
-/// A source path relative to the workspace, to Rust's own sources or to a package.
+/// Shortens a source path: relative to the workspace, to Rust's own sources or to a package.
 fn shorten<'a>(file: &'a str, root: &str) -> &'a str {
     if let Some(rest) = file.strip_prefix(root) {
         return rest;
@@ -116,7 +117,7 @@ fn shorten<'a>(file: &'a str, root: &str) -> &'a str {
     inside.and_then(|rest| rest.split_once('/')).map_or(file, |parts| parts.1)
 }
 
-/// Passes a guest's output on byte by byte and completes its backtrace lines.
+/// Filter of a guest's output that completes its backtrace lines.
 pub struct Annotator<F> {
     line: Vec<u8>,
     in_backtrace: bool,
@@ -124,7 +125,7 @@ pub struct Annotator<F> {
 }
 
 impl<F: FnMut(u64) -> Option<String>> Annotator<F> {
-    /// `describe` names an address, or not.
+    /// Creates a filter with a function from addresses to names.
     pub const fn new(describe: F) -> Self {
         Self { line: Vec::new(), in_backtrace: false, describe }
     }
@@ -132,7 +133,7 @@ impl<F: FnMut(u64) -> Option<String>> Annotator<F> {
     /// Passes `bytes` on to `out`, with names added before the end of each backtrace line.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn pass(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut passed = 0;
         for (index, &byte) in bytes.iter().enumerate() {
@@ -149,7 +150,7 @@ impl<F: FnMut(u64) -> Option<String>> Annotator<F> {
         if passed < bytes.len() { out(&bytes[passed..]) } else { Ok(()) }
     }
 
-    /// Ends a line; the name for its address, if it has one.
+    /// Ends a line and returns the name for its address, if any.
     fn name_line(&mut self) -> Option<String> {
         if self.line.is_empty() {
             // Between the two bytes of a line's end.
@@ -162,7 +163,7 @@ impl<F: FnMut(u64) -> Option<String>> Annotator<F> {
     }
 }
 
-/// The address with which a backtrace line ends.
+/// The address at the end of a backtrace line.
 fn address_at_end(line: &[u8]) -> Option<u64> {
     let (front, digits) = line.split_at_checked(line.len().checked_sub(16)?)?;
     if !front.ends_with(b"  at 0x") || !digits.iter().all(u8::is_ascii_hexdigit) {

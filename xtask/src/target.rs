@@ -1,6 +1,6 @@
-//! Where the console's commands run: as a process on this host, or in a guest that is booted anew for each script.
+//! Targets of console scripts: a process on this host, or a guest that is booted anew for each script.
 //!
-//! Owns how a script gets there and that it ends well. What the console says is read by [`crate::console`].
+//! Owns the transport of a script and the check of its exit status. The output is parsed by [`crate::console`].
 
 use anyhow::{Context, Result, bail};
 use std::fmt;
@@ -22,14 +22,14 @@ use crate::setup::{self, Consent, Tool};
 use crate::topology::Topology;
 use crate::workspace::Workspace;
 
-/// Keeps memory that was used once with the program, as the machine's engine does: what C's allocator gives back is
-/// fetched again, page by page, within some later runs and not within others.
+/// Settings of C's allocator that keep freed memory in the process, as the machine's engine does: otherwise pages are
+/// returned and faulted in again in some later runs and not in others.
 const KEEPS_MEMORY: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "4294967295"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
 
-/// This host, or a guest.
+/// A target: this host, or a guest.
 pub enum Target<'w> {
-    /// A process.
+    /// A process on this host.
     Host(HostTarget),
     /// A guest.
     Guest(GuestTarget<'w>),
@@ -46,13 +46,13 @@ pub struct HostTarget {
 pub struct GuestTarget<'w> {
     workspace: &'w Workspace,
     built: Built,
-    /// What its logs are called.
+    /// Prefix of the log names.
     purpose: String,
     machine: GuestMachine,
     model: &'w Model,
 }
 
-/// What all boots of a guest have in common, whatever their number of cores.
+/// Parameters of all boots of a guest, whatever the number of cores.
 #[derive(Clone, Copy)]
 pub struct GuestMachine {
     /// Machine to emulate.
@@ -61,15 +61,15 @@ pub struct GuestMachine {
     pub accel: Accelerator,
     /// Memory.
     pub memory: MemorySize,
-    /// When a boot is ended.
+    /// Time limit of a boot.
     pub timeout: Duration,
 }
 
 impl Target<'_> {
-    /// What the console says to `script` on so many cores, with `words` on its command line.
+    /// Runs `script` on `smp` cores with `words` on the command line. Returns the console output.
     ///
     /// # Errors
-    /// When it cannot be started or does not end well.
+    /// When the console cannot be started or fails.
     pub fn run(&self, smp: &Topology, words: &[String], script: &str) -> Result<String> {
         match self {
             Self::Host(host) => host.run(smp.cores(), words, script),
@@ -77,7 +77,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether its times are an emulator's.
+    /// Whether times are those of an emulator.
     pub fn is_emulated(&self) -> bool {
         matches!(self, Self::Guest(guest) if guest.accel() == Accelerator::Tcg)
     }
@@ -93,16 +93,16 @@ impl fmt::Display for Target<'_> {
 }
 
 impl HostTarget {
-    /// Builds it.
+    /// Builds the console program.
     ///
     /// # Errors
-    /// When it does not compile, or the model cannot be had.
+    /// When it does not compile, or there is no model.
     pub fn new(workspace: &Workspace, model: &Model, timeout: Duration) -> Result<Self> {
         let program = build::host_program(workspace, "console")?;
         Ok(Self { program, model: model.clone().on_host(workspace)?, timeout })
     }
 
-    /// As [`Target::run`], with one thread on each of so many processors.
+    /// As [`Target::run`], with `threads` pinned threads.
     ///
     /// # Errors
     /// As [`Target::run`].
@@ -115,7 +115,7 @@ impl HostTarget {
 }
 
 impl<'w> GuestTarget<'w> {
-    /// Builds the kernel, and installs QEMU where it is missing. Logs are called after `purpose`.
+    /// Builds the kernel, and installs QEMU if it is missing. `purpose` is the prefix of log names.
     ///
     /// # Errors
     /// When QEMU is missing and cannot be installed, or the kernel does not compile.
@@ -131,12 +131,12 @@ impl<'w> GuestTarget<'w> {
         Ok(Self { workspace, built: build::build(workspace, arch)?, purpose: purpose.into(), machine, model })
     }
 
-    /// The machine with so many cores.
+    /// The machine with `smp` cores.
     pub fn setup(&self, smp: &Topology) -> Setup {
         Setup::new(self.machine.kind, smp.clone())
     }
 
-    /// What executes it.
+    /// The accelerator.
     pub const fn accel(&self) -> Accelerator {
         self.machine.accel
     }
@@ -149,7 +149,7 @@ impl<'w> GuestTarget<'w> {
         self.boot(smp, words, script, None)
     }
 
-    /// As [`Self::run`], and the parts that the guest marked, counted by `counting`.
+    /// As [`Self::run`]; also returns the parts that the guest marked, counted by `counting`.
     ///
     /// # Errors
     /// As [`Self::run`], and when the plugin wrote nothing.

@@ -1,4 +1,4 @@
-//! xtask's own terminal while a guest uses it: made raw, put back as it was, read and written without buffering.
+//! xtask's terminal while a guest uses it: raw mode and its restoration, unbuffered reads and writes.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -11,15 +11,15 @@ use std::process::{Command, Stdio};
 
 use crate::workspace::{self, Workspace};
 
-/// The terminal, which sends each key as it is until this is dropped.
+/// Raw mode of the terminal, ended on drop.
 pub struct Raw {
     settings: Termios,
-    /// The settings, for the next start after a kill that cannot be caught.
+    /// File with the settings, for the next start after a kill.
     kept: Option<PathBuf>,
 }
 
 impl Raw {
-    /// Makes standard input raw, if it is a terminal. One that a killed xtask has left raw is put back first.
+    /// Makes standard input raw, if it is a terminal. A terminal left raw by a killed xtask is restored first.
     pub fn begin(workspace: &Workspace) -> Option<Self> {
         let input = io::stdin();
         let name = ttyname(&input, Vec::new()).ok()?;
@@ -40,7 +40,7 @@ impl Raw {
     }
 }
 
-/// The width of the terminal that standard output goes to.
+/// The width of standard output's terminal.
 pub fn columns() -> Option<u16> {
     tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|&columns| columns > 0)
 }
@@ -55,7 +55,7 @@ impl Drop for Raw {
     }
 }
 
-/// The settings that a process which is no more has kept.
+/// The settings kept by a process that has ended.
 fn left_behind(kept: &Path) -> Option<String> {
     let text = fs::read_to_string(kept).ok()?;
     let (owner, settings) = text.split_once('\n')?;
@@ -64,13 +64,13 @@ fn left_behind(kept: &Path) -> Option<String> {
     (gone && !settings.trim().is_empty()).then(|| settings.trim().to_owned())
 }
 
-/// Asks `stty` to print or to set standard input's settings.
+/// Runs `stty` to print or set standard input's settings.
 fn stty(argument: &str) -> Option<String> {
     let said = Command::new("stty").arg(argument).stdin(Stdio::inherit()).output().ok()?;
     said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
-/// Standard input, read as it comes: no more is taken than a reader has room for.
+/// Unbuffered standard input: a read takes no more than the reader's room.
 pub struct Input;
 
 impl Read for Input {
@@ -87,10 +87,10 @@ impl Read for Input {
     }
 }
 
-/// Writes to standard output at once.
+/// Writes to standard output without buffering.
 ///
 /// # Errors
-/// Whatever the write ends with, for example a closed pipe.
+/// Errors of the write, such as a closed pipe.
 pub fn write(mut bytes: &[u8]) -> io::Result<()> {
     let output = rustix::stdio::stdout();
     while !bytes.is_empty() {
@@ -104,7 +104,7 @@ pub fn write(mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a file that somebody has made non-blocking.
+/// Waits for a non-blocking file.
 fn wait(file: &mut PollFd<'_>) -> io::Result<()> {
     match poll(std::slice::from_mut(file), None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

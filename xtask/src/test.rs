@@ -23,13 +23,13 @@ use crate::workspace::Workspace;
 use crate::{checks, model};
 use report::{TestReport, TestRun};
 
-/// xtask's status when a test failed.
+/// xtask's exit status after a failed test.
 pub const FAILED: u8 = 1;
 
-/// Runs the tests the options select, prints a table and the closing line.
+/// Runs the selected tests, prints a table and the closing line.
 ///
 /// # Errors
-/// What keeps tests from running at all; failed tests are the status.
+/// When tests cannot run at all; failed tests are the returned status.
 pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Result<u8> {
     let architectures = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let host = Host::detect();
@@ -72,7 +72,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
     Ok(if report.passed() { 0 } else { FAILED })
 }
 
-/// The scan of the kernel's instructions, which counts as one test.
+/// Scans the kernel's instructions; counts as one test.
 fn scan(built: &Built) -> Result<TestRun> {
     let start = Instant::now();
     let clean = checks::scan(built)? == 0;

@@ -1,7 +1,7 @@
-//! `cargo xtask tidy`: rules of the tree that no compiler states, each with what breaks it.
+//! `cargo xtask tidy`: rules of the tree that no compiler checks.
 //!
-//! Owns the rules: which crate of ours may use which, how wide a line is, that a file says what it is for, how large an
-//! image and how many system calls there may be. A rule that is in the way is changed here, where the change is seen.
+//! Owns the rules: dependencies between our crates, line width, file heads, image size, number of system calls. A
+//! rule that is in the way is changed here, where the change is seen.
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand};
@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::build::Built;
 use crate::workspace::Workspace;
 
-/// Crates, and the ones of ours that each may use. Tests may use more.
+/// Crates, and those of ours that each may depend on. Tests may use more.
 const EDGES: [(&str, &[&str]); 25] = [
     ("embodios-core-set", &[]),
     ("embodios-seqlock", &[]),
@@ -41,22 +41,22 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("xtask", &["abi", "gguf"]),
 ];
 
-/// What names of our crates begin with.
+/// Prefix of our crates' names.
 const OURS: &str = "embodios-";
 
-/// Columns of a line of code, a comment or a string in it.
+/// Maximum width of a line of code, comments and strings included.
 const COLUMNS: usize = 120;
 
-/// Bytes of a kernel's image with engine and built-in model: what it has today, and a fiftieth.
+/// Maximum bytes of a kernel image with engine and built-in model: today's size and a fiftieth.
 const IMAGE_BYTES: u64 = 6_400_000;
 
-/// System calls of the ABI.
+/// Maximum number of system calls.
 const SYSTEM_CALLS: usize = 20;
 
-/// Directories that hold nothing of ours.
+/// Directories without sources of ours.
 const FOREIGN: [&str; 2] = ["target", ".git"];
 
-/// What breaks the rules about source files and crates.
+/// Broken rules of source files and crates.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -76,7 +76,7 @@ pub fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// What is wrong with the size of a built image.
+/// Broken rule of a built image's size, if any.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -86,7 +86,7 @@ pub fn size(arch: Arch, built: &Built) -> Result<Option<String>> {
     Ok((bytes > IMAGE_BYTES).then(|| format!("{arch}: an image of {bytes} bytes, of {IMAGE_BYTES} at most")))
 }
 
-/// Uses of crates of ours that are not in the list, and crates that are not.
+/// Broken rules of dependencies: those not in the list, and crates not in it.
 fn edges(manifest: &Path) -> Result<Vec<String>> {
     let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec()?;
     let mut faults = Vec::new();
@@ -105,7 +105,7 @@ fn edges(manifest: &Path) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// What breaks the rules in a file of code.
+/// Broken rules of a source file.
 fn of_file(name: &str, text: &str) -> Vec<String> {
     let wide = |(number, line): (usize, &str)| {
         let columns = line.chars().count();
@@ -118,7 +118,7 @@ fn of_file(name: &str, text: &str) -> Vec<String> {
     faults
 }
 
-/// All files of Rust code below `directory`.
+/// Collects all Rust source files below `directory`.
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let entry = entry?;

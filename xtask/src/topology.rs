@@ -1,4 +1,4 @@
-//! The number of cores and how QEMU groups them (`-smp`).
+//! Topology of a machine: number of cores and their grouping by QEMU's `-smp`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,13 +11,13 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Cores the machine has.
+    /// Number of cores.
     pub const fn cores(&self) -> u32 {
         self.cores
     }
 }
 
-/// So many cores, at least one, grouped as QEMU likes.
+/// A number of cores, at least one, in QEMU's default grouping.
 impl From<u32> for Topology {
     fn from(cores: u32) -> Self {
         Self { cores, argument: cores.to_string() }

@@ -1,4 +1,4 @@
-//! Where things lie: the workspace, cargo's target directory and what xtask puts into it. Owns how files get there.
+//! Paths of the workspace, cargo's target directory and xtask's files in it. Owns how files are written there.
 
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::arch::Arch;
 
-/// The places of one check-out.
+/// Paths of one check-out.
 pub struct Workspace {
     /// Directory of the workspace's `Cargo.toml`.
     pub root: PathBuf,
@@ -20,7 +20,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo about the workspace that this program was built from.
+    /// Finds the workspace that this program was built from, by cargo.
     ///
     /// # Errors
     /// When cargo cannot read it.
@@ -44,7 +44,7 @@ impl Workspace {
         command
     }
 
-    /// What xtask makes for one architecture: stripped images and logs.
+    /// Directory of one architecture's stripped images and logs.
     pub fn output(&self, arch: Arch) -> PathBuf {
         self.target.join("embodios").join(arch.name())
     }
@@ -54,22 +54,22 @@ impl Workspace {
         self.target.join("hostile")
     }
 
-    /// Cargo's directory for the kernel with the engine of the daily path.
+    /// Cargo's directory for the kernel with the quick engine.
     pub fn quick(&self) -> PathBuf {
         self.target.join("quick")
     }
 
-    /// Reports and plots of measurements.
+    /// Directory of reports and plots.
     pub fn reports(&self) -> PathBuf {
         self.target.join("embodios")
     }
 
-    /// What a release is made of.
+    /// Directory of a release.
     pub fn dist(&self) -> PathBuf {
         self.target.join("dist")
     }
 
-    /// The model that the kernel carries.
+    /// File of the embedded model.
     pub fn story_model(&self) -> PathBuf {
         self.root.join("inference/models/tinystory-1.3M-q8_0.gguf")
     }
@@ -85,10 +85,10 @@ impl Workspace {
     }
 }
 
-/// Writes a file that appears under its name only once all of it is there.
+/// Writes a file that appears under its name only once it is complete.
 ///
 /// # Errors
-/// Those of `write`, and when the directory cannot be written to; the old file then stays.
+/// Errors of `write`, and when the directory cannot be written to; the old file then stays.
 pub fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let directory = path.parent().with_context(cannot)?;
@@ -101,8 +101,8 @@ pub fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) ->
     Ok(())
 }
 
-/// Makes a file of this process's own in `directory`, which goes with its value. Those that killed processes left go
-/// first: each has its owner's number in its name.
+/// Creates a temporary file in `directory`, deleted on drop. Files left by killed processes are deleted first, by the
+/// process id in their names.
 ///
 /// # Errors
 /// When the directory cannot be written to.
@@ -115,7 +115,7 @@ pub fn temporary(directory: &Path, purpose: &str) -> Result<NamedTempFile> {
             name.to_str().and_then(|name| name.strip_prefix(purpose)?.strip_prefix('-')?.split_once('-'));
         let owner = owner.and_then(|(owner, _)| owner.parse().ok()).and_then(Pid::from_raw);
         if owner.is_some_and(|owner| test_kill_process(owner) == Err(Errno::SRCH)) {
-            // Whoever else clears it away is as welcome.
+            // Another process may delete it first.
             let _ = fs::remove_file(entry.path());
         }
     }

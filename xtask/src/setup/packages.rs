@@ -1,4 +1,4 @@
-//! Package managers: which packages hold a tool and how they are installed. Pure.
+//! Package managers: the packages of each tool and the commands that install them. Pure.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -6,21 +6,21 @@ use std::process::{Command, Stdio};
 use crate::arch::Arch;
 use crate::process;
 
-/// A program that comes from the system's packages.
+/// A program from the system's packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// The emulator for one architecture.
     Qemu(Arch),
-    /// Python's package installer, which downloads models.
+    /// Python's package installer, for downloading models.
     Pip,
 }
 
 impl Tool {
-    /// Whether the machine has it.
+    /// Whether the tool is installed.
     pub fn is_present(self) -> bool {
         match self {
             Self::Qemu(arch) => process::find_program(arch.qemu()).is_some(),
-            // A Python without the module is common, so asking it is the only proof.
+            // Many Pythons lack the module, so only running it is proof.
             Self::Pip => Command::new("python3")
                 .args(["-m", "pip", "--version"])
                 .stdout(Stdio::null())
@@ -54,7 +54,7 @@ pub enum Manager {
 }
 
 impl Manager {
-    /// The first one whose program is there.
+    /// Finds the first manager that is installed.
     pub fn find(present: impl Fn(&str) -> bool) -> Option<Self> {
         [Self::Apt, Self::Dnf, Self::Pacman, Self::Brew]
             .into_iter()
@@ -84,7 +84,7 @@ impl Manager {
         }
     }
 
-    /// The commands to run one after the other. Homebrew refuses to run as root, so it never gets `sudo`.
+    /// Commands that install `tool`, in order. Homebrew refuses to run as root, so it never gets `sudo`.
     pub fn install(self, tool: Tool, sudo: bool) -> Vec<Vec<&'static str>> {
         let commands: &[&[&str]] = match self {
             // Without its recommendations: they pull in a graphical QEMU that may conflict with an installed one.

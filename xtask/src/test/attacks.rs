@@ -1,4 +1,4 @@
-//! Short runs of the hostile program, each a boot: what it does must end in errors or in fresh engines.
+//! Short boots of the hostile program, which must end in errors or in fresh engines.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::cli::AttackMode;
 use crate::memory::MemorySize;
 use crate::workspace::Workspace;
 
-/// Cores, attack, numbers. Long runs are `cargo xtask attack`.
+/// Cores, attack and parameters of each boot. Long runs are `cargo xtask attack`.
 const ATTACKS: [(u32, AttackMode, &str); 7] = [
     (4, AttackMode::Fuzz, "seed=1 calls=100000 crash=10000"),
     (1, AttackMode::Fuzz, "seed=2 calls=30000 crash=10000"),
@@ -23,7 +23,7 @@ const ATTACKS: [(u32, AttackMode, &str); 7] = [
     (1, AttackMode::Direct, ""),
 ];
 
-/// Makes all of them on the default machine of `arch`; each counts as one test.
+/// Runs all attacks on the default machine of `arch`; each counts as one test.
 ///
 /// # Errors
 /// When the program does not build or QEMU cannot be started.

@@ -1,4 +1,4 @@
-//! Boots in which something goes wrong on purpose: what the guest must say, and how it must end.
+//! Boots with injected faults, their expected output and ending.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -9,7 +9,7 @@ use crate::guest::Ending;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// The boots, some with damaged models in files that this writes.
+/// The scenarios, some with damaged models in files that this writes.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -121,7 +121,7 @@ pub fn scenarios(workspace: &Workspace, arch: Arch) -> Result<(&'static str, Vec
     Ok(("faults", scenarios))
 }
 
-/// A GGUF file whose first mention of `llama` after its architecture's key is another word of five letters.
+/// Replaces the name of a GGUF file's architecture, `llama`, by another word of five letters.
 fn with_architecture(file: &[u8], word: &[u8; 5]) -> Vec<u8> {
     let mut bytes = file.to_vec();
     let position = |from: usize, text: &[u8]| {

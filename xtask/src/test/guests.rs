@@ -1,4 +1,4 @@
-//! The tests inside the kernel: one boot, its console read, and a verdict on it.
+//! The tests inside the kernel: one boot, its console output, and a verdict.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// What the console runs: the tests, then a continuation whose hash must be the same on every machine.
+/// Console commands: the tests, then a continuation whose hash must be the same on every machine.
 const SCRIPT: &str = "test; hash --json -n 32 Once upon a time";
 
-/// One boot's result.
+/// Result of a boot.
 pub struct Boot {
-    /// Its line of the table.
+    /// Row of the table.
     pub row: TestRun,
-    /// The hash of all logits of the continuation, unless the guest did not get there.
+    /// Hash of all logits of the continuation, if the guest got there.
     pub bits: Option<String>,
-    /// Cores online and detected, by the kernel.
+    /// Cores online and detected, as the kernel reports.
     pub online: Option<(u32, u32)>,
-    /// The tests by name, and whether each passed.
+    /// Tests by name, and whether each passed.
     pub tests: Vec<(String, bool)>,
 }
 
@@ -63,7 +63,7 @@ pub fn run(
     Ok(Boot { row: TestRun { name, passed, failed, time: start.elapsed(), notes }, bits, online, tests })
 }
 
-/// What a boot was worth.
+/// Verdict on a boot.
 #[derive(Debug, Default)]
 struct Verdict {
     passed: u32,
@@ -74,10 +74,10 @@ struct Verdict {
     tests: Vec<(String, bool)>,
 }
 
-/// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and holds them against the closing
-/// line `N passed, N failed`, the line `cores: N of N online`, the hash after them and the exit status. Tests are read
-/// from lines for people: kernel, engine and console write them in turn, and each counts when the next one ends the
-/// machine.
+/// Counts `test NAME ... ok` and `test NAME ... FAILED`, with or without a reason, and checks them against the
+/// closing line `N passed, N failed`, the line `cores: N of N online`, the hash after them and the exit status. Tests
+/// are read from lines for people: kernel, engine and console write them in sequence, and each counts even if the
+/// next one ends the machine.
 fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     let mut verdict = Verdict::default();
     let mut closing = None;
@@ -126,19 +126,19 @@ fn judge(output: &str, cores: u32, ending: &Ending) -> Verdict {
     verdict
 }
 
-/// The numbers of a line that begins with `cores: N of N online`.
+/// Parses the numbers of a line that begins with `cores: N of N online`.
 fn cores_online(line: &str) -> Option<(u32, u32)> {
     let (counts, _) = line.split_once(" online")?;
     pair(counts, "cores: ", " of ", "")
 }
 
-/// The two numbers of a line `{before}N{between}N{after}`.
+/// Parses the two numbers of a line `{before}N{between}N{after}`.
 fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u32)> {
     let (first, second) = line.strip_prefix(before)?.strip_suffix(after)?.split_once(between)?;
     Some((first.parse().ok()?, second.parse().ok()?))
 }
 
-/// Whether all boots computed the same bits, which counts as one test.
+/// Compares the bits of all boots; counts as one test.
 pub fn compare_bits(boots: &[(String, Option<String>)]) -> TestRun {
     let first = boots.iter().find_map(|(name, bits)| bits.as_ref().map(|bits| (name, bits)));
     let mut notes = Vec::new();

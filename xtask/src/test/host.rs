@@ -1,4 +1,4 @@
-//! The tests that run on the host, by `cargo test`.
+//! The host tests, by `cargo test`.
 
 use anyhow::Result;
 use std::path::Path;
@@ -10,15 +10,15 @@ use crate::process::{self, End};
 use crate::terminal;
 use crate::workspace::Workspace;
 
-/// The variable through which ignored tests learn where the model lies.
+/// Variable with the model's path, for ignored tests.
 const MODEL_VARIABLE: &str = "EMBODIOS_SMOLLM2";
 
-/// The variable through which one ignored test learns where llama.cpp's vocabulary files lie, which no package of ours
-/// brings, and that test.
+/// Variable with the path of llama.cpp's vocabulary files, which no package of ours provides, and the one ignored
+/// test that needs them.
 const VOCABULARIES_VARIABLE: &str = "EMBODIOS_LLAMA_VOCABS";
 const VOCABULARIES_TEST: &str = "ids_equal_llama_cpp";
 
-/// Runs all host tests; those that need the model only when there is one.
+/// Runs all host tests; those that need the model only if it is given.
 ///
 /// # Errors
 /// When cargo cannot be started.
@@ -26,7 +26,7 @@ pub fn run(workspace: &Workspace, model: Option<&Path>) -> Result<TestRun> {
     let start = Instant::now();
     let mut row =
         TestRun { name: "host".to_owned(), passed: 0, failed: 0, time: start.elapsed(), notes: Vec::new() };
-    // Arithmetic is optimised as in the engine; xtask itself is tested as it was just built.
+    // Arithmetic is optimised as in the engine; xtask is tested in the profile it was just built in.
     let mut optimised = workspace.cargo();
     optimised.args(["test", "--no-fail-fast", "--profile", "quick", "--workspace", "--exclude", "xtask"]);
     if let Some(model) = model {
@@ -59,7 +59,7 @@ fn run_cargo(command: &mut Command, row: &mut TestRun) -> Result<()> {
     row.failed += failed;
     let success = matches!(end, End::Exited(status) if status.success());
     if !success && failed == 0 {
-        // It did not compile, or a test program died before it could count.
+        // It did not compile, or a test program ended before its result line.
         row.failed += 1;
         row.notes.push(format!("`{}` failed", process::shown(command)));
     }

@@ -1,4 +1,4 @@
-//! The JSON lines of a booted guest, compared with those of the same engine on the host.
+//! JSON lines of a booted guest, compared with those of the same engine on the host.
 
 use anyhow::{Context, Result};
 use std::io::{self, Cursor};
@@ -19,8 +19,8 @@ use crate::model::Model;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Requests for each task: answers of every form, errors, blank lines, and a line longer than what the kernel keeps
-/// for a reader that is busy.
+/// Requests for each task: answers of every form, errors, blank lines, and a line longer than the kernel's input
+/// buffer.
 fn requests() -> [(EngineTask, String); 5] {
     let long = "The sun was warm. ".repeat(600);
     let lines = |lines: &[&str]| lines.join("\n");
@@ -129,7 +129,7 @@ fn on_host(workspace: &Workspace, program: &Path, task: EngineTask, requests: &s
     process::said(&mut command, None)
 }
 
-/// The first line in which two answers differ.
+/// The first difference between two answers.
 fn difference(host: &str, guest: &str) -> Option<String> {
     if host.is_empty() {
         return Some("the host did not answer".to_owned());

@@ -1,4 +1,4 @@
-//! Standard input of a program: every byte of it reaches the console, on every machine, and its end ends the machine.
+//! Piped standard input: every byte reaches the console, on every machine, and its end ends the machine.
 
 use anyhow::Result;
 use std::io::{Cursor, Write};
@@ -17,10 +17,9 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::Workspace;
 
-/// Commands without `poweroff`, the last without a line end: the story of 64 tokens, and token ids of a text with a
-/// tab.
+/// Commands without `poweroff`, the last without a line end: a story, and token ids of a text with a tab.
 const COMMANDS: &str = "generate -n 12 Once upon a time\nids a\tb";
-/// What they answer.
+/// Answers to the commands.
 const ANSWERS: &str = ", there was a little boy named Ben. Ben loved to\n";
 
 /// Input that ends an engine, and the next engine's answers: it neither loses an unread line of the one before it nor
@@ -34,7 +33,7 @@ const ENDINGS: [(&str, &str); 3] = [
 /// Number of Ctrl-C sent before there is an engine to receive them; a command follows.
 const INTERRUPTS: usize = 3001;
 
-/// Requests of a batch, and bytes of each with its line end: some 100 KiB, many times what the kernel keeps.
+/// Requests of a batch, and bytes of each with its line end: some 100 KiB, many times the kernel's input buffer.
 const REQUESTS: usize = 1000;
 const REQUEST: usize = 100;
 
@@ -77,7 +76,7 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
     let interrupts = ["\x03".repeat(INTERRUPTS), "\nids a\n".to_owned()].concat();
     for (input, answer) in ENDINGS.into_iter().chain([(interrupts.as_str(), "ids 0 65\n")]) {
         let (answers, said, ending) = pipe(workspace, built, kind, input.into(), timeout)?;
-        // A program learns that not all went well.
+        // The exit status reports the failure.
         let wrong = match ending {
             Ending::Failure if answers.ends_with(answer) => None,
             ending => Some(format!("{ending:?}, answers: {answers:.200}")),
@@ -89,7 +88,7 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
     Ok(row)
 }
 
-/// What is wrong with a boot, unless `all` of its answers are there and it ended well.
+/// The fault of a boot, unless `all` of its answers are there and it succeeded.
 fn shortfall(all: bool, answers: &str, ending: &Ending) -> Option<String> {
     match all {
         true if *ending == Ending::Success => None,
@@ -98,14 +97,14 @@ fn shortfall(all: bool, answers: &str, ending: &Ending) -> Option<String> {
     }
 }
 
-/// `batch -` with its requests.
+/// Input `batch -` with its requests.
 fn batch() -> Vec<u8> {
     let line = |number: usize| format!("{{\"ids\": [490, 528], \"tokens\": 1, \"seed\": {number}}}");
     let lines = (0..REQUESTS).map(|number| format!("{:<1$}\n", line(number), REQUEST - 1));
     format!("batch -\n{}", lines.collect::<String>()).into_bytes()
 }
 
-/// Boots with `input` at the console. Its answers, all that it said, and how it ended.
+/// Boots with `input` at the console. Returns answers, all output, and the ending.
 fn pipe(
     workspace: &Workspace,
     built: &Built,

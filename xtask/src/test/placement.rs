@@ -1,4 +1,4 @@
-//! Boots that say on the command line or at the console where console and workers go, well or badly.
+//! Boots with placement of console and workers on the command line or at the console, valid and invalid.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::arch::Arch;
 use crate::guest::Ending;
 use crate::workspace::Workspace;
 
-/// The boots, one with requests in a file that this writes.
+/// The scenarios, one with requests in a file that this writes.
 ///
 /// # Errors
 /// When the file cannot be written.

@@ -1,4 +1,4 @@
-//! What the test runs add up to, as a table and a closing line.
+//! The report of all test runs: a table and a closing line.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 /// One test run: the host's, or one boot.
 #[derive(Debug)]
 pub struct TestRun {
-    /// What ran.
+    /// Name of the run.
     pub name: String,
     /// Tests that passed.
     pub passed: u32,
-    /// Tests that failed; a run that broke off counts as at least one.
+    /// Tests that failed; at least one for an aborted run.
     pub failed: u32,
-    /// How long it took.
+    /// Duration.
     pub time: Duration,
-    /// What went wrong beyond single tests, or was left out.
+    /// Faults beyond single tests, and omissions.
     pub notes: Vec<String>,
 }
 

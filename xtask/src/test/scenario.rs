@@ -1,5 +1,5 @@
-//! Boots whose console must say certain texts in order, and end in a certain way. The lists are `faults` and
-//! `placement`.
+//! Scenarios: boots with texts that the console must print in order, and an expected ending. The lists are `faults`
+//! and `placement`.
 
 use anyhow::Result;
 use std::io::Write;
@@ -16,12 +16,12 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::workspace::{self, Workspace};
 
-/// Cores of these machines.
+/// Cores of the machines.
 const CORES: u32 = 4;
 
-/// One boot.
+/// A boot and its expected output.
 pub struct Scenario {
-    /// What it shows.
+    /// Name of the test.
     pub name: &'static str,
     /// Model.
     pub model: Model,
@@ -31,9 +31,9 @@ pub struct Scenario {
     pub words: Vec<String>,
     /// Commands for the console.
     pub script: &'static str,
-    /// Texts that the console shows, in this order.
+    /// Expected texts, in this order.
     pub says: &'static [&'static str],
-    /// How it ends.
+    /// Expected ending.
     pub ending: Ending,
 }
 
@@ -49,7 +49,7 @@ impl Scenario {
     }
 }
 
-/// Boots scenarios of a kind on the default machine of `arch`; each counts as one test.
+/// Boots the scenarios of a list on the default machine of `arch`; each counts as one test.
 ///
 /// # Errors
 /// When QEMU cannot be started or files cannot be written.
@@ -107,18 +107,18 @@ pub fn run(
 /// When it cannot be written.
 pub fn file(workspace: &Workspace, arch: Arch, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = workspace.output(arch).join(name);
-    // Another test of this kind may be booting it: it gets the old file or the new one, whole.
+    // A concurrent test may be booting it, which gets either the old file or the new one.
     workspace::replace_file(&path, |file| Ok(file.write_all(bytes)?))?;
     Ok(path)
 }
 
-/// The first of `texts` that does not follow those before it.
+/// Finds the first of `texts` that does not follow those before it.
 fn shortfall(output: &str, texts: &[&str]) -> Option<String> {
     let mut rest = output;
     for text in texts {
         match rest.split_once(text) {
             Some((_, after)) => rest = after,
-            None => return Some(format!("the console does not say {text:?} where it should")),
+            None => return Some(format!("the console does not print {text:?} in its place")),
         }
     }
     None

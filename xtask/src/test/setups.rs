@@ -1,4 +1,4 @@
-//! Which machines the kernel is tested on. Owns the list; `guests` boots them.
+//! Machines that the kernel is tested on. Owns the list; `guests` boots them.
 
 use anyhow::Result;
 
@@ -19,8 +19,8 @@ pub fn select(arch: Arch, smp: &[Topology]) -> Result<Vec<Setup>> {
     Ok(setups)
 }
 
-/// Machines that differ from the default in more than the number of cores: sparse hardware ids, the oldest processor,
-/// other interrupt controllers, other boot paths.
+/// Machines other than the default in more than the number of cores: sparse hardware ids, the oldest processor, other
+/// interrupt controllers, other boot paths.
 fn variants(arch: Arch) -> Result<Vec<Setup>> {
     let new =
         |kind, smp: &str| -> Result<Setup> { Ok(Setup::new(kind, smp.parse().map_err(anyhow::Error::msg)?)) };
