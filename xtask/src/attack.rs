@@ -40,7 +40,7 @@ pub struct Attack<'a> {
 /// Result of an attack.
 pub struct AttackOutcome {
     /// Whether the program ran to its end.
-    pub is_decided: bool,
+    pub is_finished: bool,
     /// Broken rules; empty if the kernel held.
     pub faults: Vec<String>,
     /// Number of engine restarts.
@@ -75,10 +75,10 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> 
         println!("{fault}");
     }
     let progress = outcome.progress.map(|line| format!("; {line}")).unwrap_or_default();
-    let verdict = match (outcome.faults.is_empty(), outcome.is_decided) {
+    let verdict = match (outcome.faults.is_empty(), outcome.is_finished) {
         (true, _) => "held",
         (false, true) => "did not hold",
-        (false, false) => "did not come to its end",
+        (false, false) => "did not finish",
     };
     println!("{setup}, {}: {verdict}, {} restarts{progress}", options.mode.name(), outcome.restarts);
     Ok(if outcome.faults.is_empty() { 0 } else { test::FAILED })
@@ -122,8 +122,8 @@ pub fn make(workspace: &Workspace, built: &Built, attack: &Attack<'_>) -> Result
         }
     }
     let progress = console.lines().rfind(|line| line.starts_with("fuzz: ")).map(str::to_owned);
-    let is_decided = !matches!(ending, Ending::Hang(_));
-    Ok(AttackOutcome { is_decided, faults, restarts: judgement::restarts(&console), progress, console })
+    let is_finished = !matches!(ending, Ending::Hang(_));
+    Ok(AttackOutcome { is_finished, faults, restarts: judgement::restarts(&console), progress, console })
 }
 
 /// Refuses unknown parameters.

@@ -186,7 +186,7 @@ fn artifact(
             return Ok(path.into_std_path_buf());
         }
     }
-    anyhow::bail!("cargo built nothing called {name}")
+    anyhow::bail!("cargo built no artifact {name}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -94,7 +94,7 @@ pub fn build(
     line.extend(manner.keep_going.then(|| "keep-going".to_owned()));
     match script {
         Some(Script::Commands(commands)) => {
-            ensure!(!commands.trim().is_empty(), "--exec: there is no command");
+            ensure!(!commands.trim().is_empty(), "--exec: the command is empty");
             line.push(format!("exec={}", commands.trim()));
         }
         Some(Script::Module(name)) => line.push(format!("script={name}")),

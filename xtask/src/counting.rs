@@ -65,10 +65,10 @@ impl Counting {
     /// When there is no plugin for that QEMU's interface, which is named.
     pub fn prepare(workspace: &Workspace, arch: Arch) -> Result<Self> {
         let qemu = arch.qemu();
-        let version = process::said(Command::new(qemu).arg("--version"), None)?;
+        let version = process::output(Command::new(qemu).arg("--version"), None)?;
         let api = Api::of(&version).with_context(|| qemu.to_string())?;
         ensure!(
-            process::said(Command::new(qemu).arg("-help"), None)?
+            process::output(Command::new(qemu).arg("-help"), None)?
                 .lines()
                 .any(|line| line.starts_with("-plugin ")),
             "{qemu} was built without plugins"

@@ -74,7 +74,7 @@ impl Modules {
         let mut words = Vec::new();
         for (index, file) in files.iter().enumerate() {
             let (name, shown) = (name(file)?, file.display());
-            ensure!(!names.contains(&name), "{shown}: another file for the engine is called {name} too");
+            ensure!(!names.contains(&name), "{shown}: another file for the engine has the name {name} too");
             names.push(name);
             let size = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
             ensure!(size > 0, "{shown}: the file is empty");
@@ -187,9 +187,9 @@ mod tests {
             &[files.with("image.png", b"\x89PNG\r\n\x1a\n\0\0")],
             "image.png: neither a model (GGUF) nor text",
         );
-        refused(&[files.with(BUILT_IN_MODEL, b"GGUF")], "another file for the engine is called");
+        refused(&[files.with(BUILT_IN_MODEL, b"GGUF")], "another file for the engine has the name");
         let same = files.with("same", b"x");
-        refused(&[same.clone(), same], "another file for the engine is called same too");
+        refused(&[same.clone(), same], "another file for the engine has the name same too");
         let many: Vec<PathBuf> = (0..=MOST).map(|number| files.with(&format!("m{number}"), b"x")).collect();
         refused(&many, "8 files for the engine: the kernel has room for 7 beside its own model");
         assert!(files.gather(Model::Embedded, &many[1..]).is_ok());

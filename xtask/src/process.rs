@@ -204,7 +204,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be started, ends without success or not within `timeout`, and [`Interrupted`].
-pub fn said(command: &mut Command, timeout: Option<Duration>) -> Result<String> {
+pub fn output(command: &mut Command, timeout: Option<Duration>) -> Result<String> {
     let mut output = Vec::new();
     let end = stream(command, timeout, &mut |bytes| {
         output.extend_from_slice(bytes);
@@ -214,10 +214,10 @@ pub fn said(command: &mut Command, timeout: Option<Duration>) -> Result<String> 
     let command = shown(command);
     match end {
         End::Exited(status) if status.success() => Ok(output),
-        End::Exited(status) => bail!("`{command}` failed: {status}, after saying\n{output}"),
+        End::Exited(status) => bail!("`{command}` failed: {status}, output:\n{output}"),
         End::TimedOut => {
             let seconds = timeout.unwrap_or_default().as_secs_f64();
-            bail!("`{command}` still ran after {seconds} s and was ended, after saying\n{output}")
+            bail!("`{command}` still ran after {seconds} s and was ended, output:\n{output}")
         }
     }
 }
@@ -288,11 +288,11 @@ mod tests {
 
     #[test]
     fn failures_name_the_command() {
-        assert_eq!(said(&mut shell("echo a"), None).expect("it works"), "a\n");
-        let error = said(&mut shell("echo a; exit 4"), None).expect_err("it fails").to_string();
-        assert!(error.contains("'echo a; exit 4'` failed: exit status: 4, after saying\na\n"), "{error}");
+        assert_eq!(output(&mut shell("echo a"), None).expect("it works"), "a\n");
+        let error = output(&mut shell("echo a; exit 4"), None).expect_err("it fails").to_string();
+        assert!(error.contains("'echo a; exit 4'` failed: exit status: 4, output:\na\n"), "{error}");
         let short = Some(Duration::from_millis(10));
-        let error = said(&mut shell("exec sleep 1000"), short).expect_err("it hangs").to_string();
+        let error = output(&mut shell("exec sleep 1000"), short).expect_err("it hangs").to_string();
         assert!(error.contains("still ran after 0.01 s"), "{error}");
         let error = run(&mut shell("exit 4")).expect_err("it fails");
         assert!(error.to_string().contains("`sh -c 'exit 4'` failed"), "{error}");

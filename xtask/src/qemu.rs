@@ -41,7 +41,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         if script.is_none() && io::stdin().is_terminal() { Console::Terminal } else { Console::Script };
     ensure!(
         console == Console::Script || !options.quiet,
-        "--quiet: there is no --exec, no --script, and nothing is piped to standard input"
+        "--quiet: needs --exec, --script or piped standard input"
     );
     let columns = if console == Console::Terminal { terminal::columns() } else { None };
     let manner = Manner {
@@ -116,6 +116,6 @@ fn script(options: &QemuOptions) -> Result<Option<Script<'_>>> {
     let file =
         options.script.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).map(Script::Module);
     let script = file.or(options.exec.as_deref().map(Script::Commands));
-    ensure!(script.is_some() || !options.keep_going, "--keep-going: there is no --exec or --script");
+    ensure!(script.is_some() || !options.keep_going, "--keep-going: needs --exec or --script");
     Ok(script)
 }

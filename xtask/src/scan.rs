@@ -42,7 +42,7 @@ pub fn scan(elf: &[u8]) -> Result<ScanReport> {
     for function in functions(elf)? {
         report.instructions += scan_code(&function, &mut report.findings);
     }
-    ensure!(report.instructions > 0, "there is no code");
+    ensure!(report.instructions > 0, "the file has no code");
     Ok(report)
 }
 

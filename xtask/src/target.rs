@@ -110,7 +110,7 @@ impl HostTarget {
         let mut command = Command::new(&self.program);
         command.envs(KEEPS_MEMORY).arg(threads.to_string()).arg(&self.model);
         command.args(command_line::of_process(threads)).args(words).arg(format!("exec={script}"));
-        process::said(&mut command, Some(self.timeout)).context("on the host")
+        process::output(&mut command, Some(self.timeout)).context("on the host")
     }
 }
 
@@ -191,7 +191,7 @@ impl<'w> GuestTarget<'w> {
             boot::run_counted(workspace, built, &plan, counting).context("in the guest")?;
         if ending != Ending::Success {
             let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
-            bail!("{setup}: {reason} after saying\n{output}");
+            bail!("{setup}: {reason}, output:\n{output}");
         }
         Ok(output)
     }

@@ -47,7 +47,7 @@ pub fn columns() -> Option<u16> {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that is gone cannot be restored, and nobody is left to tell.
+        // A terminal that is gone cannot be restored.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.settings);
         if let Some(kept) = &self.kept {
             let _ = fs::remove_file(kept);
@@ -66,8 +66,8 @@ fn left_behind(kept: &Path) -> Option<String> {
 
 /// Runs `stty` to print or set standard input's settings.
 fn stty(argument: &str) -> Option<String> {
-    let said = Command::new("stty").arg(argument).stdin(Stdio::inherit()).output().ok()?;
-    said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    let output = Command::new("stty").arg(argument).stdin(Stdio::inherit()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Unbuffered standard input: a read takes no more than the reader's room.
@@ -120,7 +120,7 @@ mod tests {
     fn settings_of_the_dead_are_found() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let kept = directory.path().join("terminal-dev-tty1");
-        // Waited for, so that nobody has its number.
+        // Waited for, so that its process id is free.
         let mut child = Command::new("true").spawn().expect("it starts");
         child.wait().expect("it ends");
         let of = |text: String| {

@@ -71,7 +71,7 @@ pub fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     }
     let calls = embodios_abi::Call::ALL.len();
     if calls > SYSTEM_CALLS {
-        faults.push(format!("kernel/abi: {calls} system calls, of {SYSTEM_CALLS} at most"));
+        faults.push(format!("kernel/abi: {calls} system calls, at most {SYSTEM_CALLS}"));
     }
     Ok(faults)
 }
@@ -83,7 +83,7 @@ pub fn faults(workspace: &Workspace) -> Result<Vec<String>> {
 pub fn size(arch: Arch, built: &Built) -> Result<Option<String>> {
     let image = &built.image;
     let bytes = fs::metadata(image).with_context(|| format!("cannot read {}", image.display()))?.len();
-    Ok((bytes > IMAGE_BYTES).then(|| format!("{arch}: an image of {bytes} bytes, of {IMAGE_BYTES} at most")))
+    Ok((bytes > IMAGE_BYTES).then(|| format!("{arch}: image of {bytes} bytes, at most {IMAGE_BYTES}")))
 }
 
 /// Broken rules of dependencies: those not in the list, and crates not in it.
@@ -92,14 +92,14 @@ fn edges(manifest: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for package in &metadata.packages {
         let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == package.name.as_str()) else {
-            faults.push(format!("{}: no rule says which crates it may use", package.name));
+            faults.push(format!("{}: not in the list of crates and their dependencies", package.name));
             continue;
         };
         let used = package.dependencies.iter().filter(|one| one.kind == DependencyKind::Normal);
         let ours = used.filter_map(|one| one.name.strip_prefix(OURS));
         faults.extend(
             ours.filter(|name| !allowed.contains(name))
-                .map(|name| format!("{}: uses {OURS}{name}, which it may not", package.name)),
+                .map(|name| format!("{}: must not depend on {OURS}{name}", package.name)),
         );
     }
     Ok(faults)
@@ -109,11 +109,11 @@ fn edges(manifest: &Path) -> Result<Vec<String>> {
 fn of_file(name: &str, text: &str) -> Vec<String> {
     let wide = |(number, line): (usize, &str)| {
         let columns = line.chars().count();
-        (columns > COLUMNS).then(|| format!("{name}:{number}: {columns} columns, of {COLUMNS} at most"))
+        (columns > COLUMNS).then(|| format!("{name}:{number}: {columns} columns, at most {COLUMNS}"))
     };
     let mut faults: Vec<String> = (1..).zip(text.lines()).filter_map(wide).collect();
     if !text.starts_with("//! ") {
-        faults.push(format!("{name}: its first line (`//!`) does not say what it is for"));
+        faults.push(format!("{name}: the first line is no `//!` head"));
     }
     faults
 }
@@ -148,7 +148,7 @@ mod tests {
     fn a_wide_line_and_a_file_without_a_head_are_found() {
         assert!(of_file("a.rs", "//! A head.\n").is_empty());
         let faults = of_file("a.rs", &format!("use b;\n// {}\n", "x".repeat(COLUMNS)));
-        let expected = ["a.rs:2: 123 columns", "a.rs: its first line"];
+        let expected = ["a.rs:2: 123 columns", "a.rs: the first line"];
         assert_eq!(faults.len(), 2);
         assert!(
             faults.iter().zip(expected).all(|(fault, expected)| fault.starts_with(expected)),
@@ -170,6 +170,6 @@ mod tests {
         write("text", &manifest("embodios-text", "[workspace]\n"));
         let path = directory.path().join("gguf/Cargo.toml");
         let faults = edges(&path).expect("cargo reads it");
-        assert_eq!(faults, ["embodios-gguf: uses embodios-text, which it may not"]);
+        assert_eq!(faults, ["embodios-gguf: must not depend on embodios-text"]);
     }
 }

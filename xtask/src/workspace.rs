@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn files_of_the_dead_are_cleared_away() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        // Waited for, so that nobody has its number.
+        // Waited for, so that its process id is free.
         let mut child = Command::new("true").spawn().expect("it starts");
         child.wait().expect("it ends");
         let left = directory.path().join(format!("modules-{}-abc", child.id()));

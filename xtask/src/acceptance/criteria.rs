@@ -145,11 +145,11 @@ fn in_instructions(report: &jitter::JitterReport) -> Finding {
 
 /// The bench's own verdict as a finding.
 fn verdict(what: String, machine: &str, threshold: String, verdict: jitter::JitterVerdict) -> Finding {
-    let jitter::JitterVerdict { met, says } = verdict;
+    let jitter::JitterVerdict { met, text } = verdict;
     match met {
-        Some(met) => Finding::judged(what, machine, says, threshold, met),
+        Some(met) => Finding::judged(what, machine, text, threshold, met),
         None => {
-            Finding::not_measured(what, machine, threshold, says.trim_start_matches("not measured here: "))
+            Finding::not_measured(what, machine, threshold, text.trim_start_matches("not measured here: "))
         }
     }
 }

@@ -78,8 +78,8 @@ pub fn commit(workspace: &Workspace) -> String {
 
 /// The first line of a program's output.
 fn first_line(command: &mut Command) -> String {
-    let said = process::said(command, None).unwrap_or_default();
-    said.lines().next().unwrap_or("unknown").to_owned()
+    let output = process::output(command, None).unwrap_or_default();
+    output.lines().next().unwrap_or("unknown").to_owned()
 }
 
 /// The current time, UTC.

@@ -38,7 +38,7 @@ fn finding(report: &ScalingReport, curve: &Curve, point: &Point) -> Option<Findi
     let given = machine_gives(report, curve.kind, point.cores);
     Some(match given.filter(|given| speedup.max(*given) < least) {
         Some(given) => {
-            let reason = format!("{value}, nowhere more than {given:.2}: the machine did not give the cores");
+            let reason = format!("{value}, at most {given:.2} at any place: the host's cores were not free");
             Finding::not_measured(what, machine, threshold, reason)
         }
         None => Finding::judged(what, machine, value, threshold, *speedup >= least),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_whose_cores_have_other_work_gives_no_speedup() {
+    fn a_host_with_busy_cores_is_not_judged() {
         let on = |place: &str, speedup, bound| Curve {
             kind: FigureKind::Native,
             place: place.to_owned(),
@@ -88,7 +88,7 @@ mod tests {
         let [Verdict::NotMeasuredHere { reason }, Verdict::Met] =
             &judged(vec![on("host", 1.7, 1.75), on("guest", 1.9, 1.8)])[..]
         else {
-            panic!("one where the machine gave 1.8, one that made it all the same")
+            panic!("not measured where the bound was 1.8, met where the speed-up was 1.9")
         };
         assert!(reason.starts_with("1.70 of 1.75"), "{reason}");
         // A place that is slower than the others misses the criterion.

@@ -79,7 +79,7 @@ pub fn measure(
         pinned: false,
     };
     let (output, ending) = boot::run(workspace, built, &plan)?;
-    ensure!(ending == Ending::Success, "{machine}: {ending:?} after saying\n{output}");
+    ensure!(ending == Ending::Success, "{machine}: {ending:?}, output:\n{output}");
     findings(&output, &machine, cores)
 }
 
@@ -103,12 +103,12 @@ fn items(before: &Figures, after: &Figures, machine: &str, cores: &[usize]) -> F
     let done: Vec<(usize, u64)> = after.workers.iter().enumerate().map(since).collect();
     let met = done.iter().map(|&(core, _)| core).eq(cores.iter().copied())
         && done.iter().all(|&(_, items)| items > 0);
-    let said: Vec<String> = done.iter().map(|(core, items)| format!("core {core} {items}")).collect();
+    let items: Vec<String> = done.iter().map(|(core, items)| format!("core {core} {items}")).collect();
     let threshold = format!("above 0 on cores {}, no other worker", list(cores.iter()));
     Finding::judged(
         "items of each worker, a sequence and a batch of 4",
         machine,
-        said.join(", "),
+        items.join(", "),
         threshold,
         met,
     )

@@ -141,7 +141,7 @@ fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &BatchRun) -> Re
     let sizes = side.rows.iter().map(|row| row.batch);
     let numbers = [threads, side.prompt, side.generated].into_iter().chain(sizes);
     command.args(numbers.map(|number| number.to_string()));
-    console::object(&process::said(&mut command, None)?).context("llama.cpp")
+    console::object(&process::output(&mut command, None)?).context("llama.cpp")
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.

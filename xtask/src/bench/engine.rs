@@ -142,7 +142,7 @@ pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
     let environment = workspace.llama_cpp();
     let own = environment.join("bin/python");
     for python in [own.as_path(), Path::new("python3")] {
-        if process::said(Command::new(python).args(["-c", LLAMA_CPP_IS_THERE]), None).is_ok() {
+        if process::output(Command::new(python).args(["-c", LLAMA_CPP_IS_THERE]), None).is_ok() {
             return Ok(python.to_owned());
         }
     }
@@ -155,8 +155,8 @@ pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Runs a program and parses its one line of figures.
 fn measure(command: &mut Command) -> Result<Figures> {
-    let output = process::said(command, None)?;
-    serde_json::from_str(&output).with_context(|| format!("`{}` said {output:?}", process::shown(command)))
+    let output = process::output(command, None)?;
+    serde_json::from_str(&output).with_context(|| format!("`{}` printed {output:?}", process::shown(command)))
 }
 
 /// The median of each figure; `None` of no runs.

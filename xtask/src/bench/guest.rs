@@ -24,7 +24,7 @@ const PROMPT: &str = "Once upon a time, there was a little girl named Lily. Lily
 /// A line of the console's `hash --json` or `stats --json`.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Said {
+enum Printed {
     Hash(Hash),
     Totals(Totals),
 }
@@ -97,10 +97,12 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &GuestBenchOptions)
 
 /// Parses the figures from a run's output.
 fn read(output: &str) -> Result<Run> {
-    let (hashes, stats): (Vec<Said>, Vec<Said>) =
-        console::objects(output)?.into_iter().partition(|said| matches!(said, Said::Hash(_)));
-    let ([Said::Hash(_), Said::Hash(hash)], [Said::Totals(before), Said::Totals(after), Said::Totals(last)]) =
-        (hashes.as_slice(), stats.as_slice())
+    let (hashes, stats): (Vec<Printed>, Vec<Printed>) =
+        console::objects(output)?.into_iter().partition(|line| matches!(line, Printed::Hash(_)));
+    let (
+        [Printed::Hash(_), Printed::Hash(hash)],
+        [Printed::Totals(before), Printed::Totals(after), Printed::Totals(last)],
+    ) = (hashes.as_slice(), stats.as_slice())
     else {
         bail!("not two hashes and three times statistics in\n{output}")
     };

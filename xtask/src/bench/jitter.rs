@@ -71,8 +71,8 @@ pub struct JitterReport {
 pub struct JitterVerdict {
     /// Whether it meets the threshold; `None` where it was not measured.
     pub met: Option<bool>,
-    /// The figure and the threshold, in words.
-    pub says: String,
+    /// Figure and threshold, in words.
+    pub text: String,
 }
 
 /// Measures and prints a table.
@@ -170,18 +170,18 @@ impl JitterReport {
     pub fn verdict(&self) -> JitterVerdict {
         let worst = self.guest.worst();
         let Some(host) = &self.host else {
-            return JitterVerdict { met: None, says: "not measured here: times are emulated".to_owned() };
+            return JitterVerdict { met: None, text: "not measured here: times are emulated".to_owned() };
         };
         let own = host.worst();
         if own < QUIET {
-            let says =
+            let text =
                 format!("worst core {}, threshold {}, the host is quiet", percent(worst), percent(THRESHOLD));
-            return JitterVerdict { met: Some(worst <= THRESHOLD), says };
+            return JitterVerdict { met: Some(worst <= THRESHOLD), text };
         }
         let ratio = self.guest.worst_ratio(host);
         JitterVerdict {
             met: Some(ratio <= RATIO_THRESHOLD),
-            says: format!(
+            text: format!(
                 "the host itself is noisy (worst core {}), so the ratio is judged: {ratio:.2}, \
                  threshold {RATIO_THRESHOLD}",
                 percent(own)
@@ -194,12 +194,12 @@ impl JitterReport {
         let Some(instructions) = &self.instructions else {
             return JitterVerdict {
                 met: None,
-                says: "not measured here: the guest is not emulated".to_owned(),
+                text: "not measured here: the guest is not emulated".to_owned(),
             };
         };
         let (worst, threshold) = (instructions.worst(), INSTRUCTIONS_THRESHOLD);
-        let says = format!("worst core {:.3} %, threshold {:.1} %", worst * 100.0, threshold * 100.0);
-        JitterVerdict { met: Some(worst <= threshold), says }
+        let text = format!("worst core {:.3} %, threshold {:.1} %", worst * 100.0, threshold * 100.0);
+        JitterVerdict { met: Some(worst <= threshold), text }
     }
 }
 

@@ -37,7 +37,7 @@ pub fn run(workspace: &Workspace, options: &PoolBenchOptions) -> Result<u8> {
 }
 
 fn measure(command: &mut Command) -> Result<Figures> {
-    serde_json::from_str(&process::said(command, None)?)
+    serde_json::from_str(&process::output(command, None)?)
         .with_context(|| format!("`{}` printed no figures", process::shown(command)))
 }
 

@@ -56,7 +56,7 @@ pub fn text(commit: &str) -> Result<String> {
         consoles += &format!("{title}:\n\n{}\n", line(kind, accel, &Model::Embedded, None)?);
     }
     // Only its name is used, but its content is checked.
-    let directory = tempfile::tempdir().context("there is no place for temporary files")?;
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let model = directory.path().join(MODEL);
     fs::write(&model, "GGUF").with_context(|| format!("cannot write {}", model.display()))?;
     let mut commands = String::new();

@@ -126,7 +126,7 @@ fn on_host(workspace: &Workspace, program: &Path, task: EngineTask, requests: &s
     io::Seek::rewind(&mut file)?;
     let mut command = Command::new(program);
     command.arg("1").arg(workspace.story_model()).arg(task.name()).stdin(file);
-    process::said(&mut command, None)
+    process::output(&mut command, None)
 }
 
 /// The first difference between two answers.

@@ -54,34 +54,34 @@ pub fn run(workspace: &Workspace, built: &Built, arch: Arch, timeout: Duration) 
         time: Duration::ZERO,
         notes: Vec::new(),
     };
-    let mut judge = |name: &str, wrong: Option<String>, said: &str| {
+    let mut judge = |name: &str, wrong: Option<String>, console: &str| {
         row.passed += u32::from(wrong.is_none());
         row.failed += u32::from(wrong.is_some());
         if let Some(wrong) = wrong {
-            println!("--- console of {name} ---\n{said}\n--- end of console ---");
+            println!("--- console of {name} ---\n{console}\n--- end of console ---");
             row.notes.push(format!("{name}: {wrong}"));
         }
     };
     for &kind in kinds {
-        let (answers, said, ending) = pipe(workspace, built, kind, COMMANDS.into(), timeout)?;
+        let (answers, console, ending) = pipe(workspace, built, kind, COMMANDS.into(), timeout)?;
         let ids = answers.strip_prefix(ANSWERS).and_then(|rest| rest.strip_prefix("ids 0 "));
         // A tab is a token of its own.
         let all = ids.is_some_and(|ids| ids.split_whitespace().count() == 3);
-        judge(kind.name(), shortfall(all, &answers, &ending), &said);
+        judge(kind.name(), shortfall(all, &answers, &ending), &console);
     }
     let kind = MachineKind::default_of(arch);
-    let (answers, said, ending) = pipe(workspace, built, kind, batch(), timeout)?;
+    let (answers, console, ending) = pipe(workspace, built, kind, batch(), timeout)?;
     let all = (1..=REQUESTS).all(|number| answers.contains(&format!("\"line\":{number},")));
-    judge("batch of 100 KiB", shortfall(all, &answers, &ending), &said);
+    judge("batch of 100 KiB", shortfall(all, &answers, &ending), &console);
     let interrupts = ["\x03".repeat(INTERRUPTS), "\nids a\n".to_owned()].concat();
     for (input, answer) in ENDINGS.into_iter().chain([(interrupts.as_str(), "ids 0 65\n")]) {
-        let (answers, said, ending) = pipe(workspace, built, kind, input.into(), timeout)?;
+        let (answers, console, ending) = pipe(workspace, built, kind, input.into(), timeout)?;
         // The exit status reports the failure.
         let wrong = match ending {
             Ending::Failure if answers.ends_with(answer) => None,
             ending => Some(format!("{ending:?}, answers: {answers:.200}")),
         };
-        judge(&format!("{input:.24?}"), wrong, &said);
+        judge(&format!("{input:.24?}"), wrong, &console);
     }
     row.time = start.elapsed();
     println!("{}: {} passed, {} failed", row.name, row.passed, row.failed);
@@ -127,14 +127,14 @@ fn pipe(
         pinned: false,
     };
     let mut frames = Frames::default();
-    let (mut answers, mut said) = (Vec::new(), Vec::new());
+    let (mut answers, mut console) = (Vec::new(), Vec::new());
     let source = InputSource::Reader(Box::new(Cursor::new(input)));
     let ending = boot::run_with_input(workspace, built, &plan, source, &mut |bytes| {
-        said.write_all(bytes)?;
+        console.write_all(bytes)?;
         frames.take(bytes, &mut |bytes| answers.write_all(bytes), &mut |_| Ok(()))
     })?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(&answers), text(&said), ending))
+    Ok((text(&answers), text(&console), ending))
 }
 
 #[cfg(test)]

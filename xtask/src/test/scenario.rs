@@ -32,7 +32,7 @@ pub struct Scenario {
     /// Commands for the console.
     pub script: &'static str,
     /// Expected texts, in this order.
-    pub says: &'static [&'static str],
+    pub expected: &'static [&'static str],
     /// Expected ending.
     pub ending: Ending,
 }
@@ -42,10 +42,18 @@ impl Scenario {
     pub fn new(
         name: &'static str,
         script: &'static str,
-        says: &'static [&'static str],
+        expected: &'static [&'static str],
         ending: Ending,
     ) -> Self {
-        Self { name, model: Model::Embedded, modules: Vec::new(), words: Vec::new(), script, says, ending }
+        Self {
+            name,
+            model: Model::Embedded,
+            modules: Vec::new(),
+            words: Vec::new(),
+            script,
+            expected,
+            ending,
+        }
     }
 }
 
@@ -71,7 +79,7 @@ pub fn run(
         time: Duration::ZERO,
         notes: Vec::new(),
     };
-    for Scenario { name, model, modules, words, script, says, ending } in scenarios {
+    for Scenario { name, model, modules, words, script, expected, ending } in scenarios {
         let plan = Plan {
             name: &format!("test {name}"),
             setup: &setup,
@@ -86,7 +94,8 @@ pub fn run(
             pinned: false,
         };
         let (output, ended) = boot::run(workspace, built, &plan)?;
-        match shortfall(&output, says).or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
+        match shortfall(&output, expected)
+            .or_else(|| (ended != ending).then(|| format!("ended with {ended:?}")))
         {
             None => row.passed += 1,
             Some(note) => {

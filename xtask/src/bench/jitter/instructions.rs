@@ -63,7 +63,7 @@ impl StepInstructions {
         ensure!(side.steps == parts.len() as u64, "{} steps, but {} marked parts", side.steps, parts.len());
         ensure!(!parts.is_empty(), "no steps");
         let cores = side.cores.iter().map(|&super::figures::CoreJitter { core, .. }| {
-            ensure!(parts.iter().all(|part| core < part.cores.len()), "nothing was counted of core {core}");
+            ensure!(parts.iter().all(|part| core < part.cores.len()), "no instruction count of core {core}");
             Ok(CoreInstructions {
                 core,
                 step: InstructionSpreads::of(parts.iter().map(|part| part.cores[core])),
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(reason(&side, &parts), "2 steps, but 1 marked parts");
         side.steps = 1;
         side.cores[0].core = 2;
-        assert_eq!(reason(&side, &parts), "nothing was counted of core 2");
+        assert_eq!(reason(&side, &parts), "no instruction count of core 2");
         side.steps = 0;
         assert_eq!(reason(&side, &[]), "no steps");
     }

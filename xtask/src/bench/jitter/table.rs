@@ -47,13 +47,13 @@ pub fn table(report: &JitterReport) -> String {
         table += &format!("not measured here: {what}\n");
     }
     for (what, verdict) in [("time", report.verdict()), ("instructions", report.instructions_verdict())] {
-        let JitterVerdict { met, says } = verdict;
+        let JitterVerdict { met, text } = verdict;
         let met = match met {
             Some(true) => "met",
             Some(false) => "missed",
             None => "-",
         };
-        table += &format!("jitter in {what}: {met}: {says}\n");
+        table += &format!("jitter in {what}: {met}: {text}\n");
     }
     match wrong.as_slice() {
         [] => table += &format!("same bits in all runs, and no core was disturbed: {}\n", guest.hashes[0]),
