@@ -165,12 +165,12 @@ fn step_jitter(
 ) -> Result<Vec<Finding>> {
     let mut all = Vec::new();
     for &arch in architectures {
-        let mut ways = vec![(AccelChoice::Tcg, 50, 1)];
+        let mut runs = vec![(AccelChoice::Tcg, 50, 1)];
         match Host::detect().choose(AccelChoice::Kvm, arch) {
-            Ok(_) => ways.insert(0, (AccelChoice::Kvm, 200, options.rounds.saturating_mul(RUNS))),
+            Ok(_) => runs.insert(0, (AccelChoice::Kvm, 200, options.rounds.saturating_mul(RUNS))),
             Err(reason) => all.push(criteria::only_emulated(arch.name(), format!("{reason:#}"))),
         }
-        for (accel, steps, rounds) in ways {
+        for (accel, steps, rounds) in runs {
             let machine = BenchMachine {
                 guest: GuestOptions { arch: Some(arch), machine: None, memory: MemorySize::DEFAULT },
                 accel,

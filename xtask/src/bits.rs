@@ -24,7 +24,7 @@ const DIVISIONS: [&str; 3] = ["", "-d 1 ", "-d 3 "];
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome {
     /// Configuration: target, number of cores, kernels, division.
-    way: String,
+    configuration: String,
     /// The hash of all logits.
     hash: String,
 }
@@ -49,29 +49,38 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Re
     for target in &targets {
         let kernels = console::all_kernels(&target.run(&1.into(), &[], "model")?)?;
         for smp in &options.smp {
-            let ways: Vec<(&str, &str)> = kernels
+            let configurations: Vec<(&str, &str)> = kernels
                 .iter()
                 .flat_map(|kernels| DIVISIONS.map(|division| (kernels.as_str(), division)))
                 .collect();
             let command = |(kernels, division): &(&str, &str)| {
                 format!("hash --json -n {} -v {kernels} {division}{PROMPT}", options.generate)
             };
-            let script = ways.iter().map(command).collect::<Vec<_>>().join("; ");
+            let script = configurations.iter().map(command).collect::<Vec<_>>().join("; ");
             let hashes: Vec<Hash> = console::objects(&target.run(smp, &[], &script)?)?;
-            ensure!(hashes.len() == ways.len(), "{target}: {} hashes of {}", hashes.len(), ways.len());
+            ensure!(
+                hashes.len() == configurations.len(),
+                "{target}: {} hashes of {}",
+                hashes.len(),
+                configurations.len()
+            );
             println!("{target}, {} cores: {}", smp.cores(), summary(&hashes));
-            outcomes.extend(ways.iter().zip(hashes).map(|((_, division), hash)| Outcome {
-                way: format!("{target}, {} cores, {} kernels {division}", smp.cores(), hash.kernels),
+            outcomes.extend(configurations.iter().zip(hashes).map(|((_, division), hash)| Outcome {
+                configuration: format!(
+                    "{target}, {} cores, {} kernels {division}",
+                    smp.cores(),
+                    hash.kernels
+                ),
                 hash: hash.logits_hash,
             }));
         }
     }
     let differing = differing(&outcomes);
-    for Outcome { way, hash } in &differing {
-        println!("{}: {hash}", way.trim_end());
+    for Outcome { configuration, hash } in &differing {
+        println!("{}: {hash}", configuration.trim_end());
     }
     let first = outcomes.first().context("nothing was computed")?;
-    println!("{} ways, {} differ from {}", outcomes.len(), differing.len(), first.hash);
+    println!("{} configurations, {} differ from {}", outcomes.len(), differing.len(), first.hash);
     Ok(if differing.is_empty() { 0 } else { FAILED })
 }
 
@@ -97,8 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_differing_way_is_named() {
-        let outcome = |way: &str, hash: &str| Outcome { way: way.to_owned(), hash: hash.to_owned() };
+    fn one_differing_configuration_is_named() {
+        let outcome = |configuration: &str, hash: &str| Outcome {
+            configuration: configuration.to_owned(),
+            hash: hash.to_owned(),
+        };
         let all = [outcome("a", "1"), outcome("b", "1"), outcome("c", "2")];
         assert_eq!(differing(&all), [outcome("c", "2")]);
         assert!(differing(&all[..2]).is_empty());

@@ -286,8 +286,8 @@ pub struct TestOptions {
     /// Only the tests inside the kernel
     #[arg(long)]
     pub guest_only: bool,
-    /// Accelerator of the guests: with `kvm`, the processor itself shows faults of the kernel that emulation hides;
-    /// runs only the tests inside the kernel, of faults and of attacks
+    /// Accelerator of the guests; `kvm` shows faults of the kernel that emulation hides, and runs only the tests
+    /// inside the kernel, of faults and of attacks
     #[arg(long, value_enum, default_value = "tcg")]
     pub accel: AccelChoice,
     /// Skip tests whose model is not in the cache

@@ -122,6 +122,6 @@ mod threads {
 #[cfg(not(target_os = "linux"))]
 mod threads {
     pub fn pin(_: u32, _: u32) -> anyhow::Result<()> {
-        anyhow::bail!("this system offers no way to do so")
+        anyhow::bail!("not available on this system")
     }
 }
