@@ -4,6 +4,7 @@ pub mod batch;
 pub mod engine;
 pub mod guest;
 pub mod jitter;
+mod llama_cpp;
 pub mod pool;
 pub mod scaling;
 pub mod spread;

@@ -74,11 +74,6 @@ impl Workspace {
         self.root.join("inference/models/tinystory-1.3M-q8_0.gguf")
     }
 
-    /// The Python environment with llama.cpp.
-    pub fn llama_cpp(&self) -> PathBuf {
-        self.target.join("llama-cpp")
-    }
-
     /// The cache of fetched models.
     pub fn models(&self) -> PathBuf {
         self.target.join("models")

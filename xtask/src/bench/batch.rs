@@ -4,24 +4,18 @@
 mod figures;
 mod table;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-use std::process::Command;
 
-use super::engine;
+use super::llama_cpp;
 use crate::cli::{BatchBenchOptions, BenchMachine, Contender};
 use crate::console;
 use crate::model::Model;
-use crate::process;
 use crate::setup::Consent;
 use crate::target::{GuestTarget, HostTarget, Target};
 use crate::workspace::{self, Workspace};
 pub use figures::{BatchRow, BatchRun, BatchTimes, LlamaCppRun};
 use figures::{median_rows, medians};
-
-/// The same work, done by llama.cpp.
-const LLAMA_CPP: &str = include_str!("llama_cpp_batch.py");
 
 /// Size of the batches that are judged.
 const SIZE: usize = 8;
@@ -81,9 +75,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     let machine = &options.machine;
     let model = Model::resolve(workspace, consent, &machine.model)?;
     let contender = match options.compare {
-        Some(Contender::LlamaCpp) => {
-            Some((engine::python_with_llama_cpp(workspace)?, model.clone().on_host(workspace)?))
-        }
+        Some(Contender::LlamaCpp) => Some(model.clone().on_host(workspace)?),
         None => None,
     };
     let target = target(workspace, consent, machine, &model)?;
@@ -93,8 +85,10 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
     for repetition in 1..=*repetitions {
         let side: BatchRun = console::object(&target.run(&machine.smp, &[], &script)?)?;
         let mut line = format!("ratio {:.2}", side.speed_up(SIZE).unwrap_or(f64::NAN));
-        if let Some((python, file)) = &contender {
-            let other = llama_cpp(python, file, machine.smp.cores() as usize, &side)?;
+        if let Some(file) = &contender {
+            let sizes: Vec<usize> = side.rows.iter().map(|row| row.batch).collect();
+            let threads = machine.smp.cores() as usize;
+            let other = llama_cpp::batches(file, threads, side.prompt, side.generated, &sizes)?;
             line +=
                 &format!(", against llama.cpp {:.2}", against(&side.rows, &other.rows).unwrap_or(f64::NAN));
             others.push(other);
@@ -132,16 +126,6 @@ fn target<'w>(
     }
     let guest = machine.native_if_possible(model)?;
     Ok(Target::Guest(GuestTarget::new(workspace, consent, "bench", guest, model)?))
-}
-
-/// Measures the same sizes by llama.cpp.
-fn llama_cpp(python: &Path, model: &Path, threads: usize, side: &BatchRun) -> Result<LlamaCppRun> {
-    let mut command = Command::new(python);
-    command.args(["-c", LLAMA_CPP]).arg(model);
-    let sizes = side.rows.iter().map(|row| row.batch);
-    let numbers = [threads, side.prompt, side.generated].into_iter().chain(sizes);
-    command.args(numbers.map(|number| number.to_string()));
-    console::object(&process::output(&mut command, None)?).context("llama.cpp")
 }
 
 /// Speed of a batch of [`SIZE`], as a multiple of the other's.

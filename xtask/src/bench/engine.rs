@@ -1,10 +1,11 @@
 //! `cargo xtask bench engine`: speed of the engine on this host, interleaved with llama.cpp.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::llama_cpp::{self, Speed};
 use super::median;
 use crate::build;
 use crate::cli::{Contender, EngineBenchOptions};
@@ -12,13 +13,6 @@ use crate::model::Model;
 use crate::process;
 use crate::setup::Consent;
 use crate::workspace::Workspace;
-
-/// The same work, done by llama.cpp.
-const LLAMA_CPP: &str = include_str!("llama_cpp.py");
-
-/// Python program that succeeds if the package is installed.
-const LLAMA_CPP_IS_THERE: &str =
-    "import importlib.util, sys; sys.exit(importlib.util.find_spec('llama_cpp') is None)";
 
 /// Figures of one run, or the medians of several.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,10 +23,12 @@ struct Figures {
     generation: f64,
     /// Generation at context depths.
     contexts: Vec<AtDepth>,
-    /// Milliseconds from the file to a loaded model.
-    load_ms: f64,
-    /// Memory taken since before the model was loaded, in megabytes.
-    memory_mb: f64,
+    /// Milliseconds from the file to a loaded model, if measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_ms: Option<f64>,
+    /// Memory taken since before the model was loaded, in megabytes, if measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_mb: Option<f64>,
     /// Memory bandwidth, if measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     reading: Option<Reading>,
@@ -84,14 +80,10 @@ struct Report {
 /// # Errors
 /// When a run cannot be started or fails.
 pub fn run(workspace: &Workspace, consent: Consent, options: &EngineBenchOptions) -> Result<u8> {
-    let python = match options.compare {
-        Some(Contender::LlamaCpp) => Some(python_with_llama_cpp(workspace)?),
-        None => None,
-    };
     let program = build::host_program(workspace, "engine")?;
     for model in &options.model {
         let model = Model::resolve(workspace, consent, model)?.on_host(workspace)?;
-        let report = report(&model, &program, python.as_deref(), options)?;
+        let report = report(&model, &program, options)?;
         print!("{}", table(&report));
         println!("{}", serde_json::to_string(&report)?);
     }
@@ -99,12 +91,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &EngineBenchOptions
 }
 
 /// Measures one model with each number of threads.
-fn report(
-    model: &Path,
-    program: &Path,
-    python: Option<&Path>,
-    options: &EngineBenchOptions,
-) -> Result<Report> {
+fn report(model: &Path, program: &Path, options: &EngineBenchOptions) -> Result<Report> {
     let lengths = [options.prompt, options.generate].into_iter().chain(options.context.iter().copied());
     let lengths: Vec<String> = lengths.map(|length| length.to_string()).collect();
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -116,10 +103,8 @@ fn report(
             let mut command = Command::new(program);
             command.arg(threads.to_string()).arg(model).arg("measure").args(&lengths);
             engine.push(measure(&mut command)?);
-            if let Some(python) = python {
-                let mut command = Command::new(python);
-                command.args(["-c", LLAMA_CPP]).arg(model).arg(threads.to_string()).args(&lengths);
-                llama_cpp.push(measure(&mut command)?);
+            if options.compare == Some(Contender::LlamaCpp) {
+                llama_cpp.push(of_llama_cpp(model, threads, options)?);
             }
         }
         let engine = medians(&engine).context("there were no runs")?;
@@ -134,23 +119,20 @@ fn report(
     })
 }
 
-/// Finds a Python with the package: of the environment under `target`, else the system's.
-///
-/// # Errors
-/// When neither has it; the message says how to install it.
-pub fn python_with_llama_cpp(workspace: &Workspace) -> Result<PathBuf> {
-    let environment = workspace.llama_cpp();
-    let own = environment.join("bin/python");
-    for python in [own.as_path(), Path::new("python3")] {
-        if process::output(Command::new(python).args(["-c", LLAMA_CPP_IS_THERE]), None).is_ok() {
-            return Ok(python.to_owned());
-        }
-    }
-    let path = environment.display();
-    bail!(
-        "--compare llama.cpp: the Python package llama-cpp-python is missing; to build and install it: \
-         python3 -m venv {path} && {path}/bin/pip install llama-cpp-python"
-    )
+/// Measures the same work once by llama.cpp.
+fn of_llama_cpp(model: &Path, threads: usize, options: &EngineBenchOptions) -> Result<Figures> {
+    let EngineBenchOptions { prompt, generate, context, .. } = options;
+    let Speed { build, prompt, generation } = llama_cpp::speed(model, threads, *prompt, *generate, context)?;
+    let at_depths = context.iter().zip(&generation[1..]);
+    Ok(Figures {
+        prompt,
+        generation: generation[0],
+        contexts: at_depths.map(|(&context, &generation)| AtDepth { context, generation }).collect(),
+        load_ms: None,
+        memory_mb: None,
+        reading: None,
+        kernels: build,
+    })
 }
 
 /// Runs a program and parses its one line of figures.
@@ -173,8 +155,8 @@ fn medians(runs: &[Figures]) -> Option<Figures> {
         prompt: of(&|run| run.prompt),
         generation: of(&|run| run.generation),
         contexts: first.contexts.iter().enumerate().map(at_depth).collect(),
-        load_ms: of(&|run| run.load_ms),
-        memory_mb: of(&|run| run.memory_mb),
+        load_ms: first.load_ms.map(|_| of(&|run| run.load_ms.unwrap_or(f64::NAN))),
+        memory_mb: first.memory_mb.map(|_| of(&|run| run.memory_mb.unwrap_or(f64::NAN))),
         reading: first.reading.as_ref().map(|_| Reading {
             weights_mb: reading(|reading| reading.weights_mb),
             bandwidth_gbs: reading(|reading| reading.bandwidth_gbs),
@@ -195,13 +177,18 @@ fn table(report: &Report) -> String {
     for Row { threads, engine, llama_cpp } in rows {
         let mut line = |numbers: Vec<f64>, digits: usize, what: &str| {
             table += &format!("{threads:>7}");
-            numbers.iter().for_each(|number| table += &format!("  {number:>12.digits$}"));
+            for number in numbers {
+                let shown = if number.is_nan() { "-".to_owned() } else { format!("{number:.digits$}") };
+                table += &format!("  {shown:>12}");
+            }
             table += &format!("  {what}\n");
         };
         let numbers = |run: &Figures| {
             let at_depths = run.contexts.iter().map(|at_depth| at_depth.generation);
             let front = [run.prompt, run.generation].into_iter().chain(at_depths);
-            front.chain([run.load_ms, run.memory_mb]).collect::<Vec<_>>()
+            front
+                .chain([run.load_ms, run.memory_mb].map(|figure| figure.unwrap_or(f64::NAN)))
+                .collect::<Vec<_>>()
         };
         line(numbers(engine), 1, &format!("engine, {}", engine.kernels));
         if let Some(other) = llama_cpp {
@@ -228,7 +215,15 @@ mod tests {
         let contexts = vec![AtDepth { context: 1024, generation: generation / 2.0 }];
         let reading = Some(Reading { weights_mb: 90.0, bandwidth_gbs: 20.0, of_bound: 0.25 });
         let kernels = kernels.to_owned();
-        Figures { prompt, generation, contexts, load_ms: 50.0, memory_mb: 100.0, reading, kernels }
+        Figures {
+            prompt,
+            generation,
+            contexts,
+            load_ms: Some(50.0),
+            memory_mb: Some(100.0),
+            reading,
+            kernels,
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub struct EngineBenchOptions {
 /// Reference engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Contender {
-    /// Through the Python package llama-cpp-python
+    /// Through its own drivers, llama-bench and llama-batched-bench, found on the PATH
     #[value(name = "llama.cpp")]
     LlamaCpp,
 }
