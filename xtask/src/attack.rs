@@ -154,10 +154,10 @@ mod tests {
         let check = |mode, number: &str| check(mode, &[number.to_owned()]);
         assert!(check(AttackMode::Fuzz, "seed=7").is_ok());
         for (mode, number) in [
-            (AttackMode::Fuzz, "lives=3"),
+            (AttackMode::Fuzz, "incarnations=3"),
             (AttackMode::Fuzz, "seed"),
-            (AttackMode::Storm, "lives=many"),
-            (AttackMode::Exhaust, "lives=1"),
+            (AttackMode::Storm, "incarnations=many"),
+            (AttackMode::Exhaust, "incarnations=1"),
         ] {
             let refusal = check(mode, number).expect_err(number).to_string();
             assert!(refusal.starts_with(number) && refusal.contains("takes"), "{refusal}");

@@ -1,11 +1,11 @@
-//! Ways in which a life ends.
+//! Ways in which an incarnation ends.
 
 use core::hint::black_box;
 
 use embodios_abi::{Call, Hook, layout};
 
 use crate::threads::{self, Job};
-use crate::{arch, life, system};
+use crate::{arch, incarnation, system};
 
 /// A way.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub enum Way {
     NoThreadLeft,
 }
 
-/// All ways. The last one ends a life only if no other thread lives.
+/// All ways. The last one ends an incarnation only if no other thread lives.
 pub const WAYS: [Way; 18] = [
     Way::ReadNull,
     Way::ReadNonCanonical,
@@ -52,15 +52,15 @@ pub const WAYS: [Way; 18] = [
     Way::NoThreadLeft,
 ];
 
-/// Ways in which one thread of several ends the life.
+/// Ways in which one thread of several ends the incarnation.
 pub const WAYS_AMONG_OTHERS: &[Way] = WAYS.split_at(WAYS.len() - 1).0;
 
 /// The lowest address that is not canonical.
 const NON_CANONICAL: u64 = 1 << 47;
 
-/// Ends the life. A way that this machine has not is the first one.
+/// Ends the incarnation. A way that this machine has not is the first one.
 pub fn die(way: Way) -> ! {
-    let module = life::module();
+    let module = incarnation::module();
     match way {
         Way::ReadNull => {}
         Way::ReadNonCanonical => read(NON_CANONICAL),
@@ -120,6 +120,6 @@ fn thread(entry: u64) {
     let created =
         system::call(Call::ThreadCreate, [entry, threads::argument(Job::End, 0), record.as_ptr() as u64]);
     if let Ok(thread) = created {
-        let _ = system::call(Call::ThreadJoin, [thread, life::after(1000), 0]);
+        let _ = system::call(Call::ThreadJoin, [thread, incarnation::after(1000), 0]);
     }
 }

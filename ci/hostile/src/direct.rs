@@ -1,6 +1,6 @@
-//! Direct attacks: what an instruction or an access does, each in a life of its own.
+//! Direct attacks: what an instruction or an access does, each in an incarnation of its own.
 //!
-//! A life says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this
+//! An incarnation says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this
 //! program's own last message, which says that nothing happened or what was found. `expected/` holds them all.
 
 mod memory;
@@ -19,7 +19,7 @@ use core::fmt;
 
 use embodios_abi::{Call, ExitStatus, layout};
 
-use crate::{arch, life, say, system};
+use crate::{arch, incarnation, say, system};
 
 /// What an attack found, if it went through and there is something to find.
 type Found = Option<u64>;
@@ -42,9 +42,9 @@ fn call_at<const POINTER: u64>() -> Found {
     None
 }
 
-/// Makes this life's attack. Number: `first`, the first one.
+/// Makes this incarnation's attack. Number: `first`, the first one.
 pub fn run() -> ! {
-    let index = life::number() + life::option("first", 0);
+    let index = incarnation::number() + incarnation::option("first", 0);
     if let Some(attack) = memory::attack(index as usize) {
         make(attack, || memory::make(attack))
     }
@@ -59,7 +59,7 @@ pub fn run() -> ! {
     }
 }
 
-/// Makes one attack; whatever happens, the life ends.
+/// Makes one attack; whatever happens, the incarnation ends.
 fn make(name: impl fmt::Display, attack: impl Fn() -> Found) -> ! {
     say!("attack: {name}");
     match attack() {

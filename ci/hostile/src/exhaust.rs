@@ -1,10 +1,10 @@
 //! All there is of one thing: threads, run queues, sets of cores, memory. The kernel answers with errors, refused
-//! calls keep nothing, and the next life gets as much.
+//! calls keep nothing, and the next incarnation gets as much.
 
 use embodios_abi::{Call, Error, ExitStatus, MAX_GRANT, PRIORITIES, Query, Span, layout};
 
 use crate::threads::{self, Job};
-use crate::{arch, life, say, system, wrong};
+use crate::{arch, incarnation, say, system, wrong};
 
 /// Threads of a machine with fewer than 64 cores.
 const MOST_THREADS: usize = 256;
@@ -18,14 +18,14 @@ const LONG_SET: usize = 1024;
 /// Refused calls that are made in a row.
 const REFUSALS: u64 = 1000;
 
-/// Runs three lives: each uses up everything, the second in another order than the others.
+/// Runs three incarnations: each uses up everything, the second in another order than the others.
 pub fn run() -> ! {
-    life::begin();
-    if life::number() == 3 {
+    incarnation::begin();
+    if incarnation::number() == 3 {
         let passed = matches!(system::call(Call::SelfTest, [0; 3]), Ok(result) if result as u32 == 0);
         system::power_off(if passed { ExitStatus::Success } else { ExitStatus::Failure });
     }
-    if life::number() == 1 {
+    if incarnation::number() == 1 {
         use_up_memory();
         use_up_threads();
     } else {
@@ -38,11 +38,11 @@ pub fn run() -> ! {
 
 /// Starts threads until no more are to be had, and moves them through all queues.
 fn use_up_threads() {
-    let limit = life::info().max_threads;
+    let limit = incarnation::info().max_threads;
     let (mut numbers, mut created) = ([0; MOST_THREADS], 0u64);
     let refusal = loop {
         let job = if created.is_multiple_of(2) { Job::Yield } else { Job::Sleep };
-        match threads::start(job, 0, created % life::cores(), created % FIRST_PRIORITY) {
+        match threads::start(job, 0, created % incarnation::cores(), created % FIRST_PRIORITY) {
             Ok(number) => {
                 numbers[created as usize % MOST_THREADS] = number;
                 created += 1;
@@ -54,7 +54,7 @@ fn use_up_threads() {
     if !matches!(refusal, Error::TooManyThreads | Error::OutOfMemory) || created >= limit {
         wrong!("after {created} threads of {limit} the kernel says {refusal:?}");
     }
-    for core in 0..life::cores() {
+    for core in 0..incarnation::cores() {
         let set = threads::set_of(core);
         for priority in (0..FIRST_PRIORITY).chain([0]) {
             for &thread in numbers.iter().take(created as usize) {

@@ -14,7 +14,7 @@ use embodios_abi::{Call, ExitStatus, PRIORITIES};
 use crate::death::{self, WAYS_AMONG_OTHERS};
 use crate::random::Random;
 use crate::threads::{self, Job};
-use crate::{life, say, system, wrong};
+use crate::{incarnation, say, system, wrong};
 use arguments::Scratch;
 
 /// The highest priority: the first thread must not starve.
@@ -26,7 +26,7 @@ const LOOK: u64 = 5;
 /// Looks without a call served, after which the first thread wakes all and ends what is reserved.
 const PATIENCE: u64 = 4;
 
-/// Looks without a call served, after which a life is of no use any more.
+/// Looks without a call served, after which an incarnation is of no use any more.
 const LAST_PATIENCE: u64 = 200;
 
 /// Most calls that the first thread itself makes between two looks.
@@ -35,19 +35,19 @@ const OWN_CALLS: u64 = 16;
 /// Threads that a core begins with.
 const THREADS_A_CORE: u64 = 8;
 
-/// Threads that this life has tried to start.
+/// Threads that this incarnation has tried to start.
 static TRIED: AtomicU64 = AtomicU64::new(0);
 
-/// Runs one life.
+/// Runs one incarnation.
 pub fn run() -> ! {
-    life::begin();
-    let goal = life::option("calls", 100_000);
-    if life::calls_served() >= goal {
+    incarnation::begin();
+    let goal = incarnation::option("calls", 100_000);
+    if incarnation::calls_served() >= goal {
         finish()
     }
     let this = system::query(embodios_abi::Query::CurrentThread);
     let _ = system::call(Call::PrioritySet, [this, HIGHEST, 0]);
-    for index in 0..THREADS_A_CORE * life::cores() {
+    for index in 0..THREADS_A_CORE * incarnation::cores() {
         start_one(index);
     }
     watch(goal)
@@ -56,18 +56,19 @@ pub fn run() -> ! {
 /// Starts a fuzzing thread at a random priority.
 fn start_one(core: u64) {
     let index = TRIED.fetch_add(1, Ordering::Relaxed);
-    if let Ok(thread) = threads::start(Job::Fuzz, index, core % life::cores(), index * 7 % PRIORITIES) {
+    if let Ok(thread) = threads::start(Job::Fuzz, index, core % incarnation::cores(), index * 7 % PRIORITIES)
+    {
         arguments::remember(thread);
     }
 }
 
-/// Watches until enough calls are served, then ends the life.
+/// Watches until enough calls are served, then ends the incarnation.
 fn watch(goal: u64) -> ! {
-    let every = life::option("every", 1_000_000);
-    let (mut served, mut still) = (life::calls_served(), 0);
+    let every = incarnation::option("every", 1_000_000);
+    let (mut served, mut still) = (incarnation::calls_served(), 0);
     loop {
-        let _ = system::call(Call::Sleep, [life::after(LOOK), 0, 0]);
-        let now = life::calls_served();
+        let _ = system::call(Call::Sleep, [incarnation::after(LOOK), 0, 0]);
+        let now = incarnation::calls_served();
         if now / every > served / every {
             say!("fuzz: {now} calls");
         }
@@ -88,9 +89,9 @@ fn watch(goal: u64) -> ! {
     }
 }
 
-/// The last life: the kernel still does all that it is for.
+/// The last incarnation: the kernel still does all that it is for.
 fn finish() -> ! {
-    for core in 0..life::cores() {
+    for core in 0..incarnation::cores() {
         let joined = threads::start(Job::End, 0, core, HIGHEST)
             .and_then(|thread| system::call(Call::ThreadJoin, [thread, u64::MAX, 0]));
         if joined != Ok(0) {
@@ -100,18 +101,18 @@ fn finish() -> ! {
     let tests = system::call(Call::SelfTest, [0; 3]);
     let passed = tests.is_ok_and(|result| result >> 32 > 0 && result as u32 == 0);
     say!(
-        "fuzz: {} calls served on {} cores in {} lives",
-        life::calls_served(),
-        life::cores(),
-        life::number() + 1
+        "fuzz: {} calls served on {} cores in {} incarnations",
+        incarnation::calls_served(),
+        incarnation::cores(),
+        incarnation::number() + 1
     );
     system::power_off(if passed { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
-/// Makes calls until the life ends, or the thread by one of them.
+/// Makes calls until the incarnation ends, or the thread by one of them.
 pub fn thread(number: u64) -> ! {
-    let mut random = Random::new(life::option("seed", 1), life::number(), number);
-    let crash = life::option("crash", 20_000);
+    let mut random = Random::new(incarnation::option("seed", 1), incarnation::number(), number);
+    let crash = incarnation::option("crash", 20_000);
     let mut scratch = Scratch::new();
     loop {
         if random.one_in(crash) {

@@ -2,7 +2,8 @@
 //! console says; see `xtask/src/attack.rs` for the rules.
 //!
 //! Owns the choice of the attack: the first word behind `exec=` on the command line, with numbers as `name=value`
-//! behind it. A life that ends in a crash goes on in the next one, which knows only how many there were before it.
+//! behind it. An incarnation that ends in a crash goes on in the next one, which knows only how many there were before
+//! it.
 #![no_std]
 #![no_main]
 
@@ -12,7 +13,7 @@ mod death;
 mod direct;
 mod exhaust;
 mod fuzz;
-mod life;
+mod incarnation;
 mod memory;
 mod random;
 mod remains;
@@ -25,7 +26,7 @@ use embodios_abi::{EngineInfo, ExitStatus};
 
 /// First Rust code of thread 0, which gets the registers that nobody set.
 extern "C" fn main_thread(_: *const EngineInfo, registers: &[u64; arch::REGISTER_WORDS]) -> ! {
-    match life::mode() {
+    match incarnation::mode() {
         "direct" => direct::run(),
         "exhaust" => exhaust::run(),
         "fuzz" => fuzz::run(),

@@ -4,10 +4,10 @@
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of a thread of a life.
-    pub fn new(seed: u64, life: u64, thread: u64) -> Self {
+    /// The numbers of a thread of an incarnation.
+    pub fn new(seed: u64, incarnation: u64, thread: u64) -> Self {
         let mut random = Self(seed);
-        for part in [life, thread] {
+        for part in [incarnation, thread] {
             random.0 = random.next() ^ part;
         }
         random

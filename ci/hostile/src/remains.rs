@@ -1,26 +1,26 @@
-//! What a life leaves in its memory and its registers, and the look for what an earlier one left.
+//! What an incarnation leaves in its memory and its registers, and the look for what an earlier one left.
 
 use embodios_abi::layout;
 
-use crate::{arch, life, wrong};
+use crate::{arch, incarnation, wrong};
 
-/// Upper half of the words that lives leave; the lower half is the life's number.
+/// Upper half of the words that incarnations leave; the lower half is the incarnation's number.
 const PATTERN: u64 = 0x6a09_e667;
 
 /// Bytes of the stack below the stack pointer that the program itself may have written to before it looks.
 const IN_USE: u64 = 0x8000;
 
-/// The word of this life.
+/// The word of this incarnation.
 pub fn word() -> u64 {
-    PATTERN << 32 | life::number() & u64::from(u32::MAX)
+    PATTERN << 32 | incarnation::number() & u64::from(u32::MAX)
 }
 
-/// Words from an earlier life among `words`, of which the first is said.
+/// Words from an earlier incarnation among `words`, of which the first is said.
 fn look(place: &str, words: impl Iterator<Item = u64>) {
     let mut found = words.filter(|word| word >> 32 == PATTERN);
     if let Some(word) = found.next() {
         let others = found.count();
-        wrong!("{place} holds {word:#x} of an earlier life, and {others} others");
+        wrong!("{place} holds {word:#x} of an earlier incarnation, and {others} others");
     }
 }
 
@@ -40,7 +40,7 @@ pub fn look_at(address: u64, length: u64) {
     look("granted memory", memory(address, length));
 }
 
-/// Fills memory with the word of this life.
+/// Fills memory with the word of this incarnation.
 pub fn leave(address: u64, length: u64) {
     let word = word();
     for at in (address..address + length).step_by(8) {

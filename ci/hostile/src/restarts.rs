@@ -1,29 +1,30 @@
-//! Many lives: each looks for what the former one left, takes what it gets, and dies in the next way in the middle of
-//! the next call of the other cores. Numbers: `lives`, and `full`, every how many lives one takes all there is.
+//! Many incarnations: each looks for what the former one left, takes what it gets, and dies in the next way in the
+//! middle of the next call of the other cores. Numbers: `incarnations`, and `full`, every how many incarnations one
+//! takes all there is.
 
 use embodios_abi::{Call, ExitStatus, layout};
 
 use crate::death::{self, WAYS, Way};
 use crate::threads::{self, Job};
-use crate::{arch, calls, life, remains, storm, system};
+use crate::{arch, calls, incarnation, remains, storm, system};
 
 /// Priority of threads that only hold memory: the first thread, at 16, has its core when it wants it.
 const BACKGROUND: u64 = 3;
 
-/// Runs one life.
+/// Runs one incarnation.
 pub fn run(registers: &[u64; arch::REGISTER_WORDS]) -> ! {
-    life::begin();
+    incarnation::begin();
     remains::look_at_registers(registers);
     remains::look_at_stack();
-    let number = life::number();
-    if number >= life::option("lives", 100) {
+    let number = incarnation::number();
+    if number >= incarnation::option("incarnations", 100) {
         system::power_off(ExitStatus::Success);
     }
-    let is_full = number.is_multiple_of(life::option("full", 50));
+    let is_full = number.is_multiple_of(incarnation::option("full", 50));
     let is_alone = matches!(way(), Way::NoThreadLeft);
-    let threads = if is_full { life::info().max_threads } else { 4 };
+    let threads = if is_full { incarnation::info().max_threads } else { 4 };
     let others = (1..threads).filter(|_| !is_alone);
-    let marks = others.map(|index| threads::start(Job::Mark, 0, index % life::cores(), BACKGROUND));
+    let marks = others.map(|index| threads::start(Job::Mark, 0, index % incarnation::cores(), BACKGROUND));
     threads::await_started(marks.take_while(Result::is_ok).count() as u64);
     for _ in 0..if is_full { u64::MAX } else { number % 3 } {
         let Ok(address) = system::call(Call::MemoryGrant, [layout::LARGE_PAGE, 0, 0]) else { break };
@@ -32,17 +33,18 @@ pub fn run(registers: &[u64; arch::REGISTER_WORDS]) -> ! {
     }
     if !is_full && !is_alone {
         let call = number % calls::CALLS;
-        let busy =
-            (1..life::cores()).filter(|&core| threads::start(Job::Call, call, core, 16).is_ok()).count();
+        let busy = (1..incarnation::cores())
+            .filter(|&core| threads::start(Job::Call, call, core, 16).is_ok())
+            .count();
         storm::await_arrived(busy as u64);
     }
     remains::leave_on_stack();
     arch::call_with_vectors(remains::word(), last_act)
 }
 
-/// How this life ends: in as many lives as there are calls and ways, each way meets each call.
+/// How this incarnation ends: in as many incarnations as there are calls and ways, each way meets each call.
 fn way() -> Way {
-    let index = life::number() + life::number() / calls::CALLS;
+    let index = incarnation::number() + incarnation::number() / calls::CALLS;
     WAYS[(index % WAYS.len() as u64) as usize]
 }
 

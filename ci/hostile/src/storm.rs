@@ -6,7 +6,7 @@ use embodios_abi::{Call, ExitStatus, MAX_GRANT, MAX_MESSAGE};
 
 use crate::death::{self, WAYS_AMONG_OTHERS};
 use crate::threads::{self, Job};
-use crate::{life, system, wrong};
+use crate::{incarnation, system, wrong};
 
 /// Threads that have come to what they wait for or do all the time.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
@@ -25,12 +25,12 @@ pub fn await_arrived(count: u64) {
     }
 }
 
-/// Two threads on each core, and the first one, crash at once. Number: `lives`.
+/// Two threads on each core, and the first one, crash at once. Number: `incarnations`.
 pub fn run() -> ! {
     begin();
     let mut threads = 0;
-    for index in 0..2 * life::cores() {
-        threads += u64::from(threads::start(Job::Storm, index, index % life::cores(), 16).is_ok());
+    for index in 0..2 * incarnation::cores() {
+        threads += u64::from(threads::start(Job::Storm, index, index % incarnation::cores(), 16).is_ok());
     }
     await_arrived(threads);
     GO.store(true, Ordering::Release);
@@ -46,15 +46,15 @@ pub fn thread(number: u64) -> ! {
     death::die(way(number))
 }
 
-/// How the thread crashes: in each life all in one way, or each in its own.
+/// How the thread crashes: in each incarnation all in one way, or each in its own.
 fn way(number: u64) -> death::Way {
-    let index = life::number() / 2 + number * (life::number() % 2);
+    let index = incarnation::number() / 2 + number * (incarnation::number() % 2);
     WAYS_AMONG_OTHERS[(index % WAYS_AMONG_OTHERS.len() as u64) as usize]
 }
 
 /// Calls that ask for as much as there can be.
 fn long_calls() -> [(Call, [u64; 3]); 7] {
-    let module = life::module();
+    let module = incarnation::module();
     [
         (Call::ConsoleWrite, [module.address, module.count, 0]),
         (Call::SelfTest, [0; 3]),
@@ -69,12 +69,13 @@ fn long_calls() -> [(Call, [u64; 3]); 7] {
     ]
 }
 
-/// The first thread crashes while all other cores make calls that ask for as much as there can be. Number: `lives`.
+/// The first thread crashes while all other cores make calls that ask for as much as there can be. Number:
+/// `incarnations`.
 pub fn long() -> ! {
     begin();
-    let call = life::number() % long_calls().len() as u64;
+    let call = incarnation::number() % long_calls().len() as u64;
     let started =
-        (1..life::cores()).filter(|&core| threads::start(Job::Long, call, core, 16).is_ok()).count();
+        (1..incarnation::cores()).filter(|&core| threads::start(Job::Long, call, core, 16).is_ok()).count();
     await_arrived(started as u64);
     death::die(way(0))
 }
@@ -91,10 +92,10 @@ pub fn long_thread(number: u64) -> ! {
     }
 }
 
-/// Ends the machine after the last life.
+/// Ends the machine after the last incarnation.
 fn begin() {
-    life::begin();
-    if life::number() >= life::option("lives", 20) {
+    incarnation::begin();
+    if incarnation::number() >= incarnation::option("incarnations", 20) {
         system::power_off(ExitStatus::Success);
     }
 }

@@ -32,7 +32,7 @@ pub fn power_off(status: ExitStatus) -> ! {
     panic!("the kernel does not end the machine: {result:?}")
 }
 
-/// Ends this life with a message.
+/// Ends this incarnation with a message.
 pub fn abort(message: &[u8]) -> ! {
     loop {
         let _ = call(Call::Abort, [message.as_ptr() as u64, message.len() as u64, 0]);

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use embodios_abi::{Call, Error, Span, ThreadRecord};
 
-use crate::{arch, calls, fuzz, life, remains, storm, system};
+use crate::{arch, calls, fuzz, incarnation, remains, storm, system};
 
 /// Words of the largest set of cores that is passed in earnest: 1,024 cores.
 pub const SET_WORDS: usize = 16;
@@ -34,7 +34,7 @@ pub enum Job {
 const JOBS: [Job; 8] =
     [Job::End, Job::Sleep, Job::Yield, Job::Call, Job::Fuzz, Job::Mark, Job::Storm, Job::Long];
 
-/// Threads that came to their job in this life.
+/// Threads that came to their job in this incarnation.
 pub static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// First Rust code of every thread but the first.
@@ -86,7 +86,7 @@ pub fn end() -> ! {
     panic!("the kernel does not end a thread: {result:?}")
 }
 
-/// Sleeps until the end of the life.
+/// Sleeps until the end of the incarnation.
 pub fn sleep() -> ! {
     loop {
         let _ = system::call(Call::Sleep, [u64::MAX, 0, 0]);
@@ -103,5 +103,5 @@ pub fn await_started(count: u64) {
 /// Lets threads of any priority run for a moment, which is long beside what a wake-up costs where a hypervisor emulates
 /// ring 0.
 pub fn pause() {
-    let _ = system::call(Call::Sleep, [life::after(5), 0, 0]);
+    let _ = system::call(Call::Sleep, [incarnation::after(5), 0, 0]);
 }

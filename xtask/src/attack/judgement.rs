@@ -11,7 +11,7 @@ const RESTARTED: &str = "engine restarted (";
 /// The program's mark of a wrong result of the kernel.
 const WRONG: &str = "WRONG: ";
 
-/// Separator of the program's first line in each life: `life N begins with B bytes free`.
+/// Separator of the program's first line in each incarnation: `incarnation N begins with B bytes free`.
 const BEGINS: &str = " begins with ";
 
 /// Number of engine restarts.
@@ -19,13 +19,13 @@ pub fn restarts(console: &str) -> usize {
     console.matches(RESTARTED).count()
 }
 
-/// Checks all rules: the machine ends as asked, every crash has one report and one fresh engine, all lives begin with
-/// the same free memory, and the program saw nothing wrong.
+/// Checks all rules: the machine ends as asked, every crash has one report and one fresh engine, all incarnations begin
+/// with the same free memory, and the program saw nothing wrong.
 pub fn faults(console: &str, ending: &Ending) -> Vec<String> {
     let mut faults: Vec<String> =
         console.lines().filter(|line| line.contains(WRONG)).take(10).map(str::to_owned).collect();
     if let Ending::Hang(_) = ending {
-        // The last life is cut off in the middle.
+        // The last incarnation is cut off in the middle.
         let reason = ending.reason().unwrap_or_default();
         faults.push(format!("{reason}; a slow machine needs more --timeout"));
         return faults;
@@ -49,38 +49,41 @@ fn reports(console: &str) -> Option<String> {
             }))
             .collect();
     places.sort_unstable();
-    let mut lives = 0usize;
+    let mut incarnations = 0usize;
     for pair in places.chunks(2) {
-        lives += 1;
-        let number = lives.to_string();
+        incarnations += 1;
+        let number = incarnations.to_string();
         match pair {
             [(_, None), (_, Some(found))] if *found == number => {}
             _ => {
-                return Some(format!("the end of life {} is not one report and one fresh engine", lives - 1));
+                return Some(format!(
+                    "the end of incarnation {} is not one report and one fresh engine",
+                    incarnations - 1
+                ));
             }
         }
     }
     None
 }
 
-/// Checks that all lives begin with the same free memory.
+/// Checks that all incarnations begin with the same free memory.
 fn memory(console: &str) -> Option<String> {
-    let mut lives = console.lines().filter_map(|line| {
-        let (life, free) = line.strip_prefix("life ")?.split_once(BEGINS)?;
-        Some((life, free))
+    let mut incarnations = console.lines().filter_map(|line| {
+        let (incarnation, free) = line.strip_prefix("incarnation ")?.split_once(BEGINS)?;
+        Some((incarnation, free))
     });
-    let (_, first) = lives.next()?;
-    let (life, free) = lives.find(|&(_, free)| free != first)?;
-    Some(format!("life {life} begins with {free}, the first one with {first}"))
+    let (_, first) = incarnations.next()?;
+    let (incarnation, free) = incarnations.find(|&(_, free)| free != first)?;
+    Some(format!("incarnation {incarnation} begins with {free}, the first one with {first}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: &str = "life 0 begins with 5 bytes free\nengine fault on core 1 (0x1): page\nregisters\n\
+    const GOOD: &str = "incarnation 0 begins with 5 bytes free\nengine fault on core 1 (0x1): page\nregisters\n\
         engine restarted (1)\nlife 1 begins with 5 bytes free\n  engine has no thread left\nengine restarted (2)\n\
-        life 2 begins with 5 bytes free\n";
+        incarnation 2 begins with 5 bytes free\n";
 
     #[test]
     fn what_holds_has_no_faults() {
@@ -95,12 +98,12 @@ mod tests {
         assert!(faults(GOOD, &Ending::Panic).join("").contains("panicked"));
         assert!(found("x WRONG: no result is so large\n").contains("so large"));
         assert!(
-            found(&GOOD.replace("life 2 begins with 5", "life 2 begins with 4"))
-                .contains("life 2 begins with 4")
+            found(&GOOD.replace("incarnation 2 begins with 5", "incarnation 2 begins with 4"))
+                .contains("incarnation 2 begins with 4")
         );
         let twice = GOOD.replace("registers\n", "engine failed on core 0:\n");
-        assert!(found(&twice).contains("the end of life 0"));
-        assert!(found(&GOOD.replace("(2)", "(3)")).contains("the end of life 1"));
-        assert!(found(&GOOD.replace("engine restarted (2)\n", "")).contains("the end of life 1"));
+        assert!(found(&twice).contains("the end of incarnation 0"));
+        assert!(found(&GOOD.replace("(2)", "(3)")).contains("the end of incarnation 1"));
+        assert!(found(&GOOD.replace("engine restarted (2)\n", "")).contains("the end of incarnation 1"));
     }
 }

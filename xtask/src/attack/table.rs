@@ -20,11 +20,11 @@ type Row = (String, String);
 
 /// Reads the attacks from the console output, in order.
 pub fn of(console: &str) -> Vec<Row> {
-    let mut lives = console.split(ATTACK);
-    lives.next();
-    lives
-        .map(|life| {
-            let (name, rest) = life.split_once('\n').unwrap_or((life, ""));
+    let mut incarnations = console.split(ATTACK);
+    incarnations.next();
+    incarnations
+        .map(|incarnation| {
+            let (name, rest) = incarnation.split_once('\n').unwrap_or((incarnation, ""));
             (name.trim().to_owned(), outcome(rest))
         })
         .collect()
@@ -32,8 +32,8 @@ pub fn of(console: &str) -> Vec<Row> {
 
 /// Effect by the kernel's report: a fault without its address, which the attack's name tells, or the program's own
 /// message.
-fn outcome(life: &str) -> String {
-    let after = |start: &str| life.split_once(start).map(|(_, after)| after);
+fn outcome(incarnation: &str) -> String {
+    let after = |start: &str| incarnation.split_once(start).map(|(_, after)| after);
     if let Some(report) = after("engine fault on core ") {
         let text = report.lines().next().unwrap_or("").split_once("): ").map_or("", |(_, text)| text);
         let words = match text.rsplit_once(" 0x") {

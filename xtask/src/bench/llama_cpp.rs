@@ -1,5 +1,5 @@
-//! llama.cpp's own drivers, `llama-bench` and `llama-batched-bench`: the same work as the engine's benches, with nothing
-//! of ours between the peer and its figures.
+//! llama.cpp's own drivers, `llama-bench` and `llama-batched-bench`: the same work as the engine's benches, with
+//! nothing of ours between the peer and its figures.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;

@@ -12,8 +12,8 @@ use crate::topology::Topology;
 pub struct AttackOptions {
     /// Attack to run
     pub mode: AttackMode,
-    /// Parameters as `name=value`: fuzz has seed, calls, crash and every; restarts has lives and full; storm and long
-    /// have lives; direct has first
+    /// Parameters as `name=value`: fuzz has seed, calls, crash and every; restarts has incarnations and full; storm and
+    /// long have incarnations; direct has first
     #[arg(value_name = "NAME=VALUE")]
     pub numbers: Vec<String>,
     /// The guest
@@ -33,7 +33,7 @@ pub struct AttackOptions {
 /// An attack of `ci/hostile`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AttackMode {
-    /// Single instructions and accesses, each in a life of its own, compared with the table of expected effects
+    /// Single instructions and accesses, each in an incarnation of its own, compared with the table of expected effects
     Direct,
     /// Use up all threads, queues and memory
     Exhaust,
@@ -41,7 +41,7 @@ pub enum AttackMode {
     Fuzz,
     /// A crash while other cores are in system calls of the largest size
     Long,
-    /// Many lives, ended in every way; none may leave anything to the next
+    /// Many incarnations, ended in every way; none may leave anything to the next
     Restarts,
     /// A crash of all cores at once
     Storm,
@@ -66,8 +66,8 @@ impl AttackMode {
             Self::Direct => &["first"],
             Self::Exhaust => &[],
             Self::Fuzz => &["seed", "calls", "crash", "every"],
-            Self::Long | Self::Storm => &["lives"],
-            Self::Restarts => &["lives", "full"],
+            Self::Long | Self::Storm => &["incarnations"],
+            Self::Restarts => &["incarnations", "full"],
         }
     }
 }

@@ -16,10 +16,10 @@ use crate::workspace::Workspace;
 const ATTACKS: [(u32, AttackMode, &str); 7] = [
     (4, AttackMode::Fuzz, "seed=1 calls=100000 crash=10000"),
     (1, AttackMode::Fuzz, "seed=2 calls=30000 crash=10000"),
-    (3, AttackMode::Restarts, "lives=80 full=79"),
-    (4, AttackMode::Storm, "lives=20"),
+    (3, AttackMode::Restarts, "incarnations=80 full=79"),
+    (4, AttackMode::Storm, "incarnations=20"),
     (4, AttackMode::Exhaust, ""),
-    (2, AttackMode::Long, "lives=14"),
+    (2, AttackMode::Long, "incarnations=14"),
     (1, AttackMode::Direct, ""),
 ];
 

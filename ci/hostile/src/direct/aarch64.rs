@@ -24,7 +24,7 @@ pub fn interrupt(_: u64) -> Found {
 macro_rules! instructions {
     ($($name:literal: $($line:literal),+;)*) => {
         &[$(($name, || {
-            // SAFETY: what the processor lets through changes nothing that the rest of this life needs.
+            // SAFETY: what the processor lets through changes nothing that the rest of this incarnation needs.
             unsafe { asm!($($line),+, inout("x0") 0u64 => _, in("x8") Call::Query as u64, clobber_abi("C")) };
             None
         })),*]

@@ -4,7 +4,7 @@ use core::fmt;
 
 use embodios_abi::layout;
 
-use crate::{arch, death, life};
+use crate::{arch, death, incarnation};
 
 /// What is tried.
 #[derive(Clone, Copy)]
@@ -40,11 +40,11 @@ static CONSTANT: u64 = 0x1234_5678_9abc_def0;
 
 /// Nobody's or the kernel's: nothing may be done there.
 fn foreign() -> [(&'static str, u64); 20] {
-    let module = life::module();
+    let module = incarnation::module();
     [
         ("address 0", 0),
         ("address 8", 8),
-        ("page 1", life::PAGE),
+        ("page 1", incarnation::PAGE),
         ("the end of the kernel's map", layout::ENGINE_START - 8),
         ("the engine's first page", layout::ENGINE_START),
         ("below the image", layout::IMAGE - 8),
@@ -74,7 +74,7 @@ fn constants() -> [(&'static str, u64); 7] {
         ("the signals", layout::SIGNALS),
         ("the statistics", layout::STATISTICS),
         ("the vector code", layout::VECTOR_CODE),
-        ("a module", life::module().address),
+        ("a module", incarnation::module().address),
     ]
 }
 
@@ -86,7 +86,7 @@ fn data() -> [(&'static str, u64); 8] {
         ("the information", layout::INFO),
         ("the signals", layout::SIGNALS),
         ("the statistics", layout::STATISTICS),
-        ("a module", life::module().address),
+        ("a module", incarnation::module().address),
         ("own stack", layout::STACKS + layout::STACK_STRIDE - layout::STACK_SIZE),
         ("own vector registers", layout::STACKS),
     ]

@@ -47,7 +47,7 @@ pub fn interrupt(vector: u64) -> Found {
 macro_rules! instructions {
     ($($name:literal: $($line:literal),+;)*) => {
         &[$(($name, || {
-            // SAFETY: what the processor lets through changes nothing that the rest of this life needs.
+            // SAFETY: what the processor lets through changes nothing that the rest of this incarnation needs.
             unsafe { asm!($($line),+, inout("rax") 0u64 => _, inout("rdi") 0u64 => _, clobber_abi("sysv64")) };
             None
         })),*]

@@ -6,7 +6,7 @@ use embodios_abi::{Call, MAX_GRANT, PRIORITIES, Query, layout};
 
 use crate::random::Random;
 use crate::threads::{self, Job};
-use crate::{arch, calls, life, system};
+use crate::{arch, calls, incarnation, system};
 
 /// Words of a thread's own memory; more than the largest set of cores has.
 const WORDS: usize = 1040;
@@ -155,7 +155,7 @@ impl Scratch {
 
     /// Address and count of a set of cores.
     fn set(&mut self, random: &mut Random) -> (u64, u64) {
-        let cores = life::cores();
+        let cores = incarnation::cores();
         let own = self.own();
         let needed = cores / 64 + 1;
         match random.below(16) {
@@ -189,14 +189,14 @@ impl Scratch {
 
 /// An address at or beside an edge of what there is, or anywhere, but never one of code.
 fn data_address(random: &mut Random) -> u64 {
-    let slot = random.below(life::info().max_threads + 1);
-    let module = life::module();
+    let slot = random.below(incarnation::info().max_threads + 1);
+    let module = incarnation::module();
     let grants = random.below(64);
     let (_, foreign) = random.of(&arch::FOREIGN);
     let anywhere = random.next() | 1 << 41;
     let edge = random.of(&[
         0,
-        life::PAGE,
+        incarnation::PAGE,
         foreign,
         layout::ENGINE_START,
         layout::IMAGE,
@@ -204,7 +204,7 @@ fn data_address(random: &mut Random) -> u64 {
         layout::INFO,
         layout::SIGNALS,
         layout::STATISTICS,
-        layout::STATISTICS + life::cores() * life::PAGE,
+        layout::STATISTICS + incarnation::cores() * incarnation::PAGE,
         layout::STACKS + slot * layout::STACK_STRIDE,
         layout::STACKS + slot * layout::STACK_STRIDE + layout::VECTOR_STATE_SIZE,
         layout::STACKS + (slot + 1) * layout::STACK_STRIDE - layout::STACK_SIZE,
@@ -220,12 +220,12 @@ fn data_address(random: &mut Random) -> u64 {
     ]);
     match random.below(8) {
         // Before one of these and behind the other there is code.
-        _ if edge == layout::IMAGE => edge - random.of(&[1, 8, life::PAGE]),
+        _ if edge == layout::IMAGE => edge - random.of(&[1, 8, incarnation::PAGE]),
         _ if edge == layout::STATISTICS => edge + random.of(&[0, 4, 8]),
         0 => edge.wrapping_sub(8),
         1 => edge.wrapping_sub(1),
         2 => edge.wrapping_add(4),
-        3 => edge.wrapping_add(random.below(life::PAGE)),
+        3 => edge.wrapping_add(random.below(incarnation::PAGE)),
         _ => edge,
     }
 }
@@ -253,6 +253,6 @@ fn deadline(random: &mut Random) -> u64 {
         return random.of(&[1 << 63, u64::MAX - 1, u64::MAX]);
     }
     let now = arch::counter();
-    let near = now + random.below(life::info().counter_hz / 10_000);
+    let near = now + random.below(incarnation::info().counter_hz / 10_000);
     if random.one_in(16) { near } else { random.of(&[0, 1, now.wrapping_sub(1), now]) }
 }

@@ -2,7 +2,7 @@
 
 use embodios_abi::{Call, Error, decode_result, layout};
 
-use crate::{arch, calls, life, wrong};
+use crate::{arch, calls, incarnation, wrong};
 
 /// The highest result that is no error.
 const MAX_RESULT: u64 = 1 << 63;
@@ -50,5 +50,5 @@ fn must(number: u64, [a, b, c]: [u64; 3], result: Result<u64, Error>) -> Option<
 
 /// Whether an address is certainly not the engine's.
 fn is_foreign(address: u64) -> bool {
-    !(layout::ENGINE_START + life::PAGE..layout::ENGINE_END).contains(&address)
+    !(layout::ENGINE_START + incarnation::PAGE..layout::ENGINE_END).contains(&address)
 }

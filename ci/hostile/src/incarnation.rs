@@ -1,4 +1,4 @@
-//! What a life is told: the attack with its numbers, the machine, and what went before it.
+//! What an incarnation is told: the attack with its numbers, the machine, and what went before it.
 
 use core::slice;
 
@@ -15,7 +15,7 @@ pub fn info() -> &'static EngineInfo {
     unsafe { &*(layout::INFO as *const EngineInfo) }
 }
 
-/// Lives before this one.
+/// Incarnations before this one.
 pub fn number() -> u64 {
     info().restarts
 }
@@ -52,9 +52,9 @@ pub fn option(name: &str, default: u64) -> u64 {
     value.and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
 }
 
-/// Says which life this is and how much memory is free, for the host to compare. Nothing is granted before it.
+/// Says which incarnation this is and how much memory is free, for the host to compare. Nothing is granted before it.
 pub fn begin() {
-    say!("life {} begins with {} bytes free", number(), system::query(Query::MemoryFree));
+    say!("incarnation {} begins with {} bytes free", number(), system::query(Query::MemoryFree));
 }
 
 /// System calls that the kernel has served since the machine started.
