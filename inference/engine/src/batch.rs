@@ -39,7 +39,7 @@ pub use request::{
     Event, Failure, Finish, MOST_LIKELIEST, Outcome, Refusal, Request, RequestId, Status, Times,
 };
 
-/// What a batch may use.
+/// Limits of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes of keys and values.
@@ -52,7 +52,7 @@ pub struct Settings {
     pub chunk: usize,
     /// Most requests that wait.
     pub waiting: usize,
-    /// How steps use the cores; `None` to choose.
+    /// The strategy of steps; `None` to choose.
     pub strategy: Option<Strategy>,
 }
 
@@ -178,7 +178,7 @@ impl<'m> Batch<'m> {
         Some(Outcome::nothing(Finish::Cancelled, request.prompt.len(), submitted, now))
     }
 
-    /// Where a request stands; `None` when it is over or never was.
+    /// The state of a request; `None` when it is over or never was.
     #[must_use]
     pub fn status(&self, id: RequestId) -> Option<Status> {
         let active =
@@ -201,7 +201,7 @@ impl<'m> Batch<'m> {
         &self.blocks
     }
 
-    /// How the last step used the cores.
+    /// The plan of the last step.
     #[must_use]
     pub const fn plan(&self) -> Option<Plan> {
         self.plan
@@ -213,7 +213,7 @@ impl<'m> Batch<'m> {
         self.steps
     }
 
-    /// How often a waiting request was compared with the active ones.
+    /// Comparisons of a waiting request with the active ones so far.
     #[must_use]
     pub const fn comparisons(&self) -> u64 {
         self.comparisons

@@ -1,4 +1,4 @@
-//! Keys and values of all positions so far: how much of them there may be and how numbers are held.
+//! Keys and values of all positions so far: their limits and their precision.
 //!
 //! They lie in [`blocks`], which sequences own; blocks that are full and hold the same text may be shared.
 
@@ -12,7 +12,7 @@ use embodios_pool::platform::Memory;
 pub(crate) use blocks::by_block;
 pub use blocks::{BlockPool, Sequence};
 
-/// How much a sequence may remember.
+/// Limits of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Positions; `None` for what the model was trained for, or fewer where the budget ends first.
@@ -21,7 +21,7 @@ pub struct Limits {
     pub budget: usize,
 }
 
-/// Bytes that keys and values may take of a machine's memory: what is in no use, without an eighth for all else that
+/// Bytes that keys and values may take of a machine's memory: the unused part, without an eighth for all else that
 /// requests need.
 #[must_use]
 pub fn budget(memory: &Memory) -> usize {
@@ -29,7 +29,7 @@ pub fn budget(memory: &Memory) -> usize {
     usize::try_from(unused - unused / 8).unwrap_or(usize::MAX)
 }
 
-/// Why there is no cache.
+/// Reason that there is no cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheError {
     /// More than the budget.

@@ -12,7 +12,7 @@ use crate::forward::{CHUNK, Forward, Slot};
 use crate::model::Model;
 use crate::prompt::{self, PromptError};
 
-/// Why there are no logits.
+/// Reason that there are no logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluateError {
     /// No cache.
@@ -91,7 +91,7 @@ impl<'m> Evaluator<'m> {
         self.slot.sequence.context()
     }
 
-    /// What the last [`Self::feed`] returned.
+    /// The logits that the last [`Self::feed`] returned.
     #[must_use]
     pub fn logits(&self) -> &[f32] {
         &self.slot.logits

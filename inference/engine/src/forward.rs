@@ -1,11 +1,11 @@
 //! The forward pass of a step: a few tokens of one or several sequences at once, so that weights are read once for
 //! all of them.
 //!
-//! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the
-//! matrix, attention by heads. What is computed for a row depends neither on the other rows nor on who computes it,
-//! so that the bits depend neither on the number of workers nor on the batch. A layer takes seven dispatches,
-//! six when all rows are of one sequence, five when each is of another, and three when there is a single row, whose
-//! steps between the products are the caller's alone or every worker's for itself.
+//! Each token is a row. Steps between the matrix products are split by rows, the products by the rows of the matrix,
+//! attention by heads. The results of a row depend neither on the other rows nor on the worker, so that the bits depend
+//! neither on the number of workers nor on the batch. A layer takes seven dispatches, six when all rows are of one
+//! sequence, five when each is of another, and three when there is a single row, whose steps between the products are
+//! the caller's alone or every worker's for itself.
 
 mod attention;
 mod kv_attention;
@@ -67,7 +67,7 @@ pub struct Forward<'m> {
     scratch: Vec<f32>,
     gate: Tiles,
     up: Tiles,
-    /// What a part of a layer adds.
+    /// The output of a part of a layer, which is added.
     delta: Tiles,
 }
 
@@ -242,7 +242,7 @@ impl<'m> Forward<'m> {
         });
     }
 
-    /// Sets `delta` to what the feed-forward part gives.
+    /// Sets `delta` to the feed-forward part's output.
     fn feed_forward(&mut self, pool: &mut Pool, layer: &Layer<'_>) {
         let Self { config, kernels, rows, inputs, inner, gate, up, delta, .. } = self;
         let count = rows.count();

@@ -32,7 +32,7 @@ use fields::{Fields, without_mark};
 /// Tokens made when nothing else is said.
 const DEFAULT_TOKENS: usize = 128;
 
-/// What is done with every line.
+/// The task of every line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// `{text, parse_special, add_begin}` to `{ids, left_out}`.
@@ -78,7 +78,7 @@ pub struct Responder<'m> {
     pub tokenizer: &'m Tokenizer<'m>,
     /// Its template for chats, where it has one.
     pub chat: &'m Result<ChatTemplate, ChatError>,
-    /// What computes.
+    /// The kernels.
     pub kernels: Kernels,
 }
 
@@ -225,7 +225,7 @@ impl Responder<'_> {
         if ids.is_empty() { Err(BadLine::whole("no tokens to go on from")) } else { Ok(ids) }
     }
 
-    /// What fields say of how `prompt` is continued.
+    /// The request that continues `prompt` as the fields say.
     fn continuation(&self, fields: &mut Fields, prompt: Vec<u32>) -> Result<Request, BadLine> {
         let mut sampling = Sampling::GREEDY;
         sampling.temperature = fields.number("temperature", 0.0, 100.0)?.unwrap_or(sampling.temperature);
@@ -269,7 +269,7 @@ fn complete(encoding: Encoding, field: &'static str) -> Result<Vec<u32>, BadLine
     }
 }
 
-/// Who says what in `messages`.
+/// The role and the content of each of `messages`.
 fn messages(fields: &mut Fields) -> Result<Option<Vec<(Role, String)>>, BadLine> {
     let Some(records) = fields.records("messages", ["role", "content"])? else { return Ok(None) };
     let message = |[role, content]: [String; 2]| match role.as_str() {

@@ -1,7 +1,7 @@
 //! The engine: a model, its forward pass, its cache of keys and values, batches of requests, and JSON lines.
 //!
-//! Knows no console and no kernel; everything it needs from outside is [`embodios_pool::platform::Platform`]. What a
-//! file or a request says may be anything, so that nothing here is `unsafe`.
+//! Knows no console and no kernel; everything it needs from outside is [`embodios_pool::platform::Platform`]. Files and
+//! requests may say anything, so that nothing here is `unsafe`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! A language model: hyper-parameters and weights, taken from a GGUF file and checked against each other.
 //!
 //! Big matrices stay where they are in the file; only vectors (norms, biases, rope factors) are copied.
-//! What architectures there are and how they differ is in [`Architecture`]'s descriptions, one a file.
+//! The architectures and their differences are in [`Architecture`]'s descriptions, one a file.
 
 mod architecture;
 mod autotune;
@@ -29,12 +29,12 @@ pub use error::ModelError;
 pub use repack::{Quantized, quantized, repack};
 use source::TensorSource;
 
-/// The weights of one layer. What its architecture has not is `None`.
+/// The weights of one layer. Parts that its architecture lacks are `None`.
 #[derive(Debug)]
 pub struct Layer<'a> {
     /// Positions that attention sees, the current one included; `None` for all.
     pub window: Option<usize>,
-    /// Which of [`Model::rotations`] turns queries and keys.
+    /// Index in [`Model::rotations`] of the rotation of queries and keys.
     pub rotation: usize,
     /// Norm before attention: `embedding`.
     pub attention_norm: Vec<f32>,
@@ -69,9 +69,9 @@ pub struct Layer<'a> {
 pub struct Rotation {
     /// Base of the frequencies.
     pub base: f32,
-    /// What all frequencies are divided by.
+    /// Divisor of all frequencies.
     pub scale: f32,
-    /// What each pair's frequency is divided by.
+    /// Divisor of each pair's frequency.
     pub factors: Vec<f32>,
 }
 

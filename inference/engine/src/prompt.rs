@@ -1,8 +1,8 @@
-//! What a model can take: tokens of its vocabulary, no more than its context has room for.
+//! Prompts that a model can take: tokens of its vocabulary, no more than its context has room for.
 
 use core::fmt;
 
-/// Why a model does not take tokens.
+/// Reason that a model does not take tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PromptError {
     /// No tokens at all.

@@ -228,7 +228,7 @@ fn a_bursts_events_come_step_by_step_and_others_end_it() {
     expected.insert(expected.len() - 3, (ids[0], true));
     assert_eq!(step(&mut batch, &mut pool), expected);
     assert_eq!(batch.steps(), 9);
-    // Who comes meanwhile joins at once, and its prompt passes at steps of their own.
+    // A request that comes meanwhile joins at once, and its prompt passes at steps of its own.
     let late = batch.submit(&pool, request(7, 2)).unwrap();
     let events = step(&mut batch, &mut pool);
     assert_eq!(events, ids[1..].iter().map(|&id| (id, false)).collect::<Vec<_>>());

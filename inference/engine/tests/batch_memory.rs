@@ -1,4 +1,4 @@
-//! Batches on a platform with little memory: requests wait for it, and fail only where nobody's end could bring it.
+//! Batches on a platform with little memory: requests wait for it, and fail only where no request's end could bring it.
 
 mod common;
 
@@ -63,7 +63,7 @@ fn request(seed: u64) -> Request {
     Request { sampling, ..Request::greedy(vec![0, 490, 528, 260, 410], 200) }
 }
 
-/// What became of the requests, and how many took part at the same time.
+/// The outcomes of the requests, and how many took part at the same time.
 fn outcomes(batch: &mut Batch<'_>, pool: &mut Pool, count: u64) -> (Vec<Outcome>, usize) {
     let mut outcomes = Vec::with_capacity(count as usize);
     for seed in 0..count {

@@ -14,7 +14,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use common::tiny::{ARRAY, BOOL, F32, I32, LAYERS, STRING, Tiny, U32, array, strings};
 
-/// What is known to the Python package `gguf` 0.19.0 (`constants.py`), and the older files' `rope.scale_linear`.
+/// Keys known to the Python package `gguf` 0.19.0 (`constants.py`), and the older files' `rope.scale_linear`.
 const KNOWN: &str = include_str!("../../fixtures/reference/metadata_keys.txt");
 
 const NAMES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
@@ -24,7 +24,7 @@ fn known(architecture: &str) -> Vec<String> {
     KNOWN.lines().map(|key| key.replace("{arch}", architecture)).collect()
 }
 
-/// What of a file decides what is computed: hyper-parameters, layers, rotations, tokens and texts.
+/// The contents of a file that decide what is computed: hyper-parameters, layers, rotations, tokens and texts.
 fn opened(file: &[u8]) -> Result<String, String> {
     let gguf = Gguf::parse(file).map_err(|error| error.to_string())?;
     let model = Model::load(&gguf, Layout::Rows).map_err(|error| error.to_string())?;

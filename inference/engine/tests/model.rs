@@ -1,4 +1,4 @@
-//! What loading, evaluation and generation refuse, and that every refusal names what is at fault.
+//! Refusals of loading, evaluation and generation, each of which names what is at fault.
 
 mod common;
 

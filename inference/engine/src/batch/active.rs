@@ -30,7 +30,7 @@ pub(super) struct Waiting {
     pub hold: Hold,
 }
 
-/// What a waiting request waits for, so that it is looked at again no sooner than that can have come.
+/// The resource that a waiting request lacks, so that it is looked at again no sooner than that can have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Nothing known.
@@ -89,7 +89,7 @@ pub(super) struct Active<'t> {
     fed: usize,
     shared: usize,
     choices: Choices,
-    /// How it ends, once it does.
+    /// The reason for its end, once it has ended.
     finish: Option<Finish>,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,

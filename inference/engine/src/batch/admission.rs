@@ -1,6 +1,6 @@
 //! Admission: first come, first served, once the KV blocks and the memory for all that a request can need are there.
 //!
-//! A request that has to wait is looked at again when what it waits for can have come, not at every step.
+//! A waiting request is looked at again when the resource that it waits for can have come, not at every step.
 
 use embodios_gguf::memory::{OutOfMemory, reserved};
 use embodios_kernels::KV_BLOCK;

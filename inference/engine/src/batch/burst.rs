@@ -38,7 +38,7 @@ impl Burst {
             forward.step(pool, active);
             pool.split(active, 1, |_, active| active.iter_mut().for_each(|active| active.choose(platform)));
             self.steps.fetch_max(step, Relaxed);
-            // Where all end with the burst, the first one stops nobody.
+            // Where all end with the burst, the first one stops no other.
             if step == self.most {
                 return;
             }

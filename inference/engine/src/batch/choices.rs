@@ -27,7 +27,7 @@ impl Choices {
     /// Chooses from `logits` after `position` tokens; a token of `end` ends the text.
     ///
     /// # Errors
-    /// How the request ends when there is no token: [`Finish::End`], or [`Failure::NotFinite`].
+    /// The request's end when there is no token: [`Finish::End`], or [`Failure::NotFinite`].
     pub(super) fn choose(&mut self, end: &[u32], logits: &[f32], position: usize) -> Result<u32, Finish> {
         if !self.hash.update(logits) {
             return Err(Finish::Failed(Failure::NotFinite { position }));

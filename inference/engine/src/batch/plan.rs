@@ -8,7 +8,7 @@ use core::ops::RangeInclusive;
 use super::burst::MOST_STEPS;
 use crate::model::Model;
 
-/// How a step uses the cores.
+/// Use of the cores in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// All cores share every matrix product: weights are read once for all sequences.
@@ -52,7 +52,7 @@ pub struct Plan {
     workers: usize,
 }
 
-/// Why a strategy was chosen.
+/// Reason for a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     Asked,

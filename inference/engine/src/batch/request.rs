@@ -28,7 +28,7 @@ pub struct Request {
     pub limit: usize,
     /// Tokens that end the text; they are not handed on.
     pub end: Vec<u32>,
-    /// How tokens are chosen.
+    /// Sampling parameters.
     pub sampling: Sampling,
     /// Texts that the continuation ends before.
     pub stops: Vec<String>,
@@ -50,21 +50,21 @@ impl Request {
     }
 }
 
-/// Why a request is not taken.
+/// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its tokens are none, or not the model's, or more than its context.
     Prompt(PromptError),
     /// It wants more log-probabilities than [`MOST_LIKELIEST`].
     Likeliest {
-        /// How many.
+        /// The number asked for.
         wanted: usize,
     },
     /// It would need more than the whole budget of keys and values.
     Budget(CacheError),
     /// As many requests wait as may.
     QueueFull {
-        /// How many that is.
+        /// Requests that wait.
         waiting: usize,
     },
 }
@@ -97,7 +97,7 @@ pub enum Status {
     Finished(Finish),
 }
 
-/// How a request ended.
+/// Reason for a request's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// The model ended its text, with this token.
@@ -116,7 +116,7 @@ pub enum Finish {
     Failed(Failure),
 }
 
-/// Why a request that was taken did not begin or go on.
+/// Reason that a request which was taken did not begin or go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// A logit is infinite or not a number: the model's weights are damaged.
@@ -180,7 +180,7 @@ impl fmt::Display for Finish {
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// How it ended.
+    /// The reason for its end.
     pub finish: Finish,
     /// Tokens made.
     pub tokens: Vec<u32>,
@@ -196,7 +196,7 @@ pub struct Outcome {
     pub shared_tokens: usize,
     /// [`LogitsHash`] of all logits that tokens were chosen from.
     pub logits_hash: u64,
-    /// When what happened.
+    /// Times of its stages.
     pub times: Times,
 }
 
@@ -255,12 +255,12 @@ impl Times {
     }
 }
 
-/// What happens in a batch, in order, handed on after each [`super::Batch::step`].
+/// Events of a batch, in order, handed on after each [`super::Batch::step`].
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A token was made.
     Token {
-        /// Whose.
+        /// The request.
         id: RequestId,
         /// The token.
         token: u32,
@@ -273,9 +273,9 @@ pub enum Event<'a> {
     },
     /// A request is over.
     Finished {
-        /// Which.
+        /// The request.
         id: RequestId,
-        /// What it came to.
+        /// Its outcome.
         outcome: Outcome,
     },
 }

@@ -1,4 +1,4 @@
-//! BlockPool of keys and values under one budget, and the sequences that are made of them.
+//! Blocks of keys and values under one budget, and the sequences that are made of them.
 //!
 //! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the blocks it can come to need
 //! from its beginning, so that no step allocates. A block belongs to one sequence while it is written; once it is full
@@ -18,7 +18,7 @@ use crate::model::Model;
 /// them before [`Sequence::fill`] gets there, but room for them.
 type Block = Arc<Vec<u8>>;
 
-/// Where things lie in a block.
+/// Layout of a block.
 #[derive(Clone, Copy, Debug)]
 struct BlockLayout {
     precision: Precision,
@@ -47,16 +47,16 @@ fn precision_for(model: &Model<'_>) -> Precision {
     if quantized { Precision::Half } else { Precision::Single }
 }
 
-/// All blocks there are, and those that nobody has.
+/// All blocks, and the free ones.
 #[derive(Debug)]
 pub struct BlockPool {
     layout: BlockLayout,
-    /// BlockPool that the budget holds.
+    /// Blocks that the budget holds.
     most: usize,
     budget: usize,
     /// Positions that the model was trained for.
     trained: usize,
-    /// BlockPool made so far.
+    /// Blocks made so far.
     made: usize,
     free: Vec<Block>,
 }
@@ -110,7 +110,7 @@ impl BlockPool {
     /// are full. A position must be filled before anything is stored there.
     ///
     /// # Errors
-    /// [`CacheError::Budget`] when the blocks nobody has do not suffice, [`CacheError::OutOfMemory`] when the memory
+    /// [`CacheError::Budget`] when the free blocks do not suffice, [`CacheError::OutOfMemory`] when the memory
     /// does not.
     ///
     /// # Panics
@@ -155,7 +155,7 @@ impl BlockPool {
         }
     }
 
-    /// Gives the memory of blocks back that nobody has.
+    /// Gives back the memory of free blocks.
     pub(crate) fn give_back(&mut self) {
         self.made -= self.free.len();
         self.free = Vec::new();
@@ -214,8 +214,8 @@ impl Sequence {
     }
 
     /// Fills those blocks of the next `positions` positions with zeros that never were. Many systems give memory when
-    /// it is written first, and that takes time: who is going to store there does it, and no sooner than need be where
-    /// others wait.
+    /// it is written first, and that takes time: the worker that is going to store there does it, and no sooner than
+    /// need be where other workers wait.
     pub(crate) fn fill(&mut self, positions: usize) {
         let ahead = self.ahead(positions);
         for block in self.blocks[ahead].iter_mut().filter_map(Arc::get_mut) {
@@ -240,14 +240,14 @@ impl Sequence {
         self.context
     }
 
-    /// How numbers are held.
+    /// The precision of keys and values.
     #[must_use]
     pub const fn precision(&self) -> Precision {
         self.layout.precision
     }
 
-    /// Forgets what comes after `position`, if anything does. BlockPool that another sequence has too must not be
-    /// written, so it keeps them: call it on a sequence that began by itself.
+    /// Forgets what comes after `position`, if anything does. Blocks that another sequence has too must not be written,
+    /// so it keeps them: call it on a sequence that began by itself.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
     }
@@ -313,7 +313,7 @@ pub(crate) fn by_block(positions: Range<usize>) -> impl Iterator<Item = Range<us
 mod tests {
     use super::*;
 
-    /// Which of its blocks are filled.
+    /// For each of its blocks, whether it is filled.
     fn filled(sequence: &Sequence) -> Vec<bool> {
         sequence.blocks.iter().map(|block| !block.is_empty()).collect()
     }

@@ -57,7 +57,7 @@ impl JsonBatch {
         Self { requests: (1..).zip(requests).collect() }
     }
 
-    /// Takes line `number`; what it is answered with at once if it is no request.
+    /// Takes line `number`; returns the immediate answer to one that is no request.
     pub fn take(&mut self, requests: &Responder<'_>, number: usize, line: &[u8]) -> Option<Vec<u8>> {
         if without_mark(line).trim_ascii().is_empty() {
             return None;
@@ -132,7 +132,7 @@ impl Responder<'_> {
     }
 }
 
-/// What a request came to. Times are in milliseconds.
+/// The answer to a request that has ended. Times are in milliseconds.
 fn answer(number: usize, outcome: &Outcome) -> Value {
     let Outcome { finish, tokens, text, times, .. } = outcome;
     let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;

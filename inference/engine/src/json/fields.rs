@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::unique::Unique;
 
-/// What is wrong with a request, and in which field.
+/// A fault of a request, and its field.
 #[derive(Debug)]
 pub struct BadLine {
     field: Option<String>,
@@ -133,7 +133,7 @@ impl Fields {
         self.take(name, &wanted, |value| value.as_array()?.iter().map(record).collect())
     }
 
-    /// Ends the request: what has not been taken is unknown.
+    /// Ends the request: fields that have not been taken are unknown.
     ///
     /// # Errors
     /// When there is such a field.

@@ -1,4 +1,4 @@
-//! JSON in which no object has a name twice: which of two values is meant, nobody can say.
+//! JSON in which no object has a name twice: nothing says which of two values is meant.
 
 use alloc::format;
 use alloc::string::String;

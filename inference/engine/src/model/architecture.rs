@@ -1,6 +1,6 @@
-//! What tells one architecture from another. All of them are layers of the same blocks (norm, attention,
-//! norm, gated feed-forward, each added to what passes through); a description says which variant of a
-//! block an architecture has, and which optional parts. Knows no file and computes nothing.
+//! Descriptions of the architectures. All are layers of the same blocks (norm, attention, norm, gated feed-forward,
+//! each added to what passes through); a description says which variant of a block an architecture has, and which
+//! optional parts. Knows no file and computes nothing.
 
 use embodios_kernels::vector::Activation;
 
@@ -14,7 +14,7 @@ pub const ARCHITECTURES: [&Architecture; 4] = [&llama::LLAMA, &qwen2::QWEN2, &qw
 pub struct Architecture {
     /// Value of `general.architecture`, and the prefix of the file's keys.
     pub name: &'static str,
-    /// What is rotated with what.
+    /// Pairs of elements that are rotated.
     pub pairs: Pairs,
     /// A bias on queries, keys and values.
     pub qkv_bias: Presence,
@@ -22,13 +22,13 @@ pub struct Architecture {
     pub head_norms: bool,
     /// A norm behind attention and behind the feed-forward part, before they are added.
     pub post_norms: bool,
-    /// What the gate of the feed-forward part goes through.
+    /// Activation function of the feed-forward part's gate.
     pub activation: Activation,
     /// Whether token embeddings are multiplied by the root of their length.
     pub scaled_embedding: bool,
     /// Layers that see only the latest positions, if there may be any.
     pub local: Option<Local>,
-    /// What a query times a key is multiplied by.
+    /// Factor of a query times a key.
     pub score_scale: fn(&Config) -> f32,
 }
 
@@ -40,7 +40,7 @@ impl Architecture {
     }
 }
 
-/// Which elements of a head form the pairs that a rotation turns.
+/// Pairs of a head's elements that a rotation turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
     /// Elements `2i` and `2i + 1`.
@@ -49,7 +49,7 @@ pub enum Pairs {
     Halves,
 }
 
-/// Whether a file has a part.
+/// Presence of a part in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// It must.

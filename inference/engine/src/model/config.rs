@@ -36,24 +36,24 @@ pub struct Config {
     pub epsilon: f32,
     /// Base of the rotation frequencies.
     pub rope_base: f32,
-    /// What the rotation angles are divided by.
+    /// Divisor of the rotation angles.
     pub rope_scale: f32,
     /// Layers that do not see all positions, where there are any.
     pub window: Option<Window>,
 }
 
-/// Which layers see only the latest positions, and how they rotate.
+/// Layers that see only the latest positions, and their rotation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// Positions that they see, the current one included.
     pub length: usize,
-    /// Which layers these are.
+    /// The layers.
     pub pattern: Pattern,
     /// Base of their rotation frequencies.
     pub rope_base: f32,
 }
 
-/// Which layers have a window.
+/// Layers that have a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// All but the last of so many in a row.

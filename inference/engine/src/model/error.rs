@@ -1,4 +1,4 @@
-//! Why a model is refused.
+//! Reasons for refusing a model.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,10 +51,10 @@ pub enum ModelError {
         key: String,
         /// Its value, as text.
         value: String,
-        /// What would be accepted.
+        /// The values that would be accepted.
         wanted: String,
     },
-    /// A key below the architecture's name that nobody knows, so that it may change what is computed.
+    /// An unknown key below the architecture's name, which may change what is computed.
     UnknownKey {
         /// Key.
         key: String,

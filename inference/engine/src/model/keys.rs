@@ -1,5 +1,5 @@
-//! What becomes of a file's metadata keys: each is read, is harmless for a written reason, or is refused by name unless
-//! its value says what the engine does anyway.
+//! Handling of a file's metadata keys: each is read, is harmless for a written reason, or is refused by name unless its
+//! value says what the engine does anyway.
 //!
 //! Owns the table of all keys known to the field (`table.rs`; those of the tokenizer are in the tokenizer's own) and
 //! the check of a file against it. Reads no key itself.
@@ -14,7 +14,7 @@ use embodios_text::tokenizer::keys as tokenizer;
 
 use super::{Config, ModelError};
 
-/// What becomes of a key.
+/// Handling of a key.
 #[derive(Clone, Copy, Debug)]
 pub enum Class {
     /// Read: by the GGUF parser, the model, the tokenizer or the chat template, which refuse what they cannot use.
@@ -42,8 +42,8 @@ pub enum Wanted {
     Whole,
 }
 
-/// The class of `key` in a file of `architecture`; `None` for a key below the architecture's name, or the tokenizer's,
-/// that nobody knows.
+/// The class of `key` in a file of `architecture`; `None` for an unknown key below the architecture's name or the
+/// tokenizer's.
 #[must_use]
 pub fn class(architecture: &str, key: &str) -> Option<Class> {
     let find = |rows: &[(&str, Class)], key: &str| {
@@ -88,7 +88,7 @@ pub(super) fn check_all(gguf: &Gguf<'_>, config: &Config) -> Result<(), ModelErr
 /// Longest part of an unknown key that an error repeats, in characters.
 const SHOWN: usize = 80;
 
-/// How far a number in single precision may be from the one computed here.
+/// Relative tolerance for a number in single precision against the one computed here.
 const TOLERANCE: f64 = 1e-6;
 
 fn check(key: &str, value: Value<'_>, wanted: Wanted, config: Option<&Config>) -> Result<(), ModelError> {

@@ -54,7 +54,7 @@ pub fn logits(model: &Model<'_>, tokens: &[u32]) -> Vec<f32> {
     evaluator.feed(&mut pool(2), tokens).unwrap().to_vec()
 }
 
-/// What `request` comes to as a batch of one.
+/// The outcome of `request` as a batch of one.
 pub fn generated(
     model: &Model<'_>,
     tokenizer: &Tokenizer<'_>,

@@ -18,7 +18,7 @@ use embodios_text::tokenizer::{ParseSpecial, Tokenizer};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// What all parts together may allocate for one file: 64 bytes a byte of it.
+/// Most bytes that all parts together may allocate for one file: 64 a byte of it.
 const BYTES_A_BYTE: usize = 64;
 /// Most changes to one file.
 const MAX_CHANGES: u64 = 6;
@@ -141,7 +141,7 @@ fn model() -> (Vec<u8>, usize) {
     (file, data)
 }
 
-/// How far a file was accepted.
+/// The depth to which a file was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Depth {
     Refused,

@@ -220,7 +220,7 @@ fn file_with(template: &str) -> Vec<u8> {
     file
 }
 
-/// How a rendering ended.
+/// The end of a rendering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Rendered,
