@@ -1,4 +1,4 @@
-//! Why a file is refused: what is at fault, where it stands in the file, and what is wrong with it.
+//! Reasons for refusing a file: the part at fault, its place in the file, and the fault.
 
 use alloc::string::String;
 use core::fmt;
@@ -12,11 +12,11 @@ pub(super) const SHOWN: usize = 80;
 /// A rejection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GgufError {
-    /// What is at fault.
+    /// The part at fault.
     pub subject: Subject,
-    /// Where its description stands in the file, in bytes; meaningless for [`Fault::Missing`].
+    /// Offset of its description in the file, in bytes; meaningless for [`Fault::Missing`].
     pub offset: u64,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What is wrong.
+/// A fault in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// The first four bytes are not `GGUF`.
@@ -73,7 +73,7 @@ pub enum Fault {
     },
     /// A count that the rest of the file cannot hold.
     Count {
-        /// What the file claims.
+        /// The count that the file claims.
         claimed: u64,
         /// The most that fits.
         possible: u64,
@@ -99,16 +99,16 @@ pub enum Fault {
     Missing,
     /// The key has another type than asked for.
     WrongType {
-        /// What the file holds.
+        /// The type in the file.
         found: ValueType,
-        /// What was asked for.
+        /// The type asked for.
         wanted: &'static str,
     },
     /// An integer outside the range of the type asked for.
     OutOfRange {
         /// The number.
         found: i128,
-        /// What was asked for.
+        /// The type asked for.
         wanted: &'static str,
     },
     /// `general.alignment` is not a power of two.

@@ -27,7 +27,7 @@ use tensor::{Directory, TensorInfo};
 pub use tensor::{Tensor, TensorType};
 pub use value::{FromValue, Scalar, Scalars, Strings, Value, ValueType};
 
-/// Where tensors start when the file does not say (`general.alignment`).
+/// Alignment of tensors when the file does not say (`general.alignment`).
 const DEFAULT_ALIGNMENT: u64 = 32;
 const ALIGNMENT_KEY: &str = "general.alignment";
 /// Longest key the format allows, in bytes.

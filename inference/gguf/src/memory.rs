@@ -6,7 +6,7 @@ use core::fmt;
 /// The platform has not that much memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// What the memory is for.
+    /// The purpose of the memory.
     pub what: &'static str,
     /// Bytes asked for.
     pub bytes: usize,

@@ -1,4 +1,5 @@
-//! How much memory a model needs beside its file: the engine asks before it loads one, and so does who sizes a machine.
+//! Memory that a model needs beside its file: the engine asks before it loads one, and so does a program that sizes a
+//! machine.
 //!
 //! Upper bounds from the file's keys and shapes; `inference/console/tests/sizing.rs` holds them against what is
 //! allocated.
@@ -46,8 +47,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What the model in `file`, of `bytes` bytes, needs on so many workers, with kernels that want their matrices as
-    /// the file has them, or else in a `copy`.
+    /// Needs of the model in `file`, of `bytes` bytes, on so many workers, with kernels that want their matrices as the
+    /// file has them, or else in a `copy`.
     #[must_use]
     pub fn of(file: &Gguf<'_>, bytes: usize, copy: bool, workers: usize) -> Self {
         let vectors = file.tensors().filter(|tensor| tensor.shape().len() == 1);

@@ -99,7 +99,7 @@ impl fmt::Display for TensorType {
 #[derive(Debug)]
 pub(super) struct TensorInfo<'a> {
     name: &'a str,
-    /// Where the entry stands in the file.
+    /// Offset of the entry in the file.
     entry: u64,
     kind: TensorType,
     shape: [u64; 4],
@@ -146,7 +146,7 @@ pub struct Tensor<'a> {
     pub name: &'a str,
     /// Element type.
     pub kind: TensorType,
-    /// Where its directory entry stands in the file.
+    /// Offset of its directory entry in the file.
     pub offset: u64,
     /// Elements a row, blocks of the type stored one after the other, then rows and further dimensions.
     pub data: &'a [u8],

@@ -197,7 +197,7 @@ fn skip_array(reader: &mut Reader<'_>, element: ValueType, count: u64, depth: u3
     Ok(())
 }
 
-/// What [`crate::Gguf::get`] converts values into.
+/// A type that [`crate::Gguf::get`] converts values into.
 pub trait FromValue<'a>: Sized {
     /// Converts.
     ///
@@ -289,7 +289,7 @@ impl ExactSizeIterator for Strings<'_> {}
 pub trait Scalar: Copy {
     /// The file's type.
     const KIND: ValueType;
-    /// How errors call an array of it.
+    /// Name of an array of it in errors.
     const ARRAY: &'static str;
     /// Bytes of one.
     const SIZE: usize;

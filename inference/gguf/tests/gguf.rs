@@ -1,4 +1,4 @@
-//! GGUF files, whole and damaged: what is accepted, and that every rejection names what and where.
+//! GGUF files, whole and damaged: which ones are accepted, and that every rejection names the fault and its place.
 
 use embodios_fixtures::STORY;
 use embodios_fixtures::build::Builder;
