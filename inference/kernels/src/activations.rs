@@ -16,7 +16,7 @@ use wide::i32x4;
 use crate::Kernels;
 use crate::matrix::BLOCK;
 
-/// Blocks are kept in whole groups of this many, padded with zeros: what one step of a kernel reads.
+/// Blocks of a group, which one step of a kernel reads; vectors are padded with zeros to whole groups.
 pub const GROUP: usize = 4;
 
 /// The largest level: 127 in the high byte, 0 in the low one.
@@ -92,7 +92,7 @@ fn sum_of(levels: [i32; HALF]) -> i32 {
     ((first + second) + (third + fourth)).reduce_add()
 }
 
-/// The scale of vectors whose largest magnitude has these bits, and its inverse: what values are multiplied with.
+/// The scale of vectors whose largest magnitude has these bits, and its inverse, the factor of values.
 pub(crate) fn scale_of(largest: u32) -> (f32, f32) {
     let scale = f32::from_bits(largest) / MAX_LEVEL;
     (scale, if scale == 0.0 { 0.0 } else { 1.0 / scale })
@@ -154,7 +154,7 @@ impl Activations {
         &self.values[..self.length]
     }
 
-    /// What a level is worth.
+    /// Scale of the levels.
     #[must_use]
     pub const fn scale(&self) -> f32 {
         self.scale

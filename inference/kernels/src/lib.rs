@@ -69,7 +69,7 @@ pub const KEYS: usize = 16;
 /// Some of a head's keys or values as the cache holds them.
 #[derive(Clone, Copy, Debug)]
 pub struct Vectors<'a> {
-    /// How numbers are held.
+    /// Precision of the numbers.
     pub precision: Precision,
     /// Keys in whole runs of [`KEYS`], for each element that of all of them; values one after the other.
     pub bytes: &'a [u8],
@@ -107,7 +107,7 @@ impl Kernels {
             .ok_or_else(|| Self::available().map(|kernels| word(&kernels)).collect::<Vec<_>>().join(", "))
     }
 
-    /// How matrices must lie for this variant.
+    /// The layout of matrices that this variant wants.
     #[must_use]
     pub const fn layout(self) -> Layout {
         match self.0 {

@@ -125,7 +125,7 @@ impl<'a> Matrix<'a> {
         Self { layout: if self.kind.is_quantized() { layout } else { Layout::Rows }, ..self }
     }
 
-    /// How its rows lie.
+    /// The layout of its rows.
     #[must_use]
     pub const fn layout(&self) -> Layout {
         self.layout

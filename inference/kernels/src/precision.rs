@@ -1,4 +1,4 @@
-//! How keys and values are held as numbers, and how vectors become them.
+//! Number formats of keys and values, and the conversion of vectors to them.
 
 use super::KEYS;
 use crate::matrix::{F16, F32, FloatFormat, f32_to_f16};

@@ -28,7 +28,7 @@ const ROWS: usize = 4;
 /// Parts packed at a time: once for all rows, where these are no longer.
 const PACKED: usize = 128;
 
-/// What keeps the lower half of a sum from borrowing.
+/// Bias that keeps the lower half of a sum from borrowing.
 const NO_BORROW: i64 = 1 << 31;
 
 /// A sub-block's levels, two a word: for a packed word `8 * w + p` those of elements `e` (upper) and `e + 4` (lower),
@@ -83,7 +83,7 @@ fn pack_parts(input: &Activations, sub_blocks: Range<usize>, pairs: &mut ArrayVe
 /// A sub-block's high and low bytes, by half, as pairs.
 #[inline(always)]
 fn pack([high, low]: [[&[i8; HALF]; 2]; 2]) -> Pairs {
-    /// What all bytes are raised by, so that none is below 0, comes to so much in each half of a word.
+    /// Bias in each half of a word, as all bytes are raised so that none is below 0.
     const RAISED: i64 = (128 * 128 + 128) * BOTH.cast_signed();
     let mut pairs = [0; BLOCK / 2];
     for (word, pairs) in pairs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -187,8 +187,8 @@ fn add_group<Q: WordFormat, const N: usize, const COUNT: usize>(
     }
 }
 
-/// What a sum of products begins with, so that its upper half ends as the sum of (level - zero) * level for inputs
-/// whose levels have the sum `input_sum`.
+/// Start of a sum of products, so that its upper half ends as the sum of (level - zero) * level for inputs whose levels
+/// have the sum `input_sum`.
 #[inline(always)]
 fn start_of<Q: WordFormat>(input_sum: i32) -> i64 {
     NO_BORROW - (i64::from(Q::zero() * input_sum) << 32)

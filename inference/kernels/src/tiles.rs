@@ -19,7 +19,7 @@ pub struct Tiles {
     layout: TilesLayout,
 }
 
-/// Where which result lies.
+/// Layout of the results.
 #[derive(Clone, Copy, Debug)]
 pub struct TilesLayout {
     rows: usize,

@@ -20,7 +20,7 @@ pub(super) use float::float_rows;
 pub(super) use quantize::quantize;
 pub(super) use tile::quant_rows;
 
-/// What one prefetch brings, in bytes.
+/// Bytes that one prefetch brings.
 const CACHE_LINE: usize = 64;
 
 /// Asks for a cache line, into the cache that `HINT` names.

@@ -1,4 +1,4 @@
-//! The formats of weights, read one by one: what the portable kernels use and the vector kernels agree with.
+//! The formats of weights, read one by one: the portable kernels use this, and the vector kernels agree with it.
 //!
 //! A quantised block holds weights `d * (level - zero)`, or `d * level + m`, with small integer levels.
 //! Layouts: ggml's `ggml-common.h`. The formats with blocks of 256 are in `super_block`.
@@ -81,7 +81,7 @@ pub fn f32_to_f16(value: f32) -> u16 {
 pub trait QuantFormat {
     /// Bytes of one block of the file.
     const BYTES: usize;
-    /// Where in a block its numbers of 16 bits stand; what is left are words of 32 bits.
+    /// Place in a block of its numbers of 16 bits; the rest are words of 32 bits.
     const SHORTS: Range<usize> = 0..2;
     /// Parts of a block: a power of two.
     const SUB_BLOCKS: usize = 1;

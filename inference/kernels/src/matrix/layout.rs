@@ -1,5 +1,5 @@
-//! How the rows of a quantised matrix lie in memory: one after the other as in the model file, or sixteen of them
-//! interleaved, so that what a vector takes of each row stands side by side.
+//! Layouts of a quantised matrix's rows in memory: one after the other as in the model file, or sixteen of them
+//! interleaved, so that a vector's part of each row stands side by side.
 //!
 //! A tile takes the bytes that its rows took. It is a run of blocks, each of sixteen times the format's bytes: for each
 //! of the format's numbers of 16 bits those of all rows, then for each of its words of 32 bits those of all rows.
@@ -10,7 +10,7 @@ use embodios_gguf::memory::{OutOfMemory, reserved};
 use super::{FloatFormat, MOST_BYTES, QuantFormat, WeightType, with_format};
 use crate::tiles::TILE;
 
-/// How rows lie.
+/// Layout of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One after the other.

@@ -1,4 +1,4 @@
-//! Which vector instructions the processor has beyond the baseline.
+//! Detection of vector instructions beyond the baseline.
 
 /// An instruction set that is there. The only way to have one is [`Isa::available`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// What there is, best first.
+    /// The processor's instruction sets, best first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         let [dot_product, matrix_product] = detect();
         [

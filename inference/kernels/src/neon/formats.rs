@@ -1,4 +1,4 @@
-//! How blocks of each weight format become vectors of levels.
+//! Conversion of each weight format's blocks to vectors of levels.
 
 use core::arch::aarch64::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of the integer sums of a group of sub-blocks: the float operations of the definition.
+//! Float operations of the definition on the integer sums of a group of sub-blocks.
 
 use core::arch::aarch64::*;
 

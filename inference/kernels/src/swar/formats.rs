@@ -1,4 +1,4 @@
-//! How blocks of each weight format become words.
+//! Conversion of each weight format's blocks to words.
 
 use core::arch::asm;
 
@@ -6,7 +6,7 @@ use super::Pairs;
 use super::lanes::BOTH;
 use crate::matrix::*;
 
-/// What makes signed bytes unsigned.
+/// Bias that makes signed bytes unsigned.
 const BIAS: i32 = 128;
 
 /// A quantised format as words.

@@ -1,4 +1,4 @@
-//! Which vector instructions the processor has **and** the system has switched on.
+//! Detection of vector instructions that the processor has **and** the system has switched on.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -28,7 +28,7 @@ const XCR0_AVX: u64 = 0b110;
 const XCR0_AVX512: u64 = 0b1110_0110;
 
 impl Isa {
-    /// What there is, best first.
+    /// The processor's instruction sets, best first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         let [avx2, avx_vnni, avx512_vnni] = detect();
         [(avx512_vnni, Self::Avx512Vnni), (avx_vnni, Self::AvxVnni), (avx2, Self::Avx2)]

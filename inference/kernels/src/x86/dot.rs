@@ -7,7 +7,7 @@ use core::arch::x86_64::*;
 
 /// Products of bytes, as eight sums of four neighbours.
 pub(crate) trait DotProduct {
-    /// What is to be added to levels that may be below 0, and taken off again.
+    /// Bias of levels that may be below 0, to be added and taken off again.
     const SIGNED_ZERO: i32;
     /// `sum` and the products of levels with bytes. Levels that are not signed are below 64.
     unsafe fn step(sum: __m256i, levels: __m256i, bytes: __m256i, signed: bool) -> __m256i;

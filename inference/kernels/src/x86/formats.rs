@@ -1,6 +1,6 @@
-//! How a tile of sixteen rows ([`crate::matrix::Layout::Tiles`]) becomes vectors, for each format whose blocks have one
-//! sub-block. A block of a tile holds a vector for each number of the format's block: first those of 16 bits, then its
-//! words.
+//! Conversion of a tile of sixteen rows ([`crate::matrix::Layout::Tiles`]) to vectors, for each format whose blocks
+//! have one sub-block. A block of a tile holds a vector for each number of the format's block: first those of 16 bits,
+//! then its words.
 //!
 //! Every `unsafe fn` needs the vectors' instructions and the block's bytes.
 

@@ -42,7 +42,7 @@ fn set(values: &[f32; GROUP * BLOCK], group: &mut Group, inverse: f32) {
     };
     let mut sums = [_mm_setzero_si128(); 2];
     for (half, sums) in sums.iter_mut().enumerate() {
-        // In the low 16 bits of each lane; what stands above them is not part of it.
+        // In the low 16 bits of each lane; the bits above them are not part of it.
         let level = |block: usize| {
             let level = _mm512_mul_ps(load(block, half), _mm512_set1_ps(inverse));
             _mm512_castps_si512(_mm512_add_ps(level, _mm512_set1_ps(ROUND)))

@@ -1,4 +1,4 @@
-//! Tiles of sixteen rows times vectors: what a tile holds side by side is multiplied with four bytes of each input.
+//! Tiles of sixteen rows times vectors: the bytes side by side in a tile are multiplied with four bytes of each input.
 //!
 //! The sums of all four lanes of a few inputs stay in registers over a tile's whole length.
 
