@@ -1,4 +1,4 @@
-//! What can be counted of a core on a host: what passes through the platform, and what Linux shows in `/proc`.
+//! Counters of a core on a host: those of the platform, and those that Linux shows in `/proc`.
 
 use std::fs;
 use std::string::String;
@@ -7,14 +7,14 @@ use std::vec::Vec;
 
 use embodios_pool::platform::{CoreCounters, ThreadId};
 
-/// Linux shows these to nobody, or only mixed with other processes' shares.
+/// Counters that Linux does not show, or only mixed with other processes' shares.
 pub const UNCOUNTED: &[&str] = &["migrations", "ticks", "idle_ns", "interrupt_ns", "system_calls"];
 
 /// Lines of `/proc/interrupts` that are timers, and that come from other processors, on x86_64 and AArch64.
 const TIMERS: [&str; 3] = ["LOC", "arch_timer", "HYPERVISOR_STIMER0"];
 const FROM_OTHERS: [&str; 4] = ["RES", "CAL", "TLB", "IPI"];
 
-/// What the platform counts itself.
+/// Counters that the platform keeps itself.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub wakeups_sent: AtomicU64,

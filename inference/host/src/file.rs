@@ -49,7 +49,7 @@ pub fn each_on_all_cores<T: Send, E: Send>(
     work: impl Fn(T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let items = &Mutex::new(items);
-    // Nobody panics with the lock.
+    // No thread panics while it holds the lock.
     let next = || items.lock().ok()?.next();
     let all = || core::iter::from_fn(next).try_for_each(&work);
     thread::scope(|scope| {

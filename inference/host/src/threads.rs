@@ -25,7 +25,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Thread {
-    /// Until somebody joins it; `None` for a thread that the platform did not start.
+    /// Until it is joined; `None` for a thread that the platform did not start.
     handle: Option<JoinHandle<()>>,
     cores: CoreSet,
 }
