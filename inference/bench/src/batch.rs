@@ -1,5 +1,5 @@
-//! `bench batch`: requests at once against the same ones one after another, which must have the same bits; and what it
-//! does to a request that generates when others join.
+//! `bench batch`: requests at once against the same ones one after another, which must have the same bits; and the cost
+//! to a request that generates when others join.
 
 mod shown;
 
@@ -25,7 +25,7 @@ const OTHERS: usize = 7;
 const ALONE: usize = 16;
 const IN_ALL: usize = 160;
 
-/// What to run.
+/// Options of the bench.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Sizes of batches.
@@ -42,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// What a model has come to.
+/// Figures of a model.
 pub struct Figures {
     model: String,
     workers: usize,
@@ -68,7 +68,7 @@ struct Row {
     together: Times,
     /// One after another.
     alone: Times,
-    /// How the last step of the batch used the cores.
+    /// Plan of the last step of the batch.
     plan: String,
 }
 

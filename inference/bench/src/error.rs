@@ -1,4 +1,4 @@
-//! Why a bench has no figures.
+//! Reasons that a bench has no figures.
 
 use alloc::string::String;
 use core::fmt;
@@ -9,19 +9,19 @@ use embodios_engine::evaluate::EvaluateError;
 use embodios_pool::PoolError;
 use embodios_pool::platform::PlatformError;
 
-/// Why a bench has no figures.
+/// Reason that a bench has no figures.
 #[derive(Debug)]
 pub enum BenchError {
     /// A request that is measured did not go to its end.
     Unfinished {
         /// Its number, from 1.
         request: usize,
-        /// How it ended.
+        /// The reason for its end.
         finish: Finish,
     },
     /// Logits that must be equal are not.
     OtherBits {
-        /// Whose.
+        /// The run that has them.
         what: String,
         /// Their hash, and the one expected.
         hashes: [String; 2],

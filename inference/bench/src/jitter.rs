@@ -1,9 +1,9 @@
-//! `bench jitter`: the model's step for one token, the same every time, in deterministic mode; how much its time and
-//! each core's share of it vary, and what disturbed the cores meanwhile.
+//! `bench jitter`: the model's step for one token, the same every time, in deterministic mode; the variation of its
+//! time and of each core's share of it, and the disturbances of the cores meanwhile.
 //!
 //! There are two runs, which must compute the same bits. Nothing is allocated while one is under way. Each step but the
-//! untimed ones stands between two marks, for who counts instructions; `spin=0` keeps their workers from counting
-//! looks.
+//! untimed ones stands between two marks, for a counter of instructions; `spin=0` keeps polls of the workers out of its
+//! counts.
 
 mod shown;
 
@@ -26,17 +26,17 @@ const WARM_UP: usize = 10;
 /// Position of the step's token.
 const POSITION: usize = 64;
 const RUNS: usize = 2;
-/// What a job may take, in nanoseconds: the mode's default.
+/// Budget of a job, in nanoseconds: the mode's default.
 const BUDGET_NS: u64 = 500_000;
 
-/// What was seen in both runs.
+/// Figures of both runs.
 pub struct Figures {
     model: String,
     /// Position of the step's token.
     position: usize,
     /// The workers' cores.
     cores: Vec<usize>,
-    /// Names of the counters that nobody counts.
+    /// Names of the counters that are not counted.
     uncounted: &'static [&'static str],
     /// Nanoseconds of each step.
     steps: Vec<u64>,
@@ -104,7 +104,7 @@ impl Figures {
         steps: usize,
     ) -> Result<(), BenchError> {
         let (platform, monitor) = (pool.platform(), pool.monitor());
-        // Nobody sleeps, unless nobody is to look.
+        // No worker sleeps, unless none is to poll.
         let mode = Deterministic { budget_ns: BUDGET_NS, spin: pool.spins() };
         let Self { position, cores, .. } = self;
         let step = |pool: &mut Pool, evaluator: &mut Evaluator<'_>| -> Result<(), EvaluateError> {

@@ -1,8 +1,8 @@
-//! What the engine measures of itself, in a guest and on a host: a module for each bench.
+//! Benches that the engine runs of itself, in a guest and on a host: a module for each.
 //!
-//! Owns what is run and timed, the figures of it, and how these read as text and as JSON, whose fields
-//! `cargo xtask bench` reads. They are no part of what serves anybody, but have to be linked into the guest, where they
-//! measure. Who asks for a bench, and where its figures go, is the console's.
+//! Owns the runs and their timing, the figures, and these as text and as JSON, whose fields `cargo xtask bench` reads.
+//! No bench is part of serving requests, but all have to be linked into the guest, where they measure. Commands that
+//! start a bench, and the output of its figures, are the console's.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -28,19 +28,19 @@ pub use error::BenchError;
 /// The model that is measured.
 #[derive(Clone, Copy)]
 pub struct Subject<'m> {
-    /// What figures call it.
+    /// Its name in figures.
     pub name: &'m str,
     /// The file's weights.
     pub model: &'m Model<'m>,
     /// Its tokenizer.
     pub tokenizer: &'m Tokenizer<'m>,
-    /// What computes.
+    /// The kernels.
     pub kernels: Kernels,
 }
 
-/// Where a bench gets its workers, one pool after the other.
+/// Source of a bench's workers, one pool after the other.
 pub trait Pools {
-    /// Why there is no such pool, or why a bench on it failed.
+    /// Reason that there is no such pool, or that a bench on it failed.
     type Error: From<BenchError>;
 
     /// Workers that there can be at most.

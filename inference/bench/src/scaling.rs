@@ -15,19 +15,19 @@ use serde_json::{Value, json};
 use crate::{BenchError, Pools, Report, Subject};
 use run::{Run, run};
 
-/// What the prompts are made of when nothing else is said: an opening that a story model knows how to go on from.
+/// Text of the prompts when nothing else is said: an opening that a story model knows how to go on from.
 const OPENING: &str = "Once upon a time there was a little girl named Lily who loved to play";
 /// Tokens of each request when nothing else is said.
 const TOKENS: usize = 16;
 /// Numbers of prompts when nothing else is said: one sequence alone, and a batch.
 const SIZES: [usize; 2] = [1, 8];
 
-/// What to run.
+/// Options of the bench.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options<'l> {
     /// Run also as many batches at once as there are workers, on one each.
     pub bound: bool,
-    /// How often to run all.
+    /// Repetitions of all runs.
     pub repetitions: usize,
     /// Tokens of each request.
     pub tokens: usize,
@@ -35,7 +35,7 @@ pub struct Options<'l> {
     pub workers: Option<Vec<usize>>,
     /// Numbers of prompts.
     pub sizes: Vec<usize>,
-    /// Whose words the prompts are.
+    /// Text whose words make the prompts.
     pub text: &'l str,
 }
 

@@ -1,11 +1,11 @@
-//! How far measured times lie apart.
+//! Spread of measured times.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde_json::{Value, json};
 
-/// What a list of times says. All are in nanoseconds.
+/// Statistics of a list of times. All are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// Their mean.
@@ -59,7 +59,7 @@ impl Spread {
     }
 }
 
-/// What stands above [`Spread`]s.
+/// Heading of [`Spread`]s.
 pub const HEADING: &str = "   mean us  deviation  of mean        p50        p99        max";
 
 impl fmt::Display for Spread {

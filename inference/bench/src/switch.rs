@@ -1,6 +1,6 @@
-//! `bench switch`: what it costs one thread to give way to another, on one core and between two.
+//! `bench switch`: the cost of giving way to another thread, on one core and between two.
 //!
-//! Each case stands between two marks, for who counts instructions.
+//! Each case stands between two marks, for a counter of instructions.
 
 use alloc::format;
 use alloc::string::String;
@@ -17,7 +17,7 @@ use crate::{BenchError, Report};
 /// Rounds of each case when nothing else is said.
 pub const ROUNDS: u32 = 1000;
 
-/// How two threads take turns.
+/// A way for two threads to take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     /// Both yield, on one core.
@@ -38,12 +38,12 @@ impl Case {
     }
 }
 
-/// Whose turn it is: the caller's, the other's, or nobody's any more.
+/// The thread whose turn it is: the caller, the other one, or none any more.
 const CALLER: u32 = 0;
 const OTHER: u32 = 1;
 const OVER: u32 = 2;
 
-/// What a case took.
+/// Time of a case.
 struct Figures {
     case: Case,
     rounds: u32,

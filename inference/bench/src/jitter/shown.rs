@@ -11,7 +11,7 @@ use super::{BUDGET_NS, Figures, RUNS};
 use crate::Report;
 use crate::spread::{HEADING, Spread};
 
-/// What may disturb a core.
+/// Counters of events that disturb a core.
 const DISTURBANCES: [&str; 7] = [
     "ticks",
     "timer_interrupts",
@@ -32,7 +32,7 @@ impl Figures {
         Spread::of(self.shares.iter().copied().skip(index).step_by(self.cores.len()))
     }
 
-    /// What disturbed the core of worker `index`, and how often in both runs; `None` where nobody counts.
+    /// Disturbances of the core of worker `index`, with their number in both runs; `None` where that is not counted.
     fn disturbances(&self, index: usize) -> [(&'static str, Option<u64>); DISTURBANCES.len()] {
         DISTURBANCES.map(|wanted| {
             let figure = |counters: &CoreCounters| {

@@ -1,6 +1,6 @@
 //! One run of `bench scaling`: a batch on all workers of a pool, or a copy of it on each of them.
 //!
-//! It stands between two marks, for who counts instructions; its time is from the first submission to the last token.
+//! It stands between two marks, for a counter of instructions; its time is from the first submission to the last token.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use embodios_pool::{Pool, PoolError};
 
 use crate::{BenchError, Subject};
 
-/// What a run came to.
+/// Figures of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub prompts: usize,
@@ -24,13 +24,13 @@ pub(super) struct Run {
     /// Tokens that passed through the model, of all batches.
     pub tokens: usize,
     pub seconds: f64,
-    /// How the last step used the cores.
+    /// Plan of the last step.
     pub plan: String,
     /// For each batch, of all its requests' logits.
     pub hashes: Vec<String>,
 }
 
-/// A batch with what it is for and what it came to.
+/// A batch with its requests and their outcomes.
 struct Task<'m> {
     batch: Batch<'m>,
     prepared: Result<(), CacheError>,
