@@ -77,7 +77,7 @@ impl<'m> RandomBatches<'m> {
         Self { model, tokenizer, kernels, sizes, random, requests, tally: Tally::default() }
     }
 
-    /// What was compared so far.
+    /// The tally so far.
     #[must_use]
     pub const fn tally(&self) -> Tally {
         self.tally
@@ -159,7 +159,7 @@ impl<'m> RandomBatches<'m> {
         Ok(Settings { active, strategy, ..Settings::new(blocks * block) })
     }
 
-    /// What the requests come to in a batch.
+    /// The outcomes of the requests in a batch.
     fn outcomes(
         &mut self,
         pool: &mut Pool,

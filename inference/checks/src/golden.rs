@@ -11,13 +11,13 @@ use embodios_text::sample::Sampling;
 /// A run of a single request.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownAnswer {
-    /// What the test reports call it.
+    /// Its name in test reports.
     pub name: &'static str,
     /// Tokens to begin with.
     pub prompt: &'static [u32],
     /// Tokens to make; no token ends the run before.
     pub limit: usize,
-    /// How tokens are chosen.
+    /// Sampling parameters.
     pub sampling: Sampling,
     /// [`embodios_engine::batch::Outcome::logits_hash`] of the run.
     pub logits_hash: u64,

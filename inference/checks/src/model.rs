@@ -12,7 +12,7 @@ use embodios_text::tokenizer::{ParseSpecial, Tokenizer};
 
 /// Tokens generated each time that bits are compared.
 const TOKENS: usize = 8;
-/// What they continue.
+/// The text that they continue.
 const PROMPT: &str = "Once upon a time";
 /// Letters of several scripts, digits, white space, a character of several code points.
 const TEXT: &str = "The café costs €3.50,\n\tnicht 42! 你好 привет 👩‍👧 <|endoftext|>";
@@ -38,7 +38,7 @@ pub fn round_trip(tokenizer: &Tokenizer<'_>) -> Result<(), String> {
     if text == TEXT { Ok(()) } else { Err(format!("became {text:?}")) }
 }
 
-/// One request that is run in several ways, and what came of it first.
+/// One request that is run in several ways, and the outcome of the first.
 pub struct SameBits {
     request: Request,
     /// Tokens, and the hash of all logits.
@@ -53,7 +53,7 @@ impl SameBits {
         Self { request: Request::greedy(prompt, TOKENS), first: None }
     }
 
-    /// Runs it in one way more, which must come to what the first one came to.
+    /// Runs it in one way more, which must have the outcome of the first one.
     ///
     /// # Errors
     /// When it does not, or there is no outcome.

@@ -115,7 +115,7 @@ pub fn moves_while_it_works(pool: &mut Pool) -> Result<(), String> {
 /// A pool that would need a core that is not there is refused, and the one that is there stays as it was.
 ///
 /// # Errors
-/// When it is not refused, or the other one is no longer what it was.
+/// When it is not refused, or the other one has changed.
 pub fn refuses_offline_cores(pool: &mut Pool) -> Result<(), String> {
     let all = pool.platform().cores();
     let offline = all.iter().position(|core| !core.online).unwrap_or(all.len());
@@ -177,7 +177,7 @@ pub fn groups(pool: &mut Pool) -> Result<(), String> {
 /// take threads again.
 ///
 /// # Errors
-/// What was disturbed, or when a core takes no thread.
+/// The disturbance, or when a core takes no thread.
 pub fn deterministic(pool: &mut Pool) -> Result<(), String> {
     let platform = pool.platform();
     let cores = pool.cores().to_vec();

@@ -19,9 +19,9 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// What an emulated core computes in seconds.
+    /// Sizes that an emulated core computes in seconds.
     pub const SMALL: Self = Self { requests: 5, prompt: 30, tokens: 5 };
-    /// What users send, with prompts of several blocks.
+    /// Sizes that users send, with prompts of several blocks.
     pub const FULL: Self = Self { requests: 32, prompt: 120, tokens: 24 };
 }
 

@@ -19,7 +19,7 @@ const BUDGET: usize = 1 << 28;
 /// The outcome of a solo run.
 #[derive(Clone, Debug)]
 pub struct Solo {
-    /// How it ended.
+    /// The reason for its end.
     pub finish: Finish,
     /// Tokens made.
     pub tokens: Vec<u32>,
