@@ -1,4 +1,4 @@
-//! What the programs share: a model's file repacked on all cores.
+//! Code that the programs share: a model's file repacked on all cores.
 #![forbid(unsafe_code)]
 
 use embodios_engine::model::{ModelError, quantized};

@@ -1,5 +1,5 @@
-//! What meeting costs on this host, behind `cargo xtask bench pool`: `pool ROUNDS` prints one JSON object of medians,
-//! in nanoseconds, with two threads on two processors.
+//! Cost of fork and join and of wake-ups on this host, behind `cargo xtask bench pool`: `pool ROUNDS` prints one JSON
+//! object of medians, in nanoseconds, with two threads on two processors.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -51,7 +51,7 @@ fn fork_and_join(host: &'static Host, spin: u32, rounds: usize) -> Result<u64, B
     }))
 }
 
-/// What two threads throw to each other: odd numbers are the partner's to answer, the last one ends it.
+/// A ball that two threads throw to each other: odd numbers are the partner's to answer, the last one ends it.
 struct Ball {
     host: &'static Host,
     word: AtomicU32,

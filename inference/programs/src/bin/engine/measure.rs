@@ -19,10 +19,10 @@ use serde_json::json;
 
 /// Bytes that a thread reads at a time.
 const PIECE: usize = 1 << 20;
-/// How often the weights are read, of which the fastest counts.
+/// Reads of the weights, of which the fastest counts.
 const READS: usize = 8;
 
-/// What is measured.
+/// Lengths that are measured.
 pub struct Lengths {
     /// Tokens of the prompt.
     pub prompt: usize,
