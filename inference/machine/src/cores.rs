@@ -10,17 +10,17 @@ use spin::Once;
 
 use crate::{arch, system};
 
-/// What the engine keeps of a core.
+/// The engine's record of a core.
 pub struct Core {
     info: &'static CoreInfo,
     /// Blocks are refused to threads on it.
     reserved: AtomicBool,
-    /// How many were.
+    /// Blocks refused so far.
     refused: AtomicU64,
 }
 
 static CORES: Once<Box<[Core]>> = Once::new();
-/// Whether some core is reserved: what an allocation looks at first.
+/// Whether some core is reserved: an allocation looks here first.
 static ANY_RESERVED: AtomicBool = AtomicBool::new(false);
 /// Whether the engine can read a core's id itself; else the kernel does it.
 static KNOWS_HARDWARE_ID: AtomicBool = AtomicBool::new(false);
@@ -82,7 +82,7 @@ pub fn reserve(reserved: impl Fn(usize) -> bool) {
 }
 
 impl Core {
-    /// What the kernel says about it.
+    /// The kernel's description of it.
     pub const fn info(&self) -> &'static CoreInfo {
         self.info
     }
@@ -107,7 +107,7 @@ impl Core {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// What happened on it, as of one moment.
+    /// Counts of events on it, as of one moment.
     pub fn counts(&self) -> CoreCounts {
         const PAGE: u64 = 4096;
         let place = layout::STATISTICS + u64::from(self.info.statistics) * PAGE;

@@ -1,4 +1,4 @@
-//! Deliberate faults: what the console's `crash` command sets off to show that the kernel contains them.
+//! Deliberate faults, set off by the console's `crash` command to show that the kernel contains them.
 
 use core::hint::black_box;
 use core::ptr;

@@ -25,7 +25,7 @@ fn grow(heap: &mut Heap, layout: Layout) -> bool {
     let mut missing = bytes.max(page);
     while missing > 0 {
         let bytes = missing.min(MAX_GRANT as usize);
-        // What came before the refusal stays the heap's.
+        // Memory granted before the refusal stays the heap's.
         let Ok(start) = system::memory_grant(bytes) else { return false };
         if heap.size() == 0 {
             // SAFETY: the grant is fresh, this heap's alone, and stays mapped.

@@ -56,7 +56,7 @@ pub struct Machine {
     cores: Vec<Core>,
     clock: Clock,
     max_threads: u64,
-    /// How often Ctrl-C came in, counted by the kernel.
+    /// Number of Ctrl-C received, counted by the kernel.
     interrupts: &'static AtomicU32,
 }
 
@@ -102,7 +102,7 @@ fn query(query: Query) -> u64 {
     system::query(query).unwrap_or_else(|error| panic!("the kernel does not answer {query:?}: {error:?}"))
 }
 
-/// What a refusal of a request that named `cores` and `thread` means.
+/// Meaning of a refusal of a request that named `cores` and `thread`.
 fn refusal(error: Error, cores: &CoreSet, thread: ThreadId) -> PlatformError {
     let all = cores::all();
     let first = |wanted: &dyn Fn(usize) -> bool| cores.iter().find(|&core| wanted(core)).unwrap_or_default();
@@ -212,8 +212,8 @@ impl Platform for Machine {
                 Err(error) => panic!("the kernel refused console output: {error:?}"),
             }
         }
-        // A read of nothing has the kernel listen to Ctrl-C, also where a script runs and nobody reads. After the first
-        // words, since some hypervisors need milliseconds for it.
+        // A read of nothing has the kernel listen to Ctrl-C, also where a script runs and no thread reads. After the
+        // first words, since some hypervisors need milliseconds for it.
         static LISTENING: Once<()> = Once::new();
         LISTENING.call_once(|| {
             let _nothing = system::console_read(&mut []);
@@ -317,7 +317,7 @@ impl Platform for Machine {
     }
 }
 
-/// What a refusal means of a call that the command line allows by `word`.
+/// Meaning of a refusal of a call that the command line allows by `word`.
 fn not_allowed(error: Error, word: &'static str) -> PlatformError {
     match error {
         Error::NotAllowed => PlatformError::NotAllowed(word),

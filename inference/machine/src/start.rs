@@ -49,7 +49,7 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     )
 }
 
-/// The words of a command line that are not the kernel's alone: the engine's, and those that nobody knows.
+/// The words of a command line that are not the kernel's alone: the engine's, and unknown ones.
 fn engine_words(line: &str) -> String {
     let words = command_line::words(line).filter(|word| word.reader() != Some(Reader::Kernel));
     words.map(|word| word.text).collect::<Vec<_>>().join(" ")

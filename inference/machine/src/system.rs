@@ -120,14 +120,14 @@ pub fn release_cores() -> Result<u64, Error> {
     unsafe { call(Call::ReleaseCores, [0; 3]) }
 }
 
-/// Where a set's words lie.
+/// Place of a set's words.
 fn span(cores: &CoreSet) -> Span {
     Span { address: cores.words().as_ptr() as u64, count: cores.words().len() as u64 }
 }
 
 /// Maps at least `bytes` more bytes after the last grant. Result: address of the first.
 pub fn memory_grant(bytes: usize) -> Result<u64, Error> {
-    // SAFETY: new memory is nobody's.
+    // SAFETY: new memory is not in use.
     unsafe { call(Call::MemoryGrant, [bytes as u64, 0, 0]) }
 }
 

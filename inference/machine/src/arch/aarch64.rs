@@ -7,7 +7,7 @@ use embodios_abi::Mark;
 /// As the user writes it.
 pub const NAME: &str = "aarch64";
 
-/// Where the kernel enters thread 0; X0: address of `EngineInfo`, SP a multiple of 16.
+/// Entry of thread 0 from the kernel; X0: address of `EngineInfo`, SP a multiple of 16.
 #[unsafe(naked)]
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn _start() -> ! {
@@ -28,7 +28,7 @@ extern "C" fn _start() -> ! {
     )
 }
 
-/// Where the kernel enters every other thread; X0: its argument, SP a multiple of 16.
+/// Entry of every other thread from the kernel; X0: its argument, SP a multiple of 16.
 #[unsafe(naked)]
 pub extern "C" fn thread_start() -> ! {
     naked_asm!(
@@ -70,8 +70,8 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
 /// As [`system_call`].
 pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
     let result;
-    // SAFETY: the caller vouches for the arguments. The C ABI's clobbers name all vector registers whole; what else
-    // they name does no harm.
+    // SAFETY: the caller vouches for the arguments. The C ABI's clobbers name all vector registers whole; the other
+    // registers they name do no harm.
     unsafe {
         asm!(
             "svc #0",

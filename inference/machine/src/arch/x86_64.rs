@@ -11,7 +11,7 @@ const MXCSR: u32 = 0x1f80;
 /// As the user writes it.
 pub const NAME: &str = "x86_64";
 
-/// Where the kernel enters thread 0; RDI: address of `EngineInfo`, RSP a multiple of 16.
+/// Entry of thread 0 from the kernel; RDI: address of `EngineInfo`, RSP a multiple of 16.
 #[unsafe(naked)]
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn _start() -> ! {
@@ -34,7 +34,7 @@ extern "C" fn _start() -> ! {
     )
 }
 
-/// Where the kernel enters every other thread; RDI: its argument, RSP a multiple of 16.
+/// Entry of every other thread from the kernel; RDI: its argument, RSP a multiple of 16.
 #[unsafe(naked)]
 pub extern "C" fn thread_start() -> ! {
     naked_asm!(
@@ -79,7 +79,7 @@ pub unsafe fn system_call(number: u64, arguments: [u64; 3]) -> u64 {
 pub unsafe fn blocking_call(number: u64, arguments: [u64; 3]) -> u64 {
     let result;
     // SAFETY: the caller vouches for the arguments. All vector registers belong to the caller of a C function, so
-    // that ABI's clobbers name them all; what else it names does no harm.
+    // that ABI's clobbers name them all; the others that it names do no harm.
     unsafe {
         asm!(
             "int 0x80",

@@ -28,7 +28,7 @@ fn expect(found: Result<u64, Error>, wanted: Error, what: impl Fn() -> String) -
     check(found == Err(wanted), || format!("{}: {found:?} and not {wanted:?}", what()))
 }
 
-/// Addresses of the kernel, of nobody, and of more bits than there are.
+/// Addresses of the kernel, of nothing, and of more bits than there are.
 fn foreign() -> impl Iterator<Item = u64> {
     let fixed = [
         0,
@@ -86,7 +86,7 @@ fn addresses(_: &Machine) -> Outcome {
         let write = call(Call::ReserveCores, [own & !7, length / 8, 0]);
         check(write.is_err(), || format!("a set of {length:#x} bytes: {write:?}"))?;
     }
-    // What the engine may only read is not written to.
+    // Memory that the engine may only read is not written to.
     expect(call(Call::ConsoleRead, [layout::INFO, 8, 0]), Error::BadAddress, || {
         "input over constants".into()
     })?;

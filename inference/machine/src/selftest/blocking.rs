@@ -63,7 +63,7 @@ fn joining(machine: &Machine) -> Outcome {
 /// Two threads that pass a ball, which is even for one and odd for the other.
 struct Game {
     ball: AtomicU32,
-    /// How often it changes hands.
+    /// Number of turns.
     turns: u32,
 }
 

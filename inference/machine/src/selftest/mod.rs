@@ -1,7 +1,7 @@
 //! The engine's tests of what the kernel does for it, run on the booted machine by the console's `test`.
 //!
-//! A thread's core is asked of the hardware inside the thread, what ran where of the kernel's counters. Time decides
-//! no test: what must not happen is looked for in counters, what must happen is waited for.
+//! A thread's core is read from the hardware inside the thread, activity of other cores from the kernel's counters.
+//! Time decides no test: forbidden events are looked for in counters, required ones are waited for.
 
 mod abi;
 mod blocking;
@@ -18,10 +18,10 @@ use embodios_pool::platform::{CoreSet, Platform, PlatformError, ThreadId};
 use crate::memory;
 use crate::platform::Machine;
 
-/// What is wrong, if something is.
+/// Result of a test; the error says what is wrong.
 type Outcome = Result<(), String>;
 
-/// A name, and what passes or says why not.
+/// A name, and a function that passes or says why not.
 type Test = (&'static str, fn(&Machine) -> Outcome);
 
 const TESTS: &[&[Test]] = &[
@@ -91,7 +91,7 @@ fn start<T: Sync>(
     machine.start_thread(cores, body, core::ptr::from_ref(context).expose_provenance()).map_err(refused)
 }
 
-/// What a thread was started with.
+/// The context that a thread was started with.
 ///
 /// # Safety
 /// `argument` comes from [`start`] with a `T` that outlives the thread.

@@ -22,7 +22,7 @@ const TRIED: u32 = 2;
 /// A thread of the core that is reserved.
 struct Tenant {
     word: AtomicU32,
-    /// How many of its requests were refused.
+    /// Number of its requests that were refused.
     refused: AtomicU32,
 }
 
@@ -34,7 +34,7 @@ extern "C" fn ask_for_memory(argument: usize) {
     }
     let grant = system::memory_grant(1) == Err(Error::Reserved);
     let layout = Layout::new::<u64>();
-    // Not seen through: the compiler may leave out an allocation that nobody uses, and takes it for granted then.
+    // Not seen through: the compiler may leave out an unused allocation, and takes it for granted then.
     // SAFETY: the layout is not empty.
     let block = black_box(unsafe { alloc(layout) });
     if !block.is_null() {

@@ -1,4 +1,4 @@
-//! Threads that share a core: turns, priorities, registers that survive, and no tick where nobody shares.
+//! Threads that share a core: turns, priorities, registers that survive, and no tick for a thread alone on its core.
 
 use alloc::format;
 use alloc::vec::Vec;
