@@ -19,7 +19,7 @@ use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
 
-/// What has been generated since the start.
+/// Totals of generation since the start.
 #[derive(Default)]
 pub struct Totals {
     /// Tokens of prompts.
@@ -37,7 +37,7 @@ pub struct Totals {
 /// Batches since the start.
 #[derive(Default, Clone, Copy)]
 pub struct Batches {
-    /// How many.
+    /// Number of batches.
     pub count: usize,
     /// All of them.
     pub all: Tally,

@@ -18,14 +18,14 @@ use super::module::{self, Module};
 use super::options::Options;
 use groups::Group;
 
-/// What a batch is made of.
+/// Source of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BatchSource<'l> {
     /// The same prompt so many times, with one seed after the other.
     Prompt {
-        /// How often.
+        /// Number of requests.
         count: usize,
-        /// How it is continued.
+        /// Options of its continuation.
         options: Options,
         /// The prompt.
         text: &'l str,

@@ -1,5 +1,5 @@
-//! The command `bench WHAT`: what the engine measures of itself, by [`embodios_bench`]. Owns which model and workers a
-//! bench gets, and where its figures go.
+//! The command `bench WHAT`: measurements that the engine makes of itself, by [`embodios_bench`]. Owns the choice of
+//! model and workers for a bench, and the output of its figures.
 
 mod options;
 
@@ -19,7 +19,7 @@ impl Console<'_> {
     /// Measures, and prints the figures.
     ///
     /// # Errors
-    /// When there is no model or no memory, or what must be equal is not.
+    /// When there is no model or no memory, or bits that must be equal are not.
     pub(super) fn bench(&mut self, Bench { json, what }: &Bench<'_>) -> Result<(), CommandError> {
         let output = self.output;
         let mut show = |figures: &dyn Report| match json {
@@ -46,7 +46,7 @@ impl Console<'_> {
 }
 
 impl Loaded {
-    /// What is measured.
+    /// The subject of a measurement.
     const fn subject(&self) -> Subject<'_> {
         let Self { name, model, tokenizer, kernels, .. } = self;
         Subject { name, model, tokenizer, kernels: *kernels }

@@ -27,7 +27,7 @@ pub enum Fault {
     Stack,
     /// Have the kernel return to a state that the processor refuses.
     Return,
-    /// Have the kernel interrupted by what it cannot mask.
+    /// Have the kernel interrupted by an event that it cannot mask.
     NonMaskable,
 }
 
@@ -45,7 +45,7 @@ const MOST_REQUESTS: usize = 1 << 16;
 const DEFAULT_TOKENS: usize = 128;
 /// Tokens that `hash` makes when nothing else is said.
 const HASH_TOKENS: usize = 64;
-/// How often two threads wake each other in `test` when nothing else is said.
+/// Wakes of two threads by each other in `test` when nothing else is said.
 const DEFAULT_WAKES: u32 = 3000;
 
 /// A command, understood.
@@ -99,7 +99,7 @@ pub enum Command<'l> {
     Help(Option<&'l str>),
 }
 
-/// What to do with the statistics.
+/// An action on the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stats {
     /// Show them as text.
@@ -236,7 +236,7 @@ fn affinity(rest: &str) -> Result<Command<'_>, ParseError> {
     }
 }
 
-/// How often threads wake each other, `batches=N`, both or nothing.
+/// The number of wakes of threads by each other, `batches=N`, both or nothing.
 fn test(rest: &str) -> Result<Command<'_>, ParseError> {
     let (mut wakes, mut batches) = (DEFAULT_WAKES, None);
     for word in rest.split_whitespace() {

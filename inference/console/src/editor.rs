@@ -1,6 +1,6 @@
-//! The line editor: bytes from a terminal in, edited lines out, and what the terminal must show.
+//! The line editor: bytes from a terminal in, edited lines out, and the bytes that the terminal must show.
 //!
-//! A pure state machine. Only what changes is sent to the terminal: every byte costs time on a serial
+//! A pure state machine. Only changes are sent to the terminal: every byte costs time on a serial
 //! line. Where the terminal's width is not known, lines wider than it are edited correctly but shown wrongly.
 
 use alloc::collections::VecDeque;
@@ -18,7 +18,7 @@ const HISTORY_LIMIT: usize = 100;
 /// A terminal that is narrower is taken for one of unknown width.
 const NARROWEST: usize = 8;
 
-/// What the person has done with the line.
+/// An end of the line's editing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entered {
     /// Sent it.
@@ -41,9 +41,9 @@ pub struct Editor {
     line: String,
     /// Byte index into `line`, on a character boundary.
     cursor: usize,
-    /// What [`Self::measure`] says of the line's end.
+    /// Result of [`Self::measure`] for the line's end.
     end: (usize, usize),
-    /// Where what is being pasted begins.
+    /// Start of the paste under way.
     pasted: Option<usize>,
     /// Something had no room in the line.
     overflowed: bool,
@@ -81,7 +81,7 @@ impl Editor {
     pub fn feed(&mut self, bytes: &[u8], screen: &mut String) -> (usize, Option<Entered>) {
         for (index, &byte) in bytes.iter().enumerate() {
             for key in self.keys.read(byte).into_iter().flatten() {
-                // What ends a line is the last key of its byte.
+                // A key that ends a line is the last one of its byte.
                 if let Some(entered) = self.press(key, screen) {
                     return (index + 1, Some(entered));
                 }
@@ -118,7 +118,7 @@ impl Editor {
             }
             Key::PasteStart => self.pasted = Some(self.cursor),
             Key::PasteEnd => self.end_paste(screen),
-            // What is pasted is text, not editing.
+            // Pasted characters are text, not editing.
             _ if self.pasted.is_some() => {}
             Key::ClearScreen => {
                 screen.push_str("\x1b[H\x1b[2J");
@@ -162,7 +162,7 @@ impl Editor {
         line
     }
 
-    /// What is missing of the only word that the line is the beginning of.
+    /// The missing rest of the only word that the line is the beginning of.
     fn completion(&self) -> Option<String> {
         let mut fitting = self.words.iter().filter_map(|word| word.strip_prefix(self.line.as_str()));
         let (first, second) = (fitting.next(), fitting.next());
@@ -299,7 +299,7 @@ impl Editor {
         self.cursor + self.line[self.cursor..].chars().next().map_or(0, char::len_utf8)
     }
 
-    /// Where the word before the cursor begins.
+    /// Start of the word before the cursor.
     fn word_start(&self) -> usize {
         let before = self.line[..self.cursor].trim_end();
         before
@@ -308,7 +308,7 @@ impl Editor {
     }
 }
 
-/// What stands on the screen for a character: one space for a tab and for a line end that was pasted.
+/// The glyph of a character on the screen: one space for a tab and for a line end that was pasted.
 const fn glyph(character: char) -> char {
     match character {
         '\t' | '\n' => ' ',

@@ -1,4 +1,4 @@
-//! Why a command failed.
+//! Reasons that a command failed.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -51,7 +51,7 @@ pub enum CommandError {
     Word {
         /// The word, with what it was set to.
         word: String,
-        /// What is wrong with that.
+        /// The fault of the value.
         reason: String,
     },
     /// Generation did not begin or go on.
@@ -74,13 +74,13 @@ pub enum CommandError {
     LongLine(usize),
     /// A kernel is not there to contain faults.
     NoFaults,
-    /// Somebody stopped it.
+    /// A Ctrl-C stopped it.
     Interrupted,
     /// Tests failed: how many.
     Tests(u32),
     /// The engine crashed where the script had not asked for it.
     Crashed {
-        /// How often.
+        /// Number of crashes.
         restarts: u64,
         /// The script.
         script: String,
@@ -88,7 +88,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// What is free and what helps, where memory is what lacks.
+    /// Free memory and a remedy, where memory is lacking.
     pub fn advice(&self, memory: Memory) -> String {
         if !self.lacks_memory() {
             return String::new();

@@ -1,10 +1,12 @@
-//! What the terminal sends, for whoever reads next: the line editor, or a command that takes lines.
+//! Input from the terminal, for one reader at a time: the line editor, or a command that takes lines.
 //!
-//! What one reader leaves is the next one's. Every line ends with a line feed here, however the terminal ends it.
+//! Bytes that one reader leaves are the next one's. Every line ends with a line feed here, however the terminal ends
+//! it.
 //!
 //! A serial line has no flow control, and the kernel keeps some 4,096 bytes for a reader that is busy. Where a sender
-//! asks for it (`flow-control`), the first read is announced by ENQ, and what a read has taken is acknowledged by ACK
-//! and the number of bytes as a printable character: who sends no more than those ahead loses none.
+//! asks for it (`flow-control`), the first read is announced by ENQ, and the bytes that a read has taken are
+//! acknowledged by ACK and their number as a printable character: a sender that sends no more than those ahead loses
+//! none.
 
 use core::ops::Range;
 
@@ -15,7 +17,7 @@ const READ: usize = 64;
 /// ASCII's "enquiry" and "acknowledge".
 const ENQ: u8 = 0x05;
 const ACK: u8 = 0x06;
-/// What stands for an acknowledged 0.
+/// The character for an acknowledged 0.
 const ZERO: u8 = b' ';
 /// Ctrl-C, and Ctrl-D.
 pub const INTERRUPT: u8 = 0x03;
@@ -25,7 +27,7 @@ const END: u8 = 0x04;
 pub struct Input {
     platform: &'static dyn Platform,
     bytes: [u8; READ],
-    /// Which of them nobody has taken.
+    /// Those of them that have not been taken.
     unread: Range<usize>,
     /// A carriage return came last: a line feed after it ends the same line.
     after_return: bool,
@@ -51,12 +53,12 @@ impl Input {
         }
     }
 
-    /// Whether there is nothing that nobody has taken, so that a reader waits.
+    /// Whether all bytes have been taken, so that a reader waits.
     pub fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// The bytes that nobody has taken; waits for some where there are none. Empty only at the end of the input.
+    /// The bytes that have not been taken; waits for some where there are none. Empty only at the end of the input.
     pub fn wait(&mut self) -> &[u8] {
         while self.unread.is_empty() {
             if self.acknowledge && !core::mem::replace(&mut self.announced, true) {

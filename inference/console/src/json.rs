@@ -20,7 +20,7 @@ use super::output::Output;
 const LONGEST: usize = 16 << 20;
 
 impl Console<'_> {
-    /// Answers lines until an empty one or the end of the input. Result: what became of a batch.
+    /// Answers lines until an empty one or the end of the input. Result: the tally of a batch.
     ///
     /// # Errors
     /// When there is no model or no memory for a line.
@@ -60,7 +60,7 @@ struct Lines<'i> {
     platform: &'static dyn Platform,
     input: &'i mut Input,
     line: Vec<u8>,
-    /// What shows them to a person who types.
+    /// The editor for a person who types.
     typed: Option<Editor>,
 }
 

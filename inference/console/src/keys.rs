@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use embodios_text::tokenizer::TextStream;
 
-/// What the person did.
+/// A key that was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// A printable character.
@@ -41,13 +41,13 @@ pub enum Key {
     DeleteOrEnd,
     /// A tab.
     Tab,
-    /// What follows is pasted (bracketed paste of xterm).
+    /// Start of a paste (bracketed paste of xterm).
     PasteStart,
-    /// What was pasted ends.
+    /// End of a paste.
     PasteEnd,
 }
 
-/// Where in an escape sequence the input stands (ECMA-48, 5.4).
+/// Place of the input in an escape sequence (ECMA-48, 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Sequence {
     /// In none.

@@ -1,7 +1,7 @@
 //! The console: the engine's start, then commands, from the command line or typed.
 //!
-//! Owns the command language and everything printed. Arithmetic, text and files belong to the modules
-//! it calls; of what runs it, it knows the [`Platform`] trait only.
+//! Owns the command language and everything printed. Arithmetic, text and files belong to the modules it calls; of the
+//! system below, it knows the [`Platform`] trait only.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -55,7 +55,7 @@ use workers::Workers;
 /// Shown where a command is expected.
 const PROMPT: &str = "> ";
 
-/// What has a terminal tell what is pasted from what is typed, and what ends that (xterm's bracketed paste).
+/// Sequences that have a terminal tell pasted text from typed text, and that end this (xterm's bracketed paste).
 const PASTE: [&str; 2] = ["\x1b[?2004h", "\x1b[?2004l"];
 
 /// Said of commands behind a failure.
@@ -108,7 +108,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     };
     console.print_banner(memory.total);
     errors.iter().for_each(|error| console.print_error(error));
-    // A model that is not wanted is no failure until somebody asks for it.
+    // A model that is not wanted is no failure until a command needs it.
     let no_model = console.loaded.as_ref().err().filter(|error| !matches!(error, LoadError::NotWanted));
     if let Some(error) = no_model.filter(|_| options.quiet) {
         console.print_error(&error.into());
@@ -145,7 +145,7 @@ struct Console<'s> {
     input: Input,
     /// The width of the terminal, where a person is known to sit at one.
     columns: Option<usize>,
-    /// Whether a program sends what is read.
+    /// Whether the input is a program's.
     is_piped: bool,
     loaded: Result<Loaded, LoadError>,
     workers: Workers,

@@ -24,7 +24,7 @@ use super::start::{Start, StartOptions};
 /// Value of `model=` for no model at all.
 const NO_MODEL: &str = "none";
 
-/// Why no model is loaded.
+/// Reason that no model is loaded.
 #[derive(Clone, Debug)]
 pub enum LoadError {
     /// It was asked for.
@@ -41,16 +41,16 @@ pub enum LoadError {
     Memory {
         /// The module's name.
         name: &'static str,
-        /// What the model needs.
+        /// Needs of the model.
         needs: Needs,
-        /// Bytes that nobody has.
+        /// Bytes that are free.
         free: u64,
     },
     /// This processor has no kernels of the name asked for.
     NoSuchKernels {
-        /// What was asked for.
+        /// The name asked for.
         wanted: String,
-        /// What there is.
+        /// The names there are.
         names: String,
     },
     /// The file is damaged.
@@ -110,7 +110,7 @@ pub struct Loaded {
     pub tokenizer: Tokenizer<'static>,
     /// Conversations to prompts, where the model has a template for that.
     pub chat: Result<ChatTemplate, ChatError>,
-    /// What computes.
+    /// The kernels.
     pub kernels: Kernels,
 }
 
@@ -162,7 +162,7 @@ impl Loaded {
         repacked(self.bytes, layout, copy).map(|(_, model)| model).map_err(bad)
     }
 
-    /// What answers JSON lines.
+    /// The responder to JSON lines.
     pub const fn requests(&self) -> Responder<'_> {
         let Self { model, tokenizer, chat, kernels, .. } = self;
         Responder { model, tokenizer, chat, kernels: *kernels }

@@ -1,10 +1,10 @@
-//! The files that are there from the start. A file is what its content is, whatever it is called.
+//! Files that are there from the start. A file's kind follows from its content, whatever it is called.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What a model's file begins with.
+/// First bytes of a model's file.
 const GGUF: &[u8] = b"GGUF";
 
 /// Bytes at the start of a file in which a zero says that it is no text.
@@ -19,7 +19,7 @@ pub struct Module {
     pub bytes: &'static [u8],
 }
 
-/// What a module is.
+/// Kind of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A model.
@@ -41,7 +41,7 @@ impl fmt::Display for Content {
 }
 
 impl Module {
-    /// What it is, by its first bytes.
+    /// Its kind, by its first bytes.
     pub fn content(&self) -> Content {
         let start = &self.bytes[..self.bytes.len().min(LOOK)];
         match start {
@@ -52,7 +52,7 @@ impl Module {
     }
 }
 
-/// Why a module does not serve.
+/// Reason that a module does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModuleError {
     /// No module has the name.
@@ -62,13 +62,13 @@ pub enum ModuleError {
         /// Those that there are.
         names: String,
     },
-    /// It is something else than what it is wanted for.
+    /// It is of another kind than the one wanted.
     Other {
         /// Its name.
         name: String,
-        /// What it is.
+        /// Its kind.
         content: Content,
-        /// What it is wanted for.
+        /// The kind wanted.
         wanted: &'static str,
     },
 }

@@ -15,12 +15,12 @@ pub const TEXT_OPTIONS: &str = "ntkpmrsxlc";
 pub const BATCH_OPTIONS: &str = "ntkpmrsxc";
 pub const HASH_OPTIONS: &str = "ncvd";
 
-/// How to continue a text.
+/// Options of a text's continuation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// At most this many tokens.
     pub tokens: usize,
-    /// How they are chosen.
+    /// Sampling parameters.
     pub sampling: Sampling,
     /// Texts that the continuation ends before.
     pub stops: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Options {
     pub cores: Option<usize>,
     /// The kernels' variant; `None` for the one in use.
     pub kernels: Option<Kernels>,
-    /// How many tokens of the prompt are taken at a time; `None` for all.
+    /// Tokens of the prompt that are taken at a time; `None` for all.
     pub piece: Option<usize>,
 }
 
@@ -54,7 +54,7 @@ impl Options {
         Request { prompt, limit, end, sampling, stops, log_probabilities: self.probabilities }
     }
 
-    /// Reads options off the front of `rest`; what remains is the text. `--` ends the options, for text
+    /// Reads options off the front of `rest`; the rest is the text. `--` ends the options, for text
     /// that begins with a minus sign.
     ///
     /// # Errors

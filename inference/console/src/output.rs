@@ -1,7 +1,7 @@
-//! What the console says: answers, and notes about them.
+//! Output of the console: answers, and notes about them.
 //!
-//! For programs (`quiet`), answers stand in frames, between STX and ETX, each one write: whoever boots the machine
-//! tells them from notes and from what the kernel says.
+//! For programs (`quiet`), answers stand in frames, between STX and ETX, each one write: a program that boots the
+//! machine tells them from notes and from the kernel's messages.
 
 use alloc::fmt::format;
 use core::fmt;

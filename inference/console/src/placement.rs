@@ -1,4 +1,4 @@
-//! Which cores get a worker when nobody says.
+//! Cores that get a worker when none are asked for.
 
 use alloc::vec::Vec;
 

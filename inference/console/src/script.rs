@@ -7,7 +7,7 @@ use core::fmt;
 use super::command::Command;
 use super::module::{self, Module, ModuleError};
 
-/// Where the commands stand.
+/// Place of the commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptSource<'s> {
     /// In the command line, with `;` between them.
@@ -16,7 +16,7 @@ pub enum ScriptSource<'s> {
     Module(&'s str),
 }
 
-/// Why there are no commands.
+/// Reason that there are no commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptError {
     /// There is none.
@@ -65,8 +65,8 @@ impl fmt::Display for ScriptSource<'_> {
     }
 }
 
-/// What is left of a script after `restarts` crashes: each `crash` command accounts for one, and the script goes on
-/// behind it. `None` when there were more crashes than it asked for.
+/// Rest of a script after `restarts` crashes: each `crash` command accounts for one, and the script goes on behind it.
+/// `None` when there were more crashes than it asked for.
 pub fn after_restarts(commands: &[String], restarts: u64) -> Option<&[String]> {
     let mut rest = commands;
     for _ in 0..restarts {

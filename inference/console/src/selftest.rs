@@ -1,5 +1,5 @@
 //! The command `test`: the platform's tests, then the engine's own, on the machine as it runs. Owns the list of them
-//! and how they are reported; what is checked is [`embodios_checks`]'s.
+//! and their report; the checks are [`embodios_checks`]'s.
 
 use alloc::format;
 use alloc::string::String;

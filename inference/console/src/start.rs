@@ -1,4 +1,4 @@
-//! What the engine is started with: the machine's description and the words of the command line.
+//! Start information of the engine: the machine's description and the words of the command line.
 
 use alloc::vec::Vec;
 
@@ -6,12 +6,12 @@ use super::command::Fault;
 pub use super::module::Module;
 use super::script::ScriptSource;
 
-/// What the engine is started with.
+/// Start information of the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'s> {
     /// Architecture and machine.
     pub machine: &'s str,
-    /// How often an engine has crashed before this one.
+    /// Crashes of engines before this one.
     pub restarts: u64,
     /// Whether the engine before this one died before it had said a word.
     pub died_loading: bool,
@@ -19,12 +19,12 @@ pub struct Start<'s> {
     pub has_bad_words: bool,
     /// The engine's words:
     /// - `model=NAME`: the module to load, `none` for no model; without it, the only model there is;
-    /// - `kernels=NAME`: what computes (default: the fastest);
-    /// - `spin=N`: microseconds before a worker sleeps;
-    /// - `workers=CORES`: where workers sit; `housekeeping=CORES` is the platform's, and workers keep off those;
+    /// - `kernels=NAME`: the kernels' variant (default: the fastest);
+    /// - `spin=N`: microseconds of polling before a worker sleeps;
+    /// - `workers=CORES`: the workers' cores; `housekeeping=CORES` is the platform's, and workers keep off those;
     /// - `quiet`: no banner, prompt or echo; answers stand in frames ([`super::output`]);
     /// - `terminal=COLUMNS`: a person sits at a terminal of this width;
-    /// - `flow-control`: what is read of the input is acknowledged ([`super::input`]);
+    /// - `flow-control`: reads of the input are acknowledged ([`super::input`]);
     /// - `keep-going`: a script goes on behind a failed command;
     /// - `script=NAME`: run the commands in this module, one a line, and power off;
     /// - `exec=COMMAND; COMMAND...`: the same for the rest of the line.

@@ -1,4 +1,4 @@
-//! The command `stats`: what the engine, its workers and the cores have done, as text or as one line of JSON.
+//! The command `stats`: the work of the engine, its workers and the cores, as text or as one line of JSON.
 
 use alloc::format;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::Console;
 use super::answer::Totals;
 
-/// What is counted from: the platform's counters never go back.
+/// Counts to subtract: the platform's counters never go back.
 #[derive(Default)]
 pub struct Baseline(Vec<CoreCounters>);
 
@@ -135,7 +135,7 @@ impl Console<'_> {
     }
 }
 
-/// What `stats --json` says.
+/// The object of `stats --json`.
 #[derive(Serialize)]
 struct Object {
     up_ns: u64,

@@ -14,17 +14,17 @@ pub struct Workers {
     settings: PoolSettings,
     /// The cores that workers may have.
     cores: CoreSet,
-    /// Whether somebody chose these cores.
+    /// Whether these cores were asked for.
     chosen: bool,
     pool: Option<Pool>,
     /// Interrupts that have had their effect: the pool's work stops at later ones.
     acknowledged: u32,
-    /// What workers of earlier pools have done, by core.
+    /// The work of earlier pools' workers, by core.
     earlier: Vec<WorkerStatistics>,
 }
 
 impl Workers {
-    /// No pool yet. Its workers will look for `spin` microseconds before they sleep, and sit on one core of each
+    /// No pool yet. Its workers will poll for `spin` microseconds before they sleep, and sit on one core of each
     /// physical one, housekeeping cores left out if these shall be kept `apart`.
     pub fn new(platform: &'static dyn Platform, spin: u32, apart: bool) -> Self {
         let settings = PoolSettings { spin, ..PoolSettings::default() };
@@ -37,7 +37,7 @@ impl Workers {
         &self.cores
     }
 
-    /// How these cores came to be chosen.
+    /// The reason for these cores.
     pub const fn choice(&self) -> &'static str {
         if self.chosen { "as asked" } else { "one a physical core, the fastest class first" }
     }
@@ -114,7 +114,7 @@ impl Workers {
         }
     }
 
-    /// Adds what the workers of a pool that has been moved or ended had done.
+    /// Adds the work of a pool that has been moved or ended.
     fn keep(&mut self, pool: Option<Monitor>) {
         for WorkerStatistics { core, work } in pool.iter().flat_map(Monitor::workers) {
             match self.earlier.iter_mut().find(|earlier| earlier.core == core) {
@@ -124,7 +124,7 @@ impl Workers {
         }
     }
 
-    /// What workers on each core have done since the last reset, those of earlier pools included: those of now first.
+    /// The work on each core since the last reset, that of earlier pools included: the present workers first.
     pub fn statistics(&self) -> Vec<WorkerStatistics> {
         let mut all: Vec<WorkerStatistics> =
             self.pool.iter().flat_map(|pool| pool.monitor().workers()).collect();

@@ -1,4 +1,4 @@
-//! What a model is said to need is what it takes: the bounds of `sizing` beside what is allocated.
+//! Claimed needs of a model against its allocations: the bounds of `sizing` beside the peak.
 
 #[path = "../../engine/tests/common/mod.rs"]
 mod common;
@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Held by the test that runs: what is live is everybody's.
+/// Held by the test that runs: the count of live bytes is shared by all.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Bytes that a machine takes, at the peak, to load the model in `file` and take a text in, as the engine does it.

@@ -1,4 +1,4 @@
-//! What a model's file says reaches the terminal without commands to it, whichever way it takes.
+//! Text of a model's file reaches the terminal without commands to it, whichever way it takes.
 
 #[path = "common/scripted.rs"]
 mod scripted;

@@ -26,7 +26,7 @@ pub struct Group<'l> {
     model: Option<&'l str>,
 }
 
-/// What a group's first worker needs and what it makes.
+/// Input and output of a group's first worker.
 struct Work<'m> {
     requests: Responder<'m>,
     lines: JsonBatch,

@@ -1,4 +1,4 @@
-//! The words behind `bench`: what to measure, and the options of each.
+//! The words behind `bench`: its kinds, and the options of each.
 
 use alloc::vec::Vec;
 
@@ -12,32 +12,32 @@ use crate::options::number;
 pub struct Bench<'l> {
     /// Print JSON.
     pub json: bool,
-    /// What to measure.
+    /// The measurement.
     pub what: What<'l>,
 }
 
-/// What to measure.
+/// A measurement to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What<'l> {
     /// Requests at once and one after another.
     Batch {
         /// Number of workers; `None` for all.
         workers: Option<usize>,
-        /// Which requests.
+        /// The requests.
         options: batch::Options,
     },
     /// The same step many times.
     Jitter {
         /// Number of workers; `None` for all.
         workers: Option<usize>,
-        /// How often.
+        /// Number of steps.
         steps: usize,
     },
     /// The same batch on more and more workers.
     Scaling(scaling::Options<'l>),
     /// Two threads that take turns.
     Switch {
-        /// How often.
+        /// Number of rounds.
         rounds: u32,
     },
 }

@@ -1,11 +1,11 @@
-//! Why a line is no command: each reason names the word at fault.
+//! Reasons that a line is no command: each names the word at fault.
 
 use alloc::string::String;
 use core::fmt;
 
 use embodios_pool::platform::ParseCoreSetError;
 
-/// Why a line is no command.
+/// Reason that a line is no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParseError {
     /// No such command.
@@ -32,13 +32,13 @@ pub enum ParseError {
     TooMany { found: usize, most: usize },
     /// `batch` with something else than a number of requests in front of a text.
     Requests(String),
-    /// `bench` with something else than what it measures.
+    /// `bench` with something else than a measurement.
     Bench(String),
     /// `bench` with something else than numbers of prompts.
     Prompts(String),
     /// `json` with something else than a task.
     Task(String),
-    /// `stats` with something else than what it takes.
+    /// `stats` with something else than its options.
     Stats(String),
     /// `affinity` with something else than `workers=`.
     Affinity(String),

@@ -1,8 +1,8 @@
-//! What the console says of its own language. The words are understood next door, in [`super`].
+//! Help of the console on its own language. The words are understood next door, in [`super`].
 
 use alloc::string::String;
 
-/// What `help` prints.
+/// The text of `help`.
 const HELP: &str = "\
 generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
          [-s SEED] [-x STOP]... [-l COUNT] [-c CORES] TEXT

@@ -1,4 +1,4 @@
-//! Every edit, against a terminal in miniature: what it shows must be what the editor holds.
+//! Every edit, against a terminal in miniature: it must show the contents of the editor.
 
 use super::*;
 use alloc::format;

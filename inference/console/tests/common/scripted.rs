@@ -158,7 +158,7 @@ pub const MODULE: Module = Module { name: "story.gguf", bytes: STORY };
 pub const GOOD: Power = Power::Off { success: true };
 pub const BAD: Power = Power::Off { success: false };
 
-/// Runs commands on the story model, also behind a failed one; what came after the two lines of the start.
+/// Runs commands on the story model, also behind a failed one; returns the output after the two lines of the start.
 pub fn script(cores: usize, commands: &str) -> (String, Power) {
     let Session { output, action, .. } =
         session(cores, &[MODULE], &format!("keep-going exec={commands}"), 0, "");
