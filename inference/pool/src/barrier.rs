@@ -20,7 +20,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Returns when all `members` have called this: what each wrote before is seen by all after. The last to arrive
+    /// Returns when all `members` have called this: writes of each before it are seen by all after. The last to arrive
     /// calls `on_release` while no other member runs.
     pub fn wait(&self, policy: &WaitPolicy, members: u32, record: &Record, on_release: impl FnOnce()) {
         let seen = self.epoch.number();

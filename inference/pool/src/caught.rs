@@ -22,13 +22,13 @@ pub struct Panic {
 impl Caught {
     /// Runs a worker's part.
     pub fn run(&self, worker: usize, part: impl FnOnce()) {
-        // What the part leaves half done is the business of whoever is told of the panic.
+        // Work that the part leaves half done is the business of the code that is told of the panic.
         if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
             self.slot().get_or_insert(Panic { worker, payload });
         }
     }
 
-    /// What was caught since the last time.
+    /// The first panic since the last call.
     pub fn take(&self) -> Option<Panic> {
         self.slot().take()
     }
@@ -40,7 +40,7 @@ impl Caught {
 
 #[cfg(feature = "std")]
 impl Panic {
-    /// What the panic said.
+    /// The panic's message.
     pub fn message(&self) -> String {
         let text = self.payload.downcast_ref::<&str>().map(|text| String::from(*text));
         text.or_else(|| self.payload.downcast_ref::<String>().cloned()).unwrap_or_default()
@@ -67,7 +67,7 @@ impl Caught {
 
 #[cfg(not(feature = "std"))]
 impl Panic {
-    /// What the panic said.
+    /// The panic's message.
     pub const fn message(&self) -> String {
         String::new()
     }

@@ -1,4 +1,4 @@
-//! Deterministic mode: the same split every time, cores that are nobody else's, and a budget for every job.
+//! Deterministic mode: the same split every time, reserved cores, and a budget for every job.
 
 use core::hint::black_box;
 
@@ -8,7 +8,7 @@ use crate::platform::CoreSet;
 /// Bytes of each worker's stack that are touched beforehand.
 const STACK: usize = 32 << 10;
 
-/// How to be deterministic.
+/// Settings of deterministic mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deterministic {
     /// Nanoseconds from a job's hand-out to its join; longer ones are counted.
@@ -25,7 +25,7 @@ impl Default for Deterministic {
 
 impl Pool {
     /// Calls `body` with the pool in deterministic mode: [`Mode::Static`] only and always on all workers, whose cores
-    /// are reserved, so that the platform refuses and counts what would disturb them (see
+    /// are reserved, so that the platform refuses and counts disturbances (see
     /// [`crate::platform::Platform::reserve_cores`]), `body`'s own allocations included; their stacks touched; jobs
     /// over the budget counted. All is as before when it returns, however that happens.
     ///

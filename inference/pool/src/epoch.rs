@@ -24,7 +24,7 @@ impl Epoch {
         self.number.load(SeqCst)
     }
 
-    /// Sets the number to 0. Nobody may be waiting.
+    /// Sets the number to 0. No thread may be waiting.
     pub fn reset(&self) {
         self.number.store(0, SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Why the pool refused, or what came of a job.
+//! Refusals of the pool, and failures of a job.
 
 use alloc::string::String;
 use core::fmt;
@@ -14,7 +14,7 @@ pub enum PoolError {
     Panicked {
         /// The first worker that did.
         worker: usize,
-        /// What it said.
+        /// The panic's message.
         message: String,
     },
     /// The pool is at work for another thread, and this one is none of its workers.

@@ -1,4 +1,4 @@
-//! How long something took, many times over: counts in buckets of 3 % width, in fixed memory.
+//! Histogram of times: counts in buckets of 3 % width, in fixed memory.
 //!
 //! Buckets are log-linear: each power of two is cut into 32 equal ones, and times below 32 ns have one each.
 
@@ -20,7 +20,7 @@ const WORDS: usize = HEAD + bucket(LIMIT) + 1;
 #[derive(Debug, Default)]
 pub struct Histogram(Counters<WORDS>);
 
-/// What a histogram says. All times are in nanoseconds, and 0 where nothing was recorded.
+/// Statistics of a histogram. All times are in nanoseconds, and 0 where nothing was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Number of times.

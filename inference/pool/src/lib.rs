@@ -2,10 +2,10 @@
 //!
 //! A job is a function of the worker's index; the caller is worker 0. [`Pool::run`], the `split` family and [`Stages`]
 //! cut a job by the number of workers alone, never by time: the model's forward pass uses nothing else.
-//! [`Pool::parallel_for`] can also let workers take work from each other. How a job gets to the workers is [`team`]'s
+//! [`Pool::parallel_for`] can also let workers take work from each other. The way of a job to the workers is [`team`]'s
 //! business.
 //!
-//! What runs it is behind the [`platform::Platform`] trait: threads, waiting and waking, time.
+//! The system below is behind the [`platform::Platform`] trait: threads, waiting and waking, time.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 extern crate alloc;
@@ -55,16 +55,16 @@ use team::Job;
 pub use thread::start_thread;
 pub use units::share;
 
-/// Microseconds that a word is looked at before sleeping, when nothing else is said: longer than the caller is busy
-/// alone between two tokens, so that workers stay awake from the first token to the last and sleep soon after it.
+/// Microseconds of polling before sleeping, when nothing else is said: longer than the caller is busy alone between two
+/// tokens, so that workers stay awake from the first token to the last and sleep soon after it.
 pub const DEFAULT_SPIN: u32 = 200;
 
-/// How a pool behaves.
+/// Settings of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
     /// Microseconds of polling before a worker sleeps, 0 for one poll.
     pub spin: u32,
-    /// How [`Pool::parallel_for`] shares its range out.
+    /// Division of the range of [`Pool::parallel_for`].
     pub mode: Mode,
 }
 
@@ -74,7 +74,7 @@ impl Default for PoolSettings {
     }
 }
 
-/// How [`Pool::parallel_for`] shares its range out.
+/// Division of the range of [`Pool::parallel_for`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One run of indices a worker, the same whenever range, grain and number of workers are.
@@ -93,7 +93,7 @@ pub struct Pool {
     mode: Mode,
     /// Nanoseconds that a job may take without being counted as a miss.
     budget_ns: u64,
-    /// How the whole pool is deterministic at present.
+    /// Whether the whole pool is in deterministic mode at present.
     fixed: bool,
     /// [`Self::parallel_for`] is at work.
     looping: AtomicBool,
@@ -199,7 +199,7 @@ impl Pool {
         self.shared.policy.acknowledge(interrupts);
     }
 
-    /// How [`Self::parallel_for`] shares its range out from now on. Without effect in deterministic mode.
+    /// Sets the division of the range of [`Self::parallel_for`] from now on. Without effect in deterministic mode.
     pub const fn set_mode(&mut self, mode: Mode) {
         if !self.fixed {
             self.mode = mode;
@@ -228,7 +228,7 @@ impl Pool {
     }
 
     /// Hands `job` to all workers, does the caller's part, waits for the others and keeps the records (a group of one
-    /// counts only). Only one may be under way: those who call it hold `&mut self` or `looping`.
+    /// counts only). Only one may be under way: callers hold `&mut self` or `looping`.
     fn dispatch(&self, job: Job<'_>) -> Result<(), Panic> {
         let Shared { policy, teams, .. } = &*self.shared;
         let (team, record) = (&teams[self.team], self.record(0));
@@ -274,7 +274,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let Shared { policy, teams, .. } = &*self.shared;
         let others = self.workers() as u32 - 1;
-        // SAFETY: nobody else has the pool, so no job is under way.
+        // SAFETY: no other thread has the pool, so no job is under way.
         drop(unsafe { teams[self.team].fork(policy, others, policy.platform.now_ns(), None) });
         for &thread in &self.threads {
             let joined = policy.platform.join_thread(thread);

@@ -181,7 +181,7 @@ fn groups_end_before_the_call_returns() {
     });
 }
 
-/// Nobody begins a stage before all have ended the one before, also where some have no part of it.
+/// No worker begins a stage before all have ended the one before, also where some have no part of it.
 #[test]
 fn stages_follow_each_other() {
     check(|| {
@@ -231,7 +231,7 @@ fn a_queue_gives_each_piece_once() {
     shuttle::check_dfs(model, None);
 }
 
-/// What is read together was written together.
+/// Words that are read together were written together.
 #[test]
 fn counters_are_read_as_of_one_moment() {
     check(|| {

@@ -7,7 +7,7 @@ use super::{Mode, Pool, PoolError, Work};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// Empty jobs whose time says what a dispatch costs.
+/// Empty jobs that measure the cost of a dispatch.
 const PROBES: usize = 31;
 
 /// Pieces a worker, when the grain is automatic and workers take work from each other: few enough that taking
@@ -20,7 +20,7 @@ impl Pool {
     ///
     /// Sub-ranges begin at multiples of `grain` from the range's start. With [`Mode::Static`] each worker gets at most
     /// one; with [`Mode::Dynamic`] they are `grain` long (longer where there would be more than 2^32 - 1) and go to
-    /// whoever is free. A grain of 0 is automatic: the pool chooses, and takes no other worker for a range so short
+    /// any free worker. A grain of 0 is automatic: the pool chooses, and takes no other worker for a range so short
     /// that handing it out would take longer than the loop at a nanosecond an index (measured when first needed; not in
     /// deterministic mode).
     ///
@@ -83,7 +83,7 @@ impl Pool {
         })
     }
 
-    /// A share of the grains a worker to begin with; who is done takes half of another's rest.
+    /// A share of the grains a worker to begin with; a worker that is done takes half of another's rest.
     fn by_stealing(&self, range: &Range<usize>, grain: usize, body: &Body<'_>) -> Result<(), super::Panic> {
         let workers = self.workers();
         let grain = grain.max(range.len().div_ceil(u32::MAX as usize));
@@ -114,7 +114,7 @@ impl Pool {
         })
     }
 
-    /// Indices below which the caller alone is no slower: what a dispatch costs in nanoseconds.
+    /// Indices below which the caller alone is no slower: the cost of a dispatch in nanoseconds.
     fn serial_below(&self) -> usize {
         let known = self.shared.dispatch_ns.load(Relaxed);
         if known != 0 || self.workers() == 1 {

@@ -6,7 +6,7 @@ use crate::platform::{CoreSet, Platform, PlatformError, ThreadId};
 pub struct Pinned {
     platform: &'static dyn Platform,
     thread: ThreadId,
-    /// Where the thread could run before, unless that is another's to restore.
+    /// The thread's cores before, unless those are another's to restore.
     before: Option<CoreSet>,
 }
 

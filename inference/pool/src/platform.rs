@@ -1,4 +1,4 @@
-//! What the engine asks of whatever runs it: threads, wait/wake, time, bytes, memory figures, power.
+//! Services that the engine asks of the system below: threads, wait/wake, time, bytes, memory figures, power.
 //!
 //! Two implementations exist: host threads (`inference/host`) and EMBODIOS's system calls (the engine program in
 //! `inference/machine`). Nothing else in this crate knows either.
@@ -50,20 +50,20 @@ impl fmt::Display for ThreadId {
 /// Memory figures in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// What the machine has.
+    /// Memory of the machine.
     pub total: u64,
-    /// What nobody holds.
+    /// Free memory.
     pub free: u64,
-    /// What the engine holds.
+    /// Memory that the engine holds.
     pub engine: u64,
-    /// Of that, what it does not use: it came back to its heap, which keeps it.
+    /// Of that, the unused part: it came back to its heap, which keeps it.
     pub idle: u64,
 }
 
 /// Counters the platform keeps, for the console's `stats`.
 pub type Counter = (&'static str, u64);
 
-/// Why the platform refused. A refused request has had no effect.
+/// Reason for a refusal of the platform. A refused request has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlatformError {
     /// A set of cores that is empty.
@@ -78,9 +78,9 @@ pub enum PlatformError {
     OutOfMemory,
     /// As many threads as the machine has room for exist.
     TooManyThreads(u64),
-    /// Whoever started the machine has not allowed it, as this word of the command line does.
+    /// Not allowed when the machine was started, as this word of the command line does.
     NotAllowed(&'static str),
-    /// Somebody else does it now.
+    /// Another caller does it now.
     Busy,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for PlatformError {
 
 impl core::error::Error for PlatformError {}
 
-/// A place in the instruction stream that who counts instructions looks for. How it is marked is the platform's: at
+/// A place in the instruction stream that a counter of instructions looks for. Its marking is the platform's: at
 /// EMBODIOS's ABI a mark is a number in an instruction, on a host nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -113,7 +113,7 @@ pub enum Mark {
     End,
 }
 
-/// What ends a session.
+/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
     /// Stop the machine (host: the process) with success or failure.
@@ -202,8 +202,8 @@ pub trait Platform: Sync {
     /// Waits for input and copies what fits; 0 only at the end of input.
     fn read(&self, buffer: &mut [u8]) -> usize;
 
-    /// How often the person at the console has asked to stop what runs, since the machine's start; wraps. Each time has
-    /// also left a byte 0x03 in the input. 0 where nobody counts.
+    /// Number of times that the person at the console has asked to stop the work under way, since the machine's start;
+    /// wraps. Each time has also left a byte 0x03 in the input. 0 where they are not counted.
     fn interrupts(&self) -> u32 {
         0
     }
@@ -219,7 +219,7 @@ pub trait Platform: Sync {
     /// Memory figures now.
     fn memory(&self) -> Memory;
 
-    /// What core `core` has done, as of one moment; all 0 where there is no such core.
+    /// Counters of core `core`, as of one moment; all 0 where there is no such core.
     fn core_counters(&self, core: usize) -> CoreCounters;
 
     /// Names of the [`CoreCounters`] that this platform cannot count and leaves 0.

@@ -10,8 +10,8 @@ use core::ops::Range;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// Pieces `start..end`, as `end << 32 | start`. Whoever fills it and whoever reads what the pieces did meets
-/// the others by a fork or a join, so the word itself orders nothing.
+/// Pieces `start..end`, as `end << 32 | start`. The worker that fills it and the reader of the pieces' results meet the
+/// others by a fork or a join, so the word itself orders nothing.
 #[derive(Debug, Default)]
 pub struct Queue(AtomicU64);
 
@@ -34,7 +34,7 @@ impl Queue {
         })
     }
 
-    /// Changes what is there, unless that is nothing, to the first part of the result, and gives the second.
+    /// Changes the pieces, unless there are none, to the first part of the result, and returns the second.
     fn change<R>(&self, change: impl Fn(Range<u32>) -> (Range<u32>, R)) -> Option<R> {
         let mut word = self.0.load(Relaxed);
         loop {

@@ -1,11 +1,11 @@
-//! What a worker has done, kept by the worker, readable by anyone at any time.
+//! Record of a worker's work, kept by the worker, readable by any thread at any time.
 
 use super::counters::Counters;
 use super::histogram::Histogram;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::Relaxed;
 
-/// What a worker has done since the start or the last reset.
+/// Work of a worker since the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Nanoseconds inside jobs.
@@ -26,8 +26,8 @@ pub struct Work {
     pub wakeups_sent: u64,
     /// Times woken.
     pub wakeups_received: u64,
-    /// Jobs that took longer from hand-out to join than the budget, counted by who handed them out; none of a group of
-    /// one.
+    /// Jobs that took longer from hand-out to join than the budget, counted by the worker that handed them out; none of
+    /// a group of one.
     pub budget_misses: u64,
 }
 
@@ -88,7 +88,7 @@ impl Record {
         });
     }
 
-    /// What was done, as of one moment.
+    /// The work so far, as of one moment.
     pub fn read(&self) -> Work {
         let [
             working_ns,

@@ -1,4 +1,4 @@
-//! Several splits in one dispatch, one after the other: each may read what the one before has made.
+//! Several splits in one dispatch, one after the other: each may read the results of the one before.
 //!
 //! Between two of them the workers synchronise at a barrier, which costs less than a join and another fork.
 
@@ -6,17 +6,17 @@ use super::Pool;
 use super::units::{Units, share};
 use crate::platform::Mark;
 
-/// What the workers shall do one after the other, the last of which makes elements `T`. Nothing is done before
+/// Stages that the workers do one after the other, the last of which makes elements `T`. Nothing is done before
 /// [`Self::run`].
 #[must_use = "stages do nothing until they are run"]
 pub struct Stages<'a, T, J> {
     pool: &'a Pool,
-    /// What a worker does, all stages so far.
+    /// A worker's part of all stages so far.
     job: J,
     made: Made<'a, T>,
 }
 
-/// What a stage has made for the next.
+/// Results of a stage, for the next one.
 enum Made<'a, T> {
     /// By all workers for all.
     Together(Units<'a, T>),
@@ -89,7 +89,7 @@ impl Pool {
 
 impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
     /// Goes on, where `out` is split as by [`Pool::split`]: calls `part(what was made, index of the run's first
-    /// element, run)`. Where an earlier part has panicked, what it made is as it left it.
+    /// element, run)`. Where an earlier part has panicked, its results are as it left them.
     pub fn then<U: Send + Sync>(
         self,
         out: &'a mut [U],
@@ -140,8 +140,8 @@ impl<'a, T: Send + Sync, J: Fn(usize) + Sync> Stages<'a, T, J> {
         self.pool.dispatch_all(&self.job);
     }
 
-    /// Does a worker's parts of all stages so far, and gives what it may read then. A panic in them is noted, and
-    /// the worker goes on, since the others wait for it.
+    /// Does a worker's parts of all stages so far, and returns the elements that it may read then. A panic in them is
+    /// noted, and the worker goes on, since the others wait for it.
     fn work(&self, worker: usize) -> &[T] {
         self.pool.shared.teams[self.pool.team].caught.run(worker, || (self.job)(worker));
         match &self.made {

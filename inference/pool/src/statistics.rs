@@ -1,4 +1,4 @@
-//! What the workers have done, read while they work or not.
+//! Statistics of the workers, read while they work or not.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,12 +8,12 @@ use super::histogram::{Histogram, Summary};
 use super::record::Work;
 use super::shared::Shared;
 
-/// One worker and what it has done.
+/// One worker and its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerStatistics {
     /// The worker's core.
     pub core: usize,
-    /// What it has done.
+    /// Its work.
     pub work: Work,
 }
 

@@ -19,12 +19,12 @@ use crate::sync::atomic::{AtomicBool, AtomicU32};
 /// A job: called once by every member, with its index in the team.
 pub type Job<'a> = &'a (dyn Fn(usize) + Sync);
 
-/// What the caller hands out.
+/// The caller's order to the members.
 #[derive(Clone, Copy)]
 struct Order {
     /// `None` ends the service.
     job: Option<Job<'static>>,
-    /// When it was handed out, in nanoseconds.
+    /// Time of its hand-out, in nanoseconds.
     begun: u64,
 }
 

@@ -55,7 +55,7 @@ impl<'a, T> Units<'a, T> {
     pub unsafe fn slice(&self, share: &Range<usize>) -> &mut [T] {
         let start = (share.start * self.unit).min(self.length);
         let end = (share.end * self.unit).min(self.length);
-        // SAFETY: inside the borrowed slice, and nobody else has this part.
+        // SAFETY: inside the borrowed slice, and no other thread has this part.
         unsafe { core::slice::from_raw_parts_mut(self.base.add(start), end - start) }
     }
 
@@ -67,7 +67,7 @@ impl<'a, T> Units<'a, T> {
     where
         T: Sync,
     {
-        // SAFETY: the borrowed slice, which nobody writes.
+        // SAFETY: the borrowed slice, which no thread writes.
         unsafe { core::slice::from_raw_parts(self.base, self.length) }
     }
 }

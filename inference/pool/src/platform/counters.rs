@@ -1,4 +1,4 @@
-//! What a platform counts on each core.
+//! Counters that a platform keeps for each core.
 
 /// Figures of one core since the machine (host: the process) started; they only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

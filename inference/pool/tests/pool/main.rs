@@ -1,4 +1,4 @@
-//! The worker pool's contract: who does what, on which core, and what is refused.
+//! The worker pool's contract: the division of work, the workers' cores, and refusals.
 
 mod stages;
 

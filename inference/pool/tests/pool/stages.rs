@@ -1,4 +1,4 @@
-//! Stages of one job: each reads what the one before has made, and nobody is left behind.
+//! Stages of one job: each reads the results of the one before, and no worker is left behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
