@@ -1,7 +1,7 @@
 //! Conversations as prompts, the way the model's own template (`tokenizer.chat_template`) wants them.
 //!
 //! The template is run, not recognised: any family's does, as far as it keeps to the part of the language that
-//! [`jinja`] knows; what does not is said. What the turns say stays plain text, so that no content can end its
+//! [`jinja`] knows; anything else is reported. The words of the turns stay plain text, so that no content can end its
 //! turn or open another one.
 
 mod jinja;
@@ -18,7 +18,7 @@ pub use jinja::TemplateError;
 use jinja::{Template, Value};
 pub use text::Text;
 
-/// Why a model cannot chat.
+/// Reason that a model cannot chat.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChatError {
     /// The file has no template.
@@ -47,7 +47,7 @@ impl From<TemplateError> for ChatError {
     }
 }
 
-/// Who speaks.
+/// Speaker of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Instructions.
@@ -77,9 +77,9 @@ impl Role {
 /// One turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'m> {
-    /// Who says it.
+    /// Its speaker.
     pub role: Role,
-    /// What is said.
+    /// Its text.
     pub content: &'m str,
 }
 

@@ -12,7 +12,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 pub use probability::LogProbabilities;
 
-/// How tokens are chosen.
+/// Sampling parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// Logits are divided by it; 0 (or less) takes the most likely token always.
@@ -168,7 +168,7 @@ fn total(candidates: &[Candidate]) -> f32 {
     candidates.iter().map(|candidate| candidate.weight).sum()
 }
 
-/// Where the running sum of weights first exceeds `share`.
+/// Position where the running sum of weights first exceeds `share`.
 fn position_of(candidates: &[Candidate], share: f32) -> Option<usize> {
     let mut sum = 0.0;
     candidates.iter().position(|candidate| {
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(seen(Sampling { min_p: 2.0, ..all }), [0]);
     }
 
-    /// What [`Sampler::choose`] means: all candidates in order.
+    /// The definition of [`Sampler::choose`]: all candidates in order.
     fn choose_from_all(sampling: &Sampling, logits: &[f32], uniform: f32) -> u32 {
         let mut all: Vec<Candidate> =
             (0..).zip(logits).map(|(token, &weight)| Candidate { token, weight }).collect();

@@ -1,10 +1,11 @@
-//! Text on the terminal. What a model, a file or a request says passes through here, so that no part of it commands the
+//! Text on the terminal. Words of a model, a file or a request pass through here, so that no part of them commands the
 //! terminal or looks like the console's own lines.
 //!
 //! Shown as escapes are control characters (C0 but line feed and tab, DEL, C1), and the characters that reverse or
 //! embed text of another direction: they reach beyond the text they stand in and make a line read as another one. Marks
-//! of direction and joiners stay, which words of many languages need. Not through here goes what is for programs (JSON,
-//! which has escapes of its own) and the line editor, whose commands are the console's and whose characters were typed.
+//! of direction and joiners stay, which words of many languages need. Output for programs (JSON, which has escapes of
+//! its own) does not pass through here, nor does the line editor's, whose commands are the console's and whose
+//! characters were typed.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

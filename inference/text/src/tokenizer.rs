@@ -1,7 +1,7 @@
 //! Text to token ids and back, over the vocabulary of a GGUF file: byte-level BPE or SentencePiece.
 //!
-//! Owns everything about `tokenizer.ggml.*`. The vocabulary's texts stay in the file; what is built at
-//! load is one index of the tokens and one of the merges. Knows nothing of models or prompts.
+//! Owns everything about `tokenizer.ggml.*`. The vocabulary's texts stay in the file; loading builds one index of the
+//! tokens and one of the merges. Knows nothing of models or prompts.
 
 mod byte_level;
 mod bytes;
@@ -39,7 +39,7 @@ const OTHER_ENDS: [&str; 5] = [
     "tokenizer.ggml.fim_sep_token_id",
 ];
 
-/// What templates call tokens that only they need, and the keys that name these.
+/// Names in templates of tokens that only they need, and the keys that name these.
 const OTHER_MARKS: [(&str, &str); 5] = [
     ("unk_token", "tokenizer.ggml.unknown_token_id"),
     ("sep_token", "tokenizer.ggml.seperator_token_id"),
@@ -58,16 +58,16 @@ fn is_phi3(file: &Gguf<'_>) -> bool {
     name.contains("phi-3") || name.contains("phi3")
 }
 
-/// Whether the texts of special tokens inside a text mean those tokens.
+/// Reading of special tokens' texts inside a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseSpecial {
-    /// They do: for text this program wrote.
+    /// They mean those tokens: for text this program wrote.
     Yes,
     /// They are plain text: for text that came from outside.
     No,
 }
 
-/// What encoding gave.
+/// Result of encoding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
     /// Token ids.
@@ -76,7 +76,7 @@ pub struct Encoding {
     pub left_out: usize,
 }
 
-/// How text between special tokens becomes ids.
+/// Method that turns text between special tokens into ids.
 enum Method<'a> {
     ByteLevel(ByteLevel<'a>),
     SentencePiece(SentencePiece),

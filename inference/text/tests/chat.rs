@@ -93,7 +93,7 @@ fn model_with(template: &str) -> Vec<u8> {
 
 const CONTROLS: [&str; 6] = ["<s>", "</s>", "<|turn|>", "[INST]", "[/INST]", "<|end|>"];
 
-/// What a conversation renders to, and its control tokens.
+/// The rendering of a conversation, and its control tokens.
 fn conversation(template: &str, messages: &[(Role, &str)]) -> Result<(String, Vec<u32>), String> {
     let file = model_with(template);
     let file = Gguf::parse(&file).unwrap();

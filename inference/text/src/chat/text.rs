@@ -1,6 +1,6 @@
 //! Text that knows which of its parts came from outside.
 //!
-//! A template's own words may contain special tokens; what people and models have said may not, however a
+//! A template's own words may contain special tokens; the words of people and models may not, however a
 //! template joins, cuts or trims it.
 
 use alloc::string::String;
@@ -74,7 +74,7 @@ impl Text {
         self.slice(start..start + part.len())
     }
 
-    /// What `change` makes of it: all from outside if any of it was.
+    /// Its text after `change`: all from outside if any of it was.
     pub fn map(&self, change: impl FnOnce(&str) -> String) -> Self {
         let changed = Self { string: change(&self.string), outside: Vec::new() };
         if self.outside.is_empty() { changed } else { changed.into_outside() }

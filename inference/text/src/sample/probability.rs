@@ -1,4 +1,4 @@
-//! What a model thinks of tokens, before anything is chosen: the logarithms of its probabilities.
+//! Log-probabilities of a model's tokens, before anything is chosen.
 
 use alloc::vec::Vec;
 

@@ -94,8 +94,7 @@ impl<'a> ByteLevel<'a> {
     }
 }
 
-/// Appends the bytes that `token` spells in the byte alphabet; what does not belong to the alphabet
-/// stands for itself.
+/// Appends the bytes that `token` spells in the byte alphabet; characters outside of the alphabet stand for themselves.
 pub fn decode(token: &[u8], text: &mut Vec<u8>) {
     for chunk in token.utf8_chunks() {
         for character in chunk.valid().chars() {

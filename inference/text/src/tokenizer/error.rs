@@ -1,4 +1,4 @@
-//! Why a file's tokenizer is refused.
+//! Reasons for refusing a file's tokenizer.
 
 use alloc::string::String;
 use core::fmt;

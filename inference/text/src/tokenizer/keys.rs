@@ -5,17 +5,17 @@ use embodios_gguf::{Gguf, Value};
 
 use super::TokenizerError;
 
-/// What all of them begin with.
+/// Prefix of all of them.
 pub const PREFIX: &str = "tokenizer.ggml.";
 
-/// What becomes of a key.
+/// Handling of a key.
 #[derive(Clone, Copy, Debug)]
 pub enum Class {
     /// Read by this module's parents.
     Read,
     /// Without any effect on ids and ends, for this reason.
     Harmless(&'static str),
-    /// `false` says that nothing is done, as in most files. What it means otherwise (a token behind every text, white
+    /// `false` says that nothing is done, as in most files. Its meaning otherwise (a token behind every text, white
     /// space that goes) is refused.
     Off,
 }
@@ -63,7 +63,7 @@ const KEYS: [(&str, Class); 35] = [
     ("remove_extra_whitespaces", Class::Off),
 ];
 
-/// The class of the key that ends in `name`; `None` for one that nobody knows.
+/// The class of the key that ends in `name`; `None` for an unknown one.
 pub fn class(name: &str) -> Option<Class> {
     KEYS.iter().find(|(known, _)| *known == name).map(|&(_, class)| class)
 }

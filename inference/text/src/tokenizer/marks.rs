@@ -72,7 +72,7 @@ const fn starts_like_one(text: &[u8]) -> bool {
     matches!(text, [b'<' | b'[' | b'_', ..])
 }
 
-/// What the texts of one vocabulary's tokens say.
+/// Properties of one vocabulary, from the texts of its tokens.
 pub struct Marks {
     /// Whether `<|end|>` ends a part of an answer only: where other tokens end calls and the whole.
     end_goes_on: bool,

@@ -1,4 +1,4 @@
-//! Pre-tokenizers: where text is cut into words before byte pairs merge inside each word.
+//! Pre-tokenizers: the cut of text into words, before byte pairs merge inside each word.
 //!
 //! Vocabularies publish these as regular expressions, applied one after the other, each inside the pieces that
 //! the one before has left. Each expression is a [`Stage`] here, with the same preference among alternatives.
@@ -90,9 +90,9 @@ impl PreTokenizer {
 /// Iterator of [`PreTokenizer::words`].
 pub struct Words<'t> {
     stages: &'static [Stage],
-    /// What the first stage has not had yet.
+    /// Text that the first stage has not had yet.
     text: &'t str,
-    /// What each stage has yet to cut of the piece it was given.
+    /// For each stage the uncut rest of the piece it was given.
     rests: [&'t str; MAX_STAGES],
 }
 

@@ -1,4 +1,4 @@
-//! Tokens to text as they come: what is certain at once, up to a stop text.
+//! Tokens to text as they come: the text that is certain at once, up to a stop text.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

@@ -15,7 +15,7 @@ use super::{Encoding, TokenizerError};
 /// Stands for a space in tokens.
 const SPACE: &str = "▁";
 
-/// What the file says beside its tokens.
+/// Data of the file beside its tokens.
 pub struct SentencePiece {
     /// The order in which pairs merge into a token, lowest first, by its id.
     ranks: Vec<u32>,

@@ -19,7 +19,7 @@ pub enum Part {
 struct Special<'a> {
     text: &'a str,
     id: u32,
-    /// Whether it is only a token in text that may contain special tokens, or in any text.
+    /// Texts in which it is a token: those that may contain special tokens, or any.
     needs: ParseSpecial,
 }
 

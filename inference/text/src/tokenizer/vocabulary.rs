@@ -1,4 +1,4 @@
-//! The tokens of a file: their texts, what they stand for, and the way back from a text to a token.
+//! The tokens of a file: their texts, their kinds, and the way back from a text to a token.
 
 use alloc::vec::Vec;
 
@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::TokenizerError;
 use super::marks::Marks;
 
-/// What a token stands for (`tokenizer.ggml.token_type`).
+/// Kind of a token (`tokenizer.ggml.token_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text.

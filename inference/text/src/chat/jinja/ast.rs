@@ -57,7 +57,7 @@ pub struct Macro {
     pub body: Vec<Statement>,
 }
 
-/// What `set` sets.
+/// Target of `set`.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Variables; several take a value apart.
@@ -66,7 +66,7 @@ pub enum Target {
     Attribute { namespace: String, name: String },
 }
 
-/// A value as the template writes it: what threads may share.
+/// A value as the template writes it, which threads may share.
 #[derive(Clone, Debug)]
 pub enum Literal {
     None,
@@ -88,7 +88,7 @@ impl Literal {
     }
 }
 
-/// An expression. What a text can chain without end is flat here, so that the depth of the tree is that of
+/// An expression. Chains without a bound are flat here, so that the depth of the tree is that of
 /// the brackets.
 #[derive(Clone, Debug)]
 pub enum Expression {
@@ -104,16 +104,16 @@ pub enum Expression {
     },
     /// A value compared with the next, that with the one after it, and so on.
     Comparison(Box<Self>, Vec<(Operator, Self)>),
-    /// A value and what is done to it and further ones, from the left.
+    /// A value, and operations on it and further ones, from the left.
     Chain(Box<Self>, Vec<(Operator, Self)>),
     /// `then if condition else then if condition … else otherwise`
     Conditional(Vec<(Self, Self)>, Option<Box<Self>>),
-    /// A value and what follows it, from the left.
+    /// A value and its postfix operations, from the left.
     Postfix(Box<Self>, Vec<Step>),
 }
 
 impl Expression {
-    /// Drops a filter `safe` at the end of what is put out: nothing is escaped here. Anywhere else it is no filter
+    /// Drops a filter `safe` at the end of an output: nothing is escaped here. Anywhere else it is no filter
     /// that is known, since the reference then escapes what it is joined with.
     pub fn drop_safe(&mut self) {
         if let Self::Postfix(_, steps) = self
@@ -124,7 +124,7 @@ impl Expression {
     }
 }
 
-/// What follows a value.
+/// A postfix operation on a value.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// `.name`

@@ -1,4 +1,4 @@
-//! What is wrong with a template.
+//! Faults of a template.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,20 +7,20 @@ use core::fmt;
 /// A template that cannot be used, or refuses what it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
-    /// Where, from 1.
+    /// The line, from 1.
     pub line: u32,
-    /// What.
+    /// The fault.
     pub problem: Box<Problem>,
 }
 
-/// What is wrong.
+/// A fault of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// Something else than the language wants there.
     Unexpected {
-        /// What stands there.
+        /// The word found.
         found: String,
-        /// What the language wants.
+        /// The part of the language wanted there.
         wanted: &'static str,
     },
     /// A block, string or comment without its end.
@@ -41,11 +41,11 @@ pub enum Problem {
     },
     /// An argument that cannot be taken.
     Argument {
-        /// Of what.
+        /// The callee.
         callee: String,
         /// Its name, or its place, from 1.
         argument: String,
-        /// Why it cannot be taken.
+        /// The reason.
         problem: &'static str,
     },
     /// More than a bound allows.

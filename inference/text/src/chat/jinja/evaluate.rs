@@ -97,7 +97,7 @@ impl Renderer {
         otherwise.map_or(Ok(Value::Undefined), |otherwise| self.evaluate(otherwise))
     }
 
-    /// Whether each value compares with the next as it shall; after one that does not, no further one is evaluated.
+    /// `true` if each value compares with the next as it shall; after one that does not, no further one is evaluated.
     fn compare_all(
         &mut self,
         first: &Expression,

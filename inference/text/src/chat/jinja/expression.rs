@@ -14,7 +14,7 @@ use crate::chat::text::Text;
 /// Expressions inside expressions.
 const MAX_NESTING: u32 = 24;
 
-/// How strongly operators bind: `or` the least, comparisons more than `not`.
+/// Binding strength of operators: `or` the least, comparisons more than `not`.
 const WEAKEST: u8 = 1;
 const COMPARISON: u8 = 3;
 
@@ -244,7 +244,7 @@ impl Words {
         }
     }
 
-    /// What follows `.`.
+    /// Reads the attribute after `.`.
     fn attribute(&mut self) -> Result<Step, TemplateError> {
         match self.words.next_if(|word| matches!(word, Word::Integer(_))) {
             Some(Word::Integer(number)) => Ok(Step::Index(Expression::Literal(Literal::Integer(number)))),
@@ -316,7 +316,7 @@ impl Words {
         Ok(entries)
     }
 
-    /// What follows `[`.
+    /// Reads the index or slice after `[`.
     fn index(&mut self) -> Result<Step, TemplateError> {
         let mut parts = [None, None, None];
         let mut part = 0;
@@ -336,7 +336,7 @@ impl Words {
         }
     }
 
-    /// What follows `(` of a call.
+    /// Reads the arguments after `(` of a call.
     fn arguments(&mut self) -> Result<Arguments, TemplateError> {
         let mut arguments = Arguments::default();
         while !self.take_sign(")") {
@@ -354,7 +354,7 @@ impl Words {
         Ok(arguments)
     }
 
-    /// What follows `is`.
+    /// Reads the test after `is`.
     fn test(&mut self) -> Result<Step, TemplateError> {
         let negated = self.take_name("not");
         let name = self.name("the name of a test")?;
@@ -380,7 +380,7 @@ impl Words {
     }
 }
 
-/// `first`, and what is done to it and further ones.
+/// `first`, and operations on it and further ones.
 fn chain(first: Expression, rest: Vec<(Operator, Expression)>) -> Expression {
     if rest.is_empty() { first } else { Expression::Chain(Box::new(first), rest) }
 }

@@ -78,7 +78,7 @@ impl Renderer {
         }
     }
 
-    /// What `change`, which at most triples it, makes of `text`.
+    /// `text` after `change`, which at most triples it.
     pub fn changed(
         &self,
         text: &Text,
@@ -134,7 +134,7 @@ impl Renderer {
         self.list(self.sorted(keyed)?.into_iter().map(pair).collect::<Result<_, _>>()?, NAME)
     }
 
-    /// What stands in for an undefined value, or with a second argument for any that is not true.
+    /// The default for an undefined value, or with a second argument for any that is not true.
     fn default(&self, value: &Value, name: &str, given: Given) -> Result<Value, TemplateError> {
         let [default, any] = self.bind(given, name, ["default_value", "boolean"])?;
         let any = any.is_some_and(|any| any.is_true());

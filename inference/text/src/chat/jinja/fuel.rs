@@ -1,7 +1,8 @@
 //! Fuel: every operation pays for its work before it does it.
 //!
-//! A unit pays for a byte that is read or made, so that one number bounds both time and memory: what a rendering has
-//! ever made is no larger than the fuel it had. Costs are of the worst case and never less than the memory taken.
+//! A unit pays for a byte that is read or made, so that one number bounds both time and memory: the bytes that a
+//! rendering has ever made are no more than the fuel it had. Costs are of the worst case and never less than the memory
+//! taken.
 
 use core::cell::Cell;
 
@@ -22,7 +23,7 @@ pub const COLLECTION: usize = 64;
 /// Cost of a variable.
 pub const VARIABLE: usize = 512;
 
-/// What is left.
+/// Fuel that is left.
 pub struct Fuel(Cell<u64>);
 
 impl Fuel {
@@ -34,7 +35,7 @@ impl Fuel {
     /// Pays for `work` of `operation`.
     ///
     /// # Errors
-    /// When it is more than what is left, which then is nothing.
+    /// When it is more than the fuel left, which then is nothing.
     pub fn pay(&self, work: usize, operation: &'static str) -> Result<(), Problem> {
         match self.0.get().checked_sub(work as u64) {
             Some(left) => {

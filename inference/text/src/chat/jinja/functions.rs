@@ -16,7 +16,7 @@ use super::value::{Function, Value};
 const COMPLAINT: usize = 200;
 
 impl Renderer {
-    /// What `function` makes of its arguments.
+    /// The result of `function`.
     pub fn call_function(&self, function: Function, given: Given) -> Result<Value, TemplateError> {
         match function {
             Function::Range => self.range(given),

@@ -86,7 +86,7 @@ impl Renderer {
         })
     }
 
-    /// What stands for the attribute `name` that `value` has not.
+    /// The stand-in for the attribute `name` that `value` has not.
     pub fn missing(&self, value: &Value, name: &str) -> Result<Value, TemplateError> {
         match has_method(value, name) {
             true => Err(self.unsupported("method without a call", name)),
@@ -125,7 +125,7 @@ impl Renderer {
         }
     }
 
-    /// What `path` leads to in `value`: names and whole numbers with points between, or a whole number.
+    /// The value at `path` in `value`: names and whole numbers with points between, or a whole number.
     pub fn follow(&self, value: &Value, path: &Value) -> Result<Value, TemplateError> {
         let Value::Text(path) = path else { return self.element(value, path) };
         let mut found = value.clone();
@@ -196,7 +196,7 @@ fn place(index: &Value, count: usize) -> Option<usize> {
     usize::try_from(at).ok().filter(|&at| at < count)
 }
 
-/// Where a slice of `count` elements begins, and where it has ended.
+/// Beginning and end of a slice of `count` elements.
 fn bounds(start: Option<i64>, stop: Option<i64>, step: i64, count: usize) -> (i128, i128) {
     let count = count as i128;
     let (low, high) = if step > 0 { (0, count) } else { (-1, count - 1) };

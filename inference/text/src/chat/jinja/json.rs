@@ -16,7 +16,7 @@ use crate::chat::text::Text;
 
 const NAME: &str = "tojson";
 
-/// How JSON is laid out.
+/// Layout of JSON.
 struct Style {
     only_ascii: bool,
     /// Whether mappings are in the order of their keys.
@@ -123,7 +123,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// What stands in front of element `index`.
+    /// Writes the separator in front of element `index`.
     fn separate(
         &self,
         style: &Style,

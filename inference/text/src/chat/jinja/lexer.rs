@@ -40,12 +40,12 @@ impl Word {
 /// A piece of a template.
 #[derive(Debug)]
 pub struct Piece<'s> {
-    /// Where it begins, from 1.
+    /// Its first line, from 1.
     pub line: u32,
     pub content: Content<'s>,
 }
 
-/// What a piece is.
+/// Content of a piece.
 #[derive(Debug)]
 pub enum Content<'s> {
     /// Text as it stands.
@@ -113,13 +113,13 @@ pub fn pieces(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
     Ok(pieces)
 }
 
-/// Where the next output, block or comment begins.
+/// Start of the next output, block or comment.
 fn next_opening(text: &str) -> Option<usize> {
     let mut braces = text.match_indices('{').map(|(at, _)| at);
     braces.find(|&at| matches!(text.as_bytes().get(at + 1), Some(b'{' | b'%' | b'#')))
 }
 
-/// What of the text behind a piece is dropped.
+/// Text dropped behind a piece.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trim {
     Nothing,
@@ -158,7 +158,7 @@ struct Lexer<'s> {
     source: &'s str,
     at: usize,
     line: u32,
-    /// Where `line` was counted to.
+    /// Place up to which `line` was counted.
     line_at: usize,
 }
 

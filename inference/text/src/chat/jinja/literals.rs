@@ -32,8 +32,8 @@ pub fn string(text: &str, quote: char) -> Result<(Word, usize), Problem> {
     }
 }
 
-/// What the escape means whose text behind the backslash begins with `first`, and the length of that; `None` for
-/// nothing, or for what is no escape.
+/// Meaning of the escape whose text behind the backslash begins with `first`, and the length of that; `None` for
+/// nothing, or for no escape.
 fn resolved(escape: &str, first: char) -> Result<(Option<char>, usize), Problem> {
     let simple = match first {
         'a' => '\x07',

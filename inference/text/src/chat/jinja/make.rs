@@ -53,7 +53,7 @@ impl Renderer {
         Ok(value)
     }
 
-    /// The elements of `value`, which has some: what a loop takes, or a conversion to a list.
+    /// The elements of `value`, which has some, for a loop or a conversion to a list.
     pub fn elements(&self, value: &Value, operation: &'static str) -> Result<Vec<Value>, TemplateError> {
         Ok(match value {
             Value::Undefined => Vec::new(),
@@ -80,7 +80,7 @@ impl Renderer {
         })
     }
 
-    /// What putting out `value` shows.
+    /// The text that putting out `value` shows.
     pub fn show(&self, value: &Value) -> Result<Arc<Text>, TemplateError> {
         let text = match value {
             Value::Text(text) => return Ok(Arc::clone(text)),

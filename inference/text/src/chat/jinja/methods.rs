@@ -200,7 +200,7 @@ impl Renderer {
                     keep(part)?;
                     rest = behind;
                 }
-                // What is not cut any more keeps the white space at its far end.
+                // The rest that is not cut keeps the white space at its far end.
                 rest = next_word(rest, from_right);
                 if !rest.is_empty() {
                     keep(rest)?;

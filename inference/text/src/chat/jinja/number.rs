@@ -55,7 +55,7 @@ fn order_mixed(whole: i64, float: f64) -> Option<Ordering> {
     Some(whole.cmp(&(floor as i64)).then(fraction))
 }
 
-/// What `operator` makes of two numbers; `None` where one is none.
+/// Result of `operator` on two numbers; `None` where one is none.
 ///
 /// # Errors
 /// When there is no such number.

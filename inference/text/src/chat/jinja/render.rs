@@ -52,7 +52,7 @@ fn bytes(value: &Value) -> usize {
     }
 }
 
-/// How a body ended.
+/// The end of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Through,
@@ -171,7 +171,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// What `body` puts out.
+    /// The output of `body`.
     fn captured(&mut self, body: &[Statement]) -> Result<Value, TemplateError> {
         self.pay(TEXT, "this")?;
         let before = core::mem::take(&mut self.output);

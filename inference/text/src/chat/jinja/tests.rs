@@ -1,4 +1,4 @@
-//! The language against what the reference implementation (Jinja 3.1, set up as `transformers` does) renders.
+//! The language against renderings of the reference implementation (Jinja 3.1, set up as `transformers` does).
 
 use super::*;
 use alloc::format;
@@ -184,7 +184,7 @@ fn the_deepest_template_fits_a_small_stack() {
     assert_eq!(endless, "the chat template, line 1: rendering is nested too deep");
 }
 
-/// A template and what the reference renders.
+/// A template and the reference's rendering.
 #[derive(serde::Deserialize)]
 struct Case {
     template: String,
@@ -195,7 +195,7 @@ struct Case {
 #[derive(serde::Deserialize)]
 struct Cases {
     equal: Vec<Case>,
-    /// With what names what is not known here.
+    /// Templates that are refused, each with the name of its unknown part.
     refused: Vec<Case>,
 }
 

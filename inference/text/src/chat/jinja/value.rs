@@ -1,4 +1,4 @@
-//! What expressions evaluate to. A list or mapping knows how deep it is from when it is made.
+//! Values of expressions. A list or mapping knows how deep it is from when it is made.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -62,7 +62,7 @@ impl Map {
     }
 }
 
-/// A place in what a loop takes.
+/// A place in the elements of a loop.
 #[derive(Debug)]
 pub struct Loop {
     pub index: usize,

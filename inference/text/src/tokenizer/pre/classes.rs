@@ -2,7 +2,7 @@
 
 use unicode_general_category::{GeneralCategory as G, get_general_category};
 
-/// What words are made of.
+/// Class of a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// `\p{L}`
