@@ -18,7 +18,7 @@ const HISTORY_LIMIT: usize = 100;
 /// A terminal that is narrower is taken for one of unknown width.
 const NARROWEST: usize = 8;
 
-/// An end of the line's editing.
+/// The person's action that ends the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entered {
     /// Sent it.

@@ -145,7 +145,7 @@ impl Responder<'_> {
         };
         fields.finish()?;
         let (config, budget) = (&self.model.config, cache::budget(&pool.platform().memory()));
-        // What would fail at a later position is said before the answer has begun.
+        // A failure at a later position is reported before the answer has begun.
         prompt::check(&ids, config.vocabulary, 0, config.context).map_err(BadLine::whole)?;
         let limits = Limits { context: Some(ids.len()), budget };
         let mut evaluator = Evaluator::new(self.model, self.kernels, limits).map_err(BadLine::whole)?;

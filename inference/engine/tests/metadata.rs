@@ -326,7 +326,7 @@ fn any_value_of_any_key_is_read_or_harmless_or_refused_by_name() {
                 let (kind, value) = random_value(&mut random);
                 let result = opened(&Tiny::new(architecture).set(&key, kind, &value).build());
                 match (class, result) {
-                    // What is read may contradict another key or a tensor, which is named then.
+                    // A value that is read may contradict another key or a tensor, which is named then.
                     (Class::Read, Err(error)) => {
                         let named = ["key \"", "tensor \"", "tokenizer.", "architecture \"", "chat template"];
                         assert!(named.iter().any(|named| error.contains(named)), "{key}: {error}");

@@ -188,7 +188,7 @@ proptest! {
             matrix.dequantize_row(row, &mut weights);
             let products = weights.iter().zip(&values).map(|(w, x)| f64::from(*w) * f64::from(*x));
             let (exact, size) = products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()));
-            // What half a step of every level, and rounding, may add up to.
+            // The sum that half a step of every level, and rounding, may add up to.
             let largest = values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
             let weight: f64 = weights.iter().map(|w| f64::from(w.abs())).sum();
             let tolerance = weight * f64::from(largest) / 16_256.0 + size * 1e-4;

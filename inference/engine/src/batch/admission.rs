@@ -73,7 +73,7 @@ impl Batch<'_> {
                     let outcome = Outcome::nothing(finish, request.prompt.len(), submitted, now);
                     on_event(Event::Finished { id, outcome });
                 }
-                // What others have comes back when they end.
+                // Memory of other requests comes back when they end.
                 Ok(None) | Err(_) => {
                     self.waiting[index].hold = Hold::Memory { ended: self.ended };
                     break;

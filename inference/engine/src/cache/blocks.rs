@@ -335,7 +335,7 @@ mod tests {
         sequence.fill(2);
         assert_eq!(filled(&sequence), [true, true, false, false]);
 
-        // What comes back stays filled, and the next one to have it asks for each block.
+        // A block that comes back stays filled, and the next sequence to have it asks for each block.
         blocks.end(sequence);
         let mut next = blocks.begin(4 * KV_BLOCK, None).expect("all came back");
         assert_eq!(filled(&next), [false, false, true, true]);

@@ -52,11 +52,11 @@ pub enum Pairs {
 /// Presence of a part in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It must.
+    /// The file must have it.
     Required,
-    /// It may.
+    /// The file may have it.
     Optional,
-    /// It does not.
+    /// The file does not have it.
     Absent,
 }
 
