@@ -171,7 +171,7 @@ fn help(rest: &str) -> Result<Command<'_>, ParseError> {
     }
 }
 
-/// Whether `--json` stands in front, and what follows it.
+/// Whether `--json` stands in front, and the text behind it.
 pub fn as_json(rest: &str) -> (bool, &str) {
     match split_word(rest) {
         ("--json", rest) => (true, rest),

@@ -27,7 +27,7 @@ const END: u8 = 0x04;
 pub struct Input {
     platform: &'static dyn Platform,
     bytes: [u8; READ],
-    /// Those of them that have not been taken.
+    /// Those that have not been taken.
     unread: Range<usize>,
     /// A carriage return came last: a line feed after it ends the same line.
     after_return: bool,

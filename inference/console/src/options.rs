@@ -54,7 +54,7 @@ impl Options {
         Request { prompt, limit, end, sampling, stops, log_probabilities: self.probabilities }
     }
 
-    /// Reads options off the front of `rest`; the rest is the text. `--` ends the options, for text
+    /// Reads options off the front of `rest`; the remainder is the text. `--` ends the options, for text
     /// that begins with a minus sign.
     ///
     /// # Errors

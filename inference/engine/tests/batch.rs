@@ -193,7 +193,7 @@ fn prefill_chunks_give_groups_even_shares() {
             break;
         }
     }
-    // 8 times 20 tokens by 64 a step, of which the last makes everybody's first token, and a second one of each.
+    // 8 times 20 tokens by 64 a step, of which the last makes every request's first token, and a second one of each.
     assert_eq!(batch.steps(), 3 + 1);
 }
 

@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Limited {
 #[global_allocator]
 static LIMITED: Limited = Limited;
 
-/// Held by the test that runs: the limit is everybody's.
+/// Held by the test that runs: the limit is shared by all.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const MIB: usize = 1 << 20;

@@ -165,7 +165,7 @@ impl Platform for Host {
 
     fn write(&self, bytes: &[u8]) {
         let mut output = std::io::stdout();
-        // A closed terminal leaves nobody to tell.
+        // A closed terminal leaves no place for an error.
         let _ = output.write_all(bytes).and_then(|()| output.flush());
     }
 

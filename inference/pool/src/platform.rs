@@ -78,7 +78,7 @@ pub enum PlatformError {
     OutOfMemory,
     /// As many threads as the machine has room for exist.
     TooManyThreads(u64),
-    /// Not allowed when the machine was started, as this word of the command line does.
+    /// Not allowed at the machine's start, by this word of the command line.
     NotAllowed(&'static str),
     /// Another caller does it now.
     Busy,

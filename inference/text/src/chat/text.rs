@@ -21,7 +21,7 @@ impl Text {
         Self { string: string.into(), outside: Vec::new() }
     }
 
-    /// Text of anyone else's.
+    /// Text from outside.
     pub fn outside(string: &str) -> Self {
         Self::inside(string).into_outside()
     }

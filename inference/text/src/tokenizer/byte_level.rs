@@ -94,7 +94,7 @@ impl<'a> ByteLevel<'a> {
     }
 }
 
-/// Appends the bytes that `token` spells in the byte alphabet; characters outside of the alphabet stand for themselves.
+/// Appends the bytes that `token` spells in the byte alphabet; other characters and bytes stand for themselves.
 pub fn decode(token: &[u8], text: &mut Vec<u8>) {
     for chunk in token.utf8_chunks() {
         for character in chunk.valid().chars() {
