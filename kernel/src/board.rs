@@ -1,4 +1,4 @@
-//! What a board tells the kernel once ([`BootInfo`]) and does for it later ([`Board`], [`Console`]).
+//! The boot description of a board ([`BootInfo`]), and its services for the kernel later ([`Board`], [`Console`]).
 
 use embodios_abi::ExitStatus;
 use embodios_abi::command_line::MAX_MODULES;
@@ -15,14 +15,14 @@ pub const MAX_RESERVED: usize = 32;
 pub struct Module<'a> {
     /// Name without directory.
     pub name: &'a str,
-    /// Where it lies.
+    /// Its physical range.
     pub range: PhysRange,
     /// Whether it begins at a multiple of 2 MiB and nothing but zeroes fills its last 2 MiB. If not, neighbours on
     /// its edge pages may be anything.
     pub padded: bool,
 }
 
-/// Everything firmware said, in one form; nothing later knows which firmware it was.
+/// Firmware's whole description, in one form; nothing later knows which firmware it was.
 pub struct BootInfo<'a> {
     /// The machine, for people: `microvm`, `linux,dummy-virt`.
     pub machine: &'a str,
@@ -42,7 +42,7 @@ pub struct BootInfo<'a> {
     pub engine: &'static [u8],
     /// Every usable core once, the boot core first.
     pub cores: &'a [HwCpuId],
-    /// Where they sit, in the same order; empty where each core knows that itself.
+    /// Their topology, in the same order; empty where each core knows its own.
     pub topology: &'a [CoreTopology],
     /// Counter value at entry.
     pub entry_counter: u64,
@@ -50,7 +50,7 @@ pub struct BootInfo<'a> {
     pub largest_leaf: u8,
 }
 
-/// Where the kernel image's sections lie (page-aligned, from the linker script).
+/// Sections of the kernel image (page-aligned, from the linker script).
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
     /// Code.
@@ -61,12 +61,12 @@ pub struct Image {
     pub data: PhysRange,
 }
 
-/// What a break on the line reads as: Ctrl-D.
+/// The byte that a break on the line reads as: Ctrl-D.
 pub const END_OF_INPUT: u8 = 4;
 
 /// The serial line.
 pub trait Console: Sync {
-    /// Writes as many bytes as the device takes at once, from the first on; how many those were. Callers take turns.
+    /// Writes as many bytes as the device takes at once, from the first on; their number. Callers take turns.
     fn write(&self, bytes: &[u8]) -> usize;
     /// The next received byte, if one is there; [`END_OF_INPUT`] for a break. `None` as well where there is no device.
     fn read(&self) -> Option<u8>;

@@ -7,10 +7,10 @@ use embodios_core_set::CoreSet;
 use log::LevelFilter;
 use spin::Once;
 
-/// What the kernel takes from the command line.
+/// The kernel's options on the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `log=error|warn|info|debug|trace`: what is printed; warnings and errors by default.
+    /// `log=error|warn|info|debug|trace`: messages printed; warnings and errors by default.
     pub log: LevelFilter,
     /// `hook.absent=N`: core `N` (dense index, not 0) is not started, as if its hardware were dead. A test hook.
     pub absent_core: Option<u32>,
@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// What holds without a word.
+    /// The defaults.
     const fn new() -> Self {
         Self {
             log: LevelFilter::Warn,
@@ -34,7 +34,7 @@ impl Options {
         }
     }
 
-    /// Takes a list of what is allowed; false when something in it is unknown.
+    /// Takes a list of permissions; false when one of them is unknown.
     fn allow(&mut self, list: &str) -> bool {
         list.split(',').filter(|what| !what.is_empty()).all(|what| match what {
             ALLOW_POWER => {
@@ -55,7 +55,7 @@ static OPTIONS: Once<Options> = Once::new();
 /// Whether a word of the kernel's made no sense.
 static COMPLAINED: AtomicBool = AtomicBool::new(false);
 
-/// Names a word that makes no sense. The machine goes on without it, and whoever asked for more than a start can know.
+/// Names a word that makes no sense. The machine goes on without it, and the engine can know.
 pub fn report_bad_word(what: fmt::Arguments<'_>) {
     COMPLAINED.store(true, Ordering::Relaxed);
     log::error!("command line: {what}");
@@ -77,7 +77,7 @@ pub fn options() -> &'static Options {
     OPTIONS.get().unwrap_or(&NONE)
 }
 
-/// Reads the kernel's words. `exec=` ends them: what follows belongs to the engine. The second value is the
+/// Reads the kernel's words. `exec=` ends them: the rest belongs to the engine. The second value is the
 /// first word of the kernel's that made no sense.
 #[must_use]
 pub fn parse(line: &str) -> (Options, Option<&str>) {

@@ -8,7 +8,7 @@ use embodios_arch::{Fault, FaultKind, VirtAddr, stacks};
 /// Deepest backtrace.
 const MAX_FRAMES: usize = 32;
 
-/// What a fault is, in words.
+/// A fault in words.
 struct Description<'a>(&'a Fault<'a>);
 
 impl fmt::Display for Description<'_> {

@@ -1,4 +1,4 @@
-//! Physical memory: which frames are free.
+//! Physical memory: the free frames.
 //!
 //! Owns a sorted list of free extents. It writes nothing into the memory it manages and clears nothing;
 //! setting up costs a few steps a region, whatever the amount of memory.
@@ -12,7 +12,7 @@ use heapless::Vec;
 /// and the lowest that fits is taken, so that this bounds fragmentation, not memory.
 const MAX_EXTENTS: usize = 2 * (MAX_MEMORY + MAX_RESERVED);
 
-/// A list that has no room for another extent. What was to change has not changed.
+/// The error for a list without room for another extent, which has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFragmented;
 
@@ -48,7 +48,7 @@ impl Frames {
         let _ = self.free.extend_from_slice(&other.free);
     }
 
-    /// Adds all whole frames of `region`, which may overlap what was added before.
+    /// Adds all whole frames of `region`, which may overlap regions added before.
     ///
     /// # Errors
     /// [`TooFragmented`].
@@ -59,7 +59,7 @@ impl Frames {
             return Ok(());
         }
         let whole = PhysRange { start: PhysAddr(start), end: PhysAddr(end) };
-        // Twice named is there once.
+        // A frame named twice is there once.
         self.remove(whole)?;
         self.free(whole)
     }
@@ -92,7 +92,7 @@ impl Frames {
         self.remove(taken).ok().map(|()| taken)
     }
 
-    /// Takes `range` out of what is free.
+    /// Takes `range` out of the free extents.
     fn remove(&mut self, range: PhysRange) -> Result<(), TooFragmented> {
         let splits = self.free.iter().any(|e| e.start < range.start && range.end < e.end);
         if splits && self.free.is_full() {
@@ -128,7 +128,7 @@ impl Frames {
     /// Gives `range` (page-aligned, not free now) back.
     ///
     /// # Errors
-    /// [`TooFragmented`]; never for what was allocated last.
+    /// [`TooFragmented`]; never for the last allocation.
     pub fn free(&mut self, range: PhysRange) -> Result<(), TooFragmented> {
         let slot = self.free.partition_point(|extent| extent.start < range.start);
         let joins_left = slot > 0 && self.free[slot - 1].end == range.start;

@@ -1,4 +1,4 @@
-//! The kernel's heap: small, for what is sized by the machine (per-core blocks, tables).
+//! The kernel's heap: small, for data sized by the machine (per-core blocks, tables).
 
 use crate::scheduler::max_threads;
 use core::alloc::{GlobalAlloc, Layout};
@@ -38,7 +38,7 @@ impl KernelHeap {
     /// Hands the heap its memory.
     ///
     /// # Safety
-    /// `start..start + size` is writable memory that nobody else uses, from now on; called once.
+    /// `start..start + size` is writable memory that nothing else uses, from now on; called once.
     pub unsafe fn init(&self, start: *mut u8, size: usize) {
         // SAFETY: the caller's promise is the one `Heap::init` asks for.
         unsafe { self.0.lock().init(start, size) }

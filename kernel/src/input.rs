@@ -1,8 +1,8 @@
 //! Bytes typed at the console, from the interrupt that brings them to the thread that reads them.
 //!
-//! Owns what Ctrl-C means to the kernel: each is counted where the engine sees it, and a second one within a second
+//! Owns the meaning of Ctrl-C to the kernel: each is counted where the engine sees it, and a second one within a second
 //! ends the engine, also one that loops. Bytes for which there is no room stay in the device. A read ends behind a
-//! line, so that the lines behind it are the next engine's if this one crashes of what it has read.
+//! line, so that the lines behind it are the next engine's if this one crashes on it.
 
 use crate::board::Console;
 use crate::engine::signals;
@@ -30,14 +30,14 @@ const fn ends_line(byte: u8) -> bool {
 
 struct Input {
     bytes: Deque<u8, CAPACITY>,
-    /// When the last Ctrl-C came that was the first of two.
+    /// Time of the last Ctrl-C that was the first of two.
     interrupted: Option<Instant>,
-    /// An engine has read the beginning of a line, and not its end.
+    /// Whether an engine has read the beginning of a line, and not its end.
     begun: bool,
 }
 
 static INPUT: Mutex<Input> = Mutex::new(Input::new());
-/// The engine is to end, as was typed.
+/// Whether the engine is to end, as was typed.
 static END: AtomicBool = AtomicBool::new(false);
 
 impl Input {
@@ -45,7 +45,7 @@ impl Input {
         Self { bytes: Deque::new(), interrupted: None, begun: false }
     }
 
-    /// Takes what the device has, as far as there is room; whether Ctrl-C came twice. What was typed before that is
+    /// Takes the device's bytes, as far as there is room; true when Ctrl-C came twice. Bytes typed before that are
     /// forgotten.
     fn fill(&mut self, console: &dyn Console) -> bool {
         let mut ends = false;
@@ -97,7 +97,7 @@ impl Input {
 }
 
 /// Leads the console's interrupt to the first housekeeping core; no other core takes a device interrupt. Done for the
-/// first reader: some hypervisors need milliseconds for it, and until then the device keeps what comes.
+/// first reader: some hypervisors need milliseconds for it, and until then the device keeps the bytes.
 fn listen() {
     static LISTENING: Once<()> = Once::new();
     LISTENING.call_once(|| {
@@ -109,13 +109,13 @@ fn listen() {
     });
 }
 
-/// Takes what the device has. For the device's interrupt.
+/// Takes the device's bytes. For the device's interrupt.
 pub fn receive(console: &dyn Console) {
     fill(&mut INPUT.lock(), console);
     scheduler::change(Scheduler::wake_readers);
 }
 
-/// Takes what the device has, and has the calling core [`obey`] before it goes on.
+/// Takes the device's bytes, and has the calling core [`obey`] before it goes on.
 fn fill(input: &mut Input, console: &dyn Console) {
     if input.fill(console) {
         END.store(true, Ordering::Release);
@@ -148,11 +148,11 @@ pub fn read(context: &Context, capacity: usize, mut take: impl FnMut(usize, u8))
     again.repeat_call();
     scheduler::block_unless(&again, Reason::Input, None, |_| {
         let mut input = INPUT.lock();
-        // What the device kept for want of room or, before the first call, of an interrupt.
+        // Bytes that the device kept for want of room or, before the first call, of an interrupt.
         if let Some(board) = output::board() {
             fill(&mut input, board.console());
         }
-        // What comes behind two Ctrl-Cs is the next engine's.
+        // Bytes behind two Ctrl-Cs are the next engine's.
         let count = if END.load(Ordering::Relaxed) { 0 } else { input.give(capacity, &mut take) };
         (count > 0).then_some(count)
     })

@@ -1,8 +1,8 @@
 //! The machine's memory as one object: free frames, page tables, the kernel's address space and the engine's.
 //!
-//! Owns which frame belongs to whom. Everything that maps goes through [`Memory`], under its lock. The kernel takes
-//! what it needs at boot and nothing later, so that all frames taken after [`Memory::begin_engine`] are the engine's:
-//! an engine's memory is given back, tables included, by going back to what was free before.
+//! Owns the allocation of frames. Everything that maps goes through [`Memory`], under its lock. The kernel takes its
+//! frames at boot and none later, so that all frames taken after [`Memory::begin_engine`] are the engine's: an
+//! engine's memory is given back, tables included, by going back to the frames that were free before.
 
 mod boot;
 mod source;
@@ -26,7 +26,7 @@ const fn root_slot(address: u64) -> usize {
     (address >> 39) as usize
 }
 
-/// Why memory could not be provided.
+/// The reason for which memory could not be provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryError {
     /// Not this many bytes in one piece.
@@ -38,7 +38,7 @@ pub enum MemoryError {
     },
     /// The page tables refused.
     Map(MapError),
-    /// What is free cannot be written down.
+    /// The list of free frames has no room.
     TooFragmented,
     /// Firmware says that a device and memory are in the same place.
     DeviceInMemory(PhysRange),
@@ -75,7 +75,7 @@ pub struct Memory {
     kernel: AddressSpace<Entry>,
     engine: AddressSpace<Entry>,
     total: u64,
-    /// What was free before the engine got anything.
+    /// Free memory before the engine got any.
     before_engine: Supply,
     /// Frames below this may hold bytes of an earlier engine.
     used_before: PhysAddr,
@@ -120,7 +120,7 @@ pub fn own_for_test<T>(value: &'static T) {
     }
 }
 
-/// The engine's space, for looking up what its threads pass.
+/// The engine's space, for looking up addresses that its threads pass.
 ///
 /// # Safety
 /// The caller serves a thread of the engine, so that [`Memory::end_engine`] does not run before it is done.
@@ -149,7 +149,7 @@ impl Memory {
         self.total
     }
 
-    /// Bytes nobody holds.
+    /// Free bytes.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
         self.source.supply.frames.available()
@@ -174,7 +174,7 @@ impl Memory {
         Ok(taken)
     }
 
-    /// Gives back what was allocated last.
+    /// Gives back the last allocation.
     pub fn free(&mut self, range: PhysRange) {
         if let Err(error) = self.source.supply.frames.free(range) {
             log::error!("{error}: {range} is not used until the engine is started anew");
@@ -206,7 +206,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Makes a space for an engine, from what is free now. The kernel's space does not change from here on.
+    /// Makes a space for an engine, from the memory that is free now. The kernel's space does not change from here on.
     ///
     /// # Errors
     /// [`MemoryError::Map`] without memory for a table.
@@ -227,7 +227,7 @@ impl Memory {
         self.used_before = self.source.highest;
     }
 
-    /// Where an address leads while the engine runs.
+    /// The translation of an address while the engine runs.
     #[must_use]
     pub fn translate(&self, virt: VirtAddr) -> Option<Translation> {
         self.engine.translate(virt)
@@ -250,7 +250,7 @@ impl Memory {
     pub fn copy_edge(&mut self, keep: PhysRange) -> Result<PhysRange, MemoryError> {
         let frame = self.allocate(PAGE, PAGE)?;
         zero(frame);
-        // SAFETY: `keep` is memory that firmware or the image filled and nobody writes; it is identity-mapped.
+        // SAFETY: `keep` is memory that firmware or the image filled and nothing writes; it is identity-mapped.
         let bytes = unsafe {
             core::slice::from_raw_parts(keep.start.identity().0 as *const u8, keep.length() as usize)
         };

@@ -1,4 +1,4 @@
-//! Which files firmware's modules are made of.
+//! The files that firmware's modules are made of.
 //!
 //! Some firmware loads one module only, so a module may hold several files, each of which begins on a page of its own.
 //! The command line names them in their order, with a size where another file follows: `module=a.gguf,1234
@@ -13,7 +13,7 @@ use crate::board::Module;
 /// The word that names a file.
 const MODULE: &str = "module";
 
-/// What a file is called that has no name.
+/// Name of a file without one.
 const NAMELESS: &str = "module";
 
 /// The files that a command line names, given out as modules are cut into them.
@@ -27,7 +27,7 @@ pub fn files(command_line: &str) -> Files<impl Iterator<Item = Word<'_>>> {
 }
 
 impl<'l, W: Iterator<Item = Word<'l>>> Files<W> {
-    /// The files of the module that lies at `range`: each next one by name, until one takes what is left.
+    /// The files of the module that lies at `range`: each next one by name, until one takes the rest.
     pub fn of(&mut self, range: PhysRange) -> impl Iterator<Item = Module<'l>> {
         let mut left = range;
         core::iter::from_fn(move || {
@@ -80,7 +80,7 @@ mod tests {
             named(line, range),
             [("a.gguf", 0x1000, 5000), ("b.jsonl", 0x3000, 4096), ("c", 0x4000, 5)]
         );
-        // What is there without a name is not lost, and no size reaches past the end.
+        // Bytes without a name are not lost, and no size reaches past the end.
         assert_eq!(named("module=a,1", range), [("a", 0x1000, 1), ("module", 0x2000, 2 * PAGE + 5)]);
         for size in ["module=a,99999999", "module=a,18446744073709551615", "module=a,12293"] {
             assert_eq!(named(size, range), [("a", 0x1000, 3 * PAGE + 5)]);

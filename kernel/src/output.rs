@@ -14,18 +14,17 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Set by the panic path: from then on the lock is not waited for, since its holder may never return.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
 
-/// How long a device is waited for that takes nothing, as an emulator's whose reader is behind does, before what is to
-/// be written is dropped.
+/// Time limit for a device that takes nothing, as an emulator's whose reader is behind, before the output is dropped.
 const DEVICE_TIME: Duration = Duration::from_secs(10);
-/// How often it is asked at least in that time: before the clock's rate is known, time cannot be told.
+/// Least number of polls in that time: before the clock's rate is known, time cannot be told.
 const DEVICE_POLLS: u32 = 100_000;
-/// It was waited for in vain. Until it takes something again it is asked once.
+/// Whether it was waited for in vain. Until it takes something again it is asked once.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// Bytes that are prepared at a time.
 const PIECE: usize = 128;
 
-/// How often a core that panics looks for the console to become free before it writes anyway.
+/// Polls of a core that panics for a free console before it writes anyway.
 const PATIENCE: u32 = 1_000_000;
 
 /// Makes the board's console the place for output and installs the logger.
@@ -57,7 +56,7 @@ pub fn write_all(console: &dyn Console, mut bytes: &[u8]) {
     }
 }
 
-/// Asks a device until it takes something, for a bounded time; how much that was.
+/// Asks a device until it takes something, for a bounded time; the number of bytes.
 fn wait_for(write: impl Fn() -> usize) -> usize {
     let since = Instant::now();
     let mut polls = 0;
@@ -77,8 +76,9 @@ fn wait_for(write: impl Fn() -> usize) -> usize {
     }
 }
 
-/// Writes bytes as a terminal on a serial line wants them, with a return before each new line. `send` is told bytes in
-/// their order and says how many it took; the result is how many of `bytes` were, and the first refusal ends it.
+/// Writes bytes as a terminal on a serial line wants them, with a return before each new line. `send` gets bytes in
+/// their order and returns how many it took; the result is how many of `bytes` were taken, and the first refusal ends
+/// it.
 fn with_returns(bytes: &[u8], mut send: impl FnMut(&[u8]) -> usize) -> usize {
     let mut done = 0;
     if !bytes.contains(&b'\n') {
@@ -124,7 +124,7 @@ pub fn write(bytes: &[u8]) {
     });
 }
 
-/// Writes what the device takes at once; how many of `bytes` those were. None while another core writes.
+/// Writes as many of `bytes` as the device takes at once; their number. 0 while another core writes.
 pub fn try_write(bytes: &[u8]) -> usize {
     let (Some(board), Some(_turn)) = (board(), TURN.try_lock()) else { return 0 };
     with_returns(bytes, |bytes| {
@@ -140,7 +140,7 @@ pub fn try_write(bytes: &[u8]) -> usize {
     })
 }
 
-/// Writes the engine's bytes as text: what would command a terminal is a dot.
+/// Writes the engine's bytes as text: control characters become dots, but for the new line.
 pub fn write_text(bytes: &[u8]) {
     let plain = |&byte: &u8| if byte == b'\n' || byte >= b' ' && byte != 0x7f { byte } else { b'.' };
     for piece in bytes.chunks(PIECE) {
@@ -218,7 +218,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
-        /// However much a device takes at a time, who goes on behind what was taken writes each byte once.
+        /// However much a device takes at a time, a writer that goes on behind it writes each byte once.
         #[test]
         fn what_was_taken_is_counted(
             text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..700),

@@ -10,7 +10,7 @@ use embodios_arch::paging::PAGE;
 use embodios_arch::{Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange};
 use spin::{Mutex, Once};
 
-/// What the kernel keeps per core.
+/// The kernel's data of one core.
 pub struct PerCpu {
     /// Dense index.
     pub cpu: CpuId,
@@ -20,7 +20,7 @@ pub struct PerCpu {
     pub local: &'static CoreLocal,
     /// Set once the core has set itself up and takes work.
     pub online: AtomicBool,
-    /// The scheduler has something for this core; looked at before it goes back to the engine.
+    /// Whether the scheduler has something for this core; looked at before it goes back to the engine.
     pub need_resched: AtomicBool,
     /// A move of vector registers that the engine's mode has to end.
     pub pending: Mutex<Option<Pending>>,
@@ -30,9 +30,9 @@ pub struct PerCpu {
     pub incarnation: AtomicU64,
     /// A kernel function to run in the next inter-processor interrupt.
     pub call: Mutex<Option<fn(&PerCpu)>>,
-    /// Where it sits.
+    /// Its topology.
     topology: Once<CoreTopology>,
-    /// What happened here.
+    /// Its statistics.
     pub statistics: &'static CoreStatistics,
 }
 
@@ -83,12 +83,12 @@ impl PerCpu {
         self.incarnation.load(Ordering::Acquire) != 0
     }
 
-    /// Notes where the core sits, unless that is known.
+    /// Sets the core's topology, unless it is known.
     pub fn set_topology(&self, read: impl FnOnce() -> CoreTopology) {
         self.topology.call_once(read);
     }
 
-    /// Where the core sits. An online core notes that right after it has come online, so this waits for it.
+    /// The core's topology. An online core sets it right after it has come online, so this waits for it.
     #[must_use]
     pub fn topology(&self) -> CoreTopology {
         if self.is_online() { *self.topology.wait() } else { CoreTopology::UNKNOWN }

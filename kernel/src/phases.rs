@@ -1,5 +1,5 @@
-//! When each part of the boot was done, kept in memory and printed at the end under `log=info`: printing while the
-//! boot goes on would be most of what is measured.
+//! End times of the boot's phases, kept in memory and printed at the end under `log=info`: printing while the boot
+//! goes on would be most of the measured time.
 
 use crate::time::Instant;
 use heapless::Vec;

@@ -28,7 +28,7 @@ pub fn off(code: u64) -> Result<u64, Error> {
     }
 }
 
-/// Has every core but the caller stand still: at its next interrupt, which this is.
+/// Has every core but the caller stand still: at its next interrupt, which this sends.
 fn stop_others() {
     let this = per_cpu::try_this().map_or(0, |core| core.cpu.0);
     HALTED.store(true, Ordering::Release);
@@ -37,7 +37,7 @@ fn stop_others() {
     }
 }
 
-/// Ends the machine before it has an engine: what firmware said is not enough to boot.
+/// Ends the machine before it has an engine: firmware's description is not enough to boot.
 pub fn refuse(reason: fmt::Arguments<'_>) -> ! {
     kprintln!("cannot boot: {reason}");
     match output::board() {

@@ -14,7 +14,7 @@ use embodios_arch::{Arch, Architecture, VirtAddr, stacks};
 
 type Outcome = Result<(), &'static str>;
 
-/// A name, and what passes or says why not.
+/// Name and function of a test.
 type Test = (&'static str, fn() -> Outcome);
 
 const TESTS: &[Test] = &[
@@ -28,11 +28,11 @@ const TESTS: &[Test] = &[
     ("kernel: the clock of a core follows an interrupt from another", clocks_agree),
 ];
 
-/// How long another core may take to answer; only a core that is stuck takes longer.
+/// Time limit for another core's answer; only a core that is stuck takes longer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// Runs all tests; how many passed and failed. `None` while another core runs them. The rest fails at once when the
-/// engine is to leave.
+/// Runs all tests; the numbers of passed and failed ones. `None` while another core runs them. The rest fails at once
+/// when the engine is to leave.
 pub fn run() -> Option<(u32, u32)> {
     static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let _turn = TURN.try_lock()?;
@@ -49,8 +49,8 @@ pub fn run() -> Option<(u32, u32)> {
     Some((TESTS.len() as u32 - failed, failed))
 }
 
-/// Has `core` run `work` in its next interrupt and waits until it has. Only one core calls others, so that nobody who
-/// waits is waited for.
+/// Has `core` run `work` in its next interrupt and waits until it has. Only one core calls others, so that no core
+/// that waits is waited for.
 fn call_on(core: &PerCpu, work: fn(&PerCpu)) -> Outcome {
     if core.cpu == per_cpu::this().cpu {
         work(core);
@@ -72,7 +72,7 @@ fn call_on(core: &PerCpu, work: fn(&PerCpu)) -> Outcome {
     Ok(())
 }
 
-/// Runs what another core asked for. Called at every inter-processor interrupt.
+/// Runs the function that another core asked for. Called at every inter-processor interrupt.
 pub fn answer(this: &PerCpu) {
     let work = *this.call.lock();
     if let Some(work) = work {

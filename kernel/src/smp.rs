@@ -17,7 +17,7 @@ use embodios_arch::{
     Arch, Architecture, CoreLocal, CoreTopology, CpuId, HwCpuId, PhysRange, StartRecord, stacks,
 };
 
-/// How long a core may take from being asked to being initialised. Real and emulated machines need well under
+/// Time limit for a core from being asked to being initialised. Real and emulated machines need well under
 /// 100 ms; the rest is for a host that is busy.
 const START_TIME: Duration = Duration::from_secs(2);
 
@@ -73,7 +73,7 @@ fn map_stacks(local: &'static CoreLocal, frames: PhysRange) -> Result<(), Memory
 /// Core `core`'s record in the pages `all`.
 fn statistics_page(all: PhysRange, core: usize) -> &'static CoreStatistics {
     let place = (all.start.identity().0 + core as u64 * PAGE) as *mut CoreStatistics;
-    // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nobody else and never freed.
+    // SAFETY: fresh frames, identity-mapped, large and aligned enough, given to nothing else and never freed.
     unsafe {
         place.write(CoreStatistics::default());
         &*place

@@ -14,7 +14,7 @@ use spin::Mutex;
 /// Longest command line, in bytes: the engine's copy of it passes through the kernel's heap.
 const MAX_COMMAND_LINE: usize = 32 << 10;
 
-/// What the first half of the start leaves for the second, which runs on another stack.
+/// The payload that the first half of the start leaves for the second, which runs on another stack.
 static PAYLOAD: Mutex<Option<Payload>> = Mutex::new(None);
 
 /// Lets the board speak, and faults be reported, before [`start`].
@@ -26,7 +26,7 @@ pub fn prepare(board: &'static dyn Board) {
 /// Starts the kernel. Called once, by the boot core, on the board's boot stack and boot tables.
 ///
 /// # Safety
-/// `boot` describes this machine truthfully; memory not reserved in it is nobody's; its strings, modules
+/// `boot` describes this machine truthfully; memory not reserved in it is unused; its strings, modules
 /// and slices stay where they are for good.
 pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
     phases::done("board");
@@ -90,7 +90,7 @@ fn start_on_own_stack() -> ! {
     scheduler::run()
 }
 
-/// What the kernel does when the hardware calls.
+/// The kernel's handlers of the hardware's calls.
 pub struct Kernel;
 
 impl Handlers for Kernel {

@@ -1,6 +1,6 @@
-//! What cores meet through: the lock, the flag, and statics that hold them. When waiting and waking are model-checked
-//! (`--cfg shuttle`), stand-ins whose every use is a point where another core may go on, and statics that begin anew in
-//! each run of a model.
+//! Synchronisation primitives: the lock, the flag, and statics that hold them. When waiting and waking are
+//! model-checked (`--cfg shuttle`), stand-ins whose every use is a point where another core may go on, and statics that
+//! begin anew in each run of a model.
 
 #[cfg(not(shuttle))]
 pub use core::sync::atomic::AtomicBool;
@@ -9,11 +9,11 @@ use embodios_arch::{Arch, Architecture};
 #[cfg(shuttle)]
 pub use shuttle::sync::atomic::AtomicBool;
 
-/// A lock whose waiters let who emulates them run its holder.
+/// A lock whose waiters let an emulator run its holder.
 #[cfg(not(shuttle))]
 pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
 
-/// What a core does while another one holds a lock.
+/// The spin hint of a core while another one holds a lock.
 #[cfg(not(shuttle))]
 pub struct Relax;
 
@@ -24,7 +24,7 @@ impl spin::RelaxStrategy for Relax {
     }
 }
 
-/// The model checker's lock, without what tells that its holder panicked.
+/// The model checker's lock, without its poisoning.
 #[cfg(shuttle)]
 pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 

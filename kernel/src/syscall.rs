@@ -1,4 +1,4 @@
-//! What each system call does. Checks come first; nothing the engine passes is trusted.
+//! Implementations of the system calls. Checks come first; nothing the engine passes is trusted.
 
 use crate::memory::memory;
 use crate::scheduler::{self, Context, Reason, Scheduler, ThreadId};

@@ -21,7 +21,7 @@ impl Instant {
         Self(ticks)
     }
 
-    /// What the counter shows then.
+    /// Its counter value.
     #[must_use]
     pub const fn counter(self) -> u64 {
         self.0

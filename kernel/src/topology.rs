@@ -1,4 +1,4 @@
-//! Where every core sits, in dense numbers. Owns the numbering; hardware and firmware say what there is.
+//! Topology of the cores, in dense numbers. Owns the numbering; hardware and firmware say what there is.
 
 use alloc::vec::Vec;
 use embodios_abi::FULL_CAPACITY;
@@ -11,7 +11,7 @@ pub struct Place {
     pub package: u32,
     /// Number of its physical core.
     pub physical: u32,
-    /// Which of the physical core's hyper-threads it is.
+    /// Number of this hyper-thread within its physical core.
     pub thread: u32,
     /// Speed beside the fastest class, which has [`FULL_CAPACITY`].
     pub capacity: u32,

@@ -11,8 +11,8 @@ use embodios_abi::Error;
 use embodios_arch::paging::Access;
 use embodios_arch::{Arch, Architecture, VirtAddr};
 
-/// Whether `length` bytes at `address` are the engine's with the rights that `wanted` asks for. A step for each leaf:
-/// callers bound the length.
+/// Checks that `length` bytes at `address` are the engine's with the rights that `wanted` asks for. A step for each
+/// leaf: callers bound the length.
 fn check(address: u64, length: u64, wanted: impl Fn(Access) -> bool) -> Result<(), Error> {
     let end = address.checked_add(length).ok_or(Error::BadAddress)?;
     // SAFETY: a system call or a report of a running engine asks.
@@ -31,7 +31,7 @@ pub fn may_read(address: u64, length: u64) -> bool {
     check(address, length, |_| true).is_ok()
 }
 
-/// Whether a thread of the engine can begin at `address`.
+/// The address `address`, where a thread of the engine can begin.
 ///
 /// # Errors
 /// [`Error::BadAddress`] when it is not code of the engine.
@@ -61,8 +61,8 @@ impl Bytes {
     pub fn copy<'b>(&self, buffer: &'b mut [MaybeUninit<u8>]) -> &'b [u8] {
         let length = self.length.min(buffer.len());
         let start = buffer.as_mut_ptr().cast::<u8>();
-        // SAFETY: the buffer is as long, and so is what was checked to be mapped; engine memory stays mapped until its
-        // last thread, the caller's included, has left.
+        // SAFETY: the buffer is as long, and so is the mapped range that was checked; engine memory stays mapped until
+        // its last thread, the caller's included, has left.
         unsafe {
             Arch::copy_from_engine(start, self.start, length);
             core::slice::from_raw_parts(start, length)

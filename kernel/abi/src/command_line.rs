@@ -1,4 +1,4 @@
-//! Words of the kernel's command line: how the line is divided, and every word that somebody reads.
+//! Words of the kernel's command line: how the line is divided, and every word with its reader.
 //!
 //! Words are separated by white space. `exec=` takes the rest of the line.
 
@@ -18,7 +18,7 @@ pub const ALLOW_TESTS: &str = "tests";
 /// The word that takes the rest of the line.
 const REST: &str = "exec";
 
-/// Who reads a word.
+/// The reader of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The kernel.
@@ -29,7 +29,7 @@ pub enum Reader {
     Both,
 }
 
-/// Every word, by what stands before its `=`, with its reader.
+/// Every word, by its name, with its reader.
 pub const WORDS: [(&str, Reader); 15] = [
     (ALLOW, Reader::Kernel),
     ("log", Reader::Kernel),
@@ -53,9 +53,9 @@ pub const WORDS: [(&str, Reader); 15] = [
 pub struct Word<'l> {
     /// All of it.
     pub text: &'l str,
-    /// What stands before the first `=`.
+    /// The part before the first `=`.
     pub name: &'l str,
-    /// What stands after it, where there is one.
+    /// The part after it, where there is one.
     pub value: Option<&'l str>,
 }
 
@@ -67,7 +67,7 @@ impl<'l> Word<'l> {
         }
     }
 
-    /// Who reads it; `None` for an unknown word.
+    /// Its reader; `None` for an unknown word.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
         WORDS.iter().find(|(name, _)| *name == self.name).map(|&(_, reader)| reader)

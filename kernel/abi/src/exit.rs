@@ -1,6 +1,6 @@
 //! The machine's exit status and how an emulator's process status carries it.
 
-/// Why the machine stopped.
+/// The reason for the machine's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// Powered off as asked; every command and test passed.

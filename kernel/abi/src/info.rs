@@ -1,4 +1,4 @@
-//! What the kernel tells a fresh engine, once, in read-only memory at [`crate::layout::INFO`].
+//! Start-up information of a fresh engine, written once, in read-only memory at [`crate::layout::INFO`].
 
 use bytemuck::{Pod, Zeroable};
 
@@ -72,9 +72,9 @@ pub struct EngineInfo {
     pub counter_hz: u64,
     /// Counter value at the kernel's entry: time zero of the machine's clock.
     pub counter_zero: u64,
-    /// How often the engine has been restarted after a crash; 0 for the first.
+    /// Number of restarts of the engine; 0 for the first.
     pub restarts: u64,
-    /// How many of the latest engines in a row crashed before they used the console. A fresh engine that sees
+    /// Number of the latest engines in a row that crashed before they used the console. A fresh engine that sees
     /// anything but 0 leaves out what may have killed them.
     pub silent_crashes: u64,
     /// 1 where a word of the command line made no sense to the kernel, which has said so; else 0.

@@ -6,21 +6,20 @@
 
 /// First address the engine may ever use; everything below belongs to the kernel.
 pub const ENGINE_START: u64 = 0x80_0000_0000;
-/// Where the engine's ELF image is linked. The low pages stay unmapped. The kernel copies initialised data;
-/// what lies past a segment's file bytes (`.bss`) has unspecified contents and is the engine's to clear.
+/// Link address of the engine's ELF image. The low pages stay unmapped. The kernel copies initialised data; bytes
+/// past those of a segment's file part (`.bss`) have unspecified contents and are the engine's to clear.
 pub const IMAGE: u64 = ENGINE_START + 0x0020_0000;
-/// Where [`crate::EngineInfo`] is mapped, read-only.
+/// Address of [`crate::EngineInfo`], mapped read-only.
 pub const INFO: u64 = 0x80_4000_0000;
-/// Where the records of [`crate::CoreStatistics`] are mapped, read-only: core `i`'s at the start of page `i`, whose
+/// Address of the records of [`crate::CoreStatistics`], mapped read-only: core `i`'s at the start of page `i`, whose
 /// rest is as firmware left it.
 pub const STATISTICS: u64 = INFO + 0x10_1000;
-/// Where the words are mapped by which the kernel tells a running engine something, read-only.
+/// Address of the words by which the kernel signals a running engine, mapped read-only.
 pub const SIGNALS: u64 = INFO + 0xf_f000;
-/// Where the instructions are mapped that save and restore vector registers, on machines where the kernel itself
-/// does not.
+/// Address of the instructions that save and restore vector registers, on machines where the kernel itself does not.
 pub const VECTOR_CODE: u64 = INFO + 0x10_0000;
 /// Base of the threads' windows: thread slot `i` owns `[STACKS + i * STACK_STRIDE, + STACK_STRIDE)`. Its stack ends
-/// at the top of that window, its saved vector registers lie at the bottom, and what is between stays unmapped.
+/// at the top of that window, its saved vector registers lie at the bottom, and the pages between stay unmapped.
 pub const STACKS: u64 = 0x80_8000_0000;
 /// Distance between two threads' windows.
 pub const STACK_STRIDE: u64 = 0x20_0000;

@@ -1,6 +1,6 @@
 //! Marks in the engine's instructions for an emulator that counts them: no-ops that carry a number.
 
-/// What a mark says, and the number that it carries.
+/// The meaning of a mark, with the number that it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Mark {

@@ -1,4 +1,4 @@
-//! What happened on one core, in a page that the kernel writes and the engine reads without a call.
+//! Statistics of one core, in a page that the kernel writes and the engine reads without a call.
 
 use embodios_seqlock::SeqLock;
 
@@ -54,7 +54,7 @@ counts! {
     interrupt_ticks,
     /// Memory grants to the core, and threads for it, that were refused because it was reserved.
     refused_allocations,
-    /// What the counter showed when the core halted; 0 while it does not. Not yet part of `idle_ticks`.
+    /// Counter value when the core halted; 0 while it runs. Not yet part of `idle_ticks`.
     idle_since,
 }
 

@@ -23,7 +23,7 @@ pub const MAX_GRANT: u64 = 8 << 20;
 /// Most bytes of an [`Call::Abort`]'s message that are printed.
 pub const MAX_MESSAGE: usize = 512;
 
-/// What [`Call::ThreadCreate`] is told about the new thread.
+/// Parameters of a new thread, for [`Call::ThreadCreate`].
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct ThreadRecord {
@@ -59,12 +59,12 @@ macro_rules! calls {
 }
 
 calls! {
-    /// `(address, length)`: writes bytes to the console, as many as it takes at once. Result: how many that were, which
+    /// `(address, length)`: writes bytes to the console, as many as it takes at once. Result: their number, which
     /// may be 0.
     ConsoleWrite = 0,
-    /// `(address, capacity)`, blocking: waits until input is there, copies what fits, and no more than the rest of a
-    /// line, so that the next line is the next engine's if this one ends of what it read. Result: bytes copied, at
-    /// least 1 unless `capacity` is 0. From the first call on Ctrl-C is counted.
+    /// `(address, capacity)`, blocking: waits until input is there, copies as much as fits, and no more than the rest
+    /// of a line, so that the next line is the next engine's if this one crashes on it. Result: bytes copied, at least
+    /// 1 unless `capacity` is 0. From the first call on Ctrl-C is counted.
     ConsoleRead = 1,
     /// `(entry, argument, address of a ThreadRecord)`: a new thread begins at `entry(argument)` on a stack of
     /// [`crate::layout::STACKS`]. Result: its number.
@@ -82,7 +82,7 @@ calls! {
     /// comparison and going to sleep are one step: a wake between them is not lost.
     Wait = 7,
     /// `(address of u32, count)`: wakes up to `count` threads waiting on the word, the first to wait first.
-    /// Result: how many.
+    /// Result: their number.
     Wake = 8,
     /// `(thread, address of words, count)`, blocking: confines a thread to a set of cores. When the call returns, the
     /// thread runs inside the set or not at all. Result: 0.
@@ -107,8 +107,8 @@ calls! {
     /// `(action, exit code)`: [`PowerAction`] with an [`crate::ExitStatus`] code, where the command line allows it.
     /// Does not return.
     Power = 16,
-    /// `()`: runs the kernel's own tests and reports each on the console, where the command line allows it and nobody
-    /// runs them now. Result: `passed << 32 | failed`.
+    /// `()`: runs the kernel's own tests and reports each on the console, where the command line allows it and no
+    /// other core runs them now. Result: `passed << 32 | failed`.
     SelfTest = 17,
     /// `(hook)`: commits a [`Hook`], where the command line allows it.
     TestHook = 18,
@@ -123,7 +123,7 @@ calls! {
 pub enum Query {
     /// Bytes of usable memory the machine has.
     MemoryTotal = 0,
-    /// Bytes not given to anyone.
+    /// Bytes of free memory.
     MemoryFree = 1,
     /// Bytes the engine holds through [`Call::MemoryGrant`].
     MemoryGranted = 2,
@@ -158,7 +158,7 @@ pub enum PowerAction {
     Reboot = 1,
 }
 
-/// What [`Call::TestHook`] does to the kernel on purpose.
+/// Fault injection by [`Call::TestHook`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Hook {
@@ -184,7 +184,7 @@ impl Hook {
     }
 }
 
-/// Why a system call was refused. A refused call has had no effect.
+/// The reason for the refusal of a system call. A refused call has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Error {
@@ -208,7 +208,7 @@ pub enum Error {
     Reserved = 9,
     /// The command line does not allow it: see [`crate::command_line::ALLOW`].
     NotAllowed = 10,
-    /// Somebody else does it now.
+    /// Another core does it now.
     Busy = 11,
 }
 

@@ -1,4 +1,4 @@
-//! A set of cores by dense index, and how people write one (`0`, `1-3,8`).
+//! A set of cores by dense index, and its text form (`0`, `1-3,8`).
 //!
 //! A value without behaviour: it knows neither which cores exist nor which are online, and neither the
 //! kernel nor the engine. Both use it, and its words cross the ABI between them.
@@ -157,7 +157,7 @@ impl fmt::Display for CoreSet {
     }
 }
 
-/// Why a text is no set of cores.
+/// The error for a text that is no set of cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseCoreSetError {
     /// The part that is at fault.

@@ -23,7 +23,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// What it is now.
+    /// Its current value.
     #[inline]
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -60,7 +60,7 @@ impl<T> SeqLock<T> {
         Self { sequence: AtomicU32::new(0), counts }
     }
 
-    /// What `read` makes of the figures, all as of one moment. It is called again as long as they change meanwhile.
+    /// The result of `read` on the figures, all as of one moment. It is called again as long as they change meanwhile.
     #[inline]
     pub fn read<R>(&self, read: impl Fn(&T) -> R) -> R {
         loop {

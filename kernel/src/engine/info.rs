@@ -1,4 +1,4 @@
-//! Writes [`EngineInfo`] and what it points to into frames of their own, mapped read-only.
+//! Writes [`EngineInfo`] and the data it points to into frames of their own, mapped read-only.
 
 use super::{Engine, LoadError, Payload};
 use crate::memory::Memory;

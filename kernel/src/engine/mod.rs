@@ -25,14 +25,13 @@ use embodios_core_set::CoreSet;
 pub use resources::{Engine, stack_top};
 use spin::Once;
 
-/// How long the other cores usually have to leave an engine at most. A core leaves at its next interrupt or at the end
-/// of its system call; only on a host with far fewer cores does it take seconds.
+/// Usual time limit for the other cores to leave an engine. A core leaves at its next interrupt or at the end of its
+/// system call; only on a host with far fewer cores does it take seconds.
 const STOP_TIME: Duration = Duration::from_secs(5);
-/// After this a core is taken for lost, and the machine with it. The longest that was seen on an overloaded host is 9
-/// s.
+/// Time after which a core is taken for lost, and the machine with it. The longest seen on an overloaded host is 9 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What every incarnation of the engine is made from.
+/// The payload from which every incarnation of the engine is made.
 pub struct Payload {
     /// ELF file inside the kernel image.
     pub program: &'static [u8],
@@ -46,7 +45,7 @@ pub struct Payload {
     pub entry_counter: u64,
 }
 
-/// Why an engine could not be made.
+/// The reason for which an engine could not be made.
 #[derive(Debug)]
 pub enum LoadError {
     /// Not a program this kernel runs.
@@ -78,7 +77,7 @@ static SILENT_CRASHES: AtomicU32 = AtomicU32::new(0);
 static HAS_SPOKEN: AtomicBool = AtomicBool::new(false);
 /// Number of the engine's incarnation, from 1 on: cores load the tables anew when it changes.
 static INCARNATION: AtomicU64 = AtomicU64::new(NO_INCARNATION);
-/// What a core has loaded that runs on the kernel's own tables.
+/// The incarnation of a core that runs on the kernel's own tables.
 const NO_INCARNATION: u64 = 0;
 /// The engine of the boot.
 const FIRST_INCARNATION: u64 = 1;
@@ -107,7 +106,7 @@ pub fn start(payload: Payload) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Makes an engine; where its first thread begins.
+/// Makes an engine; the entry point of its first thread.
 fn load(payload: &Payload, restarts: u64) -> Result<VirtAddr, LoadError> {
     let (engine, entry) = Engine::load(payload, restarts)?;
     *ENGINE.lock() = Some(engine);
@@ -152,8 +151,8 @@ pub fn create_thread(
     })
 }
 
-/// Loads the engine's tables on the calling core if it has not got them. Whether its registers may hold what an earlier
-/// engine left there.
+/// Loads the engine's tables on the calling core if it has not got them. True when its registers may hold values of an
+/// earlier engine.
 pub fn use_tables(this: &PerCpu) -> bool {
     let incarnation = INCARNATION.load(Ordering::Acquire);
     let is_new = this.incarnation.swap(incarnation, Ordering::Relaxed) != incarnation;
@@ -180,7 +179,7 @@ fn report_late_core(core: &PerCpu, since: Instant, said: &mut bool) {
         kprintln!("core {} (hardware id {}) takes long to leave the engine", core.cpu, core.hardware);
     }
     if waited > PATIENCE {
-        // Where that is possible, it says what it was doing.
+        // Where that is possible, the core reports what it was doing.
         if Arch::send_nmi(core.hardware) {
             Arch::halt();
         }
@@ -188,17 +187,17 @@ fn report_late_core(core: &PerCpu, since: Instant, said: &mut bool) {
     }
 }
 
-/// Why an engine ends.
+/// The reason for an engine's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// By its own fault.
     Crash,
-    /// As somebody typed.
+    /// By Ctrl-C.
     Asked,
 }
 
-/// Ends the engine on all cores, takes its memory back and starts a fresh one. `report` says more, when no other core
-/// says anything any more. When several cores crash at once the first one here does the work and the others leave.
+/// Ends the engine on all cores, takes its memory back and starts a fresh one. `report` prints more, once no other
+/// core prints. When several cores crash at once the first one here does the work and the others leave.
 pub fn restart(end: End, report: impl FnOnce()) -> ! {
     static TURN: spin::Mutex<()> = spin::Mutex::new(());
     let Some(turn) = TURN.try_lock() else { scheduler::abandon() };

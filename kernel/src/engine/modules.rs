@@ -11,7 +11,7 @@ use embodios_arch::{PhysAddr, PhysRange, VirtAddr};
 /// Modules keep their address modulo this, so that the largest pages fit inside them.
 const WINDOW: u64 = 1 << 30;
 
-/// Maps `modules` one after the other from [`layout::MODULES`]; where each one's bytes are.
+/// Maps `modules` one after the other from [`layout::MODULES`]; the span of each one's bytes.
 ///
 /// # Errors
 /// [`MemoryError`].

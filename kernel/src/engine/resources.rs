@@ -1,6 +1,6 @@
-//! What one incarnation of the engine holds: its addresses and the frames behind them.
+//! Resources of one incarnation of the engine: its addresses and the frames behind them.
 //!
-//! The engine's space says what is its own; nothing is listed beside it.
+//! The engine's address space is the record of its memory; nothing is listed beside it.
 
 use super::{LoadError, Payload, image, info, modules, signals};
 use crate::memory::{Memory, MemoryError, memory};
@@ -9,7 +9,7 @@ use embodios_abi::{MAX_GRANT, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, INITIAL_VECTORS, PhysRange, VirtAddr};
 
-/// What one incarnation holds beside its memory.
+/// The state of one incarnation beside its memory.
 #[derive(Default)]
 pub struct Engine {
     granted: u64,
@@ -74,18 +74,18 @@ impl Engine {
         self.granted
     }
 
-    /// Crashed engines before it.
+    /// Engines before it.
     pub(super) const fn restarts(&self) -> u64 {
         self.restarts
     }
 
-    /// Maps all that a fresh one needs; where its first thread begins.
+    /// Maps all that a fresh one needs; the entry point of its first thread.
     pub(super) fn load(payload: &Payload, restarts: u64) -> Result<(Self, VirtAddr), LoadError> {
         let mut memory = memory();
         memory.begin_engine()?;
         let mut engine = Self { restarts, ..Self::default() };
         let entry = engine.fill(&mut memory, payload)?;
-        // Without a first piece of heap it could not say what is missing.
+        // Without a first piece of heap the engine could not report what is missing.
         let heap = memory.allocate(layout::LARGE_PAGE, layout::LARGE_PAGE)?;
         memory.free(heap);
         Ok((engine, entry))

@@ -1,4 +1,4 @@
-//! What the kernel tells a running engine without being asked: a page that the engine reads.
+//! Signals of the kernel to a running engine, without a call: a page that the engine reads.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_arch::PhysRange;
@@ -7,7 +7,7 @@ use embodios_arch::paging::PAGE;
 /// A page of its own, so that nothing else of the kernel is seen.
 #[repr(C, align(4096))]
 struct Page {
-    /// How often Ctrl-C was typed.
+    /// Number of Ctrl-Cs typed.
     interrupts: AtomicU32,
     _rest: [u8; PAGE as usize - size_of::<AtomicU32>()],
 }

@@ -1,4 +1,4 @@
-//! Where frames and page tables come from: free frames, and tables that the image brings along.
+//! The source of frames and page tables: free frames, and tables that the image brings along.
 
 use crate::frames::Frames;
 use embodios_arch::paging::{PAGE, Tables};
@@ -13,7 +13,7 @@ struct TablePool([[u64; 512]; FIRST_TABLES]);
 
 static mut TABLE_POOL: TablePool = TablePool([[0; 512]; FIRST_TABLES]);
 
-/// What nobody holds: frames, and tables of the pool.
+/// Free memory: frames, and tables of the pool.
 pub struct Supply {
     /// Free frames.
     pub frames: Frames,
@@ -21,9 +21,9 @@ pub struct Supply {
     pool_used: usize,
 }
 
-/// Where frames and tables come from: tables of the pool first.
+/// The source of frames and tables: tables of the pool first.
 pub struct Source {
-    /// What is there.
+    /// Its free memory.
     pub supply: Supply,
     /// Tables of the pool that have ever been in use.
     pool_written: usize,

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-/// What a list has where it ends.
+/// The link at the end of a list.
 const END: u32 = u32::MAX;
 
 /// A slot's neighbours.

@@ -1,8 +1,8 @@
-//! Engine threads on the machine's cores: each core's loop, and the calls that change who runs.
+//! Engine threads on the machine's cores: each core's loop, and the calls that change which thread runs.
 //!
 //! The kernel keeps one stack a core and none a thread: a call that blocks stores the thread's registers and goes to
 //! the core's loop ([`run`]); what wakes the thread puts the call's result into the stored registers. One lock
-//! guards [`Scheduler`], which decides; here is what that means for the hardware.
+//! guards [`Scheduler`], which decides; this file carries its decisions out on the hardware.
 //!
 //! Vector registers: a thread that blocks has given them up (see `embodios_abi::Call`). Only one that loses its core
 //! against its will has them saved, and restored before it goes on.
@@ -34,17 +34,17 @@ pub use placement::Move;
 pub use state::{Scheduler, max_threads};
 pub use thread::{Context, Reason, ThreadId};
 
-/// How long threads of one priority run in turn.
+/// Time slice of threads of one priority, which run in turn.
 const QUANTUM: Duration = Duration::from_millis(10);
 
 shared!(SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler::new()));
 
-/// What a core waits for from unprivileged code that moves vector registers.
+/// A move of vector registers by unprivileged code, for which a core waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// The thread that loses the core.
+    /// Those of the thread that loses the core.
     Save,
-    /// The thread that gets it.
+    /// Those of the thread that gets it.
     Restore,
 }
 
@@ -53,7 +53,7 @@ pub fn change<T>(change: impl FnOnce(&mut Scheduler) -> T) -> T {
     let this = per_cpu::this();
     let mut scheduler = SCHEDULER.lock();
     let result = change(&mut scheduler);
-    // Most changes concern nobody else, and a set is costly to move.
+    // Most changes concern no other core, and a set is costly to move.
     if scheduler.pending_ipis.is_empty() {
         return result;
     }
@@ -180,12 +180,12 @@ pub fn abandon() -> ! {
 /// Has every other core leave its thread and the engine's tables, and waits until it has; after this no thread runs but
 /// the caller's. `waiting` is told, again and again, of a core that has not left yet.
 pub fn stop_others(mut waiting: impl FnMut(&PerCpu)) {
-    /// Between two looks at the lock, which those who leave need.
+    /// Spins between two looks at the lock, which cores that leave need.
     const APART: u32 = 1000;
     let this = per_cpu::this();
     change(Scheduler::stop);
     let runs = || SCHEDULER.lock().still_running(this.cpu.index()).map(|core| &per_cpu::all()[core]);
-    // Who has no thread gets none, so that who has no tables loads none.
+    // A core without a thread gets none, so that a core without tables loads none.
     let has_tables = || per_cpu::online().find(|core| core.cpu != this.cpu && core.has_engine());
     while let Some(core) = runs().or_else(has_tables) {
         waiting(core);
@@ -249,7 +249,7 @@ pub fn run() -> ! {
 fn move_vectors(this: &PerCpu, slot: usize, transfer: Transfer) {
     let area = VirtAddr(layout::STACKS + slot as u64 * layout::STACK_STRIDE);
     // SAFETY: every thread has a page there from its making on, which began as it should; the code is mapped with the
-    // engine, and what was saved is restored from where it was saved.
+    // engine, and registers are restored from where they were saved.
     let context = unsafe { Arch::move_vectors(transfer, area, VirtAddr(layout::VECTOR_CODE)) };
     if let Some(context) = context {
         *this.pending.lock() = Some(match transfer {
@@ -261,7 +261,7 @@ fn move_vectors(this: &PerCpu, slot: usize, transfer: Transfer) {
     }
 }
 
-/// Called at each system call: goes on with what waited for vector registers to be moved, if something did.
+/// Goes on with the pending move of vector registers, if there is one. Called at each system call.
 pub fn finish_move(this: &PerCpu) {
     let pending = this.pending.lock().take();
     match pending {
@@ -291,8 +291,7 @@ fn restored(this: &PerCpu) -> ! {
     unsafe { Arch::enter_user(&context) }
 }
 
-/// Called before a core goes back to its thread: does what the core was told to do meanwhile. Does not return when
-/// the thread has to go.
+/// Serves the core's need_resched before it goes back to its thread. Does not return when the thread has to go.
 pub fn exit_to_user_work(this: &PerCpu, context: &mut Context) {
     if !this.need_resched.swap(false, Ordering::AcqRel) {
         return;

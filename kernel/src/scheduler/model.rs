@@ -39,7 +39,7 @@ fn check(model: fn()) {
     Runner::new(PctScheduler::new(CHANGES, SCHEDULES), config).run(model);
 }
 
-/// What threads share. Uses of its word are points where another core may go on, which a plain atomic's are not.
+/// Memory that threads share. Uses of its word are points where another core may go on, which a plain atomic's are not.
 struct Memory {
     word: AtomicU32,
     point: shuttle::sync::atomic::AtomicBool,
@@ -75,10 +75,10 @@ impl Memory {
 /// Number and arguments.
 type SystemCall = (u64, [u64; 3]);
 
-/// What a thread does until its next system call; `None` at its end.
+/// One step of a thread, up to its next system call; `None` at its end.
 type Step = Box<dyn Fn() -> Option<SystemCall>>;
 
-/// How many threads have come to their end.
+/// Number of threads that have come to their end.
 type Ends = Arc<(Mutex<usize>, Condvar)>;
 
 /// An engine thread.
@@ -195,7 +195,7 @@ fn one_wake_reaches_all_who_wait_on_all_cores() {
 }
 
 /// When the call that moves a thread returns, the thread is not where it was: it takes the flag, the interrupt and the
-/// wake-up of who moves it.
+/// wake-up of the mover.
 #[test]
 fn a_thread_that_runs_is_moved_before_the_call_returns() {
     check(|| {

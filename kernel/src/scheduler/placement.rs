@@ -1,11 +1,11 @@
-//! Which core a thread goes to: affinity, reservations, idle cores that take a share.
+//! Placement of threads on cores: affinity, reservations, idle cores that take a share.
 
 use super::state::Scheduler;
 use super::thread::{Reason, State, ThreadId};
 use embodios_abi::Error;
 use embodios_core_set::CoreSet;
 
-/// What is left to do after a change of affinity.
+/// Work left after a change of affinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Nothing.
@@ -52,7 +52,7 @@ impl Scheduler {
         None
     }
 
-    /// Whether threads may be confined to `cores`.
+    /// Checks that threads may be confined to `cores`.
     ///
     /// # Errors
     /// [`Error::NoCores`], [`Error::Offline`], [`Error::Reserved`].
@@ -69,7 +69,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether a core is not kept.
+    /// Checks that a core is not reserved.
     ///
     /// # Errors
     /// [`Error::Reserved`].
@@ -89,7 +89,7 @@ impl Scheduler {
         let first = cores.iter().next().unwrap_or(old);
         thread.affinity = cores;
         if stays {
-            // Whoever waited for it to leave has been overruled.
+            // An earlier call that waits for it to leave has been overruled.
             self.wake_all(Reason::Migration(id));
             return Ok(Move::Done);
         }
@@ -140,7 +140,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Keeps `cores` for the threads on them. Replaces what was kept before.
+    /// Keeps `cores` for the threads on them. Replaces an earlier reservation.
     ///
     /// # Errors
     /// [`Error::NoCores`], [`Error::Offline`].

@@ -6,7 +6,7 @@ use embodios_abi::PRIORITIES;
 /// Slots of threads that are ready to run. The links between them are the caller's, the same at every call.
 #[derive(Debug)]
 pub struct RunQueue {
-    /// Bit `p` says that `queues[p]` holds somebody.
+    /// Bit `p` is set while `queues[p]` holds a thread.
     occupied: u32,
     queues: [List; PRIORITIES as usize],
     length: usize,
@@ -47,7 +47,7 @@ impl RunQueue {
         self.length -= 1;
     }
 
-    /// The highest priority that somebody has.
+    /// The highest priority of a thread in it.
     #[must_use]
     pub const fn highest(&self) -> Option<u8> {
         match self.occupied {
@@ -56,13 +56,13 @@ impl RunQueue {
         }
     }
 
-    /// The priorities that somebody has, as bits.
+    /// The priorities of the threads in it, as bits.
     #[must_use]
     pub const fn priorities(&self) -> u32 {
         self.occupied
     }
 
-    /// How many wait.
+    /// Number of threads.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.length

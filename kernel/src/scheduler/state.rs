@@ -1,4 +1,5 @@
-//! Who runs where and who comes next, as pure state: no hardware, no lock, so that host tests reach all of it.
+//! The running thread of each core and the next one, as pure state: no hardware, no lock, so that host tests reach all
+//! of it.
 //!
 //! A change that concerns another core notes it in `pending_ipis`; the hardware layer (`mod.rs`) interrupts those
 //! cores.
@@ -27,7 +28,8 @@ pub struct Core {
     pub queue: RunQueue,
     /// Blocked threads with a deadline that belong here, the first deadline first.
     pub deadlines: List,
-    /// When the running thread has to share; `None` while nobody of its priority waits. The only reason for a tick.
+    /// Counter value from which the running thread has to share; `None` while none of its priority waits. The only
+    /// reason for a tick.
     pub quantum_end: Option<u64>,
 }
 
@@ -41,7 +43,7 @@ impl Core {
 struct Slot {
     /// Threads that had this slot before.
     generation: u64,
-    /// Given to a thread that is being made.
+    /// Whether it is given to a thread that is being made.
     taken: bool,
     thread: Option<Thread>,
 }
@@ -50,11 +52,11 @@ struct Slot {
 pub struct Scheduler {
     /// Those that have had a thread. Room for all was made at boot.
     slots: Vec<Slot>,
-    /// How many there may be.
+    /// Limit of their number.
     limit: usize,
-    /// Of run queues, and of those who wait on a word: nobody does both.
+    /// Links of run queues, and of threads that wait on a word: none does both.
     pub(super) links: Links,
-    /// Of those who have a deadline.
+    /// Links of threads with a deadline.
     pub(super) deadline_links: Links,
     pub(super) cores: Vec<Core>,
     /// Cores that take threads.
@@ -67,7 +69,7 @@ pub struct Scheduler {
     pub pending_ipis: CoreSet,
     /// Threads in run queues.
     pub(super) ready: usize,
-    /// No thread is to run.
+    /// Whether no thread is to run.
     stopping: bool,
 }
 
@@ -305,14 +307,14 @@ impl Scheduler {
         }
     }
 
-    /// Whether somebody of at least the running thread's priority waits for the core.
+    /// Whether a thread of at least the running one's priority waits for the core.
     #[must_use]
     pub fn has_rival(&self, core: usize) -> bool {
         let Core { current, queue, .. } = &self.cores[core];
         current.is_some_and(|slot| queue.highest() >= Some(self.thread(slot).priority))
     }
 
-    /// Takes the running thread off its core. Those who waited for it to go are woken.
+    /// Takes the running thread off its core. Threads that waited for it to go are woken.
     pub(super) fn leave(&mut self, core: usize) -> Option<usize> {
         let slot = self.cores[core].current.take()?;
         self.cores[core].quantum_end = None;
@@ -346,7 +348,7 @@ impl Scheduler {
         }
     }
 
-    /// From now on no thread begins to run, and cores are told to leave theirs.
+    /// Lets no thread begin to run from now on, and has cores leave theirs.
     pub fn stop(&mut self) {
         self.stopping = true;
         self.pending_ipis = self.online.clone();

@@ -289,8 +289,8 @@ fn take(scheduler: &mut Scheduler, step: &Step, threads: &mut Vec<ThreadId>, now
 }
 
 proptest! {
-    /// Whatever happens in whatever order: nobody is lost, doubled or where it may not be, and an idle core that
-    /// looks finds what waits.
+    /// Any steps in any order: no thread is lost, doubled or where it may not be, and an idle core that looks finds a
+    /// waiting one.
     #[test]
     fn every_thread_is_in_one_place(steps in prop::collection::vec(step(), 1..120)) {
         let mut scheduler = machine(CORES);

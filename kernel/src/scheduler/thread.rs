@@ -1,4 +1,4 @@
-//! What the kernel keeps of one engine thread.
+//! The kernel's record of one engine thread.
 
 use embodios_arch::{Arch, Architecture};
 use embodios_core_set::CoreSet;
@@ -11,7 +11,7 @@ pub type Context = <Arch as Architecture>::Context;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadId(pub u64);
 
-/// What a thread that does not want to run waits for.
+/// The event that a blocked thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A wake of the word at this address.
@@ -26,14 +26,14 @@ pub enum Reason {
     Migration(ThreadId),
 }
 
-/// Where a thread is.
+/// The state of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// In the run queue of its core.
     Ready,
     /// On its core, or losing it just now.
     Running,
-    /// Nowhere.
+    /// On no core and in no run queue.
     Blocked(Reason),
 }
 
@@ -45,18 +45,18 @@ pub struct Thread {
     pub priority: u8,
     /// Cores it may run on; never empty.
     pub affinity: CoreSet,
-    /// Where it is.
+    /// Its state.
     pub state: State,
     /// Its core: the one it runs on or waits for; while it is blocked, the one that keeps its deadline. In
     /// `affinity`, unless it is just leaving.
     pub core: usize,
     /// The core it ran on last.
     pub ran_on: Option<usize>,
-    /// When its wait ends at the latest.
+    /// Latest end of its wait, as a counter value.
     pub deadline: Option<u64>,
-    /// It was woken and has not run since.
+    /// Whether it was woken and has not run since.
     pub woken: bool,
-    /// Its vector registers were saved and have to be restored.
+    /// Whether its vector registers were saved and have to be restored.
     pub vectors_saved: bool,
     /// Its registers, while it does not run.
     pub context: Context,

@@ -55,7 +55,7 @@ impl Scheduler {
         self.make_ready(slot);
     }
 
-    /// Wakes up to `limit` threads that wait on the word at `address`, the first to wait first; how many it were.
+    /// Wakes up to `limit` threads that wait on the word at `address`, the first to wait first; their number.
     pub fn wake(&mut self, address: u64, limit: u64) -> u64 {
         let mut woken = 0;
         let mut next = self.waiting.first();
@@ -96,7 +96,7 @@ impl Scheduler {
         }
     }
 
-    /// When a core has to look at its part again without being asked; `None`: never.
+    /// Counter value at which a core has to look at its part again without being asked; `None`: never.
     #[must_use]
     pub fn timer(&self, core: usize) -> Option<u64> {
         let core = &self.cores[core];
