@@ -11,7 +11,7 @@ use spin::{Mutex, Once};
 
 static BOARD: Once<&'static dyn Board> = Once::new();
 static TURN: Mutex<()> = Mutex::new(());
-/// Set by the panic path: from then on the lock is not waited for, since its holder may never return.
+/// Whether the panic path has begun: from then on the lock is not waited for, since its holder may never return.
 static LAST_WORDS: AtomicBool = AtomicBool::new(false);
 
 /// Time limit for a device that takes nothing, as an emulator's whose reader is behind, before the output is dropped.
@@ -218,7 +218,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
-        /// However much a device takes at a time, a writer that goes on behind it writes each byte once.
+        /// A writer that goes on behind the bytes taken writes each byte once, however many a device takes.
         #[test]
         fn what_was_taken_is_counted(
             text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..700),

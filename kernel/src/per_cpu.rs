@@ -18,7 +18,7 @@ pub struct PerCpu {
     pub hardware: HwCpuId,
     /// The architecture's block, handed to the core when it starts.
     pub local: &'static CoreLocal,
-    /// Set once the core has set itself up and takes work.
+    /// Whether the core has set itself up and takes work.
     pub online: AtomicBool,
     /// Whether the scheduler has something for this core; looked at before it goes back to the engine.
     pub need_resched: AtomicBool,

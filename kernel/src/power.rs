@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use embodios_abi::{Error, ExitStatus};
 use embodios_arch::{Arch, Architecture};
 
-/// Set for good once the machine is to stand still.
+/// Whether the machine is to stand still; set for good.
 static HALTED: AtomicBool = AtomicBool::new(false);
 /// Dense index of the core whose death is reported; [`NOBODY`] before.
 static REPORTER: AtomicU32 = AtomicU32::new(NOBODY);
@@ -62,7 +62,7 @@ pub fn halt_if_asked() {
     }
 }
 
-/// Stops the other cores, reports once and ends the machine as failed. `report` prints what is known; a fault
+/// Stops the other cores, reports once and ends the machine as failed. `report` prints the cause; a fault
 /// inside it ends the machine without another word.
 pub fn die(report: impl FnOnce()) -> ! {
     // Before the core has a block only the boot core runs.

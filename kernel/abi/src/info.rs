@@ -92,7 +92,7 @@ pub struct EngineInfo {
     pub command_line: Span,
     /// The machine, UTF-8, for example `microvm`.
     pub machine: Span,
-    /// Address of a `u32` that counts how often Ctrl-C came in at the console, wrapping. The byte itself is among the
+    /// Address of a `u32` that counts Ctrl-Cs at the console, wrapping. The byte itself is among the
     /// input, in its place.
     pub interrupts: u64,
 }

@@ -1,6 +1,6 @@
 //! The engine's life cycle: loaded, started, contained when it crashes, started afresh.
 //!
-//! Owns the one incarnation there is. What it holds, and what it may be given, is [`Engine`]'s.
+//! Owns the one incarnation there is. Its resources and their limits are [`Engine`]'s.
 
 mod image;
 mod info;

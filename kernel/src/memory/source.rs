@@ -32,7 +32,7 @@ pub struct Source {
 }
 
 impl Supply {
-    /// Nothing.
+    /// An empty one.
     pub const fn new() -> Self {
         Self { frames: Frames::new(), pool_used: 0 }
     }
@@ -45,7 +45,7 @@ impl Supply {
 }
 
 impl Source {
-    /// Nothing.
+    /// An empty one.
     pub const fn new() -> Self {
         Self { supply: Supply::new(), pool_written: 0, highest: PhysAddr(0) }
     }

@@ -1,7 +1,7 @@
 //! Engine threads on the machine's cores: each core's loop, and the calls that change which thread runs.
 //!
 //! The kernel keeps one stack a core and none a thread: a call that blocks stores the thread's registers and goes to
-//! the core's loop ([`run`]); what wakes the thread puts the call's result into the stored registers. One lock
+//! the core's loop ([`run`]); the waker puts the call's result into the stored registers. One lock
 //! guards [`Scheduler`], which decides; this file carries its decisions out on the hardware.
 //!
 //! Vector registers: a thread that blocks has given them up (see `embodios_abi::Call`). Only one that loses its core

@@ -194,7 +194,7 @@ fn one_wake_reaches_all_who_wait_on_all_cores() {
     });
 }
 
-/// When the call that moves a thread returns, the thread is not where it was: it takes the flag, the interrupt and the
+/// A thread is not where it was when the call that moves it returns: that takes the flag, the interrupt and the
 /// wake-up of the mover.
 #[test]
 fn a_thread_that_runs_is_moved_before_the_call_returns() {

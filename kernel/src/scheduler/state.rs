@@ -252,8 +252,8 @@ impl Scheduler {
         self.ready -= 1;
     }
 
-    /// The next thread for a core, which is without one; it is the core's from now on. `quantum` is how long threads
-    /// of one priority run in turn.
+    /// The next thread for a core, which is without one; it is the core's from now on. `quantum` is the time slice
+    /// of threads of one priority.
     pub fn pick(&mut self, core: usize, now: u64, quantum: u64) -> Option<usize> {
         if self.stopping || self.ready == 0 {
             return None;

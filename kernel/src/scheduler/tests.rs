@@ -19,7 +19,7 @@ fn machine(cores: usize) -> Scheduler {
     scheduler
 }
 
-/// Of a thread that is never entered.
+/// The context of a thread that is never entered.
 fn context() -> Context {
     let program: Program = |_| unreachable!("it does not run");
     Context::new(&UserStart { entry: VirtAddr(program as usize as u64), stack_top: VirtAddr(0), argument: 0 })
