@@ -1,4 +1,4 @@
-//! What an architecture does for the kernel ([`Architecture`]) and what it asks of it ([`Handlers`]).
+//! The services of an architecture for the kernel ([`Architecture`]) and of the kernel for it ([`Handlers`]).
 //!
 //! Rules that hold on both sides:
 //! - The kernel runs with interrupts masked. They are taken only in [`Architecture::wait_for_interrupt`]
@@ -21,11 +21,11 @@ pub struct CoreLocal {
     pub cpu: CpuId,
     /// The hardware's name.
     pub hardware: HwCpuId,
-    /// What the architecture keeps per core.
+    /// The architecture's data of the core.
     pub arch: <crate::Arch as Architecture>::CoreState,
 }
 
-/// What a secondary core needs to begin, read by its first instructions.
+/// The start data of a secondary core, read by its first instructions.
 #[repr(C)]
 pub struct StartRecord {
     /// Initial stack pointer, 16-byte aligned. Offset 0.
@@ -38,7 +38,7 @@ pub struct StartRecord {
     pub root: PhysAddr,
 }
 
-/// Why a core could not even be asked to start.
+/// The reason for which a core could not even be asked to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartError {
     /// The id cannot be addressed by this interrupt controller (xAPIC reaches ids below 255).
@@ -56,7 +56,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// How an engine thread begins.
+/// The first state of an engine thread.
 #[derive(Clone, Copy, Debug)]
 pub struct UserStart {
     /// First instruction.
@@ -75,16 +75,16 @@ pub trait UserContext: Clone {
     fn set_result(&mut self, result: u64);
     /// Has it make the same system call again when it goes on.
     fn repeat_call(&mut self);
-    /// For tests: makes it one that the processor refuses to return to. False where none can be made.
+    /// Makes it one that the processor refuses to return to, for tests. False where none can be made.
     fn spoil(&mut self) -> bool;
 }
 
 /// Bytes of [`INITIAL_VECTORS`]: on x86_64 XSAVE's legacy region and header, on AArch64 all registers and more.
 const INITIAL_BYTES: usize = 576;
 
-/// How the room for vector registers begins before its first use. Restored, it gives a thread registers of which all
-/// are zero but for the control registers of x86_64, which have their values after reset with all exceptions masked:
-/// FCW at 0, MXCSR at 24 (SDM volume 1, 10.5.1.1, 13.4).
+/// The first bytes of the room for vector registers before its first use. Restored, it gives a thread registers of
+/// which all are zero but for the control registers of x86_64, which have their values after reset with all exceptions
+/// masked: FCW at 0, MXCSR at 24 (SDM volume 1, 10.5.1.1, 13.4).
 pub const INITIAL_VECTORS: [u8; INITIAL_BYTES] = {
     let mut bytes = [0; INITIAL_BYTES];
     if cfg!(target_arch = "x86_64") {
@@ -94,7 +94,7 @@ pub const INITIAL_VECTORS: [u8; INITIAL_BYTES] = {
     bytes
 };
 
-/// Which way vector registers move.
+/// The direction in which vector registers move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// From the registers to memory.
@@ -114,7 +114,7 @@ pub struct BuiltInTables {
     pub covers: PhysRange,
 }
 
-/// Why an interrupt came.
+/// The cause of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
     /// Another core sent it.
@@ -125,21 +125,21 @@ pub enum Interrupt {
     Device(u32),
 }
 
-/// What kind of exception a fault is.
+/// The kind of exception that a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Translation or permission: `write`/`execute` say what was tried.
+    /// Translation or permission: `write`/`execute` name the access.
     Page {
-        /// It was a store.
+        /// Whether it was a store.
         write: bool,
-        /// It was an instruction fetch.
+        /// Whether it was an instruction fetch.
         execute: bool,
-        /// The page was there but the right was not.
+        /// Whether the page was there but the right was not.
         present: bool,
     },
     /// The kernel's own stack ran into its guard page.
     KernelStackOverflow,
-    /// The machine itself reports an error, whatever it was doing: never the engine's fault.
+    /// An error that the machine itself reports, at any time: never the engine's fault.
     Hardware(&'static str),
     /// Anything else, by the architecture manual's name.
     Other(&'static str),
@@ -147,7 +147,7 @@ pub enum FaultKind {
 
 /// One fault, with all that a report needs.
 pub struct Fault<'a> {
-    /// What happened.
+    /// Its kind.
     pub kind: FaultKind,
     /// Address concerned, where the hardware gives one.
     pub address: Option<VirtAddr>,
@@ -156,15 +156,15 @@ pub struct Fault<'a> {
     /// Frame pointer (RBP, X29), where the backtrace starts: `[fp]` is the caller's frame pointer and
     /// `[fp + 8]` the return address on both architectures.
     pub frame_pointer: VirtAddr,
-    /// True when the engine was running.
+    /// Whether the engine was running.
     pub from_user: bool,
     /// All registers, several lines.
     pub registers: &'a dyn fmt::Display,
 }
 
-/// What the kernel does when the hardware calls. Registered once, before the first core is initialised.
+/// The kernel's handlers of the hardware's calls. Registered once, before the first core is initialised.
 pub trait Handlers: Sync {
-    /// A system call of the engine, or the end of what [`Architecture::move_vectors`] asked for. The result goes
+    /// A system call of the engine, or the end of a move that [`Architecture::move_vectors`] asked for. The result goes
     /// into `context`, which the engine then continues with. May not return.
     fn system_call(
         &self,
@@ -174,7 +174,7 @@ pub trait Handlers: Sync {
     );
     /// An interrupt; returns.
     fn interrupt(&self, interrupt: Interrupt);
-    /// After the interrupts that stopped the engine have been handled and ended, before it goes on. May not return.
+    /// The end of the interrupts that stopped the engine, before it goes on. May not return.
     fn leave_interrupt(&self, context: &mut <crate::Arch as Architecture>::Context);
     /// A fault of the engine or of the kernel; never resumed.
     fn fault(&self, fault: &Fault<'_>) -> !;
@@ -182,9 +182,9 @@ pub trait Handlers: Sync {
 
 /// The contract. All functions act on the calling core unless they say otherwise.
 pub trait Architecture {
-    /// As the user writes it: `x86_64`, `aarch64`.
+    /// Its name as the user writes it: `x86_64`, `aarch64`.
     const NAME: &'static str;
-    /// What the architecture keeps in [`CoreLocal`].
+    /// Its part of [`CoreLocal`].
     type CoreState: Default;
     /// Its page-table entries.
     type Entry: paging::Entry;
@@ -210,7 +210,7 @@ pub trait Architecture {
     /// This core's id, read from the hardware and not from memory.
     fn hardware_id() -> HwCpuId;
 
-    /// Where this core sits, as far as it knows itself.
+    /// This core's place, as far as it knows itself.
     fn topology() -> CoreTopology;
 
     /// Asks core `local.hardware` to begin at `record.entry`. Returns before it has; calls for different
@@ -231,11 +231,11 @@ pub trait Architecture {
     /// False where there is no such interrupt.
     fn send_nmi(target: HwCpuId) -> bool;
 
-    /// With interrupts masked: enables them and halts in one indivisible step, returns masked again
+    /// Enables interrupts, which are masked, and halts in one indivisible step; returns masked again
     /// after at least one interrupt was handled (or spuriously).
     fn wait_for_interrupt();
 
-    /// Says that this core does nothing but wait for another one's write: to the processor, and to who emulates it,
+    /// Says that this core does nothing but wait for another one's write: to the processor, and to its emulator,
     /// which may run that other core instead.
     fn relax();
 
@@ -257,7 +257,7 @@ pub trait Architecture {
     /// The kernel stack holds nothing of use but `context`.
     unsafe fn enter_user(context: &Self::Context) -> !;
 
-    /// Copies `count` of the engine's bytes, each read once, whatever other cores write there meanwhile.
+    /// Copies `count` of the engine's bytes, each read once, while other cores may write there.
     ///
     /// # Safety
     /// As many bytes may be written at `to` and read at `from`.

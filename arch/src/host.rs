@@ -29,7 +29,7 @@ use shuttle::{thread, thread_local};
 /// See [`Architecture`].
 pub struct Host;
 
-/// What a thread has as a core.
+/// The state of a thread as a core.
 #[derive(Default)]
 struct Core {
     local: Cell<Option<&'static CoreLocal>>,
@@ -43,7 +43,7 @@ thread_local! {
 #[cfg(not(shuttle))]
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What cores tell each other.
+/// The interrupts between cores.
 #[derive(Default)]
 struct Wires {
     state: Mutex<WireState>,
@@ -74,10 +74,10 @@ shuttle::lazy_static! {
 /// An engine thread: from its argument to the number and arguments of its next system call.
 pub type Program = fn(u64) -> (u64, [u64; 3]);
 
-/// What a stack is unwound with that is abandoned for a function.
+/// The panic payload with which a stack is unwound that is abandoned for a function.
 struct Abandoned(fn() -> !);
 
-/// What a core's stack is unwound with when the machine is switched off.
+/// The panic payload with which a core's stack is unwound when the machine is switched off.
 struct SwitchedOff;
 
 /// Makes the calling thread the core of `local`, which begins with `entry`. Returns when the machine has been switched
@@ -236,16 +236,16 @@ impl Architecture for Host {
     fn publish_tables() {}
 }
 
-/// What tests see of a thread's registers.
+/// A thread's registers, as far as tests see them.
 #[derive(Clone, Debug)]
 pub struct HostContext {
-    /// What it does.
+    /// Its program.
     pub program: Program,
     /// Result of its last system call; `None` while it has none.
     pub result: Option<u64>,
     /// Its first argument.
     pub argument: u64,
-    /// How often it is to repeat a call.
+    /// Number of times that it is to repeat a call.
     pub repeats: u32,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Owns everything that differs between x86_64 and AArch64 below the kernel: entry, paging formats,
 //! traps, system-call entry, interrupt controller, timer, inter-processor interrupts, starting a core.
-//! Knows no board (addresses are handed in) and makes no policy: what happens on an interrupt, a fault
-//! or a system call is decided by the [`Handlers`] that the kernel registers.
+//! Knows no board (addresses are handed in) and makes no policy: interrupts, faults and system calls
+//! go to the [`Handlers`] that the kernel registers.
 //!
 //! The contract is [`Architecture`]; [`Arch`] is the one implementation compiled in. A third one,
 //! [`host`], stands in on a development machine so that the portable kernel can be tested there.
@@ -36,7 +36,7 @@ pub use aarch64::AArch64 as Arch;
 #[path = "aarch64/descriptor.rs"]
 mod aarch64_descriptor;
 
-/// So is what x86_64 reads out of CPUID's answers.
+/// x86_64's reading of CPUID's answers is too.
 #[cfg(all(test, not(target_os = "none")))]
 #[path = "x86_64/topology.rs"]
 mod x86_64_topology;

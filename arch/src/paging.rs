@@ -15,7 +15,7 @@ const ENTRIES: usize = 512;
 /// The root's level; leaves are at level 1 (4 KiB), 2 (2 MiB) and 3 (1 GiB).
 const ROOT_LEVEL: u8 = 4;
 
-/// What a mapping allows. The kernel may always read.
+/// The rights of a mapping. The kernel may always read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// Stores allowed.
@@ -48,7 +48,7 @@ impl Access {
     }
 }
 
-/// What an entry holds.
+/// The contents of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Nothing: an access faults.
@@ -71,13 +71,13 @@ pub trait Entry: Copy {
     fn target(self, level: u8) -> Target;
 }
 
-/// Where tables come from. Tables are one zeroed, page-aligned frame each; all-zero is [`Target::Empty`].
+/// The source of tables. Tables are one zeroed, page-aligned frame each; all-zero is [`Target::Empty`].
 pub trait Tables {
     /// A zeroed frame.
     fn allocate(&mut self) -> Option<PhysAddr>;
 }
 
-/// Why a mapping was refused.
+/// The reason for which a mapping was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
     /// No frame for a table.
@@ -98,7 +98,7 @@ impl fmt::Display for MapError {
     }
 }
 
-/// Where an address leads.
+/// The translation of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// The memory.
@@ -139,7 +139,7 @@ impl Job {
         (self.virt | self.phys) & mask == 0 && self.end - self.virt > mask
     }
 
-    /// How many leaves of `level` are next, in the table of the first.
+    /// Number of leaves of `level` that are next, in the table of the first.
     fn room(&self, level: u8) -> usize {
         (ENTRIES - index(self.virt, level)).min(((self.end - self.virt) >> shift(level)) as usize)
     }
@@ -259,7 +259,7 @@ impl<E: Entry> AddressSpace<E> {
                 Target::Empty if level <= self.largest_leaf && job.fits(level) => return Ok((table, level)),
                 Target::Empty => {
                     let next = tables.allocate().ok_or(MapError::OutOfTables)?;
-                    // Who finds the table, a table walker of another core among them, finds it empty.
+                    // A reader that finds the table, such as another core's table walker, finds it empty.
                     fence(Ordering::Release);
                     self.write(table, slot, E::table(next));
                     table = next;
@@ -269,7 +269,7 @@ impl<E: Entry> AddressSpace<E> {
         }
     }
 
-    /// Fills a run of empty slots of one table with leaves. Kept tight: most of what a boot maps goes
+    /// Fills a run of empty slots of one table with leaves. Kept tight: most mappings of a boot go
     /// through here, and some hypervisors emulate every instruction of the kernel.
     fn fill(&mut self, table: PhysAddr, level: u8, job: &mut Job) {
         let (first, room) = (index(job.virt, level), job.room(level));
@@ -283,14 +283,14 @@ impl<E: Entry> AddressSpace<E> {
         job.advance(level, filled);
     }
 
-    /// Where `virt` leads.
+    /// The translation of `virt`.
     #[must_use]
     pub fn translate(&self, virt: VirtAddr) -> Option<Translation> {
-        // SAFETY: nobody changes the space during this call.
+        // SAFETY: nothing changes the space during this call.
         unsafe { self.view() }.translate(virt)
     }
 
-    /// Gives every leaf that touches `virt..virt + length` the rights `access`; what is not mapped stays so.
+    /// Gives every leaf that touches `virt..virt + length` the rights `access`; unmapped addresses stay so.
     pub fn protect(&mut self, virt: VirtAddr, length: u64, access: Access) {
         let end = virt.0 + length;
         let mut at = virt.0;
@@ -318,7 +318,7 @@ impl<E: Entry> AddressSpace<E> {
 }
 
 impl<E: Entry> View<E> {
-    /// Where `virt` leads. Nowhere where it has more than 48 bits.
+    /// The translation of `virt`; `None` also where it has more than 48 bits.
     #[must_use]
     pub fn translate(self, virt: VirtAddr) -> Option<Translation> {
         if virt.0 >> (shift(ROOT_LEVEL) + 9) != 0 {
@@ -346,7 +346,7 @@ impl<E: Entry> View<E> {
     }
 }
 
-/// Where an entry of a table lies.
+/// The address of an entry of a table.
 fn entry<E>(table: PhysAddr, slot: usize) -> *mut E {
     debug_assert!(slot < ENTRIES);
     (table.identity().0 as *mut E).wrapping_add(slot)

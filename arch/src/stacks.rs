@@ -1,6 +1,6 @@
 //! The layout of kernel stacks: one window of addresses a core.
 //!
-//! Owns the numbers only; the kernel maps what they say. A window is aligned to its size, so that any stack pointer
+//! Owns the numbers only; the kernel maps the stacks. A window is aligned to its size, so that any stack pointer
 //! inside it tells the core. From its lowest address up:
 //!
 //! | offset | what |
@@ -19,7 +19,7 @@ pub const WINDOW: u64 = 0x2_0000;
 pub const STACK_SIZE: u64 = 0x8000;
 /// Mapped bytes of an emergency stack.
 pub const EMERGENCY_SIZE: u64 = 0x2000;
-/// Emergency stacks of a core: for a stack that is used up, and for what may interrupt anything (x86_64: double fault,
+/// Emergency stacks of a core: for a stack that is used up, and for exceptions in any state (x86_64: double fault,
 /// non-maskable interrupt, machine check).
 pub const EMERGENCY_STACKS: u64 = 3;
 /// Bytes at the end of a kernel stack that hold the block's address and keep the stack aligned.
@@ -49,7 +49,7 @@ pub const fn stack_top(window: VirtAddr) -> VirtAddr {
     VirtAddr(window.0 + WINDOW - RESERVED)
 }
 
-/// Where a window holds the address of its core's block.
+/// The place in a window that holds the address of its core's block.
 #[must_use]
 pub const fn block_pointer(window: VirtAddr) -> VirtAddr {
     VirtAddr(window.0 + WINDOW - 8)

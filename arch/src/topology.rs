@@ -1,4 +1,4 @@
-//! Where a core sits: its package, its physical core, its class, its caches. Raw numbers as hardware or firmware
+//! The place of a core: its package, its physical core, its class, its caches. Raw numbers as hardware or firmware
 //! give them; the kernel makes them dense.
 
 /// Capacity of a core that hardware and firmware put into no class, or into the fastest. Only its relation to others
@@ -12,7 +12,7 @@ pub struct CoreTopology {
     pub package: u32,
     /// Its physical core; hyper-threads share it. Unique in the machine.
     pub core: u64,
-    /// Which of the physical core's hyper-threads it is.
+    /// Number of this hyper-thread within its physical core.
     pub thread: u32,
     /// Speed beside other classes of cores. Only the relation counts.
     pub capacity: u32,
@@ -36,7 +36,7 @@ impl CoreTopology {
 pub struct Caches {
     /// KiB of levels 1 to 3; 0 where there is none or nothing is known.
     pub kib: [u32; 3],
-    /// What cores with the same last level have in common; `None` when nothing is known.
+    /// A number that cores with the same last level have in common; `None` when nothing is known.
     pub last_level: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! Addresses and core identities as types of their own, so that one cannot pass for another, and what boards find out
-//! about devices that the architecture drives.
+//! Addresses and core identities as types of their own, so that one cannot pass for another, and boards' descriptions
+//! of devices that the architecture drives.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ impl CpuId {
     /// The core that firmware started.
     pub const BOOT: Self = Self(0);
 
-    /// For indexing tables with one element a core.
+    /// The index into tables with one element a core.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -45,7 +45,7 @@ pub struct PhysAddr(pub u64);
 pub struct VirtAddr(pub u64);
 
 impl PhysAddr {
-    /// Where the kernel reaches this address: the identity map.
+    /// The address at which the kernel reaches this one: the identity map.
     #[must_use]
     pub const fn identity(self) -> VirtAddr {
         VirtAddr(self.0)
@@ -111,7 +111,7 @@ pub struct Line {
 /// Regions of redistributors that the description of a GICv3 can hold.
 pub const MAX_REDISTRIBUTORS: usize = 4;
 
-/// Where a Generic Interrupt Controller's registers are.
+/// The registers of a Generic Interrupt Controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GicDescription {
     /// GICv2: at most eight cores.

@@ -1,6 +1,6 @@
 //! The way of each core to translation and a stack: down from EL2, onto page tables.
 //!
-//! Boot protocols are the board's. Its entry branches to [`boot_core`], which says what it expects. Runs without a
+//! Boot protocols are the board's. Its entry branches to [`boot_core`] as its safety section says. Runs without a
 //! stack and without memory writes until translation is on. The image is linked at the address where it is loaded.
 
 use super::boot_table::BOOT_ROOT;
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn boot_core(argument: u64) -> ! {
 }
 
 /// Any other core, started by firmware with the address of its [`StartRecord`] in X0. Translation is
-/// off, so it reads only what was cleaned to the point of coherency.
+/// off, so it reads only memory cleaned to the point of coherency.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn secondary_boot() -> ! {
     naked_asm!(

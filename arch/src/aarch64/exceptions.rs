@@ -1,4 +1,4 @@
-//! What an exception means: system call, interrupt or fault.
+//! The meaning of an exception: system call, interrupt or fault.
 //!
 //! Owns the decoding of ESR_EL1 and the register dump; policy is the kernel's, through its handlers.
 

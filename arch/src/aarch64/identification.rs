@@ -39,7 +39,7 @@ pub fn emulate(frame: &mut Frame) -> bool {
 
 fn isar0() -> u64 {
     let value;
-    // SAFETY: reads a register that says what the processor can do.
+    // SAFETY: reads a feature register.
     unsafe { asm!("mrs {}, id_aa64isar0_el1", out(reg) value, options(nomem, nostack, preserves_flags)) }
     value
 }

@@ -41,7 +41,7 @@ pub const AFFINITY: u64 = 0xff_00ff_ffff;
 /// See [`Architecture`].
 pub struct AArch64;
 
-/// What AArch64 keeps in [`CoreLocal`].
+/// AArch64's part of [`CoreLocal`].
 pub struct CoreState {
     /// A state of [`start`].
     start: AtomicU8,
@@ -55,14 +55,14 @@ impl Default for CoreState {
     }
 }
 
-/// Tells the architecture what the board found. Called once on the boot core, before the kernel starts.
+/// Hands the board's findings to the architecture. Called once on the boot core, before the kernel starts.
 ///
 /// # Safety
 /// The addresses of `gic` are those of the interrupt controller's registers, `conduit` is the one that
 /// firmware listens on.
 ///
 /// # Errors
-/// What does not answer as the board says.
+/// The part that does not answer as the board says.
 pub unsafe fn initialise(gic: GicDescription, conduit: Option<Conduit>) -> Result<(), &'static str> {
     timer::initialise()?;
     if !firmware::initialise(conduit) {
@@ -225,7 +225,7 @@ impl Architecture for AArch64 {
     }
 }
 
-/// Takes what is pending, then masks interrupts again.
+/// Takes pending interrupts, then masks them again.
 fn unmask_once() {
     // SAFETY: interrupt handlers keep every register but those of PSTATE.
     unsafe { core::arch::asm!("msr daifclr, #2", "isb", "msr daifset, #2", options(nostack)) };

@@ -1,6 +1,7 @@
 //! Reads and calls that may fail: where nothing answers, the exception is taken as the answer.
 //!
-//! For what firmware's description names, before the kernel relies on it, and for an emulator that may be there.
+//! For parts that firmware's description names, before the kernel relies on them, and for an emulator that may be
+//! there.
 
 use super::boot_table::BOOT_MAPPED;
 use crate::{Conduit, PhysAddr, PhysRange};
@@ -12,10 +13,10 @@ const PIDR2_FROM_END: u64 = 0x18;
 /// PSCI_VERSION (Arm DEN0022).
 const PSCI_VERSION: u64 = 0x8400_0000;
 
-/// What a call returns that nobody answers; the low half is also firmware's NOT_SUPPORTED.
+/// The result of a call that nothing answers; the low half is also firmware's NOT_SUPPORTED.
 pub const NO_ANSWER: u64 = u64::MAX;
 
-/// What a probe brings.
+/// The result of a probe.
 #[repr(C)]
 struct Answer {
     value: u64,
@@ -52,7 +53,7 @@ unsafe extern "C" fn call_smc(function: u64) -> u64 {
 /// Asks an emulator or debugger (Arm semihosting specification); [`NO_ANSWER`] where none serves it.
 ///
 /// # Safety
-/// The operation may do what it is specified to do with what `block` points to.
+/// The operation may do as specified with the memory that `block` points to.
 #[unsafe(naked)]
 pub unsafe extern "C" fn call_emulator(operation: u64, block: *const u64) -> u64 {
     naked_asm!("hlt #0xf000", "ret")

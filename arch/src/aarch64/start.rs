@@ -1,7 +1,7 @@
 //! Starting the other cores, and refusing one that comes too late.
 //!
 //! A core that was asked to start claims its place with one atomic exchange; so does the boot core when
-//! it gives up on it. Whoever is second loses: the late core switches itself off.
+//! it gives up on it. The second exchange loses: a late core switches itself off.
 
 use super::{AArch64, AFFINITY, Firmware, entry, gic};
 use crate::HwCpuId;
@@ -12,13 +12,13 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use smccc::psci;
 
-/// Nobody asked for this core.
+/// Firmware was not asked for this core.
 pub(super) const NOT_ASKED: u8 = 0;
 /// Firmware was asked.
 const ASKED: u8 = 1;
-/// It came.
+/// The core came.
 const CLAIMED: u8 = 2;
-/// It did not come in time.
+/// The core did not come in time.
 const ABANDONED: u8 = 3;
 
 /// Every core that was asked to start, through [`super::CoreState`]'s `next`.

@@ -46,7 +46,7 @@ macro_rules! each_pair {
     };
 }
 
-/// Read by EL1 from here for [`Transfer::Clear`].
+/// The first state, read by EL1 from here for [`Transfer::Clear`].
 static INITIAL: Aligned = Aligned(INITIAL_VECTORS);
 
 #[repr(align(16))]

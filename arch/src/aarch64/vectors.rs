@@ -16,11 +16,11 @@ pub struct Frame {
     pub(super) x: [u64; 31],
     /// Its stack pointer.
     pub(super) sp: u64,
-    /// ELR_EL1: where it goes on.
+    /// ELR_EL1: the address at which it goes on.
     pub(super) elr: u64,
     /// SPSR_EL1: its PSTATE.
     pub(super) spsr: u64,
-    /// ESR_EL1: why it was interrupted.
+    /// ESR_EL1: the cause of the exception.
     pub(super) esr: u64,
     /// FAR_EL1: address of the access that faulted.
     pub(super) far: u64,

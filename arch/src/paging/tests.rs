@@ -5,11 +5,11 @@ use crate::host::HostEntry;
 use proptest::prelude::*;
 use std::{alloc::Layout, vec::Vec};
 
-/// Frames from the host's heap; counts what is out.
+/// Frames from the host's heap; lists those that are out.
 #[derive(Default)]
 struct Heap {
     out: Vec<u64>,
-    /// As many as there are.
+    /// Limit of their number.
     limit: Option<usize>,
 }
 

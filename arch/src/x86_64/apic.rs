@@ -14,7 +14,7 @@ use x86_64::registers::model_specific::Msr;
 const APIC_BASE: u32 = 0x1b;
 const ENABLE: u64 = 1 << 11;
 const ENABLE_X2: u64 = 1 << 10;
-/// Where the memory-mapped registers lie after reset.
+/// Address of the memory-mapped registers after reset.
 pub const REGISTERS: PhysAddr = PhysAddr(0xfee0_0000);
 /// IA32_TSC_DEADLINE.
 const TSC_DEADLINE: u32 = 0x6e0;
@@ -56,7 +56,7 @@ fn has_tsc_deadline() -> bool {
     cpuid(1, 0).ecx & 1 << 24 != 0
 }
 
-/// What CPUID said, read once: the instruction traps under a hypervisor, and these are asked at every interrupt.
+/// CPUID's answers, read once: the instruction traps under a hypervisor, and these are asked at every interrupt.
 static MODE: AtomicU64 = AtomicU64::new(0);
 const MODE_KNOWN: u64 = 1;
 const MODE_X2: u64 = 2;

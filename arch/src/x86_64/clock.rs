@@ -14,7 +14,7 @@ use x86_64::registers::model_specific::Msr;
 /// Ticks a second.
 pub static RATE: CounterRate = CounterRate::unknown();
 
-/// Where the rate came from, for the log.
+/// The source of the rate, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// CPUID leaf 0x15.
@@ -64,7 +64,7 @@ fn from_cpuid() -> Option<u64> {
     (leaf.eax != 0 && hz != 0).then_some(hz)
 }
 
-/// Zeroes without a hypervisor.
+/// The hypervisor's signature; zeroes without one.
 fn hypervisor_signature() -> [u32; 3] {
     if !has_hypervisor() {
         return [0; 3];
@@ -161,8 +161,8 @@ fn from_interval_timer() -> Option<u64> {
     None
 }
 
-/// Firmware leaves channel 0 running for ever. Nobody hears it here, but a thread of the emulator that plays it wakes
-/// 36 times a second, on a core that a worker thinks its own.
+/// Stops channel 0, which firmware leaves running for ever. Nothing hears it here, but a thread of the emulator that
+/// plays it wakes 36 times a second, on a core that a worker thinks its own.
 fn stop_interval_timer() {
     // SAFETY: as above; mode 0 counts down once, here from 1, and then stands still.
     unsafe {
@@ -172,7 +172,7 @@ fn stop_interval_timer() {
     }
 }
 
-/// What channel 0 shows (it counts down), and the counter at that time.
+/// Channel 0's count (it counts down), and the counter at that time.
 fn interval_timer() -> (u16, u64) {
     // SAFETY: as above; 0 latches channel 0.
     unsafe {

@@ -6,7 +6,7 @@
 //! From there the board's `board_main(argument, counter)` is called on the boot stack and boot tables, or its
 //! `board_refuse` jumped to, still in 32-bit mode, with the address of a reason in ESI.
 //!
-//! The board's linker script puts `.text.boot` below 2 GiB, and `.data.boot_stack` first among what is writable.
+//! The board's linker script puts `.text.boot` below 2 GiB, and `.data.boot_stack` first among writable sections.
 
 use super::features::{CR0, CR4, EFER};
 use super::segments::{CODE_0, DATA_0};

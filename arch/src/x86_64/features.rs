@@ -1,4 +1,4 @@
-//! What a core has and what must be switched on, the same on every core.
+//! Features of a core, and switching on those that are needed, the same on every core.
 
 use super::io::cpuid;
 use core::arch::asm;
@@ -28,7 +28,8 @@ const LEGACY_STATE: u32 = 0b11;
 /// Bytes that the kernel keeps for them a thread: a page.
 const LARGEST_STATE: u32 = 4096;
 
-/// What XSAVE saves here, as XCR0 says; 0 where there is no XSAVE. Kept because CPUID traps under a hypervisor.
+/// The components that XSAVE saves here, as XCR0 says; 0 where there is no XSAVE. Kept because CPUID traps under a
+/// hypervisor.
 static COMPONENTS: AtomicU32 = AtomicU32::new(0);
 
 /// The components of XSAVE that the engine may change; 0 without XSAVE.
@@ -39,7 +40,7 @@ pub fn vector_components() -> u32 {
 /// CR4 of every core, found out by the first one: CPUID traps under a hypervisor.
 static CR4_HERE: AtomicU64 = AtomicU64::new(0);
 
-/// What the processor has of CR4's bits, beside those that entry set.
+/// CR4's bits that the processor has, beside those that entry set.
 fn cr4() -> u64 {
     let known = CR4_HERE.load(Ordering::Relaxed);
     if known != 0 {
@@ -58,7 +59,7 @@ fn cr4() -> u64 {
     bits
 }
 
-/// Switches on what protects the kernel, and the vector units for the engine.
+/// Switches on the kernel's protection, and the vector units for the engine.
 pub fn enable() {
     let cr4 = cr4();
     // SAFETY: the bits that entry set stay, the others are there (CPUID); no page of ring 3 is executed in ring 0.

@@ -14,7 +14,7 @@ const REDIRECTION: u32 = 0x10;
 /// line is `first_line`. False when it is not, or when the core's id does not fit the entry's 8 bits.
 ///
 /// # Safety
-/// An I/O APIC's registers are mapped there as a device, and nobody else uses them meanwhile.
+/// An I/O APIC's registers are mapped there as a device, and nothing else uses them meanwhile.
 pub unsafe fn route(registers: PhysAddr, first_line: u32, line: Line, vector: u8, target: HwCpuId) -> bool {
     let select = (registers.identity().0 + SELECT) as *mut u32;
     let window = (registers.identity().0 + WINDOW) as *mut u32;

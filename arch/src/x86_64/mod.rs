@@ -39,7 +39,7 @@ pub struct X86_64;
 const FS_BASE: u32 = 0xc000_0100;
 const GS_BASE: u32 = 0xc000_0101;
 
-/// Where this core's stack is.
+/// This core's stack pointer.
 fn stack_pointer() -> VirtAddr {
     let address;
     // SAFETY: reads a register.

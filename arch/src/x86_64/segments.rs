@@ -70,7 +70,7 @@ pub fn load(local: &'static CoreLocal) {
         };
         x86_64::instructions::tables::lgdt(&pointer);
     }
-    // SAFETY: the selectors name flat ring-0 segments of the table just loaded; `retfq` pops what was pushed.
+    // SAFETY: the selectors name flat ring-0 segments of the table just loaded; `retfq` pops the pushed words.
     unsafe {
         asm!(
             "push {code}",

@@ -1,5 +1,5 @@
 //! A core's place by CPUID (SDM 9.9, "Programming considerations for hardware multi-threading capable processors",
-//! and volume 2, CPUID). Pure: what CPUID answers is handed in, so that host tests reach it.
+//! and volume 2, CPUID). Pure: CPUID's answers are handed in, so that host tests reach it.
 
 use crate::topology::{Caches, CoreTopology, FULL_CAPACITY};
 
@@ -59,7 +59,7 @@ fn from_levels(ask: impl Fn(u32) -> Answer) -> (u32, u32, u32) {
     (ask(0)[3], thread_bits, package_bits)
 }
 
-/// Leaves 1 and 4 of older processors: how many ids a package and a core have.
+/// Leaves 1 and 4 of older processors: the numbers of ids of a package and a core.
 fn from_counts(leaf1: Answer, leaf4: Answer) -> (u32, u32, u32) {
     let bits = |count: u32| count.max(1).next_power_of_two().ilog2();
     let has_threads = leaf1[3] & 1 << 28 != 0;

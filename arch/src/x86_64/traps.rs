@@ -1,4 +1,4 @@
-//! The interrupt descriptor table, the entry stubs, and what each vector means.
+//! The interrupt descriptor table, the entry stubs, and the meaning of each vector.
 
 use super::segments::KERNEL_CODE;
 use super::{X86_64, apic};
@@ -30,7 +30,7 @@ const MACHINE_CHECK: u64 = 18;
 const ON_EMERGENCY_STACKS: [u64; stacks::EMERGENCY_STACKS as usize] =
     [DOUBLE_FAULT, NON_MASKABLE, MACHINE_CHECK];
 
-/// All registers of what was interrupted, in the order the stubs push them.
+/// The trap frame: all registers of the interrupted code, in the order the stubs push them.
 #[derive(Clone, Default)]
 #[repr(C)]
 pub struct Frame {
@@ -190,8 +190,8 @@ extern "C" fn handle(frame: &mut Frame) {
     }
 }
 
-/// Some hypervisors deliver `int 0x80` of ring 3 as an invalid opcode at the instruction. Recognises that and
-/// steps over it.
+/// Recognises `int 0x80` of ring 3 where a hypervisor delivers it as an invalid opcode at the instruction, and steps
+/// over it.
 fn is_trapped_system_call(frame: &mut Frame) -> bool {
     if frame.vector != INVALID_OPCODE || frame.cs & 3 == 0 {
         return false;
@@ -230,7 +230,7 @@ fn report(frame: &Frame) -> ! {
 }
 
 /// Reports that the processor refused to return to ring 3: the fault of the engine, whose registers these are
-/// (SDM volume 2, IRET). The frame of the fault holds them but for what was still to be popped.
+/// (SDM volume 2, IRET). The frame of the fault holds them but for those still to be popped.
 fn report_return(frame: &Frame) -> ! {
     // SAFETY: the stack pointer at the fault is that of the instruction, which had not popped its operands.
     let [rip, cs, rflags, rsp, ss] = unsafe { (frame.rsp as *const [u64; 5]).read() };

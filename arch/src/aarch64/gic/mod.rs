@@ -25,10 +25,10 @@ fn gic() -> &'static Gic {
     GIC.get().expect("the board initialises the interrupt controller before the kernel starts")
 }
 
-/// Whether a controller is where the description says.
+/// Checks that a controller is where the description says.
 ///
 /// # Errors
-/// What is not there.
+/// The part that is not there.
 pub(super) fn check(description: GicDescription) -> Result<(), &'static str> {
     let (distributor, rest) = match description {
         GicDescription::V2 { distributor, cpu_interface } => (
@@ -52,7 +52,7 @@ pub(super) fn check(description: GicDescription) -> Result<(), &'static str> {
 /// Sets the distributor up: nothing enabled.
 ///
 /// # Safety
-/// The description is that of this machine's controller, which nobody else drives.
+/// The description is that of this machine's controller, which nothing else drives.
 pub(super) unsafe fn initialise(description: GicDescription) {
     GIC.call_once(|| match description {
         GicDescription::V2 { distributor, cpu_interface } => {
@@ -105,7 +105,7 @@ pub fn enable_device(number: u32, target: HwCpuId) {
 
 /// An interrupt that was taken and has to be ended.
 pub(super) struct Acknowledged {
-    /// As the controller gave it: on a GICv2 with the sending core in bits 12:10.
+    /// The controller's value: on a GICv2 with the sending core in bits 12:10.
     raw: u32,
 }
 

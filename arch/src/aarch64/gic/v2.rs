@@ -47,7 +47,7 @@ pub(super) struct GicV2 {
 
 impl GicV2 {
     /// # Safety
-    /// The ranges are this machine's GICD and GICC, mapped as device memory, driven by nobody else.
+    /// The ranges are this machine's GICD and GICC, mapped as device memory, driven by nothing else.
     pub(super) unsafe fn new(distributor: PhysRange, cpu_interface: PhysRange) -> Self {
         let gic = Self {
             distributor: distributor.start.identity().0,

@@ -22,7 +22,7 @@ const CONTROL_RSS: u64 = 1 << 18;
 
 pub(super) struct GicV3 {
     distributor: Mutex<GicDistributor<'static>>,
-    /// Held by the one core that looks for its own frame.
+    /// Runs of frames, locked by the one core that looks for its own frame.
     redistributors: Mutex<[Option<PhysRange>; MAX_REDISTRIBUTORS]>,
     /// Whether cores with any Aff0 can be sent an interrupt, and not only those below [`TARGETS`].
     has_ranges: bool,
@@ -30,7 +30,7 @@ pub(super) struct GicV3 {
 
 impl GicV3 {
     /// # Safety
-    /// The ranges are this machine's GICD and GICRs, mapped as device memory, driven by nobody else.
+    /// The ranges are this machine's GICD and GICRs, mapped as device memory, driven by nothing else.
     pub(super) unsafe fn new(
         distributor: PhysRange,
         redistributors: [Option<PhysRange>; MAX_REDISTRIBUTORS],
