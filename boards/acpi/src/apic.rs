@@ -24,7 +24,7 @@ pub struct IoApic {
     pub first_line: u32,
 }
 
-/// What the MADT says besides the cores.
+/// The MADT's contents besides the cores.
 #[derive(Debug)]
 pub struct Apics {
     /// I/O APICs.
@@ -39,7 +39,7 @@ pub struct Apics {
 /// `isa`.
 ///
 /// # Errors
-/// What is wrong with the tables.
+/// The fault in the tables.
 ///
 /// # Safety
 /// `rsdp` is the address that the loader gave; memory below `mapped` is mapped at its own addresses and stays as it is.

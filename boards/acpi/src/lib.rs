@@ -1,6 +1,6 @@
-//! What ACPI tables say of a machine, for boards whose firmware brings them.
+//! The machine as ACPI tables describe it, for boards whose firmware brings them.
 //!
-//! `tables` finds out that tables can be read at all; files beside it say what they mean to one kind of machine. Pure
+//! `tables` checks that tables can be read at all; files beside it interpret them for one kind of machine. Pure
 //! reading, so that it runs in host tests too.
 #![no_std]
 

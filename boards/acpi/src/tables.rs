@@ -11,7 +11,7 @@ const MAX_TABLES: u64 = 256;
 /// Opens the tables that the root pointer at `rsdp` leads to.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The fault in them.
 ///
 /// # Safety
 /// `rsdp` is the address that the loader gave; memory below `mapped` is mapped at its own addresses and stays as it is.

@@ -1,4 +1,4 @@
-//! From what a device tree says to the kernel's boot description.
+//! From a device tree to the kernel's boot description.
 
 use crate::cores::Cores;
 use crate::machine::Machine;
@@ -9,7 +9,7 @@ use embodios_kernel::modules::files;
 use embodios_kernel::{BootInfo, Module, PhysRange};
 use heapless::Vec;
 
-/// What the kernel image is and carries.
+/// The kernel image and its payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried {
     /// Its sections, from the first to the last byte without a gap that others may use.
@@ -20,11 +20,11 @@ pub struct Carried {
     pub model: Module<'static>,
 }
 
-/// The boot description of `machine`, which `tree` describes and whose cores are `cores`. `entry_counter` is what the
-/// counter showed at entry.
+/// The boot description of `machine`, which `tree` describes and whose cores are `cores`. `entry_counter` is the
+/// counter value at entry.
 ///
 /// # Errors
-/// What there is no room for.
+/// The part for which there is no room.
 pub fn boot_info(
     machine: &Machine<'static>,
     cores: &'static Cores,

@@ -1,4 +1,4 @@
-//! Which cores the device tree lists, and which of them can be started.
+//! The cores that the device tree lists, and those of them that can be started.
 
 use crate::machine::{TreeError, is_in_use};
 use crate::places;
@@ -11,7 +11,7 @@ use heapless::Vec;
 /// Cores a tree may list: the most that QEMU's machine has.
 pub const MAX_CORES: usize = 512;
 
-/// Why a listed core is left alone.
+/// The reason for which a listed core is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its `status` is not "okay".
@@ -37,7 +37,7 @@ impl fmt::Display for Refusal {
 pub struct Cores {
     /// Those to use, the boot core first, the others as listed.
     pub usable: Vec<HwCpuId, MAX_CORES>,
-    /// Where those sit.
+    /// Their places.
     pub places: Vec<CoreTopology, MAX_CORES>,
     /// Their nodes' phandles.
     handles: Vec<Option<u32>, MAX_CORES>,

@@ -1,7 +1,7 @@
-//! What a device tree says of a machine, for boards whose firmware hands one over.
+//! The machine as a device tree describes it, for boards whose firmware hands one over.
 //!
 //! Reading is pure: bytes in, a [`Machine`] out, so that it is tested on a development machine. [`tree_at`] finds the
-//! bytes, [`boot_info`] puts what they say into the kernel's form. A board names its serial port and knows the rest of
+//! bytes, [`boot_info`] puts them into the kernel's form. A board names its serial port and knows the rest of
 //! its devices itself.
 #![no_std]
 #![deny(unsafe_code)]

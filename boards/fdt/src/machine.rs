@@ -18,7 +18,7 @@ use heapless::Vec;
 pub struct Port {
     /// Its `compatible`.
     pub compatible: &'static str,
-    /// What it is called in errors.
+    /// Its name in errors.
     pub name: &'static str,
 }
 
@@ -52,7 +52,7 @@ pub struct Machine<'a> {
     pub serial: Serial,
 }
 
-/// Why a tree does not describe a machine the kernel can run on.
+/// The reason for which a tree does not describe a machine the kernel can run on.
 #[derive(Debug)]
 pub enum TreeError {
     /// It is not a flattened device tree.
@@ -149,7 +149,7 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
-    /// Where a node belongs, if it counts.
+    /// The place of a node, if it counts.
     fn place(&mut self, node: &FdtNode<'a>, port: Port) -> Option<&mut Option<FdtNode<'a>>> {
         match node.name_without_address() {
             "chosen" => return Some(&mut self.chosen),
@@ -212,7 +212,7 @@ fn reserved(tree: Fdt<'_>, nodes: &Nodes<'_>) -> Result<Vec<PhysRange, MAX_RESER
         add(PhysRange::new(range.address(), range.size()))?;
     }
     for node in nodes.reserved.iter().flat_map(|parent| parent.children()) {
-        // Without an address it asks for memory that nobody uses yet.
+        // Without an address it asks for any unused memory.
         if node.property("reg").is_some() {
             registers(&node, "reserved memory")?.try_for_each(&mut add)?;
         }

@@ -1,5 +1,6 @@
-//! Where the cores sit, as `/cpus` says it: `cpu-map` (Linux `Documentation/devicetree/bindings/cpu/cpu-topology.txt`),
-//! `capacity-dmips-mhz`, and cache nodes (Devicetree Specification 0.4, 3.8 and 3.9).
+//! Places of the cores, as `/cpus` says them: `cpu-map` (Linux
+//! `Documentation/devicetree/bindings/cpu/cpu-topology.txt`), `capacity-dmips-mhz`, and cache nodes (Devicetree
+//! Specification 0.4, 3.8 and 3.9).
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};

@@ -251,7 +251,7 @@ fn what_is_missing_or_bad_is_named() {
 }
 
 proptest! {
-    /// Whatever firmware leaves, reading it ends with a machine or an error.
+    /// Reading anything that firmware leaves ends with a machine or an error.
     #[test]
     fn damaged_trees_do_no_harm(
         cut in 0usize..2000,

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// The device tree at this address.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason for which there is none.
 ///
 /// # Safety
 /// Memory at the address, where it is not 0, is mapped, as much as a tree there says it has, and stays as it is.

@@ -1,8 +1,8 @@
-//! What every kernel image carries besides the kernel: the engine program and the built-in model.
+//! The payload of every kernel image: the engine program and the built-in model.
 //!
 //! A board's linker script puts `.engine` at a multiple of 2 MiB, and `.model` at a page or at a multiple of 2 MiB.
 #![no_std]
-// Whoever builds a board says where the engine lies; for the host there is nothing to carry.
+// The build of a board says where the engine lies; for the host there is nothing to carry.
 #![cfg(target_os = "none")]
 
 use embodios_abi::command_line::BUILT_IN_MODEL;

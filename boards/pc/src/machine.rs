@@ -1,4 +1,4 @@
-//! The machine as a whole: which one it is, how it ends.
+//! The machine as a whole: its name and its end.
 
 use crate::serial::{PORT, SERIAL};
 use core::arch::{asm, global_asm};

@@ -1,6 +1,6 @@
 //! The PC board: QEMU's q35, pc and microvm, entered by PVH.
 //!
-//! Names the machine's devices (16550 serial line, exit device, I/O APIC), turns what firmware says into a
+//! Names the machine's devices (16550 serial line, exit device, I/O APIC), turns firmware's words into a
 //! [`BootInfo`] and calls the kernel. Knows no policy.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -47,7 +47,7 @@ impl StartInfo {
     /// The start information at `address`; `None` when the loader did not speak PVH version 1.
     ///
     /// # Safety
-    /// `address` is what the loader passed, and low memory is mapped at its own addresses and stays as it is.
+    /// `address` is the loader's, and low memory is mapped at its own addresses and stays as it is.
     pub unsafe fn at(address: u32) -> Option<&'static Self> {
         let info = address as *const Self;
         if info.is_null() {
@@ -58,7 +58,7 @@ impl StartInfo {
         (info.magic == MAGIC && info.version >= 1).then_some(info)
     }
 
-    /// Where this structure and its lists lie.
+    /// The ranges of this structure and its lists.
     pub fn ranges(&self) -> [PhysRange; 4] {
         [
             PhysRange::new(self as *const Self as u64, size_of::<Self>() as u64),

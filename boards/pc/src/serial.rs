@@ -25,12 +25,12 @@ const LINE_STATUS: u16 = PORT + 5;
 const RECEIVED: u8 = 1;
 const BREAK: u8 = 1 << 4;
 const TRANSMIT_EMPTY: u8 = 1 << 5;
-/// What every port reads as where there is no device.
+/// The value that every port reads as where there is no device.
 const NOTHING: u8 = 0xff;
 /// Bytes the transmit FIFO takes when it is empty.
 const FIFO: usize = 16;
 
-/// The port and where its interrupt goes.
+/// The port and its interrupt's way.
 pub struct Serial {
     routing: Once<Routing>,
 }
@@ -56,7 +56,7 @@ impl Serial {
         }
     }
 
-    /// Remembers how the interrupt reaches a core: by `line` of one of these controllers.
+    /// Remembers the interrupt's way to a core: by `line` of one of these controllers.
     pub fn set_routing(&self, line: Line, io_apics: Vec<IoApic, MAX_IO_APICS>) {
         self.routing.call_once(|| Routing { io_apics, line });
     }

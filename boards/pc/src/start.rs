@@ -34,7 +34,8 @@ fn refuse(reason: &str) -> ! {
     embodios_kernel::refuse(format_args!("{reason}"))
 }
 
-/// Called on the boot stack and boot tables, by way of the protocol's entry and the architecture's.
+/// The board's first Rust function, called on the boot stack and boot tables by way of the protocol's entry and the
+/// architecture's.
 #[unsafe(no_mangle)]
 extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
     SERIAL.init();
@@ -84,7 +85,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
         );
     }
     SERIAL.set_routing(apics.line, apics.io_apics);
-    // SAFETY: `boot` is what firmware said; everything it names is reserved and stays.
+    // SAFETY: `boot` is firmware's description; everything it names is reserved and stays.
     unsafe { embodios_kernel::start(&PC, &boot) }
 }
 
@@ -103,7 +104,7 @@ fn image() -> Image {
 /// Fills the lists; false when one is too short.
 fn describe(start: &StartInfo, apics: &Apics, boot: &mut BootInfo<'static>) -> bool {
     let image = PhysRange { start: boot.image.text.start, end: boot.image.data.end };
-    // Left out of what may be handed out; the built-in tables map it, and what loaders put there can be read.
+    // Left out of memory that may be handed out; the built-in tables map it, and loaders' data there can be read.
     let low = PhysRange::new(0, LOW_MEMORY);
     let above = |region: PhysRange| PhysRange { start: region.start.max(low.end), end: region.end };
     let mut regions = start.memory().map(above).filter(|region| region.length() > 0);

@@ -1,4 +1,4 @@
-//! The kernel image: where link.ld puts its sections.
+//! The kernel image: the sections as link.ld lays them out.
 
 use embodios_kernel::PhysRange;
 use embodios_kernel::board::Image;
@@ -26,7 +26,7 @@ pub fn sections() -> Image {
     }
 }
 
-/// From the first to the last byte.
+/// The image from the first to the last byte.
 pub fn whole() -> PhysRange {
     between(&raw const __text_start, &raw const __data_end)
 }

@@ -1,7 +1,7 @@
 //! QEMU's `virt` machine on AArch64.
 //!
-//! Owns the entry, the serial port, the image's layout, how the machine ends, and the way to the kernel. Knows no
-//! policy. What the device tree means is in `boards/fdt`.
+//! Owns the entry, the serial port, the image's layout, the machine's end, and the way to the kernel. Knows no
+//! policy. The meaning of the device tree is in `boards/fdt`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

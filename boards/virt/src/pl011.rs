@@ -1,14 +1,14 @@
 //! The PL011 serial port (Arm DDI 0183): polled output, interrupt-driven input.
 //!
 //! Its functions take no lock: the kernel makes writers take turns, and a panic must get its words out
-//! whoever held the port. Line speed stays as firmware set it.
+//! whichever core held the port. Line speed stays as firmware set it.
 
 use embodios_arch::aarch64::{gic, probe};
 use embodios_fdt::Port;
 use embodios_kernel::board::END_OF_INPUT;
 use embodios_kernel::{Console, CpuId, HwCpuId, PhysAddr, PhysRange};
 
-/// What device trees call it.
+/// Its names in device trees and in errors.
 pub const KIND: Port = Port { compatible: "arm,pl011", name: "PL011 serial port" };
 
 /// Register offsets.
@@ -40,7 +40,7 @@ const RECEIVED: u32 = 1 << 4 | 1 << 6;
 /// ICR: all of them.
 const ALL: u32 = 0x7ff;
 
-/// What the identification registers of a PrimeCell device hold (3.3.19).
+/// The contents of the identification registers of a PrimeCell device (3.3.19).
 const PRIMECELL: [u32; 4] = [0x0d, 0xf0, 0x05, 0xb1];
 
 /// Whether the registers of such a port are there.

@@ -11,7 +11,7 @@ use embodios_kernel::{Board, Console, PhysRange, kprintln};
 use smccc::psci;
 use spin::{Mutex, MutexGuard, Once};
 
-/// Where the serial port has been on every version of this machine, for want of a tree that says so.
+/// The serial port of every version of this machine, for want of a tree that says so.
 const USUAL_SERIAL: PhysRange = PhysRange::new(0x0900_0000, 0x1000);
 /// Its interrupt id there.
 const USUAL_SERIAL_INTERRUPT: u32 = 33;
@@ -42,7 +42,8 @@ impl Board for Virt {
     }
 }
 
-/// Called on the boot stack and boot tables, by way of the Image's entry and the architecture's.
+/// The board's first Rust function, called on the boot stack and boot tables by way of the Image's entry and the
+/// architecture's.
 #[unsafe(no_mangle)]
 extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     // SAFETY: firmware hands over a device tree or 0; memory is identity-mapped.
@@ -88,14 +89,14 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
         Ok(boot) => boot,
         Err(what) => refuse(format_args!("no room for the {what} of this machine")),
     };
-    // SAFETY: the boot description is what firmware said; all it names is reserved and stays.
+    // SAFETY: the boot description is firmware's; all it names is reserved and stays.
     unsafe { embodios_kernel::start(board, &boot) }
 }
 
 /// Ends the machine before the kernel has started.
 fn refuse(reason: fmt::Arguments<'_>) -> ! {
     let board = BOARD.call_once(|| {
-        // SAFETY: this machine has a port there, and nobody uses it yet.
+        // SAFETY: this machine has a port there, and nothing uses it yet.
         Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) } }
     });
     embodios_kernel::prepare(board);
