@@ -1,4 +1,4 @@
-//! What differs between architectures.
+//! Differences between architectures.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

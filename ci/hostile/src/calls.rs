@@ -1,4 +1,4 @@
-//! Calls that succeed, each made again and again: what a core is in the middle of when another one crashes.
+//! Calls that succeed, each made again and again: a core is in the middle of one when another core crashes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

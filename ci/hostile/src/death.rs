@@ -102,7 +102,7 @@ pub fn write(address: u64) {
     unsafe { (address as *mut u64).write_volatile(0xdead_beef_dead_beef) }
 }
 
-/// Calls what is no function.
+/// Calls an address that is no function of the program's.
 pub fn execute(address: u64) {
     // SAFETY: never sound; the processor refuses it.
     let function: extern "C" fn() = unsafe { core::mem::transmute(address as usize) };
@@ -113,7 +113,7 @@ fn abort(address: u64, length: u64) {
     let _ = system::call(Call::Abort, [address, length, 0]);
 }
 
-/// Starts a thread at `entry` on this core and waits for what it does.
+/// Starts a thread at `entry` on this core and waits for its end.
 fn thread(entry: u64) {
     let set = [1u64];
     let record = [0, set.as_ptr() as u64, 1];

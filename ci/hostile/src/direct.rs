@@ -1,7 +1,7 @@
-//! Direct attacks: what an instruction or an access does, each in an incarnation of its own.
+//! Direct attacks: an instruction or an access, each in an incarnation of its own.
 //!
-//! An incarnation says the attack's name and makes it. What the kernel then reports is the outcome: a fault, or this
-//! program's own last message, which says that nothing happened or what was found. `expected/` holds them all.
+//! An incarnation says the attack's name and makes it. The kernel's report is the outcome: a fault, or this
+//! program's own last message, which says that nothing happened or names the finding. `expected/` holds them all.
 
 mod memory;
 
@@ -21,10 +21,10 @@ use embodios_abi::{Call, ExitStatus, layout};
 
 use crate::{arch, incarnation, say, system};
 
-/// What an attack found, if it went through and there is something to find.
+/// The finding of an attack, if it went through and there is something to find.
 type Found = Option<u64>;
 
-/// A name, and what is done.
+/// Name and function of an attack.
 type Attack = (&'static str, fn() -> Found);
 
 /// Calls with the stack at an address that no architecture lets the program write.

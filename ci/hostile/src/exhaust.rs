@@ -94,7 +94,7 @@ fn refuse_for_free() {
     let record = [0, this.as_ptr() as u64, 1];
     let long_record = [0, cores.address, cores.count];
     let entry = arch::thread_start as *const () as u64;
-    // What the first refusal needed is there for the others.
+    // Memory that the first refusal needed is there for the others.
     let mut before = None;
     for _ in 0..REFUSALS {
         let results = [

@@ -1,8 +1,8 @@
 //! Any call with any arguments, from many threads on all cores, with crashes among them.
 //!
-//! The first thread does nothing but watch: it counts what the kernel has served, starts threads anew where they have
-//! ended, and wakes what waits for ever. Numbers: `seed`; `calls`, after which the machine ends; `crash`, calls
-//! between two crashes; `every`, calls between two lines of progress.
+//! The first thread does nothing but watch: it counts the calls that the kernel has served, starts threads anew where
+//! they have ended, and wakes those that wait for ever. Numbers: `seed`; `calls`, after which the machine ends;
+//! `crash`, calls between two crashes; `every`, calls between two lines of progress.
 
 mod arguments;
 mod judge;
@@ -20,10 +20,10 @@ use arguments::Scratch;
 /// The highest priority: the first thread must not starve.
 const HIGHEST: u64 = PRIORITIES - 1;
 
-/// Between two looks of the first thread, in milliseconds.
+/// Time between two looks of the first thread, in milliseconds.
 const LOOK: u64 = 5;
 
-/// Looks without a call served, after which the first thread wakes all and ends what is reserved.
+/// Looks without a call served, after which the first thread wakes all and ends reservations.
 const PATIENCE: u64 = 4;
 
 /// Looks without a call served, after which an incarnation is of no use any more.

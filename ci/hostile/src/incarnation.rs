@@ -1,4 +1,4 @@
-//! What an incarnation is told: the attack with its numbers, the machine, and what went before it.
+//! Inputs of an incarnation: the attack with its numbers, the machine, and the number of earlier incarnations.
 
 use core::slice;
 
@@ -52,7 +52,7 @@ pub fn option(name: &str, default: u64) -> u64 {
     value.and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
 }
 
-/// Says which incarnation this is and how much memory is free, for the host to compare. Nothing is granted before it.
+/// Prints the incarnation's number and the free memory, for the host to compare. Nothing is granted before it.
 pub fn begin() {
     say!("incarnation {} begins with {} bytes free", number(), system::query(Query::MemoryFree));
 }

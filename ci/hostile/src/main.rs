@@ -1,9 +1,9 @@
-//! An engine program that attacks the kernel. `cargo xtask attack` boots it in the engine's place and judges what the
-//! console says; see `xtask/src/attack.rs` for the rules.
+//! An engine program that attacks the kernel. `cargo xtask attack` boots it in the engine's place and judges the
+//! console output; see `xtask/src/attack.rs` for the rules.
 //!
 //! Owns the choice of the attack: the first word behind `exec=` on the command line, with numbers as `name=value`
-//! behind it. An incarnation that ends in a crash goes on in the next one, which knows only how many there were before
-//! it.
+//! behind it. An incarnation that ends in a crash goes on in the next one, which knows only the number of earlier
+//! ones.
 #![no_std]
 #![no_main]
 
@@ -24,7 +24,7 @@ mod threads;
 
 use embodios_abi::{EngineInfo, ExitStatus};
 
-/// First Rust code of thread 0, which gets the registers that nobody set.
+/// First Rust code of thread 0, which gets the registers as the kernel left them.
 extern "C" fn main_thread(_: *const EngineInfo, registers: &[u64; arch::REGISTER_WORDS]) -> ! {
     match incarnation::mode() {
         "direct" => direct::run(),

@@ -1,4 +1,4 @@
-//! What an incarnation leaves in its memory and its registers, and the look for what an earlier one left.
+//! Remains of an incarnation in its memory and its registers, and the look for those of an earlier one.
 
 use embodios_abi::layout;
 
@@ -29,7 +29,7 @@ pub fn look_at_registers(registers: &[u64; arch::REGISTER_WORDS]) {
     look("a register", registers.iter().copied());
 }
 
-/// Looks at all of thread 0's stack below what is in use.
+/// Looks at all of thread 0's stack below the part in use.
 pub fn look_at_stack() {
     let bottom = layout::STACKS + layout::STACK_STRIDE - layout::STACK_SIZE;
     look("a fresh stack", memory(bottom, layout::STACK_SIZE - IN_USE));
@@ -49,7 +49,7 @@ pub fn leave(address: u64, length: u64) {
     }
 }
 
-/// Fills what the calling thread has of its stack below what is in use.
+/// Fills the calling thread's stack below the part in use.
 pub fn leave_on_stack() {
     let local = 0u64;
     let top = &raw const local as u64 & !7;

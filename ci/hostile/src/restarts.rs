@@ -1,4 +1,4 @@
-//! Many incarnations: each looks for what the former one left, takes what it gets, and dies in the next way in the
+//! Many incarnations: each looks for remains of the former one, takes what it gets, and dies in the next way in the
 //! middle of the next call of the other cores. Numbers: `incarnations`, and `full`, every how many incarnations one
 //! takes all there is.
 
@@ -42,7 +42,8 @@ pub fn run(registers: &[u64; arch::REGISTER_WORDS]) -> ! {
     arch::call_with_vectors(remains::word(), last_act)
 }
 
-/// How this incarnation ends: in as many incarnations as there are calls and ways, each way meets each call.
+/// The way in which this incarnation ends: in as many incarnations as there are calls and ways, each way meets each
+/// call.
 fn way() -> Way {
     let index = incarnation::number() + incarnation::number() / calls::CALLS;
     WAYS[(index % WAYS.len() as u64) as usize]

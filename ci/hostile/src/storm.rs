@@ -8,7 +8,7 @@ use crate::death::{self, WAYS_AMONG_OTHERS};
 use crate::threads::{self, Job};
 use crate::{incarnation, system, wrong};
 
-/// Threads that have come to what they wait for or do all the time.
+/// Threads that have come to their wait or to their calls.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 /// The sign to crash.
 static GO: AtomicBool = AtomicBool::new(false);
@@ -46,7 +46,7 @@ pub fn thread(number: u64) -> ! {
     death::die(way(number))
 }
 
-/// How the thread crashes: in each incarnation all in one way, or each in its own.
+/// The way in which the thread crashes: in each incarnation all in one way, or each in its own.
 fn way(number: u64) -> death::Way {
     let index = incarnation::number() / 2 + number * (incarnation::number() % 2);
     WAYS_AMONG_OTHERS[(index % WAYS_AMONG_OTHERS.len() as u64) as usize]

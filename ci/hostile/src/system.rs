@@ -1,4 +1,4 @@
-//! System calls, words on the console, and what a panic does.
+//! System calls, words on the console, and the panic handler.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -10,9 +10,9 @@ use crate::arch;
 /// Bytes of a line that are kept.
 const LINE: usize = 480;
 
-/// Makes a call, whatever it is; the result register.
+/// Makes any call; the result register.
 pub fn raw(number: u64, arguments: [u64; 3]) -> u64 {
-    // SAFETY: what this program lives on is not among what it passes for the kernel to write to.
+    // SAFETY: memory that this program lives on is not passed for the kernel to write to.
     unsafe { arch::system_call(number, arguments) }
 }
 
@@ -88,7 +88,7 @@ macro_rules! say {
     };
 }
 
-/// Says that the kernel did what it must not.
+/// Reports a fault of the kernel.
 #[macro_export]
 macro_rules! wrong {
     ($($argument:tt)*) => {

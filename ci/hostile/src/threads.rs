@@ -1,4 +1,4 @@
-//! Threads: what each is for, and starting one on a core.
+//! Threads: the job of each, and starting one on a core.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use crate::{arch, calls, fuzz, incarnation, remains, storm, system};
 /// Words of the largest set of cores that is passed in earnest: 1,024 cores.
 pub const SET_WORDS: usize = 16;
 
-/// What a thread is for; with a number it is the argument of its entry.
+/// The job of a thread; with a number it is the argument of its entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Job {

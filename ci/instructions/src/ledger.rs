@@ -1,4 +1,4 @@
-//! What becomes of the counts at marks. Knows nothing of the emulator.
+//! Accounting of the counts at marks. Knows nothing of the emulator.
 
 use embodios_abi::Mark;
 use serde::Serialize;
@@ -7,9 +7,9 @@ use std::ops::{Add, Sub};
 /// Instructions of one core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// Of the engine.
+    /// Those of the engine.
     pub engine: u64,
-    /// Of the kernel.
+    /// Those of the kernel.
     pub kernel: u64,
 }
 
@@ -40,9 +40,9 @@ impl Sub for Count {
 /// A measured part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// What each core did.
+    /// The counts of each core.
     pub cores: Vec<Count>,
-    /// The sum over phases of what the busiest core did in each.
+    /// The critical path: the sum over phases of the busiest core's count in each.
     pub critical: Count,
     /// Of that, phases in which one core was alone: those between a meeting and the next parting.
     pub alone: Count,
@@ -64,7 +64,7 @@ struct Open {
     part: Part,
     /// The cores' counts when the phase began.
     before: Vec<Count>,
-    /// Cores work apart.
+    /// Whether cores work apart.
     apart: bool,
 }
 
@@ -75,7 +75,7 @@ impl Ledger {
     }
 
     /// Takes note of a mark, with all cores' counts. A part that begins inside another replaces it: the guest gave
-    /// that one up. Phases outside parts are nobody's.
+    /// that one up. Phases outside parts belong to none.
     pub fn mark(&mut self, mark: Mark, now: Vec<Count>) {
         match mark {
             Mark::Begin => {

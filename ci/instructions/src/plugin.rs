@@ -1,4 +1,4 @@
-//! Between QEMU and the ledger: a count for each core, increased by whole translated blocks.
+//! The link between QEMU and the ledger: a count for each core, increased by whole translated blocks.
 //!
 //! A block that a fault or a page's end cuts short counts whole; nothing else does. An x86_64 string instruction counts
 //! once for each repetition.
@@ -16,7 +16,7 @@ use crate::qemu::{self, Block, Id, Info};
 /// Most cores that can be counted.
 const CORES: usize = 256;
 
-/// For QEMU, which compares it to what it offers before anything else.
+/// The plugin's API version, which QEMU compares to those that it offers before anything else.
 // SAFETY: no other symbol has this name: it is QEMU's for this purpose.
 #[unsafe(no_mangle)]
 pub static qemu_plugin_version: c_int = qemu::API;
@@ -33,14 +33,14 @@ static COUNTS: [Core; CORES] =
 static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
 static SETUP: OnceLock<Setup> = OnceLock::new();
 
-/// What QEMU said at the start.
+/// The setup that QEMU gave at the start.
 struct Setup {
     cores: usize,
     decode: fn(&[u8]) -> Option<Mark>,
     out: PathBuf,
 }
 
-/// Instructions of a block, with whose they are, in the word that QEMU keeps for a callback.
+/// Instructions of a block, with their mark and privilege, in the word that QEMU keeps for a callback.
 #[derive(Clone, Copy)]
 struct Word(usize);
 
@@ -128,10 +128,10 @@ extern "C" fn finished(_: Id, _: *mut c_void) {
     }
 }
 
-/// For QEMU, which calls it once, before the guest starts.
+/// The plugin's entry point, which QEMU calls once, before the guest starts.
 ///
 /// # Safety
-/// The arguments must be what QEMU gives: valid for the call.
+/// The arguments must be QEMU's: valid for the call.
 // SAFETY: no other symbol has this name: it is QEMU's for this purpose.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn qemu_plugin_install(

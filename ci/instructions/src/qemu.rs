@@ -39,7 +39,7 @@ pub struct Instruction {
     _opaque: [u8; 0],
 }
 
-/// Called on core `core` with the word that was registered.
+/// A callback on core `core`, with the word that was registered.
 pub type Executed = extern "C" fn(core: c_uint, word: *mut c_void);
 
 /// `QEMU_PLUGIN_CB_NO_REGS`: a callback that reads no registers of the guest.

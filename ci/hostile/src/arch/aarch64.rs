@@ -5,7 +5,7 @@ use core::arch::{asm, naked_asm};
 /// Words of the registers that `_start` keeps: Q0 to Q31, TPIDR_EL0, and one for alignment.
 pub const REGISTER_WORDS: usize = 66;
 
-/// Where the kernel's image begins.
+/// Address of the kernel's image.
 pub const KERNEL: u64 = 0x4020_0000;
 
 /// Places of the kernel's memory and of devices.
@@ -18,7 +18,7 @@ pub const FOREIGN: [(&str, u64); 6] = [
     ("PCI's configuration space", 0x3f00_0000),
 ];
 
-/// Where the kernel enters thread 0; X0: address of `EngineInfo`. Saves the vector registers as it finds them.
+/// Entry point of thread 0; X0: address of `EngineInfo`. Saves the vector registers as it finds them.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
@@ -50,7 +50,7 @@ extern "C" fn _start() -> ! {
     )
 }
 
-/// Where the kernel enters every other thread; X0: its argument.
+/// Entry point of every other thread; X0: its argument.
 #[unsafe(naked)]
 pub extern "C" fn thread_start() -> ! {
     naked_asm!("mov x29, xzr", "bl {main}", "udf #0", main = sym crate::threads::main_thread)
@@ -59,7 +59,7 @@ pub extern "C" fn thread_start() -> ! {
 /// Makes system call `number`, over which other threads may run. Result: the result register.
 ///
 /// # Safety
-/// What the kernel may write through the arguments is nothing that the program relies on.
+/// The program relies on no memory that the kernel may write through the arguments.
 pub unsafe fn system_call(number: u64, [a, b, c]: [u64; 3]) -> u64 {
     let result;
     // SAFETY: the caller vouches for the arguments; the ABI's clobbers name all vector registers.

@@ -2,13 +2,14 @@
 
 use core::arch::{asm, naked_asm, x86_64::_rdtsc};
 
-/// Words of the registers that `_start` keeps: the area of XSAVE, whatever the processor has.
+/// Words of the registers that `_start` keeps: the area of XSAVE on any processor.
 pub const REGISTER_WORDS: usize = 512;
 
-/// What XSAVE saves there: x87, SSE, AVX and AVX-512 (SDM vol. 1, 13.1). A hypervisor may have enabled more.
+/// The components that XSAVE saves there: x87, SSE, AVX and AVX-512 (SDM vol. 1, 13.1). A hypervisor may have enabled
+/// more.
 const COMPONENTS: u32 = 0b1110_0111;
 
-/// Where the kernel's image begins.
+/// Address of the kernel's image.
 pub const KERNEL: u64 = 0x20_0000;
 
 /// Places of the kernel's memory and of devices.
@@ -21,7 +22,7 @@ pub const FOREIGN: [(&str, u64); 6] = [
     ("the I/O APIC", 0xfec0_0000),
 ];
 
-/// Where the kernel enters thread 0; RDI: address of `EngineInfo`. Saves the vector registers as it finds them.
+/// Entry point of thread 0; RDI: address of `EngineInfo`. Saves the vector registers as it finds them.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
@@ -58,7 +59,7 @@ extern "C" fn _start() -> ! {
     )
 }
 
-/// Where the kernel enters every other thread; RDI: its argument.
+/// Entry point of every other thread; RDI: its argument.
 #[unsafe(naked)]
 pub extern "C" fn thread_start() -> ! {
     naked_asm!("xor ebp, ebp", "call {main}", "ud2", main = sym crate::threads::main_thread)
@@ -67,7 +68,7 @@ pub extern "C" fn thread_start() -> ! {
 /// Makes system call `number`, over which other threads may run. Result: the result register.
 ///
 /// # Safety
-/// What the kernel may write through the arguments is nothing that the program relies on.
+/// The program relies on no memory that the kernel may write through the arguments.
 pub unsafe fn system_call(number: u64, [a, b, c]: [u64; 3]) -> u64 {
     let result;
     // SAFETY: the caller vouches for the arguments; the ABI's clobbers name all vector registers.

@@ -24,7 +24,7 @@ pub fn interrupt(_: u64) -> Found {
 macro_rules! instructions {
     ($($name:literal: $($line:literal),+;)*) => {
         &[$(($name, || {
-            // SAFETY: what the processor lets through changes nothing that the rest of this incarnation needs.
+            // SAFETY: an instruction that gets through changes nothing that the rest of this incarnation needs.
             unsafe { asm!($($line),+, inout("x0") 0u64 => _, in("x8") Call::Query as u64, clobber_abi("C")) };
             None
         })),*]
@@ -137,7 +137,7 @@ const SEMIHOSTING: &[Attack] = &[
 
 const STACKS: &[Attack] = &[
     ("wfi", || {
-        // Alone, the thread would wait for an interrupt that nobody sends; one of its priority makes the kernel send
+        // Alone, the thread would wait for an interrupt that nothing sends; one of its priority makes the kernel send
         // ticks.
         let _ = threads::start(Job::Yield, 0, 0, PRIORITIES / 2);
         // SAFETY: the processor goes on behind it.

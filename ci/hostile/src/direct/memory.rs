@@ -1,4 +1,4 @@
-//! Reads, writes and jumps to what is not the program's, or is its own only in another way.
+//! Reads, writes and jumps to memory that is not the program's, or is its own only in another way.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use embodios_abi::layout;
 
 use crate::{arch, death, incarnation};
 
-/// What is tried.
+/// The kind of an access.
 #[derive(Clone, Copy)]
 enum Access {
     Read,
@@ -38,7 +38,7 @@ static mut DATA: u64 = 0;
 /// A word of the program's constants.
 static CONSTANT: u64 = 0x1234_5678_9abc_def0;
 
-/// Nobody's or the kernel's: nothing may be done there.
+/// Places that are nobody's or the kernel's: nothing may be done there.
 fn foreign() -> [(&'static str, u64); 20] {
     let module = incarnation::module();
     [
@@ -103,7 +103,7 @@ fn all() -> impl Iterator<Item = Attack> {
         .chain(data().into_iter().map(on(Access::Execute)))
 }
 
-/// How many attacks there are.
+/// Number of attacks.
 pub fn count() -> usize {
     all().count()
 }

@@ -35,7 +35,7 @@ pub fn software_interrupt(index: usize) -> Option<u64> {
 /// Executes `int vector` with the registers of a harmless system call.
 pub fn interrupt(vector: u64) -> Found {
     let target = &raw const software_interrupts as u64 + 4 * vector;
-    // SAFETY: two instructions of this program, which keep what the ABI wants kept, or fault.
+    // SAFETY: two instructions of this program, which keep the registers that the ABI wants kept, or fault.
     unsafe {
         asm!("call {target}", target = in(reg) target, inout("rax") Call::Query as u64 => _,
             inout("rdi") Query::MemoryTotal as u64 => _, clobber_abi("sysv64"));
@@ -47,7 +47,7 @@ pub fn interrupt(vector: u64) -> Found {
 macro_rules! instructions {
     ($($name:literal: $($line:literal),+;)*) => {
         &[$(($name, || {
-            // SAFETY: what the processor lets through changes nothing that the rest of this incarnation needs.
+            // SAFETY: an instruction that gets through changes nothing that the rest of this incarnation needs.
             unsafe { asm!($($line),+, inout("rax") 0u64 => _, inout("rdi") 0u64 => _, clobber_abi("sysv64")) };
             None
         })),*]

@@ -1,4 +1,4 @@
-//! What is passed: valid often enough to get deep, else at the edge of what there is, or anything.
+//! Arguments of calls: valid often enough to get deep, else at the edge of what there is, or anything.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use crate::{arch, calls, incarnation, system};
 /// Words of a thread's own memory; more than the largest set of cores has.
 const WORDS: usize = 1040;
 
-/// Words that are waited on, in the middle of memory that nobody needs.
+/// Words that are waited on, in the middle of memory that nothing needs.
 #[repr(align(16384))]
 struct Arena([AtomicU32; 4096]);
 
@@ -39,7 +39,7 @@ fn word(index: u64) -> u64 {
     ARENA.0[index as usize].as_ptr() as u64
 }
 
-/// A thread's own memory for what it passes.
+/// A thread's own memory for its arguments.
 pub struct Scratch {
     words: [u64; WORDS],
     record: [u64; 3],
@@ -72,7 +72,7 @@ impl Scratch {
     fn arguments(&mut self, call: Call, random: &mut Random) -> Option<[u64; 3]> {
         Some(match call {
             Call::ConsoleWrite => self.console_write(random)?,
-            // Nobody types, so that a read of something into what is there would never return.
+            // No input comes: a read of at least one byte into the program's memory would never return.
             Call::ConsoleRead => {
                 let length = random.of(&[0, 1, 1 << 63, u64::MAX]);
                 [if length == 0 { self.address(random) } else { data_address(random) | 1 << 63 }, length, 0]
@@ -134,7 +134,7 @@ impl Scratch {
         })
     }
 
-    /// Spaces, few and seldom; else what is refused or empty.
+    /// Spaces, few and seldom; else bytes that are refused, or none.
     fn console_write(&mut self, random: &mut Random) -> Option<[u64; 3]> {
         if random.one_in(1000) {
             self.words.fill(0x2020_2020_2020_2020);
@@ -236,7 +236,7 @@ fn thread(random: &mut Random) -> u64 {
         0 => random.of(&[255, 256, 1 << 32, 1 << 63, u64::MAX]),
         1 => system::query(Query::CurrentThread),
         2 => random.next(),
-        // Not the first thread: somebody has to watch.
+        // Not the first thread, which has to watch.
         _ => Some(THREADS[random.below(31) as usize].load(Ordering::Relaxed))
             .filter(|&id| id != 0)
             .unwrap_or(1 << 40),

@@ -1,4 +1,4 @@
-//! What an answer must be, where that can be told from the call alone.
+//! Rules for answers, where they can be told from the call alone.
 
 use embodios_abi::{Call, Error, decode_result, layout};
 
@@ -7,7 +7,7 @@ use crate::{arch, calls, incarnation, wrong};
 /// The highest result that is no error.
 const MAX_RESULT: u64 = 1 << 63;
 
-/// Says so where the kernel must not answer a call like that.
+/// Reports an answer that the kernel must not give.
 pub fn judge(number: u64, arguments: [u64; 3], result: u64) {
     if let Some(must) = must(number, arguments, decode_result(result)) {
         wrong!("call {number} with {arguments:x?} gave {:?}: {must}", decode_result(result));
