@@ -52,7 +52,7 @@ pub struct GuestTarget<'w> {
     model: &'w Model,
 }
 
-/// Parameters of all boots of a guest, whatever the number of cores.
+/// Parameters of all boots of a guest, with any number of cores.
 #[derive(Clone, Copy)]
 pub struct GuestMachine {
     /// Machine to emulate.

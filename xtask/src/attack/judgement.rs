@@ -1,4 +1,4 @@
-//! Rules that hold whatever the hostile program does, checked on the console output. Pure: text in, faults out.
+//! Rules that hold for any hostile program, checked on the console output. Pure: text in, faults out.
 
 use crate::guest::Ending;
 
