@@ -1,7 +1,9 @@
 //! `cargo xtask tidy`: rules of the tree that no compiler checks.
 //!
-//! Owns the rules: dependencies between our crates, line width, file heads, image size, number of system calls. A
-//! rule that is in the way is changed here, where the change is seen.
+//! Owns the rules: dependencies between our crates and inside the engine, line width, file heads, image size, number of
+//! system calls. A rule that is in the way is changed here, where the change is seen.
+
+mod modules;
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand};
@@ -115,6 +117,7 @@ fn of_file(name: &str, text: &str) -> Vec<String> {
     if !text.starts_with("//! ") {
         faults.push(format!("{name}: the first line is no `//!` head"));
     }
+    faults.extend(modules::faults(name, text));
     faults
 }
 

@@ -18,7 +18,7 @@ use crate::activations::Activations;
 use crate::tiles::TILE;
 
 /// Inputs multiplied with the same unpacked weights.
-const SHARING: usize = 4;
+const INPUTS: usize = 4;
 
 /// As the portable function, for every input.
 pub(super) fn quant_rows<Q: QuantVector>(
@@ -40,10 +40,10 @@ pub(super) fn quant_rows<Q: QuantVector>(
             pairs::products::<Q>(rows, row_bytes, inputs, out);
             continue;
         }
-        for (inputs, out) in inputs.chunks(SHARING).zip(out.chunks_mut(SHARING * count)) {
+        for (inputs, out) in inputs.chunks(INPUTS).zip(out.chunks_mut(INPUTS * count)) {
             for (index, row) in rows.chunks_exact(row_bytes).enumerate() {
                 match inputs {
-                    [a, b, c, d] => store(row::product::<Q, SHARING>(isa, row, [a, b, c, d]), out, index),
+                    [a, b, c, d] => store(row::product::<Q, INPUTS>(isa, row, [a, b, c, d]), out, index),
                     [a, b, c] => store(row::product::<Q, 3>(isa, row, [a, b, c]), out, index),
                     [a, b] => store(row::product::<Q, 2>(isa, row, [a, b]), out, index),
                     _ => inputs.iter().zip(out.chunks_exact_mut(count)).for_each(|(input, out)| {
