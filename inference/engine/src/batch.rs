@@ -16,7 +16,9 @@ mod choices;
 mod data_parallel;
 mod plan;
 mod request;
+mod run;
 mod schedule;
+mod settings;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -38,39 +40,7 @@ pub use plan::{Plan, Strategy};
 pub use request::{
     Event, Failure, Finish, MOST_LIKELIEST, Outcome, Refusal, Request, RequestId, Status, Times,
 };
-
-/// Limits of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Bytes of keys and values.
-    pub budget: usize,
-    /// Positions of a request: `None` for what the model was trained for.
-    pub context: Option<usize>,
-    /// Most requests at the same time, up to 64.
-    pub active: usize,
-    /// Most tokens of a step, up to 64; no fewer than there are requests at the same time.
-    pub chunk: usize,
-    /// Most requests that wait.
-    pub waiting: usize,
-    /// The strategy of steps; `None` to choose.
-    pub strategy: Option<Strategy>,
-}
-
-impl Settings {
-    /// Up to 32 requests at once, and any number that wait.
-    #[must_use]
-    pub const fn new(budget: usize) -> Self {
-        Self { budget, context: None, active: 32, chunk: CHUNK, waiting: usize::MAX, strategy: None }
-    }
-
-    /// Room for nothing but `request`: a batch of one.
-    #[must_use]
-    pub fn single(model: &Model<'_>, budget: usize, request: &Request) -> Self {
-        let positions = request.prompt.len().saturating_add(request.limit);
-        let context = positions.clamp(1, model.config.context);
-        Self { context: Some(context), active: 1, chunk: CHUNK.min(context), ..Self::new(budget) }
-    }
-}
+pub use settings::Settings;
 
 /// A batch.
 pub struct Batch<'m> {
@@ -307,55 +277,6 @@ impl<'m> Batch<'m> {
             }
         }
         self.active.iter_mut().for_each(Active::reported);
-    }
-
-    /// Runs a request to its end, beside those that the batch has.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn run_one(
-        &mut self,
-        pool: &mut Pool,
-        request: Request,
-        on_event: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Outcome, Refusal> {
-        let wanted = self.submit(pool, request)?;
-        let mut result = None;
-        while result.is_none() {
-            self.step(pool, &mut |event| match event {
-                Event::Finished { id, outcome } if id == wanted => result = Some(outcome),
-                event => on_event(event),
-            });
-        }
-        Ok(result.expect("the loop ends with it"))
-    }
-
-    /// Runs a list of requests to their ends. Result: their outcomes, in order.
-    pub fn run(&mut self, pool: &mut Pool, requests: impl IntoIterator<Item = Request>) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        let mut places = Vec::new();
-        for request in requests {
-            let now = pool.platform().now_ns();
-            let place = outcomes.len();
-            outcomes.push(None);
-            let prompt_tokens = request.prompt.len();
-            match self.submit(pool, request) {
-                Ok(id) => places.push((id, place)),
-                Err(refusal) => {
-                    outcomes[place] =
-                        Some(Outcome::nothing(Finish::Refused(refusal), prompt_tokens, now, now))
-                }
-            }
-        }
-        let mut on_event = |event: Event<'_>| {
-            if let Event::Finished { id, outcome } = event
-                && let Ok(index) = places.binary_search_by_key(&id, |&(id, _)| id)
-            {
-                outcomes[places[index].1] = Some(outcome);
-            }
-        };
-        while self.long_step(pool, &mut on_event) {}
-        outcomes.into_iter().flatten().collect()
     }
 
     /// Ends an active request, and takes its blocks back.
