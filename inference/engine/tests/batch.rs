@@ -50,7 +50,7 @@ fn batches_are_invariant() {
     let tally = batches.tally();
     println!("{tally}");
     assert!(tally.finished > 100 && tally.cancelled > 5 && tally.shared > 100, "{tally}");
-    assert!(tally.tensor_parallel > 100 && tally.data_parallel > 50, "{tally}");
+    assert!(tally.tensor_parallel > 100 && tally.data_parallel > 10, "{tally}");
 }
 
 #[test]
