@@ -18,6 +18,7 @@ use super::Console;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::options::Options;
+use super::output::Output;
 
 /// Totals of generation since the start.
 #[derive(Default)]
@@ -80,11 +81,12 @@ impl Console<'_> {
     /// the same line wherever the arithmetic is the same. As JSON, also the kernels that computed.
     pub(super) fn hash(&mut self, json: bool, options: &Options, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
-        self.note_left_out(&prompt);
+        note_left_out(self.output, &prompt);
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let kernels = options.kernels.unwrap_or(loaded.kernels);
         let request = options.request(prompt.ids, Vec::new());
-        let outcome = loaded.run(kernels, options, pool, request, &mut |_| {})?;
+        let outcome = loaded.run(kernels, options.piece, pool, request, &mut |_| {})?;
+        finished(outcome.finish)?;
         self.totals.add(&outcome);
         let Outcome { tokens, logits_hash, .. } = outcome;
         let hash = format!("{logits_hash:016x}");
@@ -100,19 +102,19 @@ impl Console<'_> {
     /// Prints the ids of `text` as a prompt.
     pub(super) fn ids(&self, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
-        self.note_left_out(&prompt);
+        note_left_out(self.output, &prompt);
         self.say(format_args!("ids {}\n", Ids(&prompt.ids)));
         Ok(())
     }
 
     fn show_continuation(&mut self, options: &Options, prompt: Encoding) -> Result<(), CommandError> {
-        self.note_left_out(&prompt);
+        note_left_out(self.output, &prompt);
         let output = self.output;
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let tokenizer = &loaded.tokenizer;
         let request = options.request(prompt.ids, tokenizer.ends().into());
         let mut shown = 0;
-        let outcome = loaded.run(loaded.kernels, options, pool, request, &mut |event| {
+        let outcome = loaded.run(loaded.kernels, None, pool, request, &mut |event| {
             let Event::Token { token, log_probability, likeliest, text, .. } = event else { return };
             shown += text.len();
             if let Some(own) = log_probability {
@@ -120,17 +122,12 @@ impl Console<'_> {
             } else if !text.is_empty() {
                 output.say(text);
             }
-        });
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.say(format_args!("\n"));
-                return Err(error);
-            }
-        };
-        self.totals.add(&outcome);
+        })?;
+        // Text that was held back for a stop text or a character is certain now, also where the request was interrupted.
         let rest = if options.probabilities.is_some() { "" } else { &outcome.text[shown..] };
         self.say(format_args!("{rest}\n"));
+        finished(outcome.finish)?;
+        self.totals.add(&outcome);
         let Outcome { finish, times, prompt_tokens, logits_hash, .. } = &outcome;
         self.output.note(format_args!(
             "[{} tokens, {:.2} s, {:.1} tokens/s; prompt {prompt_tokens} tokens, {:.2} s, {:.1} tokens/s; \
@@ -144,30 +141,31 @@ impl Console<'_> {
         ));
         Ok(())
     }
+}
 
-    fn note_left_out(&self, prompt: &Encoding) {
-        if prompt.left_out > 0 {
-            self.output.note(format_args!(
-                "note: {} bytes of the text have no token in this model's vocabulary and are left out\n",
-                prompt.left_out
-            ));
-        }
+/// Says how much of a text has no token.
+pub fn note_left_out(output: Output, prompt: &Encoding) {
+    if prompt.left_out > 0 {
+        output.note(format_args!(
+            "note: {} bytes of the text have no token in this model's vocabulary and are left out\n",
+            prompt.left_out
+        ));
     }
 }
 
 impl Loaded {
-    /// Runs a request to its end as a batch of one, with a cache no larger than it needs. Kernels that want the weights
-    /// in another layout than those in use get a copy of them.
+    /// Runs a request to its end, however that comes, as a batch of one with a cache no larger than it needs; `chunk`
+    /// bounds the tokens of a step. Kernels that want the weights in another layout than those in use get a copy.
     ///
     /// # Errors
-    /// When the prompt does not fit the model's context, the memory does not suffice, or it is interrupted.
+    /// When the prompt does not fit the model's context, or the memory does not suffice to begin.
     pub fn run(
         &self,
         kernels: Kernels,
-        options: &Options,
+        chunk: Option<usize>,
         pool: &mut Pool,
         request: Request,
-        tell: &mut dyn FnMut(Event<'_>),
+        on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, CommandError> {
         let (mut copy, other);
         let model = if kernels.layout() == self.kernels.layout() {
@@ -179,14 +177,21 @@ impl Loaded {
             &other
         };
         let mut settings = Settings::single(model, cache::budget(&pool.platform().memory()), &request);
-        settings.chunk = options.piece.unwrap_or(settings.chunk);
+        settings.chunk = chunk.unwrap_or(settings.chunk);
         let mut batch = Batch::new(model, &self.tokenizer, kernels, settings)?;
-        let outcome = batch.run_one(pool, request, tell)?;
-        match outcome.finish {
-            Finish::Cancelled => Err(CommandError::Interrupted),
-            Finish::Failed(failure) => Err(failure.into()),
-            _ => Ok(outcome),
-        }
+        Ok(batch.run_one(pool, request, on_event)?)
+    }
+}
+
+/// Turns an end that is a failure into the command's.
+///
+/// # Errors
+/// When the request was interrupted or failed.
+pub fn finished(finish: Finish) -> Result<(), CommandError> {
+    match finish {
+        Finish::Cancelled => Err(CommandError::Interrupted),
+        Finish::Failed(failure) => Err(failure.into()),
+        _ => Ok(()),
     }
 }
 

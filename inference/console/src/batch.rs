@@ -11,11 +11,11 @@ use embodios_engine::cache::{self, CacheError};
 use embodios_engine::json::{JsonBatch, Responder, Tally, Task};
 use embodios_text::tokenizer::ParseSpecial;
 
-use super::Console;
 use super::error::CommandError;
 use super::loaded::Loaded;
 use super::module::{self, Module};
 use super::options::Options;
+use super::{Console, answer};
 use groups::Group;
 
 /// Source of a batch.
@@ -66,7 +66,9 @@ impl Console<'_> {
         };
         let (loaded, pool) = self.loaded_and_pool(options.cores)?;
         let Loaded { model, tokenizer, kernels, .. } = loaded;
-        let prompt = tokenizer.prompt(text, ParseSpecial::No).ids;
+        let encoding = tokenizer.prompt(text, ParseSpecial::No);
+        answer::note_left_out(output, &encoding);
+        let prompt = encoding.ids;
         let requests = (0..*count as u64).map(|index| {
             let mut sampling = options.sampling;
             sampling.seed = sampling.seed.wrapping_add(index);

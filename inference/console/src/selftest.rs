@@ -14,9 +14,9 @@ use embodios_pool::Pool;
 use embodios_pool::platform::CoreSet;
 
 use super::Console;
+use super::answer::finished;
 use super::error::CommandError;
 use super::loaded::Loaded;
-use super::options::Options;
 use super::output::Output;
 
 /// Small batches, when no other number is asked for.
@@ -99,8 +99,8 @@ impl Console<'_> {
         let mut bits = SameBits::new(tokenizer);
         let mut same_bits = |pool: &mut Pool, kernels| {
             bits.check(|request| {
-                let options = Options::new(request.limit);
-                loaded.run(kernels, &options, pool, request, &mut |_| {})
+                let outcome = loaded.run(kernels, None, pool, request, &mut |_| {})?;
+                finished(outcome.finish).map(|()| outcome)
             })
         };
         let available = self.workers.cores().len();

@@ -535,3 +535,13 @@ fn smollm2_answers_in_its_turn() {
     line(&output, "note: 1 bytes of the text have no token in this model's vocabulary and are left out");
     assert_eq!(action, GOOD);
 }
+
+#[test]
+fn an_interrupt_loses_no_text_that_was_held_back() {
+    // "ng" of "sing" may begin the stop text, so that it is shown when that is decided.
+    let command = "exec=generate -n 200 -x \"ng. He had a toy XYZ\" Once upon a time";
+    let Session { output, action, .. } =
+        interrupted_session(2, &[MODULE], command, 0, ("\x03", "loved to si"));
+    assert!(output.contains("loved to sing\n") && output.contains("error: interrupted"), "{output}");
+    assert_eq!(action, BAD);
+}

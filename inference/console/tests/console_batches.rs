@@ -36,13 +36,14 @@ fn a_batch_has_the_bits_of_one() {
 #[test]
 fn a_batch_comes_from_a_module_or_is_typed() {
     let lines = b"{\"text\": \"Once upon a time\", \"tokens\": 4}\n\n\
-        {\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n";
+        {\"ids\": [1, 2], \"tokens\": 3, \"logprobs\": 0}\n{\"text\": \"Once\", \"tokens\": 0, \"logprobs\": 2}\n";
     let modules = [MODULE, Module { name: "asked.jsonl", bytes: lines }];
     let Session { output, action, .. } =
         session(2, &modules, "exec=batch asked.jsonl; batch nothing.jsonl", 0, "");
     let answer = line(&output, "{\"ids\":[12,431,");
     assert!(answer.contains("\"line\":1,") && answer.contains("\"text\":\", there was a\""), "{answer}");
     assert!(output.contains("\"line\":3,") && output.contains("\"logprobs\":[{\"id\":"), "{output}");
+    assert!(output.contains("\"logprobs\":[]"), "{output}");
     line(&output, "error: no module is called \"nothing.jsonl\"");
     assert_eq!(action, BAD);
     let typed = "{\"text\": 1}\n{\"text\": \"Once\", \"tokens\": 2}\n\n";

@@ -209,6 +209,18 @@ fn every_token_comes_with_what_the_model_thought_of_it() {
 }
 
 #[test]
+fn a_prompt_has_its_time_also_where_no_token_follows() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let at_once = Request { end: (0..1024).collect(), ..Request::greedy(PROMPT.into(), 5) };
+    for request in [at_once, Request::greedy(PROMPT.into(), 0)] {
+        let outcome = run::generated(&model, &tokenizer, Kernels::best(), 1, request);
+        assert!(outcome.tokens.is_empty() && outcome.times.prefill() > 0, "{outcome:?}");
+        assert_eq!(outcome.times.decode(), 0);
+    }
+}
+
+#[test]
 fn damaged_weights_are_reported() {
     let gguf = Gguf::parse(STORY).unwrap();
     let norm = gguf.required_tensor("output_norm.weight").unwrap().data.as_ptr().addr();

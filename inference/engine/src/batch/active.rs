@@ -139,7 +139,7 @@ impl<'t> Active<'t> {
             reader,
             text,
             unreported,
-            times: Times { submitted, started: now, finished: 0, tokens: times },
+            times: Times { submitted, started: now, prefilled: 0, finished: 0, tokens: times },
             request,
         }
     }
@@ -192,6 +192,9 @@ impl<'t> Active<'t> {
     pub(super) fn choose(&mut self, platform: &dyn Platform) {
         if !self.slot.wants_logits {
             return;
+        }
+        if self.times.prefilled == 0 {
+            self.times.prefilled = platform.now_ns();
         }
         if self.tokens.len() == self.request.limit {
             self.finish = Some(Finish::Limit);

@@ -224,6 +224,8 @@ pub struct Times {
     pub submitted: u64,
     /// Its prompt began to pass through the model.
     pub started: u64,
+    /// Its prompt had passed: there were logits to choose the first token from.
+    pub prefilled: u64,
     /// It ended.
     pub finished: u64,
     /// Each token was made.
@@ -237,10 +239,10 @@ impl Times {
         self.started.saturating_sub(self.submitted)
     }
 
-    /// From there to the first token.
+    /// From there to the first logits.
     #[must_use]
-    pub fn prefill(&self) -> u64 {
-        self.tokens.first().map_or(0, |first| first.saturating_sub(self.started))
+    pub const fn prefill(&self) -> u64 {
+        self.prefilled.saturating_sub(self.started)
     }
 
     /// Between one token and the next.
@@ -248,10 +250,10 @@ impl Times {
         self.tokens.array_windows().map(|[before, after]| after - before)
     }
 
-    /// From the first token to the last.
+    /// From the first logits to the last token.
     #[must_use]
     pub fn decode(&self) -> u64 {
-        self.gaps().sum()
+        self.tokens.last().map_or(0, |last| last.saturating_sub(self.prefilled))
     }
 }
 

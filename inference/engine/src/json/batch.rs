@@ -84,12 +84,13 @@ impl JsonBatch {
     ) -> Result<Tally, CacheError> {
         let mut batch = Batch::new(requests.model, requests.tokenizer, requests.kernels, settings)?;
         batch.prepare(pool).map_err(CacheError::OutOfMemory)?;
-        let mut numbers: Vec<(RequestId, usize)> = Vec::new();
+        let mut lines: Vec<(RequestId, usize, bool)> = Vec::new();
         let mut tally = Tally::default();
         let begun = pool.platform().now_ns();
         for (number, request) in self.requests {
+            let log_probabilities = request.log_probabilities.is_some();
             match batch.submit(pool, request) {
-                Ok(id) => numbers.push((id, number)),
+                Ok(id) => lines.push((id, number, log_probabilities)),
                 Err(refusal) => {
                     out(&text(&BadLine::whole(refusal).at_line(number)));
                     out(b"\n");
@@ -98,16 +99,17 @@ impl JsonBatch {
                 }
             }
         }
-        let mut tell = |event: Event<'_>| {
+        let mut on_event = |event: Event<'_>| {
             if let Event::Finished { id, outcome } = event
-                && let Ok(index) = numbers.binary_search_by_key(&id, |&(id, _)| id)
+                && let Ok(index) = lines.binary_search_by_key(&id, |&(id, ..)| id)
             {
                 tally.count(&outcome);
-                out(&text(&answer(numbers[index].1, &outcome)));
+                let (_, number, log_probabilities) = lines[index];
+                out(&text(&answer(number, log_probabilities, &outcome)));
                 out(b"\n");
             }
         };
-        while batch.long_step(pool, &mut tell) {}
+        while batch.long_step(pool, &mut on_event) {}
         tally.nanoseconds = pool.platform().now_ns() - begun;
         Ok(tally)
     }
@@ -133,7 +135,7 @@ impl Responder<'_> {
 }
 
 /// The answer to a request that has ended. Times are in milliseconds.
-fn answer(number: usize, outcome: &Outcome) -> Value {
+fn answer(number: usize, wanted: bool, outcome: &Outcome) -> Value {
     let Outcome { finish, tokens, text, times, .. } = outcome;
     let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
     let gaps = times.gaps().count().max(1) as f64;
@@ -152,7 +154,7 @@ fn answer(number: usize, outcome: &Outcome) -> Value {
     if finish.is_failure() {
         answer["error"] = Value::String(format!("{finish}"));
     }
-    if !outcome.log_probabilities.is_empty() {
+    if wanted {
         answer["logprobs"] = log_probabilities(outcome);
     }
     answer
