@@ -123,7 +123,7 @@ impl Console<'_> {
                 output.say(text);
             }
         })?;
-        // Text that was held back for a stop text or a character is certain now, also where the request was interrupted.
+        // Text held back for a stop text or a character is certain now, also where the request was interrupted.
         let rest = if options.probabilities.is_some() { "" } else { &outcome.text[shown..] };
         self.say(format_args!("{rest}\n"));
         finished(outcome.finish)?;
