@@ -12,7 +12,7 @@ use embodios_abi::{Error, encode_result};
 use embodios_arch::UserContext;
 use embodios_core_set::CoreSet;
 
-/// Threads that a machine with `cores` cores may have at the same time: a crew for every core while the one before it
+/// Threads that a machine with `cores` cores may have at the same time: a pool for every core while the one before it
 /// ends, and some for tests.
 #[must_use]
 pub const fn max_threads(cores: usize) -> usize {
