@@ -7,10 +7,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use embodios_engine::batch::{Batch, Event, Finish, Outcome, Request, Settings, Status};
+use embodios_engine::batch::{Batch, Event, Outcome, Request, Settings, Status};
 use embodios_engine::cache::{self, CacheError};
 use embodios_pool::Pool;
 
+use crate::error::check_finished;
 use crate::spread::Spread;
 use crate::{BenchError, Subject};
 
@@ -124,11 +125,7 @@ fn run(
     let requests: Vec<Request> =
         (0..size).map(|number| request(subject, number, options.prompt, options.tokens)).collect();
     let outcomes = batch.run(pool, requests);
-    for (request, outcome) in (1..).zip(&outcomes) {
-        if outcome.finish != Finish::Limit {
-            return Err(BenchError::Unfinished { request, finish: outcome.finish });
-        }
-    }
+    check_finished(&outcomes)?;
     let times = |select: fn(&Outcome) -> u64| outcomes.iter().map(select);
     let generation = |outcome: &Outcome| outcome.times.decode();
     let times = if active == 1 {

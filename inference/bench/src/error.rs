@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use embodios_engine::batch::{Finish, Refusal};
+use embodios_engine::batch::{Finish, Outcome, Refusal};
 use embodios_engine::cache::CacheError;
 use embodios_engine::evaluate::EvaluateError;
 use embodios_pool::PoolError;
@@ -55,6 +55,17 @@ impl fmt::Display for BenchError {
 }
 
 impl core::error::Error for BenchError {}
+
+/// Checks that every request came to its limit of tokens, as all that are measured must.
+///
+/// # Errors
+/// [`BenchError::Unfinished`] of the first that did not.
+pub(crate) fn check_finished(outcomes: &[Outcome]) -> Result<(), BenchError> {
+    match (1..).zip(outcomes).find(|(_, outcome)| outcome.finish != Finish::Limit) {
+        Some((request, &Outcome { finish, .. })) => Err(BenchError::Unfinished { request, finish }),
+        None => Ok(()),
+    }
+}
 
 macro_rules! from {
     ($($source:ty => $variant:ident,)*) => {$(

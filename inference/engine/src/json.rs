@@ -222,10 +222,9 @@ impl Responder<'_> {
 /// The natural logarithm of each token's probability, before any temperature, and of the likeliest ones'.
 fn log_probabilities(outcome: &Outcome) -> Value {
     let show = |(id, logprob): (u32, f32)| json!({ "id": id, "logprob": logprob });
-    let each = outcome.likeliest.len() / outcome.tokens.len().max(1);
     let tokens = outcome.tokens.iter().zip(&outcome.log_probabilities).enumerate();
     let tokens = tokens.map(|(index, (&id, &logprob))| {
-        let top = outcome.likeliest[index * each..][..each].iter().copied().map(show);
+        let top = outcome.likeliest_beside(index).iter().copied().map(show);
         json!({ "id": id, "logprob": logprob, "top": top.collect::<Vec<_>>() })
     });
     tokens.collect()

@@ -6,12 +6,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
-use embodios_engine::batch::{Batch, Finish, Outcome, Request, Settings};
+use embodios_engine::batch::{Batch, Outcome, Request, Settings};
 use embodios_engine::cache::{self, CacheError};
 use embodios_engine::logits_hash::LogitsHash;
 use embodios_pool::platform::Mark;
 use embodios_pool::{Pool, PoolError};
 
+use crate::error::check_finished;
 use crate::{BenchError, Subject};
 
 /// Figures of a run.
@@ -50,10 +51,8 @@ impl Task<'_> {
     /// Tokens that passed through the model, and the hash of all logits.
     fn result(&self) -> Result<(usize, LogitsHash), BenchError> {
         let (mut tokens, mut hash) = (0, LogitsHash::new());
-        for (index, outcome) in self.outcomes.iter().enumerate() {
-            if outcome.finish != Finish::Limit {
-                return Err(BenchError::Unfinished { request: index + 1, finish: outcome.finish });
-            }
+        check_finished(&self.outcomes)?;
+        for outcome in &self.outcomes {
             hash.combine(outcome.logits_hash);
             // The last token made is not taken any more.
             tokens += outcome.prompt_tokens - outcome.shared_tokens + outcome.tokens.len() - 1;

@@ -72,8 +72,8 @@ impl Solo {
                 break;
             }
             sampler.accept(&[token]);
-            let all = LogProbabilities::new(evaluator.logits());
             if let Some(count) = *log_probabilities {
+                let all = LogProbabilities::new(evaluator.logits());
                 solo.log_probabilities.push(all.of(token));
                 all.append_likeliest(count, &mut solo.likeliest);
             }
@@ -83,13 +83,14 @@ impl Solo {
                 solo.finish = Finish::StopText;
                 break;
             }
-            if solo.tokens.len() < *limit && evaluator.position() == evaluator.context() {
+            if solo.tokens.len() == *limit {
+                break;
+            }
+            if evaluator.position() == evaluator.context() {
                 solo.finish = Finish::ContextFull;
                 break;
             }
-            if solo.tokens.len() < *limit {
-                evaluator.feed(pool, &[token]).map_err(failed)?;
-            }
+            evaluator.feed(pool, &[token]).map_err(failed)?;
         }
         solo.text += &reader.finish();
         solo.logits_hash = hash.value();

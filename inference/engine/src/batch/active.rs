@@ -11,7 +11,7 @@ use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
 use super::burst::MOST_STEPS;
 use super::choices::Choices;
-use super::request::{Finish, Outcome, Request, RequestId, Times};
+use super::request::{Finish, Outcome, Request, RequestId, Times, of_token};
 use crate::cache::Sequence;
 use crate::forward::Slot;
 use crate::model::Model;
@@ -240,8 +240,7 @@ impl<'t> Active<'t> {
         let made = self.unreported.get(index).map(|text| {
             let index = self.tokens.len() - self.unreported.len() + index;
             let log_probability = self.log_probabilities.get(index).copied();
-            let each = self.likeliest.len() / self.tokens.len();
-            let likeliest = &self.likeliest[index * each..][..each];
+            let likeliest = of_token(&self.likeliest, self.tokens.len(), index);
             Made { token: self.tokens[index], log_probability, likeliest, text: &self.text[text.clone()] }
         });
         (made, self.finish.filter(|_| index + 1 >= self.unreported.len()))

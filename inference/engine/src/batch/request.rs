@@ -200,7 +200,19 @@ pub struct Outcome {
     pub times: Times,
 }
 
+/// The part of token `index` in a list with equally many entries for each of `tokens` tokens.
+pub(super) fn of_token<T>(list: &[T], tokens: usize, index: usize) -> &[T] {
+    let each = list.len() / tokens;
+    &list[index * each..][..each]
+}
+
 impl Outcome {
+    /// The likeliest tokens beside token `index`, with the logarithms of their probabilities.
+    #[must_use]
+    pub fn likeliest_beside(&self, index: usize) -> &[(u32, f32)] {
+        of_token(&self.likeliest, self.tokens.len(), index)
+    }
+
     /// The outcome of a request that never was active.
     pub(super) fn nothing(finish: Finish, prompt_tokens: usize, submitted: u64, finished: u64) -> Self {
         Self {
