@@ -15,7 +15,7 @@ use crate::build::Built;
 use crate::workspace::Workspace;
 
 /// Crates, and those of ours that each may depend on. Tests may use more.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 29] = [
     ("embodios-core-set", &[]),
     ("embodios-seqlock", &[]),
     ("embodios-abi", &["seqlock"]),
@@ -31,13 +31,20 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("embodios-text", &["gguf"]),
     ("embodios-kernels", &["gguf"]),
     ("embodios-pool", &["core-set", "gguf", "seqlock"]),
-    ("embodios-host", &["pool"]),
+    ("embodios-net", &[]),
+    ("embodios-http", &[]),
+    ("embodios-host", &["net", "pool"]),
     ("embodios-engine", &["gguf", "kernels", "pool", "text"]),
+    ("embodios-api", &["engine", "text"]),
+    ("embodios-serve", &["api", "engine", "http", "net", "pool"]),
     ("embodios-bench", &["engine", "kernels", "pool", "text"]),
     ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),
-    ("embodios-console", &["bench", "checks", "engine", "gguf", "kernels", "pool", "text"]),
-    ("embodios-programs", &["console", "engine", "gguf", "host", "kernels", "pool", "text"]),
-    ("embodios-machine", &["abi", "console", "pool"]),
+    ("embodios-console", &["bench", "checks", "engine", "gguf", "kernels", "net", "pool", "serve", "text"]),
+    (
+        "embodios-programs",
+        &["api", "console", "engine", "gguf", "host", "kernels", "net", "pool", "serve", "text"],
+    ),
+    ("embodios-machine", &["abi", "console", "net", "pool"]),
     ("embodios-hostile", &["abi"]),
     ("embodios-instructions", &["abi"]),
     ("xtask", &["abi", "gguf"]),

@@ -1,0 +1,46 @@
+//! The network as a server sees it: byte streams to one listening port, none of which ever blocks.
+
+/// Number of a connection. No two open connections have the same; a closed one's may come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub usize);
+
+/// Result of [`Network::receive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// None yet.
+    Nothing,
+    /// None ever: the peer has sent all, and may still read.
+    End,
+    /// None ever, either way: reset, timed out or aborted.
+    Gone,
+}
+
+/// Byte streams to one listening port. Times are nanoseconds of one clock that never goes back.
+pub trait Network {
+    /// Moves what has arrived and what can leave. To be called after each event and when [`Self::deadline`] passes.
+    fn poll(&mut self, now: u64);
+
+    /// The time of the next [`Self::poll`] that is needed without an event, `u64::MAX` for none.
+    fn deadline(&self) -> u64;
+
+    /// The next new connection.
+    fn accept(&mut self) -> Option<Connection>;
+
+    /// Takes received bytes, as many as `buffer` holds. With an empty buffer, only says how the connection is:
+    /// [`Received::Nothing`] while the peer may still send.
+    fn receive(&mut self, connection: Connection, buffer: &mut [u8]) -> Received;
+
+    /// Takes bytes to send, as many as there is room for. Result: their number. They leave at the next [`Self::poll`].
+    fn send(&mut self, connection: Connection, bytes: &[u8]) -> usize;
+
+    /// Bytes taken by [`Self::send`] that the peer has not acknowledged.
+    fn unsent(&self, connection: Connection) -> usize;
+
+    /// Sends what was taken, then ends the stream. The connection's number is no longer the caller's.
+    fn close(&mut self, connection: Connection);
+
+    /// Resets the connection. Its number is no longer the caller's.
+    fn abort(&mut self, connection: Connection);
+}
