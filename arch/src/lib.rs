@@ -52,5 +52,5 @@ pub use contract::{
 };
 pub use topology::{Caches, CoreTopology, FULL_CAPACITY};
 pub use types::{
-    Conduit, CpuId, GicDescription, HwCpuId, Line, MAX_REDISTRIBUTORS, PhysAddr, PhysRange, VirtAddr,
+    Conduit, CpuId, GicDescription, HwCpuId, Line, MAX_REDISTRIBUTORS, Message, PhysAddr, PhysRange, VirtAddr,
 };

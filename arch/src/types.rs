@@ -97,15 +97,26 @@ impl fmt::Display for PhysRange {
     }
 }
 
-/// A device's interrupt line at an I/O APIC, and how it signals.
+/// A device's interrupt line at the interrupt controller, and how it signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Number, counted over all controllers.
+    /// Number: at I/O APICs counted over all of them (ACPI's GSI), at a GIC the interrupt id.
     pub number: u32,
     /// Active low.
     pub active_low: bool,
     /// Level-triggered.
     pub level: bool,
+}
+
+/// An interrupt that a device sends as a store to memory (MSI-X).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The address that it stores to.
+    pub address: u64,
+    /// The value that it stores.
+    pub data: u32,
+    /// The id in [`crate::Interrupt::Device`].
+    pub id: u32,
 }
 
 /// Regions of redistributors that the description of a GICv3 can hold.

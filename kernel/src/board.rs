@@ -2,7 +2,7 @@
 
 use embodios_abi::ExitStatus;
 use embodios_abi::command_line::MAX_MODULES;
-use embodios_arch::{CoreTopology, CpuId, HwCpuId, PhysRange};
+use embodios_arch::{CoreTopology, CpuId, HwCpuId, Line, Message, PhysAddr, PhysRange};
 use heapless::Vec;
 
 /// Memory regions a boot description can hold.
@@ -22,6 +22,47 @@ pub struct Module<'a> {
     pub padded: bool,
 }
 
+/// Places of virtio-mmio devices that a description can hold.
+pub const MAX_MMIO: usize = 64;
+
+/// A place where a virtio-mmio device may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmioPlace {
+    /// Its first register.
+    pub start: PhysAddr,
+    /// Its interrupt line.
+    pub line: Line,
+}
+
+/// The way to PCI configuration space.
+#[derive(Clone, Copy, Debug)]
+pub enum PciConfiguration {
+    /// By memory, 1 MiB a bus, from bus 0 on (ECAM).
+    Memory(PhysRange),
+    /// By [`Board::read_pci`] and [`Board::write_pci`].
+    Ports,
+}
+
+/// A PCI host bridge.
+#[derive(Clone, Copy, Debug)]
+pub struct PciHost {
+    /// Its configuration space.
+    pub configuration: PciConfiguration,
+    /// Addresses for BARs where firmware assigns none.
+    pub window: Option<PhysRange>,
+    /// The lines of pins A to D of slot 0, where they are known.
+    pub lines: Option<[Line; 4]>,
+}
+
+/// Places where devices may be, beside those that the board drives itself.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Virtio-mmio devices.
+    pub mmio: Vec<MmioPlace, MAX_MMIO>,
+    /// The PCI host bridge.
+    pub pci: Option<PciHost>,
+}
+
 /// Firmware's whole description, in one form; nothing later knows which firmware it was.
 pub struct BootInfo<'a> {
     /// The machine, for people: `microvm`, `linux,dummy-virt`.
@@ -32,6 +73,8 @@ pub struct BootInfo<'a> {
     pub reserved: Vec<PhysRange, MAX_RESERVED>,
     /// Device registers the kernel reaches.
     pub devices: Vec<PhysRange, MAX_RESERVED>,
+    /// Places where there may be other devices.
+    pub places: Places,
     /// Sections of the kernel image.
     pub image: Image,
     /// Words from the boot loader.
@@ -78,6 +121,17 @@ pub trait Console: Sync {
 pub trait Board: Sync {
     /// Its console.
     fn console(&self) -> &dyn Console;
+    /// Leads a device's line to a core; the id of its interrupts ([`embodios_arch::Interrupt::Device`]). `None` where
+    /// no controller takes the line.
+    fn route(&self, line: Line, target: HwCpuId) -> Option<u32>;
+    /// A message by which a device interrupts a core; `None` where there are no messages.
+    fn message(&self, target: HwCpuId) -> Option<Message>;
+    /// Loads a word of PCI configuration space by ports; all ones where there are none.
+    fn read_pci(&self, _address: u32) -> u32 {
+        u32::MAX
+    }
+    /// Stores one.
+    fn write_pci(&self, _address: u32, _value: u32) {}
     /// Ends the machine; an emulator's process ends with `status`.
     fn power_off(&self, status: ExitStatus) -> !;
     /// Starts it again.

@@ -1,9 +1,12 @@
 //! The kernel's words on the command line. The engine reads its own (`model=`, `workers=`, `exec=`) from the same text.
 
+use crate::board::{MAX_MMIO, MmioPlace};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS, words};
+use embodios_abi::command_line::{ALLOW, ALLOW_POWER, ALLOW_TESTS, VIRTIO_MMIO, words};
+use embodios_arch::{Line, PhysAddr};
 use embodios_core_set::CoreSet;
+use heapless::Vec;
 use log::LevelFilter;
 use spin::Once;
 
@@ -20,6 +23,8 @@ pub struct Options {
     pub allows_power: bool,
     /// `allow=tests`: the engine may run the kernel's tests and test hooks.
     pub allows_tests: bool,
+    /// `virtio_mmio.device=SIZE@ADDRESS:LINE`: places of devices.
+    pub devices: Vec<MmioPlace, MAX_MMIO>,
 }
 
 impl Options {
@@ -31,6 +36,7 @@ impl Options {
             housekeeping: CoreSet::new(),
             allows_power: false,
             allows_tests: false,
+            devices: Vec::new(),
         }
     }
 
@@ -91,6 +97,9 @@ pub fn parse(line: &str) -> (Options, Option<&str>) {
                 options.absent_core.is_some()
             }
             Some((ALLOW, list)) => options.allow(list),
+            Some((VIRTIO_MMIO, place)) => {
+                device(place).is_some_and(|place| options.devices.push(place).is_ok())
+            }
             Some(("housekeeping", cores)) => cores.parse().map(|cores| options.housekeeping = cores).is_ok(),
             _ => true,
         };
@@ -99,6 +108,25 @@ pub fn parse(line: &str) -> (Options, Option<&str>) {
         }
     }
     (options, bad)
+}
+
+/// Understands `SIZE@ADDRESS:LINE[:ID]` (Linux `Documentation/admin-guide/kernel-parameters.txt`). A device's registers
+/// have one size here, and its number no meaning.
+fn device(place: &str) -> Option<MmioPlace> {
+    let mut parts = place.split_once('@')?.1.splitn(3, ':');
+    let start = PhysAddr(number(parts.next()?)?);
+    let number = u32::try_from(number(parts.next()?)?).ok()?;
+    start
+        .0
+        .is_multiple_of(4)
+        .then_some(MmioPlace { start, line: Line { number, active_low: false, level: false } })
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +155,21 @@ mod tests {
         assert_eq!(allowed("allow=tests,power"), (true, true, None));
         assert_eq!(allowed("allow=tests,all"), (false, true, Some("allow=tests,all")));
         assert_eq!(allowed("allow="), (false, false, None));
+    }
+
+    #[test]
+    fn devices_are_places_with_lines() {
+        let (options, bad) =
+            parse("virtio_mmio.device=4K@0xc0001000:5 virtio_mmio.device=512@4273991168:47:1");
+        let places = options.devices.iter().map(|place| (place.start.0, place.line.number));
+        assert_eq!(
+            (places.collect::<std::vec::Vec<_>>(), bad),
+            ([(0xc000_1000, 5), (0xfebf_ee00, 47)].into(), None)
+        );
+        for wrong in ["4K", "4K@x:5", "4K@0x1000", "4K@0x1001:5", "4K@0x1000:-1"] {
+            let line = std::format!("virtio_mmio.device={wrong}");
+            assert_eq!(parse(&line).1, Some(&*line));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ extern crate std;
 mod affinity;
 pub mod board;
 pub mod command_line;
+mod devices;
 pub mod engine;
 mod fault;
 pub mod frames;
@@ -34,6 +35,8 @@ mod topology;
 mod user;
 
 pub use board::{Board, BootInfo, Console, Module};
-pub use embodios_arch::{Caches, CoreTopology, CpuId, FULL_CAPACITY, HwCpuId, PhysAddr, PhysRange, VirtAddr};
+pub use embodios_arch::{
+    Caches, CoreTopology, CpuId, FULL_CAPACITY, HwCpuId, Line, Message, PhysAddr, PhysRange, VirtAddr,
+};
 pub use power::refuse;
 pub use start::{prepare, start};

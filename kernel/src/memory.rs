@@ -10,17 +10,19 @@ mod source;
 use crate::frames::TooFragmented;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use embodios_abi::layout;
 use embodios_arch::paging::{Access, AddressSpace, MapError, PAGE, Translation, View};
 use embodios_arch::{Arch, Architecture, PhysAddr, PhysRange, VirtAddr, stacks};
-use source::{Source, Supply, zero};
+pub use source::zero;
+use source::{Source, Supply};
 use spin::{Mutex, MutexGuard};
 
 pub use boot::init;
 
 type Entry = <Arch as Architecture>::Entry;
 
-/// Root slots that are the kernel's, the same in both spaces: memory at its own addresses, and stacks.
-const KERNEL_SLOTS: [usize; 2] = [0, root_slot(stacks::FIRST_WINDOW)];
+/// Root slots that are the kernel's, the same in both spaces: memory at its own addresses, stacks, devices' registers.
+const KERNEL_SLOTS: [usize; 3] = [0, root_slot(stacks::FIRST_WINDOW), root_slot(layout::REGISTERS)];
 
 const fn root_slot(address: u64) -> usize {
     (address >> 39) as usize
@@ -75,6 +77,8 @@ pub struct Memory {
     kernel: AddressSpace<Entry>,
     engine: AddressSpace<Entry>,
     total: u64,
+    /// Bytes of [`layout::REGISTERS`] that are mapped.
+    registers: u64,
     /// Free memory before the engine got any.
     before_engine: Supply,
     /// Frames below this may hold bytes of an earlier engine.
@@ -94,6 +98,7 @@ static MEMORY: Mutex<Memory> = Mutex::new(Memory {
     kernel: NO_SPACE,
     engine: NO_SPACE,
     total: 0,
+    registers: 0,
     before_engine: Supply::new(),
     used_before: PhysAddr(0),
 });
@@ -189,6 +194,20 @@ impl Memory {
         self.kernel.map(virt, range, access, &mut self.source)?;
         Arch::publish_tables();
         Ok(())
+    }
+
+    /// Maps registers of a device for the kernel, wherever in physical memory they are; the address of the first.
+    ///
+    /// # Errors
+    /// [`MemoryError::Map`].
+    pub fn map_registers(&mut self, range: PhysRange) -> Result<VirtAddr, MemoryError> {
+        // Large pages need the same place within a large page on both sides.
+        let unit = if range.length() < layout::LARGE_PAGE { PAGE } else { layout::LARGE_PAGE };
+        let pages = range.widen(unit);
+        let start = layout::REGISTERS + self.registers.next_multiple_of(unit);
+        self.map(VirtAddr(start), pages, Access::DEVICE)?;
+        self.registers = start + pages.length() - layout::REGISTERS;
+        Ok(VirtAddr(start + (range.start.0 - pages.start.0)))
     }
 
     /// Maps frames for the engine.

@@ -1,11 +1,11 @@
 //! From the board's hand-over to the first thread of the engine.
 
-use crate::board::{Board, BootInfo};
+use crate::board::{Board, BootInfo, Places};
 use crate::engine::{self, Payload};
 use crate::scheduler::{self, Context};
 use crate::{
-    affinity, command_line, fault, heap, input, memory, output, per_cpu, phases, power, refuse, selftest,
-    smp, syscall,
+    affinity, command_line, devices, fault, heap, input, memory, output, per_cpu, phases, power, refuse,
+    selftest, smp, syscall,
 };
 use alloc::vec::Vec;
 use embodios_arch::{Arch, Architecture, CpuId, Fault, Handlers, Interrupt, register_handlers};
@@ -14,8 +14,8 @@ use spin::Mutex;
 /// Longest command line, in bytes: the engine's copy of it passes through the kernel's heap.
 const MAX_COMMAND_LINE: usize = 32 << 10;
 
-/// The payload that the first half of the start leaves for the second, which runs on another stack.
-static PAYLOAD: Mutex<Option<Payload>> = Mutex::new(None);
+/// What the first half of the start leaves for the second, which runs on another stack.
+static LEFT: Mutex<Option<(Payload, Places)>> = Mutex::new(None);
 
 /// Lets the board speak, and faults be reported, before [`start`].
 pub fn prepare(board: &'static dyn Board) {
@@ -67,19 +67,24 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         entry_counter: boot.entry_counter,
     };
     command_line::set(options);
-    *PAYLOAD.lock() = Some(payload);
+    *LEFT.lock() = Some((payload, boot.places.clone()));
     // SAFETY: all that the rest needs has been moved out of this stack.
     unsafe { Arch::restart_stack(local, start_on_own_stack) }
 }
 
 /// The second half: the boot core is a core like the others, with a guarded stack.
 fn start_on_own_stack() -> ! {
-    let Some(payload) = PAYLOAD.lock().take() else { unreachable!("`start` filled it") };
+    let Some((payload, mut places)) = LEFT.lock().take() else { unreachable!("`start` filled it") };
     smp::come_online();
     phases::done("boot core");
     smp::start_others(command_line::options());
     phases::done("other cores");
     affinity::init(command_line::options());
+    // Beyond the list's room there are no more devices than a machine has.
+    let _ = places.mmio.extend_from_slice(&command_line::options().devices);
+    // SAFETY: the places are firmware's (`start`'s caller) or the loader's; this is the one call.
+    unsafe { devices::init(&places) }
+    phases::done("devices");
     let entry_counter = payload.entry_counter;
     if let Err(error) = engine::start(payload) {
         refuse(format_args!("{error}"));
@@ -105,6 +110,7 @@ impl Handlers for Kernel {
         match interrupt {
             Interrupt::Ipi => selftest::answer(this),
             Interrupt::Timer => this.timer_fired(),
+            Interrupt::Device(id) if devices::interrupt(id) => {}
             Interrupt::Device(_) => {
                 if let Some(board) = output::board() {
                     input::receive(board.console());

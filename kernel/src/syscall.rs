@@ -2,7 +2,9 @@
 
 use crate::memory::memory;
 use crate::scheduler::{self, Context, Reason, Scheduler, ThreadId};
-use crate::{affinity, command_line, engine, input, kprintln, output, per_cpu, power, selftest, user};
+use crate::{
+    affinity, command_line, devices, engine, input, kprintln, output, per_cpu, power, selftest, user,
+};
 use core::mem::MaybeUninit;
 use embodios_abi::{
     Call, Error, Hook, MAX_MESSAGE, PRIORITIES, PowerAction, Query, ThreadRecord, encode_result,
@@ -100,6 +102,7 @@ fn serve(context: &mut Context, call: Call, [a, b, c]: [u64; 3]) -> Result<u64, 
             Hook::NonMaskable => Arch::send_nmi(Arch::hardware_id()).then_some(0).ok_or(Error::Unknown),
         },
         Call::Abort => abort(a, b),
+        Call::Submit => devices::submit(a, b, c),
     }
 }
 

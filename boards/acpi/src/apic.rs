@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::tables;
+use crate::{pci, tables};
 use acpi::madt::{Madt, MadtEntry};
-use embodios_arch::{HwCpuId, Line, PhysAddr};
+use embodios_arch::{HwCpuId, Line, PhysAddr, PhysRange};
 use heapless::Vec;
 
 /// Cores that are listed at most.
@@ -24,13 +24,15 @@ pub struct IoApic {
     pub first_line: u32,
 }
 
-/// The MADT's contents besides the cores.
+/// The contents of the tables besides the cores.
 #[derive(Debug)]
 pub struct Apics {
     /// I/O APICs.
     pub io_apics: Vec<IoApic, MAX_IO_APICS>,
     /// The line of the ISA interrupt that was asked for.
     pub line: Line,
+    /// PCI configuration space of segment 0, where there is a table of it.
+    pub pci: Option<PhysRange>,
     /// Cores beyond [`MAX_CORES`], or I/O APICs beyond what fits.
     pub left_out: usize,
 }
@@ -57,6 +59,7 @@ pub unsafe fn find(
         io_apics: Vec::new(),
         // Without an override an ISA interrupt is the line of its number, active high and edge-triggered.
         line: Line { number: isa.into(), active_low: false, level: false },
+        pci: pci::configuration(&tables),
         left_out: 0,
     };
     // The first element always fits.

@@ -8,6 +8,7 @@
 extern crate std;
 
 mod apic;
+mod pci;
 mod tables;
 
 pub use apic::{Apics, IoApic, MAX_CORES, MAX_IO_APICS, find};

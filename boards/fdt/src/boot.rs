@@ -50,6 +50,7 @@ pub fn boot_info(
         memory: machine.memory.clone(),
         reserved,
         devices: devices(machine).ok_or("devices")?,
+        places: machine.places.clone(),
         image: carried.image,
         command_line: machine.command_line,
         modules,

@@ -8,6 +8,7 @@
 
 mod boot;
 mod cores;
+mod devices;
 mod machine;
 mod places;
 mod tree;

@@ -3,13 +3,14 @@
 //! Devices are looked for among the root's children, where QEMU puts them.
 
 use crate::cores::Cores;
+use crate::devices::{self, PCI_HOST, VIRTIO_MMIO};
 use core::fmt;
 use dtoolkit::error::FdtParseError;
 use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use embodios_arch::{Conduit, GicDescription, MAX_REDISTRIBUTORS};
-use embodios_kernel::board::{MAX_MEMORY, MAX_RESERVED};
+use embodios_kernel::board::{MAX_MEMORY, MAX_MMIO, MAX_RESERVED, MmioPlace, PciHost, Places};
 use embodios_kernel::{HwCpuId, PhysRange};
 use heapless::Vec;
 
@@ -50,6 +51,8 @@ pub struct Machine<'a> {
     pub gic: GicDescription,
     /// The serial port of `/chosen/stdout-path` if it is of the board's kind, else the first that is.
     pub serial: Serial,
+    /// Places of other devices.
+    pub places: Places,
 }
 
 /// The reason for which a tree does not describe a machine the kernel can run on.
@@ -107,6 +110,7 @@ impl<'a> Machine<'a> {
             conduit,
             gic: gic(&nodes)?,
             serial: serial(tree, &nodes, port)?,
+            places: Places { pci: pci(&nodes), mmio: nodes.mmio },
             memory: nodes.memory,
         })
     }
@@ -123,6 +127,8 @@ struct Nodes<'a> {
     gic_v2: Option<FdtNode<'a>>,
     gic_v3: Option<FdtNode<'a>>,
     serial: Option<FdtNode<'a>>,
+    pci: Option<FdtNode<'a>>,
+    mmio: Vec<MmioPlace, MAX_MMIO>,
 }
 
 impl<'a> Nodes<'a> {
@@ -131,6 +137,11 @@ impl<'a> Nodes<'a> {
         for node in tree.root().children() {
             if node.name_without_address() == "memory" {
                 nodes.add_memory(&node)?;
+            } else if node.is_compatible(VIRTIO_MMIO) {
+                if let Some(place) = devices::mmio(&node).filter(|_| is_in_use(&node)) {
+                    // More than there is room for are not looked at.
+                    let _ = nodes.mmio.push(place);
+                }
             } else if let Some(place) = nodes.place(&node, port)
                 && is_in_use(&node)
             {
@@ -162,6 +173,7 @@ impl<'a> Nodes<'a> {
                 "arm,psci-0.2" | "arm,psci-1.0" => return Some(&mut self.psci),
                 "arm,cortex-a15-gic" | "arm,cortex-a7-gic" | "arm,gic-400" => return Some(&mut self.gic_v2),
                 "arm,gic-v3" => return Some(&mut self.gic_v3),
+                PCI_HOST => return Some(&mut self.pci),
                 name if name == port.compatible => return Some(&mut self.serial),
                 _ => {}
             }
@@ -198,6 +210,17 @@ fn registers<'a>(
         Some(Some(_)) => Ok(ranges.flatten()),
         _ => Err(bad()),
     }
+}
+
+/// The first of a node's `reg`; `None` where it has none, or none that is understood.
+pub(crate) fn first_registers(node: &FdtNode<'_>) -> Option<PhysRange> {
+    registers(node, "device").ok()?.next()
+}
+
+fn pci(nodes: &Nodes<'_>) -> Option<PciHost> {
+    let controller = nodes.gic_v3.as_ref().or(nodes.gic_v2.as_ref())?;
+    let cells = controller.property("#address-cells").and_then(|cells| cells.value_as::<u32>().ok());
+    devices::pci(nodes.pci.as_ref()?, cells.unwrap_or(0) as usize)
 }
 
 fn name<'a>(tree: Fdt<'a>) -> &'a str {

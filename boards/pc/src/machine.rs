@@ -1,12 +1,13 @@
 //! The machine as a whole: its name and its end.
 
+use crate::interrupts;
 use crate::serial::{PORT, SERIAL};
 use core::arch::{asm, global_asm};
 use embodios_abi::ExitStatus;
 use embodios_arch::x86_64::{inb, outb};
 use embodios_arch::{Arch, Architecture};
 use embodios_kernel::output::write_all;
-use embodios_kernel::{Board, Console};
+use embodios_kernel::{Board, Console, HwCpuId, Line, Message};
 
 /// QEMU's `isa-debug-exit` device, as `cargo xtask` configures it.
 const EXIT_PORT: u16 = 0xf4;
@@ -96,6 +97,30 @@ unsafe fn in32(port: u16) -> u32 {
 impl Board for Pc {
     fn console(&self) -> &dyn Console {
         &SERIAL
+    }
+
+    fn route(&self, line: Line, target: HwCpuId) -> Option<u32> {
+        interrupts::connect(line, target)
+    }
+
+    fn message(&self, target: HwCpuId) -> Option<Message> {
+        interrupts::message(target)
+    }
+
+    fn read_pci(&self, address: u32) -> u32 {
+        // SAFETY: a load from configuration space; the kernel uses the ports one call at a time.
+        unsafe {
+            out32(PCI_ADDRESS, address);
+            in32(PCI_DATA)
+        }
+    }
+
+    fn write_pci(&self, address: u32, value: u32) {
+        // SAFETY: the kernel drives the function whose register it is.
+        unsafe {
+            out32(PCI_ADDRESS, address);
+            out32(PCI_DATA, value);
+        }
     }
 
     fn power_off(&self, status: ExitStatus) -> ! {

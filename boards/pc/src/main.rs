@@ -5,7 +5,11 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod interrupts;
+#[cfg(target_os = "none")]
 mod machine;
+#[cfg(target_os = "none")]
+mod places;
 #[cfg(target_os = "none")]
 mod pvh;
 #[cfg(target_os = "none")]

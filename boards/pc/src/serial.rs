@@ -4,13 +4,12 @@
 //! needs one and a sixteenth a byte.
 
 use core::arch::asm;
-use embodios_acpi::{IoApic, MAX_IO_APICS};
-use embodios_arch::Line;
-use embodios_arch::x86_64::{DEVICE_VECTORS, inb, outb, route};
+use embodios_arch::x86_64::{inb, outb};
 use embodios_kernel::board::END_OF_INPUT;
-use embodios_kernel::{Console, CpuId, HwCpuId};
-use heapless::Vec;
+use embodios_kernel::{Console, CpuId, HwCpuId, Line};
 use spin::Once;
+
+use crate::interrupts;
 
 /// Its first port.
 pub const PORT: u16 = 0x3f8;
@@ -30,18 +29,13 @@ const NOTHING: u8 = 0xff;
 /// Bytes the transmit FIFO takes when it is empty.
 const FIFO: usize = 16;
 
-/// The port and its interrupt's way.
+/// The port and its interrupt line.
 pub struct Serial {
-    routing: Once<Routing>,
-}
-
-struct Routing {
-    io_apics: Vec<IoApic, MAX_IO_APICS>,
-    line: Line,
+    line: Once<Line>,
 }
 
 /// The only one.
-pub static SERIAL: Serial = Serial { routing: Once::new() };
+pub static SERIAL: Serial = Serial { line: Once::new() };
 
 impl Serial {
     /// 8 bits, no parity, one stop bit, FIFOs on. The speed stays as firmware set it.
@@ -56,9 +50,9 @@ impl Serial {
         }
     }
 
-    /// Remembers the interrupt's way to a core: by `line` of one of these controllers.
-    pub fn set_routing(&self, line: Line, io_apics: Vec<IoApic, MAX_IO_APICS>) {
-        self.routing.call_once(|| Routing { io_apics, line });
+    /// Remembers the interrupt's line.
+    pub fn set_line(&self, line: Line) {
+        self.line.call_once(|| line);
     }
 
     fn status(&self) -> u8 {
@@ -103,14 +97,8 @@ impl Console for Serial {
     }
 
     fn enable_interrupt(&self, _: CpuId, hardware: HwCpuId) {
-        let Some(Routing { io_apics, line }) = self.routing.get() else { return };
-        let leads = |controller: &IoApic| {
-            // SAFETY: firmware names the controller, the kernel mapped it as a device, and only this call uses it.
-            unsafe {
-                route(controller.registers, controller.first_line, *line, *DEVICE_VECTORS.start(), hardware)
-            }
-        };
-        if !io_apics.iter().any(leads) {
+        let Some(&line) = self.line.get() else { return };
+        if interrupts::connect(line, hardware).is_none() {
             log::error!("no I/O APIC takes the console's interrupt line {} to core {hardware}", line.number);
         }
         // SAFETY: as in `init`; bit 0 is "received data available".

@@ -3,6 +3,7 @@
 use crate::machine::{self, Pc};
 use crate::pvh::StartInfo;
 use crate::serial::{self, SERIAL};
+use crate::{interrupts, places};
 use embodios_acpi::{Apics, MAX_CORES};
 use embodios_arch::x86_64::{BOOT_MAPPED, LOCAL_APIC, calibrate, catch_exceptions, largest_leaf};
 use embodios_arch::{Arch, Architecture};
@@ -69,6 +70,7 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
         memory: Vec::new(),
         reserved: Vec::new(),
         devices: Vec::new(),
+        places: places::find(machine::name(), apics.pci),
         image: image(),
         command_line: line,
         modules: Vec::new(),
@@ -84,7 +86,8 @@ extern "C" fn board_main(start_info: u32, entry_counter: u64) -> ! {
             "firmware lists more memory regions, modules, cores or controllers than a boot description holds",
         );
     }
-    SERIAL.set_routing(apics.line, apics.io_apics);
+    SERIAL.set_line(apics.line);
+    interrupts::init(apics.io_apics);
     // SAFETY: `boot` is firmware's description; everything it names is reserved and stays.
     unsafe { embodios_kernel::start(&PC, &boot) }
 }

@@ -4,10 +4,10 @@ use crate::pl011::{self, Pl011};
 use crate::{image, semihosting};
 use core::fmt;
 use embodios_abi::ExitStatus;
-use embodios_arch::aarch64::{self, Firmware, probe};
+use embodios_arch::aarch64::{self, Firmware, gic, probe};
 use embodios_arch::{Arch, Architecture};
 use embodios_fdt::{Carried, Cores, Machine, boot_info, tree_at};
-use embodios_kernel::{Board, Console, PhysRange, kprintln};
+use embodios_kernel::{Board, Console, HwCpuId, Line, Message, PhysRange, kprintln};
 use smccc::psci;
 use spin::{Mutex, MutexGuard, Once};
 
@@ -26,6 +26,15 @@ static CORES: Mutex<Cores> = Mutex::new(Cores::new());
 impl Board for Virt {
     fn console(&self) -> &dyn Console {
         &self.console
+    }
+
+    fn route(&self, line: Line, target: HwCpuId) -> Option<u32> {
+        gic::enable_device(line.number, target);
+        Some(line.number)
+    }
+
+    fn message(&self, _: HwCpuId) -> Option<Message> {
+        None
     }
 
     fn power_off(&self, status: ExitStatus) -> ! {

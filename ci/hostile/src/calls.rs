@@ -2,13 +2,14 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use embodios_abi::network::{QUEUE, encode_buffer};
 use embodios_abi::{Call, layout};
 
 use crate::threads::{self, Job};
 use crate::{incarnation, storm, system};
 
 /// Calls there are: numbers below it.
-pub const CALLS: u64 = Call::Abort as u64 + 1;
+pub const CALLS: u64 = Call::ALL.len() as u64;
 
 /// A word to wait on.
 static WORD: AtomicU32 = AtomicU32::new(0);
@@ -61,6 +62,10 @@ fn arguments(call: Call, turn: u64, words: &mut [u64; threads::SET_WORDS]) -> [u
         Call::Power => [2, 0, 0],
         Call::SelfTest => [0; 3],
         Call::TestHook => [9, 0, 0],
+        Call::Submit => {
+            words[0] = encode_buffer((turn % QUEUE as u64) as u32, 60);
+            [turn % 2, set, turn % 2]
+        }
         Call::Abort => [incarnation::module().address, incarnation::module().count, 0],
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod random;
 mod remains;
 mod restarts;
+mod rings;
 mod storm;
 mod system;
 mod threads;

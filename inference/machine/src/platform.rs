@@ -117,7 +117,12 @@ fn refusal(error: Error, cores: &CoreSet, thread: ThreadId) -> PlatformError {
         Error::NoSuchThread => PlatformError::NoSuchThread(thread),
         Error::OutOfMemory => PlatformError::OutOfMemory,
         Error::TooManyThreads => PlatformError::TooManyThreads(machine().max_threads),
-        Error::Unknown | Error::BadAddress | Error::TimedOut | Error::NotAllowed | Error::Busy => {
+        Error::Unknown
+        | Error::BadAddress
+        | Error::TimedOut
+        | Error::NotAllowed
+        | Error::Busy
+        | Error::NoSuchBuffer => {
             panic!("the kernel does not understand a request for cores {cores} or thread {thread}: {error:?}")
         }
     }

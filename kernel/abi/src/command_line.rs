@@ -15,6 +15,9 @@ pub const ALLOW_POWER: &str = "power";
 /// In the list of [`ALLOW`]: [`crate::Call::SelfTest`] and [`crate::Call::TestHook`].
 pub const ALLOW_TESTS: &str = "tests";
 
+/// The word that names a virtio-mmio device, as Linux has it: `SIZE@ADDRESS:LINE[:ID]`.
+pub const VIRTIO_MMIO: &str = "virtio_mmio.device";
+
 /// The word that takes the rest of the line.
 const REST: &str = "exec";
 
@@ -30,11 +33,12 @@ pub enum Reader {
 }
 
 /// Every word, by its name, with its reader.
-pub const WORDS: [(&str, Reader); 15] = [
+pub const WORDS: [(&str, Reader); 16] = [
     (ALLOW, Reader::Kernel),
     ("log", Reader::Kernel),
     ("hook.absent", Reader::Kernel),
     ("module", Reader::Kernel),
+    (VIRTIO_MMIO, Reader::Kernel),
     ("housekeeping", Reader::Both),
     ("model", Reader::Engine),
     ("kernels", Reader::Engine),

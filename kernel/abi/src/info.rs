@@ -92,6 +92,8 @@ pub struct EngineInfo {
     pub command_line: Span,
     /// The machine, UTF-8, for example `microvm`.
     pub machine: Span,
+    /// The network device, as [`crate::NetworkInfo`]; none where the machine has no such device.
+    pub networks: Span,
     /// Address of a `u32` that counts Ctrl-Cs at the console, wrapping. The byte itself is among the
     /// input, in its place.
     pub interrupts: u64,

@@ -2,7 +2,7 @@
 //!
 //! Level-4 slot 0 is the kernel's identity map of the first 512 GiB of physical memory and never
 //! accessible to the engine. Slots 1 and 2 are the engine's, slot 3 (`embodios_arch::stacks`) holds the kernel's
-//! stacks.
+//! stacks, slot 4 registers of devices that the kernel found.
 
 /// First address the engine may ever use; everything below belongs to the kernel.
 pub const ENGINE_START: u64 = 0x80_0000_0000;
@@ -27,6 +27,8 @@ pub const STACK_STRIDE: u64 = 0x20_0000;
 pub const STACK_SIZE: u64 = 0x2_0000;
 /// Mapped bytes for the vector registers of a thread: a page, which holds those of AVX-512 too.
 pub const VECTOR_STATE_SIZE: u64 = 0x1000;
+/// The part of a device's memory that the engine writes: see [`crate::NetworkInfo`].
+pub const DEVICES: u64 = 0x90_0000_0000;
 /// Memory granted by [`crate::Call::MemoryGrant`] appears from here upwards, contiguously.
 pub const HEAP: u64 = 0xa0_0000_0000;
 /// Modules (models) are mapped from here, read-only.
@@ -35,3 +37,5 @@ pub const MODULES: u64 = 0x100_0000_0000;
 pub const ENGINE_END: u64 = 0x180_0000_0000;
 /// Unit of [`crate::Call::MemoryGrant`] and of the engine's large mappings, in bytes.
 pub const LARGE_PAGE: u64 = 0x20_0000;
+/// Registers of devices that the kernel found are mapped from here, for the kernel alone.
+pub const REGISTERS: u64 = 0x200_0000_0000;

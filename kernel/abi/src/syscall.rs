@@ -115,6 +115,11 @@ calls! {
     /// `(address, length)`: stops the engine as failed, with these bytes, as far as [`MAX_MESSAGE`] reaches, as its
     /// last message. Does not return; the kernel starts a fresh engine.
     Abort = 19,
+    /// `(queue, address of words, count)`: hands buffers of a device's queue over, each named by a word. Of
+    /// [`crate::network::TRANSMIT`], [`crate::network::encode_buffer`] makes the words, and no more are taken than the
+    /// device has room for; of [`crate::network::RECEIVE`], whose buffers the engine makes available itself, `count` is
+    /// 0 and the device is told to look. Result: number of words taken.
+    Submit = 20,
 }
 
 /// Numbers read with [`Call::Query`].
@@ -210,10 +215,12 @@ pub enum Error {
     NotAllowed = 10,
     /// Another core does it now.
     Busy = 11,
+    /// There is no such device, queue or buffer, or not so many bytes in it.
+    NoSuchBuffer = 12,
 }
 
 impl Error {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Unknown,
         Self::BadAddress,
         Self::OutOfMemory,
@@ -225,6 +232,7 @@ impl Error {
         Self::Reserved,
         Self::NotAllowed,
         Self::Busy,
+        Self::NoSuchBuffer,
     ];
 }
 

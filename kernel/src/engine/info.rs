@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
 use embodios_abi::command_line::MAX_MODULES;
-use embodios_abi::{CoreFlags, CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, Span, layout};
+use embodios_abi::{CoreFlags, CoreInfo, EngineInfo, INFO_MAGIC, ModuleInfo, NetworkInfo, Span, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, VirtAddr};
 
@@ -63,7 +63,7 @@ fn describe(index: usize, core: &PerCpu, place: &Place) -> CoreInfo {
     }
 }
 
-/// Maps the start-up information of an engine whose modules lie at `modules`.
+/// Maps the start-up information of an engine whose modules lie at `modules` and that has the `network`.
 ///
 /// # Errors
 /// [`LoadError::Memory`].
@@ -72,6 +72,7 @@ pub fn map(
     memory: &mut Memory,
     payload: &Payload,
     modules: &[Span],
+    network: Option<NetworkInfo>,
 ) -> Result<(), LoadError> {
     let mut writer = Writer { bytes: Vec::with_capacity(1024) };
     writer.bytes.resize(size_of::<EngineInfo>(), 0);
@@ -97,6 +98,7 @@ pub fn map(
         modules: writer.records(names.iter().zip(modules).map(|(&name, &bytes)| ModuleInfo { name, bytes })),
         command_line: writer.text(payload.command_line),
         machine: writer.text(payload.machine),
+        networks: writer.records(network.into_iter()),
         interrupts: layout::SIGNALS,
     };
     writer.bytes[..size_of::<EngineInfo>()].copy_from_slice(bytes_of(&info));

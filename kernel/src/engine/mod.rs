@@ -14,7 +14,7 @@ use crate::per_cpu::PerCpu;
 use crate::scheduler::{self, Context, Scheduler, ThreadId};
 use crate::sync::{Mutex, shared};
 use crate::time::Instant;
-use crate::{affinity, input, kprintln, per_cpu};
+use crate::{affinity, devices, input, kprintln, per_cpu};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -216,7 +216,8 @@ pub fn restart(end: End, report: impl FnOnce()) -> ! {
     let this = per_cpu::this();
     leave_tables(this);
     let restarts = ENGINE.lock().take().map_or(0, |engine| engine.restarts() + 1);
-    // SAFETY: all other cores have left, and so has this one.
+    devices::stop();
+    // SAFETY: all other cores have left, and so has this one; no device reaches the memory.
     unsafe { memory().end_engine() }
     scheduler::change(Scheduler::clear);
     kprintln!("engine restarted ({restarts})");

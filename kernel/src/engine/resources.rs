@@ -4,7 +4,7 @@
 
 use super::{LoadError, Payload, image, info, modules, signals};
 use crate::memory::{Memory, MemoryError, memory};
-use crate::per_cpu;
+use crate::{devices, per_cpu};
 use embodios_abi::{MAX_GRANT, layout};
 use embodios_arch::paging::{Access, PAGE};
 use embodios_arch::{Arch, Architecture, INITIAL_VECTORS, PhysRange, VirtAddr};
@@ -101,7 +101,8 @@ impl Engine {
         memory.map_for_engine(VirtAddr(layout::SIGNALS), signals::page(), constants)?;
         memory.map_for_engine(VirtAddr(layout::STATISTICS), per_cpu::statistics(), constants)?;
         let spans = modules::map(memory, &payload.modules)?;
-        info::map(self, memory, payload, &spans)?;
+        let network = devices::start(memory)?;
+        info::map(self, memory, payload, &spans, network)?;
         Ok(entry)
     }
 }

@@ -2,11 +2,12 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use embodios_abi::network::{QUEUE, RECEIVE, TRANSMIT};
 use embodios_abi::{Call, MAX_GRANT, PRIORITIES, Query, layout};
 
 use crate::random::Random;
 use crate::threads::{self, Job};
-use crate::{arch, calls, incarnation, system};
+use crate::{arch, calls, incarnation, rings, system};
 
 /// Words of a thread's own memory; more than the largest set of cores has.
 const WORDS: usize = 1040;
@@ -131,6 +132,13 @@ impl Scratch {
             Call::TestHook => [random.of(&[3, 1 << 32, u64::MAX]), 0, 0],
             // A way to die, which has its own odds.
             Call::Abort => None?,
+            Call::Submit => {
+                rings::scribble(random);
+                let queue = random.of(&[RECEIVE, TRANSMIT, TRANSMIT, TRANSMIT, 2, 1 << 32, u64::MAX]);
+                let count = random.of(&[0, 1, 2, QUEUE as u64, QUEUE as u64 + 1, 1 << 61, u64::MAX]);
+                self.words[..QUEUE].fill_with(|| rings::buffer(random));
+                [queue, if random.one_in(4) { self.address(random) } else { self.own() }, count]
+            }
         })
     }
 

@@ -1,5 +1,6 @@
 //! Rules for answers, where they can be told from the call alone.
 
+use embodios_abi::network::{QUEUE, TRANSMIT};
 use embodios_abi::{Call, Error, decode_result, layout};
 
 use crate::{arch, calls, incarnation, wrong};
@@ -42,6 +43,9 @@ fn must(number: u64, [a, b, c]: [u64; 3], result: Result<u64, Error>) -> Option<
             if a == 0 || a > embodios_abi::MAX_GRANT || address < layout::HEAP =>
         {
             Some("there is no such grant")
+        }
+        (Call::Submit, Ok(taken)) if a > TRANSMIT || taken > QUEUE as u64 || taken > 0 && is_foreign(b) => {
+            Some("there is no such queue, not so many buffers, or not the program's words")
         }
         (Call::Power | Call::TestHook, Ok(_)) => Some("there is no such action"),
         _ => None,
