@@ -17,6 +17,7 @@ use crate::cli::{AttackMode, AttackOptions};
 use crate::guest::Ending;
 use crate::memory::MemorySize;
 use crate::model::Model;
+use crate::network::Network;
 use crate::setup::{self, Consent, Tool};
 use crate::test;
 use crate::workspace::Workspace;
@@ -60,7 +61,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &AttackOptions) -> 
     let kind = options.guest.kind()?;
     let arch = kind.arch();
     setup::require(Tool::Qemu(arch), consent)?;
-    let setup = Setup::new(kind, options.smp.clone());
+    let setup = Setup { network: Some(Network::default()), ..Setup::new(kind, options.smp.clone()) };
     let attack = Attack {
         mode: options.mode,
         numbers: &options.numbers.join(" "),

@@ -19,6 +19,7 @@ use crate::machine::{Console, Gic, Machine, MachineKind};
 use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::modules::{Loaded, Modules};
+use crate::network::Network;
 use crate::process::Sink;
 use crate::symbols::Symbols;
 use crate::topology::Topology;
@@ -36,12 +37,14 @@ pub struct Setup {
     pub gic: Option<Gic>,
     /// Entry at EL2.
     pub el2: bool,
+    /// Network.
+    pub network: Option<Network>,
 }
 
 impl Setup {
     /// A machine with the emulator's best processor and QEMU's other defaults.
     pub const fn new(kind: MachineKind, smp: Topology) -> Self {
-        Self { kind, smp, cpu: None, gic: None, el2: false }
+        Self { kind, smp, cpu: None, gic: None, el2: false, network: None }
     }
 
     /// The default machine of `arch` with `cores` cores.
@@ -59,7 +62,14 @@ impl fmt::Display for Setup {
         if self.gic == Some(Gic::V2) {
             write!(f, " GICv2")?;
         }
-        if self.el2 { write!(f, " EL2") } else { Ok(()) }
+        if self.el2 {
+            write!(f, " EL2")?;
+        }
+        match self.network {
+            None => Ok(()),
+            Some(network) if network.pci => write!(f, " network on PCI"),
+            Some(_) => write!(f, " network"),
+        }
     }
 }
 
@@ -163,6 +173,7 @@ fn boot(
         command_line: &command_line,
         console,
         counting,
+        network: setup.network,
         gdb: false,
         extra: &[],
     };

@@ -6,6 +6,7 @@ mod guest;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -260,6 +261,13 @@ pub struct QemuOptions {
     /// End a guest that still runs after this many seconds
     #[arg(long, value_parser = seconds, value_name = "SECONDS")]
     pub timeout: Option<Duration>,
+    /// Give the guest a network, and lead this address of the host to the port at which it serves; a port alone is one
+    /// of 127.0.0.1
+    #[arg(
+        long, value_name = "[HOST:]PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080",
+        value_parser = address
+    )]
+    pub net: Option<SocketAddr>,
     /// Wait for a debugger on TCP port 1234 before the first instruction
     #[arg(long)]
     pub gdb: bool,
@@ -303,6 +311,11 @@ fn threads(text: &str) -> Result<usize, String> {
         Ok(threads @ 1..=1024) => Ok(threads),
         _ => Err("expected a number of threads from 1 to 1024".to_owned()),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = |text: &str| text.parse().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    port(text).or_else(|_| text.parse()).map_err(|_| "expected PORT or ADDRESS:PORT".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@ use crate::accel::Accelerator;
 use crate::arch::Arch;
 use crate::counting::Counting;
 use crate::memory::MemorySize;
+use crate::network::Network;
 use crate::topology::Topology;
 
 /// Buffer for the command line and its terminating zero in QEMU's PVH loader (`CMDLINE_BUFSIZE` of its option ROM),
@@ -117,6 +118,8 @@ pub struct Machine<'a> {
     pub console: Console,
     /// Instruction counting (emulation only): cores run round-robin in one thread.
     pub counting: Option<&'a Counting>,
+    /// Network.
+    pub network: Option<Network>,
     /// Stop before the first instruction and wait for a debugger.
     pub gdb: bool,
     /// The user's own arguments, last.
@@ -169,6 +172,9 @@ impl Machine<'_> {
         if self.gdb {
             list.words(&["-gdb", "tcp:127.0.0.1:1234", "-S"]);
         }
+        if let Some(network) = self.network {
+            list.0.extend(network.arguments(self.kind).into_iter().map(OsString::from));
+        }
         list.pair("-kernel", self.kernel);
         if let Some(module) = self.module {
             list.pair("-initrd", module);
@@ -190,6 +196,7 @@ impl Machine<'_> {
 
     fn machine(&self) -> Result<String> {
         let mut machine = self.kind.name().to_owned();
+        machine.push_str(self.network.map_or("", |network| network.machine(self.kind)));
         if self.kind != MachineKind::Virt {
             ensure!(self.gic.is_none(), "--gic: {machine} has no GIC, --machine virt does");
             ensure!(!self.el2, "--el2: {machine} has no exception levels, --machine virt does");
@@ -269,6 +276,7 @@ mod tests {
             command_line: "",
             console: Console::Script,
             counting: None,
+            network: None,
             gdb: false,
             extra: &[],
         };

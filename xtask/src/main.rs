@@ -29,6 +29,7 @@ mod machine;
 mod memory;
 mod model;
 mod modules;
+mod network;
 mod process;
 mod qemu;
 mod scan;

@@ -17,6 +17,7 @@ use crate::input::InputSource;
 use crate::machine::{Console, Machine};
 use crate::model::Model;
 use crate::modules::{Loaded, Modules};
+use crate::network::Network;
 use crate::setup::{self, Consent, Tool};
 use crate::symbols::Symbols;
 use crate::terminal;
@@ -64,6 +65,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &QemuOptions) -> Re
         command_line: &command_line,
         console,
         counting: None,
+        network: options.net.map(|forward| Network { forward: Some(forward), ..Network::default() }),
         gdb: options.gdb,
         extra: &options.qemu_args,
     };

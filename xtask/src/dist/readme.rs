@@ -105,6 +105,7 @@ fn line(kind: MachineKind, accel: Accelerator, model: &Model, commands: Option<&
         command_line: &command_line,
         console,
         counting: None,
+        network: None,
         gdb: false,
         extra: &[],
     };

@@ -10,6 +10,7 @@ use crate::attack::{self, Attack};
 use crate::boot::Setup;
 use crate::cli::AttackMode;
 use crate::memory::MemorySize;
+use crate::network::Network;
 use crate::workspace::Workspace;
 
 /// Cores, attack and parameters of each boot. Long runs are `cargo xtask attack`.
@@ -38,7 +39,7 @@ pub fn run(workspace: &Workspace, arch: Arch, accel: Accelerator, timeout: Durat
         notes: Vec::new(),
     };
     for (smp, mode, numbers) in ATTACKS {
-        let setup = Setup::plain(arch, smp);
+        let setup = Setup { network: Some(Network::default()), ..Setup::plain(arch, smp) };
         let attack = Attack { mode, numbers, setup: &setup, accel, memory: MemorySize::DEFAULT, timeout };
         let outcome = attack::make(workspace, &built, &attack)?;
         if outcome.faults.is_empty() {
