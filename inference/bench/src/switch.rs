@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use embodios_pool::platform::{CoreSet, Mark, Platform, PlatformError};
+use embodios_pool::platform::{CoreSet, Mark, NEVER, Platform, PlatformError};
 use embodios_pool::start_thread;
 use embodios_pool::sync::atomic::AtomicU32;
 use embodios_pool::sync::atomic::Ordering::SeqCst;
@@ -131,7 +131,7 @@ fn hand_over(platform: &dyn Platform, turn: &AtomicU32, next: u32, own: u32) -> 
         platform.wake(turn, 1);
     }
     while turn.load(SeqCst) == next {
-        platform.wait(turn, next);
+        platform.wait(turn, next, NEVER);
     }
     turn.load(SeqCst) == own
 }

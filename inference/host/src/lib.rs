@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use embodios_pool::platform::{
-    Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory, Platform, PlatformError, Power, ThreadId,
+    Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Memory, NEVER, Platform, PlatformError, Power,
+    ThreadId,
 };
+use rustix::thread::{Timespec, futex};
 
 use counters::Counts;
 use threads::Threads;
@@ -145,14 +147,19 @@ impl Platform for Host {
         std::thread::sleep(Duration::from_nanos(nanoseconds));
     }
 
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        atomic_wait::wait(word, expected);
+    fn wait(&self, word: &AtomicU32, expected: u32, deadline: u64) {
+        let limit = (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(self.now_ns())));
+        // A time of centuries is none.
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        // However it ends, the caller looks again.
+        let _ = futex::wait(word, futex::Flags::PRIVATE, expected, limit.as_ref());
         self.here().wakeups_received.fetch_add(1, Ordering::Relaxed);
     }
 
     fn wake(&self, word: &AtomicU32, count: u32) {
         self.here().wakeups_sent.fetch_add(1, Ordering::Relaxed);
-        if count == 1 { atomic_wait::wake_one(word) } else { atomic_wait::wake_all(word) }
+        // A private futex refuses no valid word.
+        let _ = futex::wake(word, futex::Flags::PRIVATE, count.min(i32::MAX as u32));
     }
 
     fn now_ns(&self) -> u64 {
@@ -215,5 +222,22 @@ impl Platform for Host {
                 std::process::exit(0)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_or_at_once_where_the_word_is_another() {
+        let host = Host::unpinned(1);
+        let word = AtomicU32::new(7);
+        let deadline = host.now_ns() + 20_000_000;
+        while host.now_ns() < deadline {
+            host.wait(&word, 7, deadline);
+        }
+        host.wait(&word, 7, 0);
+        host.wait(&word, 8, NEVER);
     }
 }

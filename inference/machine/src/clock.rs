@@ -30,6 +30,12 @@ impl Clock {
         ((ticks as u128 * self.factor as u128) >> SHIFT) as u64
     }
 
+    /// The counter's value at the earliest moment that is `nanoseconds` from time 0; `u64::MAX`, where it is never, for
+    /// `u64::MAX`.
+    pub const fn counter(self, nanoseconds: u64) -> u64 {
+        if nanoseconds == u64::MAX { u64::MAX } else { self.zero.saturating_add(self.ticks(nanoseconds)) }
+    }
+
     /// Ticks that take at least so many nanoseconds; `u64::MAX` when they are more than that.
     pub const fn ticks(self, nanoseconds: u64) -> u64 {
         let ticks = ((nanoseconds as u128) << SHIFT).div_ceil(self.factor as u128);
@@ -64,6 +70,8 @@ mod tests {
                 assert!(ticks == 0 || clock.span(ticks - 1) <= nanoseconds, "{hz} Hz, {nanoseconds} ns");
             }
             assert_eq!(clock.ticks(u64::MAX) == u64::MAX, hz > 1_000_000_000);
+            assert_eq!(Clock::new(7, hz).unwrap().counter(1_000_000_000), 7 + hz);
+            assert_eq!(clock.counter(u64::MAX), u64::MAX);
         }
     }
 }

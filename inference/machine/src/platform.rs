@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use embodios_abi::{CoreCounts, CoreFlags, Error, ExitStatus, PRIORITIES, PowerAction, Query};
 use embodios_pool::platform::{
-    Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Mark, Memory, Platform, PlatformError, Power,
+    Core, CoreCounters, CoreSet, Counter, FULL_CAPACITY, Mark, Memory, NEVER, Platform, PlatformError, Power,
     ThreadId,
 };
 use spin::Once;
@@ -17,9 +17,6 @@ use crate::{arch, cores, heap, selftest, system};
 
 /// Priority of every thread but those of tests, in the middle: the kernel gives it to the first one, too.
 pub const PRIORITY: u64 = PRIORITIES / 2;
-
-/// No deadline.
-const NEVER: u64 = u64::MAX;
 
 // Both sides of the ABI have one scale of capacity, though neither knows the other.
 const _: () = assert!(embodios_abi::FULL_CAPACITY == FULL_CAPACITY as u32);
@@ -188,9 +185,10 @@ impl Platform for Machine {
         }
     }
 
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        if let Err(error) = system::wait(word, expected, NEVER) {
-            panic!("the kernel refused to wait: {error:?}");
+    fn wait(&self, word: &AtomicU32, expected: u32, deadline: u64) {
+        match system::wait(word, expected, self.clock.counter(deadline)) {
+            Ok(_) | Err(Error::TimedOut) => {}
+            Err(error) => panic!("the kernel refused to wait: {error:?}"),
         }
     }
 

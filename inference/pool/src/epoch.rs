@@ -6,6 +6,7 @@
 
 use super::record::Work;
 use super::wait_policy::WaitPolicy;
+use crate::platform::NEVER;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 
@@ -48,7 +49,7 @@ impl Epoch {
         let asleep = policy.platform.now_ns();
         self.sleepers.fetch_add(1, SeqCst);
         while self.number() == seen {
-            policy.platform.wait(&self.number, seen);
+            policy.platform.wait(&self.number, seen, NEVER);
             work.wakeups_received = 1;
         }
         self.sleepers.fetch_sub(1, SeqCst);

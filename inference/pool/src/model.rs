@@ -91,7 +91,7 @@ impl Platform for Model {
     fn sleep_ns(&self, _nanoseconds: u64) {
         thread::yield_now();
     }
-    fn wait(&self, word: &AtomicU32, expected: u32) {
+    fn wait(&self, word: &AtomicU32, expected: u32, _deadline: u64) {
         let lock = self.futex.lock().unwrap();
         if word.load(Relaxed) == expected {
             drop(self.woken.wait(lock).unwrap());

@@ -17,6 +17,9 @@ pub use counters::CoreCounters;
 /// kernel says the same in its ABI, which a platform on it checks.
 pub const FULL_CAPACITY: u16 = 1024;
 
+/// The deadline of a wait without a limit.
+pub const NEVER: u64 = u64::MAX;
+
 /// Bytes that processors take from memory at a time.
 const CACHE_LINE: usize = 64;
 
@@ -184,8 +187,9 @@ pub trait Platform: Sync {
     /// Sleeps for at least so many nanoseconds.
     fn sleep_ns(&self, nanoseconds: u64);
 
-    /// Sleeps while `*word == expected`, until a wake. May return early; the caller looks again.
-    fn wait(&self, word: &AtomicU32, expected: u32);
+    /// Sleeps while `*word == expected`, until a wake, at most until [`Self::now_ns`] is `deadline` ([`NEVER`] for no
+    /// limit). May return early; the caller looks again.
+    fn wait(&self, word: &AtomicU32, expected: u32, deadline: u64);
 
     /// Wakes up to `count` threads that wait on `word`.
     fn wake(&self, word: &AtomicU32, count: u32);

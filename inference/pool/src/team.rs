@@ -13,6 +13,7 @@ use super::caught::Caught;
 use super::epoch::Epoch;
 use super::record::{Record, Work};
 use super::wait_policy::WaitPolicy;
+use crate::platform::NEVER;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -164,7 +165,7 @@ impl Forked<'_> {
         loop {
             match busy.load(SeqCst) {
                 0 => break,
-                still => policy.platform.wait(busy, still),
+                still => policy.platform.wait(busy, still, NEVER),
             }
             work.wakeups_received = 1;
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use embodios_host::Host;
-use embodios_pool::platform::{CoreSet, Platform};
+use embodios_pool::platform::{CoreSet, NEVER, Platform};
 use embodios_pool::{Mode, Pool, PoolSettings};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
@@ -114,7 +114,7 @@ impl Pair {
             if found == number {
                 break;
             }
-            self.host.wait(&self.ball, found);
+            self.host.wait(&self.ball, found, NEVER);
         }
         delay(random.below(1_000));
         self.ball.store(number + 1, SeqCst);

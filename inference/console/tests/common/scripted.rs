@@ -59,8 +59,8 @@ impl Platform for Scripted {
     fn sleep_ns(&self, nanoseconds: u64) {
         self.host.sleep_ns(nanoseconds);
     }
-    fn wait(&self, word: &AtomicU32, expected: u32) {
-        self.host.wait(word, expected);
+    fn wait(&self, word: &AtomicU32, expected: u32, deadline: u64) {
+        self.host.wait(word, expected, deadline);
     }
     fn wake(&self, word: &AtomicU32, count: u32) {
         self.host.wake(word, count);

@@ -5,7 +5,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use embodios_abi::Error;
-use embodios_pool::platform::{Platform, PlatformError, ThreadId};
+use embodios_pool::platform::{NEVER, Platform, PlatformError, ThreadId};
 
 use super::{Outcome, Test, check, context, join_all, online, only, start};
 use crate::platform::{Machine, machine};
@@ -37,7 +37,7 @@ extern "C" fn wait_for_release(argument: usize) {
     // SAFETY: the test that starts it gives it this and joins it.
     let word: &AtomicU32 = unsafe { context(argument) };
     while word.load(Ordering::Acquire) == 0 {
-        machine().wait(word, 0);
+        machine().wait(word, 0, NEVER);
     }
 }
 
@@ -75,7 +75,7 @@ fn play(game: &Game, mine: u32) {
         loop {
             match ball.load(Ordering::Acquire) {
                 seen if seen == expected => break,
-                seen => machine().wait(ball, seen),
+                seen => machine().wait(ball, seen, NEVER),
             }
         }
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use embodios_pool::platform::{CoreSet, Platform, PlatformError, ThreadId};
+use embodios_pool::platform::{CoreSet, NEVER, Platform, PlatformError, ThreadId};
 
 use super::{Outcome, Test, check, context, join_all, online, only, refused, start};
 use crate::cores;
@@ -129,7 +129,7 @@ extern "C" fn sleep_until_told(argument: usize) {
     let sleeper: &Sleeper = unsafe { context(argument) };
     sleeper.word.store(1, Ordering::Release);
     while sleeper.word.load(Ordering::Acquire) == 1 {
-        machine().wait(&sleeper.word, 1);
+        machine().wait(&sleeper.word, 1, NEVER);
     }
     sleeper.seen.store(cores::current(), Ordering::Release);
 }

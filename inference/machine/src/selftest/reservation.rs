@@ -7,7 +7,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use embodios_abi::Error;
-use embodios_pool::platform::{Platform, PlatformError};
+use embodios_pool::platform::{NEVER, Platform, PlatformError};
 
 use super::{Outcome, Test, check, context, join_all, online, only, start};
 use crate::platform::{Machine, PRIORITY, machine};
@@ -30,7 +30,7 @@ extern "C" fn ask_for_memory(argument: usize) {
     // SAFETY: the test that starts it gives it this and joins it.
     let tenant: &Tenant = unsafe { context(argument) };
     while tenant.word.load(Ordering::Acquire) != RESERVED {
-        machine().wait(&tenant.word, 0);
+        machine().wait(&tenant.word, 0, NEVER);
     }
     let grant = system::memory_grant(1) == Err(Error::Reserved);
     let layout = Layout::new::<u64>();
@@ -58,7 +58,7 @@ fn reserved(machine: &Machine) -> Outcome {
     tenant.word.store(RESERVED, Ordering::Release);
     machine.wake(&tenant.word, 1);
     while tenant.word.load(Ordering::Acquire) == RESERVED {
-        machine.wait(&tenant.word, RESERVED);
+        machine.wait(&tenant.word, RESERVED, NEVER);
     }
     // SAFETY: no thread begins; if one did, its task would be none, and the engine would end.
     let started = unsafe { system::thread_create(&cores, PRIORITY, arch::thread_start, 0) };

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use embodios_host::Host;
-use embodios_pool::platform::{CoreSet, Platform as _};
+use embodios_pool::platform::{CoreSet, NEVER, Platform as _};
 use embodios_pool::{DEFAULT_SPIN, Mode, Pool, PoolSettings};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ extern "C" fn partner(argument: usize) {
                 word.store(odd + 1, SeqCst);
                 host.wake(word, 1);
             }
-            even => host.wait(word, even),
+            even => host.wait(word, even, NEVER),
         }
     }
 }
@@ -86,7 +86,7 @@ fn wake_and_back(host: &'static Host, rounds: usize) -> Result<u64, Box<dyn Erro
         ball.word.store(thrown, SeqCst);
         host.wake(&ball.word, 1);
         while ball.word.load(SeqCst) == thrown {
-            host.wait(&ball.word, thrown);
+            host.wait(&ball.word, thrown, NEVER);
         }
     });
     ball.word.store(LAST, SeqCst);
