@@ -126,6 +126,8 @@ pub trait Board: Sync {
     fn route(&self, line: Line, target: HwCpuId) -> Option<u32>;
     /// A message by which a device interrupts a core; `None` where there are no messages.
     fn message(&self, target: HwCpuId) -> Option<Message>;
+    /// Seconds since 1970, by the machine's clock; `None` where there is none.
+    fn wall_clock(&self) -> Option<u64>;
     /// Loads a word of PCI configuration space by ports; all ones where there are none.
     fn read_pci(&self, _address: u32) -> u32 {
         u32::MAX

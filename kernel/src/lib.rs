@@ -11,6 +11,7 @@ extern crate std;
 
 mod affinity;
 pub mod board;
+pub mod calendar;
 pub mod command_line;
 mod devices;
 pub mod engine;

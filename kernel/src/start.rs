@@ -3,6 +3,7 @@
 use crate::board::{Board, BootInfo, Places};
 use crate::engine::{self, Payload};
 use crate::scheduler::{self, Context};
+use crate::time::Instant;
 use crate::{
     affinity, command_line, devices, fault, heap, input, memory, output, per_cpu, phases, power, refuse,
     selftest, smp, syscall,
@@ -65,6 +66,10 @@ pub unsafe fn start(board: &'static dyn Board, boot: &BootInfo<'static>) -> ! {
         command_line: boot.command_line,
         machine: boot.machine,
         entry_counter: boot.entry_counter,
+        wall_clock: board.wall_clock().map(|now| {
+            let elapsed = Instant::from_counter(boot.entry_counter).elapsed();
+            now.saturating_sub(elapsed.as_secs())
+        }),
     };
     command_line::set(options);
     *LEFT.lock() = Some((payload, boot.places.clone()));

@@ -68,6 +68,7 @@ fn devices(machine: &Machine<'_>) -> Option<Vec<PhysRange, MAX_RESERVED>> {
     let mut devices = Vec::new();
     let mut add = |range: PhysRange| devices.push(range.widen(PAGE)).ok();
     add(machine.serial.registers)?;
+    machine.clock.into_iter().try_for_each(&mut add)?;
     match machine.gic {
         GicDescription::V2 { distributor, cpu_interface } => {
             add(distributor)?;

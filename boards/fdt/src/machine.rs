@@ -51,6 +51,8 @@ pub struct Machine<'a> {
     pub gic: GicDescription,
     /// The serial port of `/chosen/stdout-path` if it is of the board's kind, else the first that is.
     pub serial: Serial,
+    /// Registers of the real-time clock, a PL031.
+    pub clock: Option<PhysRange>,
     /// Places of other devices.
     pub places: Places,
 }
@@ -110,6 +112,7 @@ impl<'a> Machine<'a> {
             conduit,
             gic: gic(&nodes)?,
             serial: serial(tree, &nodes, port)?,
+            clock: nodes.clock.as_ref().and_then(first_registers),
             places: Places { pci: pci(&nodes), mmio: nodes.mmio },
             memory: nodes.memory,
         })
@@ -127,6 +130,7 @@ struct Nodes<'a> {
     gic_v2: Option<FdtNode<'a>>,
     gic_v3: Option<FdtNode<'a>>,
     serial: Option<FdtNode<'a>>,
+    clock: Option<FdtNode<'a>>,
     pci: Option<FdtNode<'a>>,
     mmio: Vec<MmioPlace, MAX_MMIO>,
 }
@@ -173,6 +177,7 @@ impl<'a> Nodes<'a> {
                 "arm,psci-0.2" | "arm,psci-1.0" => return Some(&mut self.psci),
                 "arm,cortex-a15-gic" | "arm,cortex-a7-gic" | "arm,gic-400" => return Some(&mut self.gic_v2),
                 "arm,gic-v3" => return Some(&mut self.gic_v3),
+                "arm,pl031" => return Some(&mut self.clock),
                 PCI_HOST => return Some(&mut self.pci),
                 name if name == port.compatible => return Some(&mut self.serial),
                 _ => {}

@@ -6,7 +6,8 @@ use crate::{Cores, Machine, Port, Refusal, Serial, TreeError};
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use embodios_arch::{Conduit, GicDescription};
-use embodios_kernel::{HwCpuId, PhysRange};
+use embodios_kernel::board::{MmioPlace, PciConfiguration};
+use embodios_kernel::{HwCpuId, Line, PhysAddr, PhysRange};
 use proptest::prelude::*;
 use std::format;
 use std::string::ToString;
@@ -90,6 +91,68 @@ fn refusal(tree: &DeviceTree) -> std::string::String {
 
 fn ids(cores: &Cores) -> Vec<u64> {
     cores.usable.iter().map(|id| id.0).collect()
+}
+
+#[test]
+fn devices_are_places_with_their_lines() {
+    let mut tree = virt();
+    let mmio = |at: u32, interrupt: [u32; 3]| {
+        node(
+            &format!("virtio_mmio@{at:x}"),
+            [
+                text("compatible", "virtio,mmio"),
+                cells("reg", &[0, at, 0, 0x200]),
+                cells("interrupts", &interrupt),
+            ],
+        )
+    };
+    tree.root.add_child(mmio(0xa00_0000, [0, 16, 1]));
+    tree.root.add_child(mmio(0xa00_0200, [1, 17, 1]));
+    tree.root.add_child(node("virtio_mmio@a000400", [text("compatible", "virtio,mmio")]));
+    let mut disabled = mmio(0xa00_0600, [0, 19, 1]);
+    disabled.add_property(text("status", "disabled"));
+    tree.root.add_child(disabled);
+    // The first of 16 slots, each with four pins; the controller's address has two cells.
+    let pin = |pin: u32| [0, 0, 0, pin, 0x8002, 0, 0, 0, 2 + pin, 4];
+    let map: Vec<u32> = (1..=4).flat_map(pin).collect();
+    tree.root.add_child(node(
+        "pcie@10000000",
+        [
+            text("compatible", "pci-host-ecam-generic"),
+            cells("reg", &[0x40, 0x1000_0000, 0, 0x1000_0000]),
+            cells(
+                "ranges",
+                &[
+                    0x0100_0000,
+                    0,
+                    0,
+                    0,
+                    0x3eff_0000,
+                    0,
+                    0x1_0000, //
+                    0x0200_0000,
+                    0,
+                    0x1000_0000,
+                    0,
+                    0x1000_0000,
+                    0,
+                    0x2eff_0000, //
+                ],
+            ),
+            cells("interrupt-map", &map),
+        ],
+    ));
+    tree.root.child_mut("intc@8000000").expect("the controller").add_property(cells("#address-cells", &[2]));
+    let blob = tree.to_dtb();
+    let mut cores = Cores::new();
+    let machine = Machine::read(&blob, PL011, HwCpuId(0), &mut cores).expect("a good tree");
+    let line = |number| Line { number, active_low: false, level: true };
+    assert_eq!(*machine.places.mmio, [MmioPlace { start: PhysAddr(0xa00_0000), line: line(48) }]);
+    let pci = machine.places.pci.expect("a host bridge");
+    assert!(matches!(pci.configuration, PciConfiguration::Memory(space)
+        if space == PhysRange::new(0x40_1000_0000, 0x1000_0000)));
+    assert_eq!(pci.window, Some(PhysRange::new(0x1000_0000, 0x2eff_0000)));
+    assert_eq!(pci.lines, Some([line(35), line(36), line(37), line(38)]));
 }
 
 #[test]

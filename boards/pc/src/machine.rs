@@ -1,7 +1,7 @@
 //! The machine as a whole: its name and its end.
 
-use crate::interrupts;
 use crate::serial::{PORT, SERIAL};
+use crate::{clock, interrupts};
 use core::arch::{asm, global_asm};
 use embodios_abi::ExitStatus;
 use embodios_arch::x86_64::{inb, outb};
@@ -105,6 +105,10 @@ impl Board for Pc {
 
     fn message(&self, target: HwCpuId) -> Option<Message> {
         interrupts::message(target)
+    }
+
+    fn wall_clock(&self) -> Option<u64> {
+        clock::read()
     }
 
     fn read_pci(&self, address: u32) -> u32 {

@@ -11,6 +11,8 @@ mod image;
 #[cfg(target_os = "none")]
 mod pl011;
 #[cfg(target_os = "none")]
+mod pl031;
+#[cfg(target_os = "none")]
 mod semihosting;
 #[cfg(target_os = "none")]
 mod start;

@@ -1,12 +1,13 @@
 //! From the first Rust function to the kernel: the device tree becomes a boot description.
 
 use crate::pl011::{self, Pl011};
-use crate::{image, semihosting};
+use crate::{image, pl031, semihosting};
 use core::fmt;
 use embodios_abi::ExitStatus;
 use embodios_arch::aarch64::{self, Firmware, gic, probe};
 use embodios_arch::{Arch, Architecture};
 use embodios_fdt::{Carried, Cores, Machine, boot_info, tree_at};
+use embodios_kernel::board::{PciConfiguration, PciHost};
 use embodios_kernel::{Board, Console, HwCpuId, Line, Message, PhysRange, kprintln};
 use smccc::psci;
 use spin::{Mutex, MutexGuard, Once};
@@ -18,6 +19,8 @@ const USUAL_SERIAL_INTERRUPT: u32 = 33;
 
 struct Virt {
     console: Pl011,
+    /// Registers of the real-time clock.
+    clock: Option<PhysRange>,
 }
 
 static BOARD: Once<Virt> = Once::new();
@@ -35,6 +38,10 @@ impl Board for Virt {
 
     fn message(&self, _: HwCpuId) -> Option<Message> {
         None
+    }
+
+    fn wall_clock(&self) -> Option<u64> {
+        self.clock.and_then(pl031::read)
     }
 
     fn power_off(&self, status: ExitStatus) -> ! {
@@ -63,7 +70,7 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
         )),
     };
     let cores: &'static mut Cores = MutexGuard::leak(CORES.lock());
-    let machine = match Machine::read(tree, pl011::KIND, Arch::hardware_id(), cores) {
+    let mut machine = match Machine::read(tree, pl011::KIND, Arch::hardware_id(), cores) {
         Ok(machine) => machine,
         Err(error) => refuse(format_args!("{error}")),
     };
@@ -73,7 +80,7 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     }
     // SAFETY: the port is there, as the tree says.
     let console = unsafe { Pl011::new(machine.serial.registers, machine.serial.interrupt) };
-    let board = BOARD.call_once(|| Virt { console });
+    let board = BOARD.call_once(|| Virt { console, clock: machine.clock });
     embodios_kernel::prepare(board);
     if !machine.memory.iter().any(|region| region.contains(image::whole())) {
         refuse(format_args!("the kernel is not in the memory that the device tree names"));
@@ -85,6 +92,9 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     if let Err(error) = unsafe { aarch64::initialise(machine.gic, machine.conduit) } {
         refuse(format_args!("{error}"));
     }
+    // The kernel looks at these without a net.
+    machine.places.mmio.retain(|place| probe::read(place.start).is_some());
+    machine.places.pci = machine.places.pci.filter(is_there);
     for (core, why) in &cores.refused {
         kprintln!("core {core} is not used: {why}");
     }
@@ -102,11 +112,19 @@ extern "C" fn board_main(device_tree: u64, entry_counter: u64) -> ! {
     unsafe { embodios_kernel::start(board, &boot) }
 }
 
+/// Whether a host bridge's configuration space answers.
+fn is_there(host: &PciHost) -> bool {
+    match host.configuration {
+        PciConfiguration::Memory(space) => probe::read(space.start).is_some(),
+        PciConfiguration::Ports => false,
+    }
+}
+
 /// Ends the machine before the kernel has started.
 fn refuse(reason: fmt::Arguments<'_>) -> ! {
     let board = BOARD.call_once(|| {
         // SAFETY: this machine has a port there, and nothing uses it yet.
-        Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) } }
+        Virt { console: unsafe { Pl011::new(USUAL_SERIAL, USUAL_SERIAL_INTERRUPT) }, clock: None }
     });
     embodios_kernel::prepare(board);
     embodios_kernel::refuse(reason)

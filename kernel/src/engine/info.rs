@@ -89,6 +89,7 @@ pub fn map(
         magic: INFO_MAGIC,
         counter_hz: Arch::counter_hz(),
         counter_zero: payload.entry_counter,
+        wall_clock: payload.wall_clock.unwrap_or(0),
         restarts: engine.restarts(),
         bad_words: command_line::has_complained().into(),
         silent_crashes: super::SILENT_CRASHES.load(Ordering::Relaxed).into(),

@@ -43,6 +43,8 @@ pub struct Payload {
     pub machine: &'static str,
     /// Counter at the kernel's entry.
     pub entry_counter: u64,
+    /// Seconds since 1970 at that time, where there is a clock.
+    pub wall_clock: Option<u64>,
 }
 
 /// The reason for which an engine could not be made.
