@@ -1,0 +1,536 @@
+//! Connections in all their phases, with a client that keeps to the rules and a network that may not.
+
+mod common;
+
+use common::{Client, End, Faults, MILLISECOND, SECOND, Segment, World, segment_of, settings};
+use embodios_net::{Connection, Network, Received, Settings, Stack};
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::State;
+use std::collections::BTreeMap;
+
+/// A server that sends back what it gets, and closes when its client has.
+#[derive(Default)]
+struct Echo {
+    open: BTreeMap<Connection, Vec<u8>>,
+    accepted: usize,
+    gone: usize,
+    ended: usize,
+}
+
+impl Echo {
+    fn serve(&mut self, stack: &mut Stack<End>) {
+        while let Some(connection) = stack.accept() {
+            self.accepted += 1;
+            assert!(self.open.insert(connection, Vec::new()).is_none(), "the number is in use");
+        }
+        let mut buffer = [0; 4096];
+        self.open.retain(|connection, bytes| {
+            let end = loop {
+                match stack.receive(*connection, &mut buffer) {
+                    Received::Bytes(count) => bytes.extend_from_slice(&buffer[..count]),
+                    Received::Nothing => break false,
+                    Received::End => break true,
+                    Received::Gone => {
+                        self.gone += 1;
+                        stack.abort(*connection);
+                        return false;
+                    }
+                }
+            };
+            let taken = stack.send(*connection, bytes);
+            bytes.drain(..taken);
+            if end && bytes.is_empty() {
+                self.ended += 1;
+                stack.close(*connection);
+                return false;
+            }
+            true
+        });
+    }
+}
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at * 7 + at / 251) as u8).collect()
+}
+
+/// Sends all, then reads all that comes back until the server ends.
+struct Exchange {
+    handle: SocketHandle,
+    send: Vec<u8>,
+    sent: usize,
+    closed: bool,
+    received: Vec<u8>,
+}
+
+impl Exchange {
+    fn new(handle: SocketHandle, send: Vec<u8>) -> Self {
+        Self { handle, send, sent: 0, closed: false, received: Vec::new() }
+    }
+
+    /// Whether it is done.
+    fn go_on(&mut self, client: &mut Client) -> bool {
+        self.sent += client.send(self.handle, &self.send[self.sent..]);
+        if self.sent == self.send.len() && !self.closed && client.socket(self.handle).may_send() {
+            client.socket(self.handle).close();
+            self.closed = true;
+        }
+        client.receive(self.handle, &mut self.received);
+        self.closed && client.ended(self.handle)
+    }
+}
+
+#[test]
+fn bytes_go_both_ways_over_every_kind_of_address() {
+    for address in ["192.0.2.1", "2001:db8::1", "fe80::ff:fe00:1"] {
+        let mut world = World::new(settings());
+        let mut echo = Echo::default();
+        let mut exchange = Exchange::new(world.client.connect_to(address, 65_536), pattern(300_000));
+        assert!(world.run(10 * SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client)));
+        assert_eq!(exchange.received, exchange.send, "{address}");
+        assert_eq!((echo.accepted, echo.ended, world.link.borrow().resets), (1, 1, 0));
+    }
+}
+
+#[test]
+fn a_client_that_has_sent_all_is_still_answered() {
+    let mut world = World::new(settings());
+    let handle = world.client.connect();
+    let mut exchange = Exchange::new(handle, b"request".to_vec());
+    let answer = pattern(200_000);
+    let (mut sent, mut connection, mut ends) = (0, None, 0);
+    let mut serve = |stack: &mut Stack<End>| {
+        connection = connection.or_else(|| stack.accept());
+        let Some(open) = connection else { return };
+        let mut buffer = [0; 100];
+        match stack.receive(open, &mut buffer) {
+            Received::End => ends += 1,
+            Received::Gone => return,
+            Received::Bytes(bytes) => assert_eq!(&buffer[..bytes], b"request"),
+            Received::Nothing => {}
+        }
+        if ends > 0 {
+            assert_eq!(stack.receive(open, &mut []), Received::End);
+            sent += stack.send(open, &answer[sent..]);
+            if sent == answer.len() {
+                stack.close(open);
+            }
+        }
+    };
+    assert!(world.run(10 * SECOND, &mut serve, &mut |client| exchange.go_on(client)));
+    assert_eq!(exchange.received, answer);
+}
+
+#[test]
+fn a_client_that_ends_before_it_has_sent_anything_is_seen() {
+    let mut world = World::new(settings());
+    let mut echo = Echo::default();
+    let mut exchange = Exchange::new(world.client.connect(), Vec::new());
+    assert!(world.run(SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client)));
+    assert_eq!((echo.accepted, echo.ended, echo.gone), (1, 1, 0));
+}
+
+#[test]
+fn a_network_that_makes_mistakes_costs_time_and_no_bytes() {
+    let all = Faults { lost: 30, repeated: 30, late: 100, damaged: 20, cut: 10 };
+    let faults = [
+        Faults { lost: 100, ..Faults::default() },
+        Faults { repeated: 300, ..Faults::default() },
+        Faults { late: 500, ..Faults::default() },
+        Faults { damaged: 100, ..Faults::default() },
+        Faults { cut: 100, ..Faults::default() },
+        all,
+    ];
+    for (seed, faults) in (1..).zip(faults.into_iter().cycle().take(60)) {
+        let mut world = World::with(settings(), faults, seed);
+        let mut echo = Echo::default();
+        let address = ["192.0.2.1", "2001:db8::1"][seed as usize % 2];
+        let mut exchange = Exchange::new(world.client.connect_to(address, 65_536), pattern(60_000));
+        let done =
+            world.run(590 * SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client));
+        assert!(done, "{seed} {faults:?}: {} of {} back", exchange.received.len(), exchange.sent);
+        assert!(exchange.received == exchange.send, "{seed} {faults:?}");
+    }
+}
+
+#[test]
+fn sixty_four_at_once_are_taken_without_a_reset_or_a_repetition() {
+    let mut world = World::new(settings());
+    let mut echo = Echo::default();
+    let mut exchanges: Vec<_> =
+        (0..64).map(|number| Exchange::new(world.client.connect(), pattern(1000 + number))).collect();
+    let done = world.run(900 * MILLISECOND, &mut |stack| echo.serve(stack), &mut |client| {
+        exchanges.iter_mut().map(|exchange| exchange.go_on(client)).fold(true, |all, one| all && one)
+    });
+    assert!(done, "a request was repeated");
+    assert!(exchanges.iter().all(|exchange| exchange.received == exchange.send));
+    assert_eq!((world.link.borrow().resets, world.stack.figures().turned_away), (0, 0));
+}
+
+#[test]
+fn a_thousand_at_once_are_all_served_in_the_end_and_none_is_reset() {
+    let mut world = World::new(settings());
+    let mut echo = Echo::default();
+    let mut exchanges: Vec<_> = (0..1000)
+        .map(|number| Exchange::new(world.client.connect_to("192.0.2.1", 2048), pattern(100 + number)))
+        .collect();
+    let mut left: Vec<usize> = (0..exchanges.len()).collect();
+    let done = world.run(300 * SECOND, &mut |stack| echo.serve(stack), &mut |client| {
+        left.retain(|number| !exchanges[*number].go_on(client));
+        left.is_empty()
+    });
+    assert!(done, "{} of {} were not served", left.len(), exchanges.len());
+    assert!(exchanges.iter().all(|exchange| exchange.received == exchange.send));
+    assert_eq!(world.link.borrow().resets, 0);
+    assert!(world.stack.figures().turned_away > 0);
+}
+
+#[test]
+fn a_slow_reader_is_waited_for_and_slows_nobody_else() {
+    let mut world = World::new(settings());
+    let slow = world.client.connect_to("192.0.2.1", 4096);
+    let answer = pattern(100_000);
+    let (mut connection, mut sent, mut echo) = (None, 0, Echo::default());
+    let mut serve = |stack: &mut Stack<End>| {
+        connection = connection.or_else(|| stack.accept());
+        let Some(open) = connection else { return };
+        if sent < answer.len() {
+            sent += stack.send(open, &answer[sent..]);
+            assert!(stack.unsent(open) <= 32 << 10);
+            if sent == answer.len() {
+                stack.close(open);
+            }
+        }
+        echo.serve(stack);
+    };
+    world.pass(300 * SECOND, &mut serve);
+    let mut other = Exchange::new(world.client.connect(), pattern(50_000));
+    assert!(world.run(SECOND, &mut serve, &mut |client| other.go_on(client)));
+    assert_eq!(other.received, other.send);
+    let mut received = Vec::new();
+    let done = world.run(60 * SECOND, &mut serve, &mut |client| {
+        client.receive(slow, &mut received);
+        client.ended(slow)
+    });
+    assert!(done && received == answer, "{} bytes", received.len());
+}
+
+#[test]
+fn a_peer_that_is_gone_is_noticed_idle_or_not() {
+    for bytes in [0, 10_000] {
+        let mut world = World::new(settings());
+        let handle = world.client.connect();
+        let (mut connection, mut gone) = (None, None);
+        assert!(world.run(
+            SECOND,
+            &mut |stack| connection = connection.or_else(|| stack.accept()),
+            &mut |client| client.state(handle) == State::Established
+        ));
+        world.pass(SECOND, &mut |stack| connection = connection.or_else(|| stack.accept()));
+        let open = connection.expect("it is connected");
+        world.link.borrow_mut().broken = true;
+        assert_eq!(world.stack.send(open, &pattern(bytes)), bytes);
+        let cut = world.now;
+        for _ in 0..100 {
+            world.pass(SECOND, &mut |_| {});
+            if gone.is_none() && world.stack.receive(open, &mut []) == Received::Gone {
+                gone = Some(world.now);
+            }
+        }
+        let after = (gone.expect("it is noticed") - cut) / SECOND;
+        assert!((40..=65).contains(&after), "after {after} s");
+        world.stack.close(open);
+    }
+}
+
+#[test]
+fn an_idle_connection_lives_for_hours_and_wakes_nobody_often() {
+    let mut world = World::new(settings());
+    let mut echo = Echo::default();
+    let handle = world.client.connect();
+    world.pass(SECOND, &mut |stack| echo.serve(stack));
+    let before = world.polls;
+    world.pass(7200 * SECOND, &mut |stack| echo.serve(stack));
+    assert!(world.polls - before < 4 * 7200 / 15, "{} polls", world.polls - before);
+    let mut exchange = Exchange::new(handle, pattern(1000));
+    assert!(world.run(SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client)));
+    assert_eq!(exchange.received, exchange.send);
+}
+
+/// A stack that nobody speaks to but by hand.
+struct Alone {
+    world: World,
+    echo: Echo,
+}
+
+impl Alone {
+    fn new(settings: Settings) -> Self {
+        let mut world = World::new(settings);
+        // Once, so that each end knows the other's address.
+        let mut echo = Echo::default();
+        let mut exchange = Exchange::new(world.client.connect(), Vec::new());
+        assert!(world.run(SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client)));
+        world.pass(SECOND, &mut |stack| echo.serve(stack));
+        world.link.borrow_mut().log = Some(Vec::new());
+        Self { world, echo: Echo::default() }
+    }
+
+    /// Puts a segment in front of the stack. Result: the segments that it sends at once.
+    fn say(&mut self, segment: &Segment) -> Vec<Segment> {
+        let frame = segment.frame("192.0.2.2", "192.0.2.1");
+        self.world.link.borrow_mut().put(0, &frame, 0);
+        self.hear()
+    }
+
+    fn hear(&mut self) -> Vec<Segment> {
+        let world = &mut self.world;
+        world.link.borrow_mut().now = world.now;
+        for _ in 0..3 {
+            world.stack.poll(world.now);
+            self.echo.serve(&mut world.stack);
+        }
+        // The client knows nothing of what is said for it.
+        while world.link.borrow_mut().take(1).is_some() {}
+        let log = world.link.borrow_mut().log.replace(Vec::new()).expect("there is one");
+        world.now += MILLISECOND;
+        log.iter().filter_map(|frame| segment_of(frame)).collect()
+    }
+
+    /// Connects from a port, with sequence number 1000. Result: the stack's.
+    fn connect(&mut self, port: u16) -> u32 {
+        let answers = self.say(&Segment::syn(port, 1000));
+        let [answer] = &answers[..] else { panic!("{answers:?}") };
+        assert!(answer.syn && answer.acknowledge == Some(1001), "{answer:?}");
+        let next = answer.sequence.wrapping_add(1);
+        assert_eq!(self.say(&Segment::new(port, 1001, Some(next))), []);
+        next
+    }
+}
+
+#[test]
+fn a_reset_ends_a_connection_in_every_phase() {
+    let mut alone = Alone::new(settings());
+    let reset = |port, sequence| Segment { rst: true, ..Segment::new(port, sequence, None) };
+    // Before the handshake is over.
+    assert_eq!(alone.say(&Segment::syn(5001, 1000)).len(), 1);
+    assert_eq!(alone.say(&reset(5001, 1001)), []);
+    assert_eq!(alone.echo.accepted, 0);
+    // Before anything was sent.
+    alone.connect(5002);
+    assert_eq!(alone.say(&reset(5002, 1001)), []);
+    assert_eq!((alone.echo.accepted, alone.echo.gone), (1, 1));
+    // With bytes under way.
+    let next = alone.connect(5003);
+    let said = Segment { bytes: pattern(1000), ..Segment::new(5003, 1001, Some(next)) };
+    // In two segments, since the client has not said what it takes.
+    let answers: Vec<_> = alone.say(&said).into_iter().flat_map(|answer| answer.bytes).collect();
+    assert_eq!(answers, pattern(1000));
+    assert_eq!(alone.say(&reset(5003, 2001)), []);
+    assert_eq!(alone.echo.gone, 2);
+    // After the peer's end, with the answer under way.
+    let next = alone.connect(5004);
+    let last = Segment { fin: true, bytes: pattern(10), ..Segment::new(5004, 1001, Some(next)) };
+    let answers = alone.say(&last);
+    assert!(answers.iter().any(|answer| answer.fin) && alone.echo.ended == 1, "{answers:?}");
+    assert_eq!(alone.say(&reset(5004, 1012)), []);
+    assert_eq!(alone.world.link.borrow().resets, 0);
+    // Nothing of them is left: as many as there may be still fit.
+    for port in 6000..6128 {
+        alone.connect(port);
+    }
+    assert_eq!(alone.say(&Segment::syn(7000, 1)), []);
+    assert_eq!(alone.world.stack.figures().turned_away, 1);
+}
+
+#[test]
+fn a_reset_outside_of_the_window_changes_nothing() {
+    let mut alone = Alone::new(settings());
+    let next = alone.connect(5001);
+    let wrong = Segment { rst: true, ..Segment::new(5001, 999_999_999, None) };
+    assert_eq!(alone.say(&wrong), []);
+    let said = Segment { bytes: b"there".to_vec(), ..Segment::new(5001, 1001, Some(next)) };
+    assert_eq!(alone.say(&said)[0].bytes, b"there");
+}
+
+#[test]
+fn a_repeated_request_neither_harms_its_connection_nor_makes_a_second() {
+    let mut alone = Alone::new(settings());
+    // Before the answer has come: it is repeated later, not made anew.
+    let first = alone.say(&Segment::syn(5001, 1000));
+    assert_eq!((first.len(), alone.say(&Segment::syn(5001, 1000))), (1, vec![]));
+    let next = first[0].sequence.wrapping_add(1);
+    alone.say(&Segment::new(5001, 1001, Some(next)));
+    // Behind another one's, so that a slot in front of it is free.
+    assert_eq!(alone.say(&Segment { rst: true, ..Segment::new(5001, 1001, None) }), []);
+    let next = alone.connect(5002);
+    for _ in 0..3 {
+        alone.connect(5003 + alone.echo.accepted as u16);
+        let answers = alone.say(&Segment::syn(5002, 1000));
+        assert!(answers.iter().all(|answer| !answer.rst && !answer.syn), "{answers:?}");
+    }
+    let said = Segment { bytes: b"there".to_vec(), ..Segment::new(5002, 1001, Some(next)) };
+    assert_eq!(alone.say(&said)[0].bytes, b"there");
+    assert_eq!(alone.echo.accepted, 5);
+}
+
+#[test]
+fn an_answer_to_a_request_is_repeated_and_its_connection_forgotten() {
+    let mut alone = Alone::new(Settings { connections: 2, ..settings() });
+    assert_eq!(alone.say(&Segment::syn(5001, 1000)).len(), 1);
+    alone.world.now += SECOND;
+    let again = alone.hear();
+    assert!(again.len() == 1 && again[0].syn, "{again:?}");
+    // The table is full until the older has had its time.
+    assert_eq!(alone.say(&Segment::syn(5002, 1000)).len(), 1);
+    assert_eq!(alone.say(&Segment::syn(5003, 1000)), []);
+    alone.world.now += 2 * SECOND;
+    let answers = alone.say(&Segment::syn(5003, 1000));
+    assert!(answers.iter().any(|answer| answer.syn && answer.to == 5003), "{answers:?}");
+    // Without pressure too, and without a word.
+    alone.world.now += 10 * SECOND;
+    alone.hear();
+    alone.hear();
+    assert_eq!(alone.world.stack.deadline(), u64::MAX);
+    assert_eq!(alone.world.link.borrow().resets, 0);
+}
+
+#[test]
+fn what_was_taken_is_delivered_after_close_and_the_wait_for_the_peer_is_bounded() {
+    let mut alone = Alone::new(settings());
+    let mut next = alone.connect(5001);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    assert_eq!(alone.world.stack.send(connection, &pattern(5000)), 5000);
+    assert_eq!(alone.world.stack.unsent(connection), 5000);
+    alone.world.stack.close(connection);
+    // Its number is nobody's now.
+    assert_eq!(alone.world.stack.receive(connection, &mut []), Received::Gone);
+    assert_eq!(alone.world.stack.send(connection, b"more"), 0);
+    let (mut received, mut fin) = (Vec::<u8>::new(), false);
+    let mut answers = alone.hear();
+    while !fin {
+        for answer in &answers {
+            assert_eq!(answer.sequence, next);
+            received.extend(&answer.bytes);
+            next = next.wrapping_add(answer.bytes.len() as u32);
+            fin |= answer.fin;
+        }
+        answers = alone.say(&Segment::new(5001, 1001, Some(next.wrapping_add(fin.into()))));
+    }
+    assert_eq!(received, pattern(5000));
+    // The peer goes on sending, and never ends: its bytes are nobody's, but acknowledged.
+    next = next.wrapping_add(1);
+    let mut sequence = 1001;
+    for _ in 0..50 {
+        let said = Segment { bytes: pattern(1000), ..Segment::new(5001, sequence, Some(next)) };
+        alone.say(&said);
+        sequence += 1000;
+        alone.world.now += 20 * MILLISECOND;
+        let heard = alone.hear();
+        assert!(heard.iter().any(|answer| answer.acknowledge == Some(sequence)), "{heard:?}");
+    }
+    alone.world.now += 30 * SECOND;
+    alone.say(&Segment::new(5001, sequence, Some(next)));
+    alone.world.now += 30 * SECOND;
+    assert!(alone.hear().iter().any(|answer| answer.rst));
+    alone.hear();
+    assert_eq!(alone.world.stack.deadline(), u64::MAX);
+}
+
+#[test]
+fn abort_resets_and_forgets() {
+    let mut alone = Alone::new(settings());
+    alone.connect(5001);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    alone.world.stack.send(connection, b"never");
+    alone.world.stack.abort(connection);
+    let answers = alone.hear();
+    assert!(answers.len() == 1 && answers[0].rst, "{answers:?}");
+    alone.hear();
+    assert_eq!(alone.world.stack.deadline(), u64::MAX);
+}
+
+#[test]
+fn connections_that_the_server_ends_never_use_up_the_table() {
+    let mut world = World::new(Settings { connections: 4, ..settings() });
+    // Each is closed by the server first, and so waits in the table.
+    let mut serve = |stack: &mut Stack<End>| {
+        while let Some(connection) = stack.accept() {
+            assert_eq!(stack.send(connection, b"answer"), 6);
+            stack.close(connection);
+        }
+    };
+    for _ in 0..100 {
+        let mut exchange = Exchange::new(world.client.connect(), Vec::new());
+        assert!(world.run(900 * MILLISECOND, &mut serve, &mut |client| exchange.go_on(client)));
+        assert_eq!(exchange.received, b"answer");
+        // The client's last acknowledgement takes a time.
+        world.pass(20 * MILLISECOND, &mut serve);
+    }
+    assert_eq!((world.link.borrow().resets, world.stack.figures().turned_away), (0, 0));
+}
+
+#[test]
+fn a_client_may_use_its_port_again_at_once() {
+    let mut alone = Alone::new(settings());
+    let next = alone.connect(5001);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    alone.world.stack.close(connection);
+    assert!(alone.hear().iter().any(|answer| answer.fin));
+    let last = Segment { fin: true, ..Segment::new(5001, 1001, Some(next.wrapping_add(1))) };
+    assert!(alone.say(&last).iter().all(|answer| !answer.rst));
+    let answers = alone.say(&Segment::syn(5001, 900_000));
+    assert!(answers.len() == 1 && answers[0].syn && answers[0].acknowledge == Some(900_001), "{answers:?}");
+}
+
+#[test]
+fn other_ports_refuse_and_groups_are_not_answered() {
+    let mut alone = Alone::new(settings());
+    let other = Segment { to: 81, ..Segment::syn(5001, 1000) };
+    let answers = alone.say(&other);
+    assert!(answers.len() == 1 && answers[0].rst, "{answers:?}");
+    for to in ["224.0.0.1", "255.255.255.255", "192.0.2.255", "127.0.0.1"] {
+        let frame = Segment::syn(5001, 1000).frame("192.0.2.2", to);
+        alone.world.link.borrow_mut().put(0, &frame, 0);
+        assert_eq!(alone.hear(), [], "{to}");
+    }
+    let mut frame = Segment::syn(5001, 1000).frame("192.0.2.2", "192.0.2.1");
+    frame[..6].fill(0xff);
+    alone.world.link.borrow_mut().put(0, &frame, 0);
+    assert_eq!(alone.hear(), []);
+}
+
+#[test]
+fn a_poll_takes_so_many_frames_and_says_that_there_are_more() {
+    let mut alone = Alone::new(settings());
+    let frame = Segment::syn(5001, 1000).frame("192.0.2.2", "192.0.2.1");
+    for _ in 0..1000 {
+        alone.world.link.borrow_mut().put(0, &frame, 0);
+    }
+    let world = &mut alone.world;
+    let before = world.stack.figures().received;
+    for expected in [256, 512, 768, 1000] {
+        world.link.borrow_mut().now = world.now;
+        world.stack.poll(world.now);
+        assert_eq!(world.stack.figures().received - before, expected);
+        assert_eq!(world.stack.deadline() <= world.now, expected < 1000);
+    }
+}
+
+#[test]
+fn a_device_without_room_is_waited_for_and_not_asked_without_pause() {
+    let mut world = World::new(settings());
+    world.link.borrow_mut().room = 2;
+    let mut echo = Echo::default();
+    let mut exchange = Exchange::new(world.client.connect(), pattern(100_000));
+    assert!(world.run(10 * SECOND, &mut |stack| echo.serve(stack), &mut |client| exchange.go_on(client)));
+    assert_eq!(exchange.received, exchange.send);
+    // With no room at all, time goes on in steps.
+    world.link.borrow_mut().room = 0;
+    let handle = world.client.connect();
+    let before = world.polls;
+    world.pass(SECOND / 10, &mut |stack| echo.serve(stack));
+    assert!(world.polls - before < 200, "{} polls", world.polls - before);
+    world.link.borrow_mut().room = 2;
+    assert!(world.run(SECOND, &mut |stack| echo.serve(stack), &mut |client| {
+        client.state(handle) == State::Established
+    }));
+}
