@@ -210,6 +210,12 @@ impl<F: Frames> Stack<F> {
         false
     }
 
+    fn end(&mut self, connection: Connection, reset: bool) {
+        if self.table.end(connection.0, reset, self.now) {
+            self.deadline = self.now;
+        }
+    }
+
     /// Time of the next poll that no event makes due.
     fn next_poll(&mut self, now: u64) -> u64 {
         let protocols = self.interface.poll_at(instant(now), &self.table.sockets);
@@ -276,13 +282,11 @@ impl<F: Frames> Network for Stack<F> {
     }
 
     fn close(&mut self, connection: Connection) {
-        self.table.end(connection.0, false, self.now);
-        self.deadline = self.now;
+        self.end(connection, false);
     }
 
     fn abort(&mut self, connection: Connection) {
-        self.table.end(connection.0, true, self.now);
-        self.deadline = self.now;
+        self.end(connection, true);
     }
 }
 

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Client, End, Faults, MILLISECOND, SECOND, Segment, World, segment_of, settings};
+use common::packets::segment_of;
+use common::{Client, End, Faults, MILLISECOND, SECOND, Segment, World, settings};
 use embodios_net::{Connection, Network, Received, Settings, Stack};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;

@@ -116,9 +116,13 @@ impl Frames for End {
     }
 
     fn receive(&mut self, frame: &mut [u8]) -> Option<usize> {
-        let bytes = self.link.borrow_mut().take(self.side)?;
-        frame[..bytes.len()].copy_from_slice(&bytes);
-        Some(bytes.len())
+        loop {
+            let bytes = self.link.borrow_mut().take(self.side)?;
+            if let Some(place) = frame.get_mut(..bytes.len()) {
+                place.copy_from_slice(&bytes);
+                return Some(bytes.len());
+            }
+        }
     }
 
     fn room(&mut self) -> bool {

@@ -8,7 +8,7 @@ pub mod packets;
 
 pub use client::Client;
 pub use link::{End, Faults, Link};
-pub use packets::{Segment, segment_of};
+pub use packets::Segment;
 
 use embodios_net::{Address, Network, Settings, Stack};
 use std::cell::RefCell;
