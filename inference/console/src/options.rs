@@ -51,7 +51,8 @@ impl Options {
     /// The request that continues `prompt`, unless one of the tokens `end` comes up.
     pub fn request(&self, prompt: Vec<u32>, end: Vec<u32>) -> Request {
         let (limit, sampling, stops) = (self.tokens, self.sampling, self.stops.clone());
-        Request { prompt, limit, end, sampling, stops, log_probabilities: self.probabilities }
+        let bias = Vec::new();
+        Request { prompt, limit, end, sampling, bias, stops, log_probabilities: self.probabilities }
     }
 
     /// Reads options off the front of `rest`; the remainder is the text. `--` ends the options, for text

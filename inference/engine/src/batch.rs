@@ -31,7 +31,7 @@ use embodios_text::tokenizer::Tokenizer;
 use crate::cache::{BlockPool, CacheError, Limits};
 use crate::forward::{CHUNK, Forward};
 use crate::model::Model;
-use crate::prompt;
+use crate::prompt::{self, PromptError};
 use active::{Active, Hold, Made, Waiting};
 use burst::Burst;
 use data_parallel::Groups;
@@ -122,6 +122,10 @@ impl<'m> Batch<'m> {
     pub fn submit(&mut self, pool: &Pool, request: Request) -> Result<RequestId, Refusal> {
         prompt::check(&request.prompt, self.model.config.vocabulary, 0, self.context)
             .map_err(Refusal::Prompt)?;
+        let vocabulary = self.model.config.vocabulary;
+        if let Some(&(token, _)) = request.bias.iter().find(|&&(token, _)| token as usize >= vocabulary) {
+            return Err(Refusal::Prompt(PromptError::NoSuchToken { token, vocabulary }));
+        }
         if let Some(wanted) = request.log_probabilities.filter(|&wanted| wanted > MOST_LIKELIEST) {
             return Err(Refusal::Likeliest { wanted });
         }

@@ -215,7 +215,7 @@ impl Responder<'_> {
         if log_probabilities.is_some_and(|count| count > MOST_LIKELIEST) {
             return Err(BadLine::field("logprobs", format!("wants at most {MOST_LIKELIEST}")));
         }
-        Ok(Request { prompt, limit, end, sampling, stops, log_probabilities })
+        Ok(Request { prompt, limit, end, sampling, bias: Vec::new(), stops, log_probabilities })
     }
 }
 

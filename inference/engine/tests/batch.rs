@@ -63,6 +63,7 @@ fn a_list_comes_back_in_order_with_a_reason_each() {
         limit,
         end: vec![0],
         sampling: Sampling::GREEDY,
+        bias: Vec::new(),
         stops: stops.iter().map(ToString::to_string).collect(),
         log_probabilities: None,
     };

@@ -9,7 +9,7 @@ use embodios_engine::batch::{Batch, Event, Request, Settings, Strategy};
 use embodios_fixtures::STORY;
 use embodios_gguf::Gguf;
 use embodios_kernels::Kernels;
-use embodios_text::sample::Sampling;
+use embodios_text::sample::{BAN, Sampling};
 use embodios_text::tokenizer::Tokenizer;
 
 use common::run;
@@ -58,7 +58,15 @@ fn steps_allocate_nothing() {
                 prompt: vec![0, 490, 528, 260, 410],
                 limit: 60,
                 end: Vec::new(),
-                sampling: Sampling { temperature: 0.9, top_k: 40, repetition: 1.1, seed, ..Sampling::GREEDY },
+                sampling: Sampling {
+                    temperature: 0.9,
+                    top_k: 40,
+                    repetition: 1.1,
+                    presence: 0.2,
+                    seed,
+                    ..Sampling::GREEDY
+                },
+                bias: vec![(410, -1.0), (260, BAN)],
                 stops: vec!["zebra".into()],
                 log_probabilities: Some(3),
             };

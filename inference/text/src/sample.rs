@@ -1,5 +1,6 @@
 //! The choice of the next token.
 
+mod adjust;
 mod probability;
 
 use alloc::collections::VecDeque;
@@ -10,6 +11,7 @@ use embodios_gguf::memory::{OutOfMemory, filled};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+pub use adjust::BAN;
 pub use probability::LogProbabilities;
 
 /// Sampling parameters.
@@ -28,14 +30,27 @@ pub struct Sampling {
     pub repetition: f32,
     /// Tokens that count as recent.
     pub window: usize,
+    /// Taken from the logits of tokens that were chosen before; 0 for not at all.
+    pub presence: f32,
+    /// Taken from the logits of tokens for each time that they were chosen before; 0 for not at all.
+    pub frequency: f32,
     /// Start of the random sequence (xoshiro256++, seeded by SplitMix64).
     pub seed: u64,
 }
 
 impl Sampling {
     /// The most likely token always.
-    pub const GREEDY: Self =
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition: 1.0, window: 64, seed: 0 };
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repetition: 1.0,
+        window: 64,
+        presence: 0.0,
+        frequency: 0.0,
+        seed: 0,
+    };
 
     /// Whether the largest logit decides alone.
     fn is_greedy(&self) -> bool {
@@ -44,6 +59,10 @@ impl Sampling {
 
     fn penalises(&self) -> bool {
         self.repetition != 1.0 && self.window > 0
+    }
+
+    fn counts(&self) -> bool {
+        self.presence != 0.0 || self.frequency != 0.0
     }
 }
 
@@ -55,6 +74,10 @@ pub struct Sampler {
     candidates: Vec<Candidate>,
     /// The latest tokens, as far as they are penalised.
     recent: VecDeque<u32>,
+    /// What is added to the logits of tokens, in their order.
+    bias: Vec<(u32, f32)>,
+    /// Times that each token was chosen, where that counts.
+    counts: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +100,22 @@ impl Sampler {
     /// # Errors
     /// When there is no memory for its list.
     pub fn new(sampling: Sampling, vocabulary: usize) -> Result<Self, OutOfMemory> {
-        let length = if sampling.is_greedy() && !sampling.penalises() { 0 } else { vocabulary };
+        Self::with_bias(sampling, &[], vocabulary)
+    }
+
+    /// A sampler for `vocabulary` tokens that adds to the logits of some: finite numbers. A token with [`BAN`] or less
+    /// is never chosen, unless all others are banned too.
+    ///
+    /// # Errors
+    /// When there is no memory for its lists.
+    pub fn with_bias(
+        sampling: Sampling,
+        bias: &[(u32, f32)],
+        vocabulary: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let likeliest =
+            sampling.is_greedy() && !sampling.penalises() && !sampling.counts() && bias.is_empty();
+        let length = if likeliest { 0 } else { vocabulary };
         Ok(Self {
             sampling,
             random: Xoshiro256PlusPlus::seed_from_u64(sampling.seed),
@@ -87,6 +125,8 @@ impl Sampler {
             } else {
                 0
             }),
+            bias: adjust::sorted(bias, vocabulary)?,
+            counts: filled(if sampling.counts() { vocabulary } else { 0 }, 0, "counts of tokens")?,
         })
     }
 
@@ -99,6 +139,14 @@ impl Sampler {
         }
     }
 
+    /// Takes note of a token that was chosen.
+    pub fn chosen(&mut self, token: u32) {
+        self.accept(&[token]);
+        if let Some(count) = self.counts.get_mut(token as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
     /// Chooses a token; `logits` are as many as the vocabulary, finite.
     pub fn choose(&mut self, logits: &[f32]) -> u32 {
         if self.candidates.is_empty() {
@@ -107,24 +155,20 @@ impl Sampler {
         for (token, (candidate, logit)) in self.candidates.iter_mut().zip(logits).enumerate() {
             *candidate = Candidate { token: token as u32, weight: *logit };
         }
-        for &token in &self.recent {
-            let logit = logits[token as usize];
-            let penalty = self.sampling.repetition;
-            let penalised = if logit > 0.0 { logit / penalty } else { logit * penalty };
-            self.candidates[token as usize].weight = penalised;
-        }
+        let left = self.adjust(logits);
+        let candidates = &mut self.candidates[..left];
         if self.sampling.is_greedy() {
-            return self.candidates.iter().min_by(|a, b| a.rank(b)).map_or(0, |best| best.token);
+            return candidates.iter().min_by(|a, b| a.rank(b)).map_or(0, |best| best.token);
         }
         let count = match self.sampling.top_k {
-            0 => self.candidates.len(),
-            k => k.min(self.candidates.len()),
+            0 => left,
+            k => k.min(left),
         };
-        if count < self.candidates.len() {
-            self.candidates.select_nth_unstable_by(count - 1, Candidate::rank);
+        if count < left {
+            candidates.select_nth_unstable_by(count - 1, Candidate::rank);
         }
         let Sampling { temperature, top_p, min_p, .. } = self.sampling;
-        let (head, tail) = head_and_tail(&mut self.candidates[..count], temperature);
+        let (head, tail) = head_and_tail(&mut candidates[..count], temperature);
         let largest = head[0].weight;
         let weight = |logit: f32| libm::expf((logit - largest) / temperature);
         head.iter_mut().for_each(|candidate| candidate.weight = weight(candidate.weight));

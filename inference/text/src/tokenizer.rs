@@ -256,6 +256,14 @@ impl<'a> Tokenizer<'a> {
         }
     }
 
+    /// Appends the bytes that token `id` is shown by to `text`: those of [`Self::decode`], or a control token's name.
+    pub fn show(&self, id: u32, text: &mut Vec<u8>) {
+        match self.vocabulary.get(id) {
+            Some((name, Kind::Unknown | Kind::Control)) => text.extend_from_slice(name),
+            _ => self.decode(id, text),
+        }
+    }
+
     /// All of `ids` as text, without the space that encoding may have put in front.
     #[must_use]
     pub fn text(&self, ids: &[u32]) -> String {

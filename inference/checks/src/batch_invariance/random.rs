@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use embodios_engine::batch::Request;
-use embodios_text::sample::Sampling;
+use embodios_text::sample::{BAN, Sampling};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -58,24 +58,31 @@ impl Random {
             position if position < third && !others => (position * 37 % vocabulary) as u32,
             _ => self.below(vocabulary) as u32,
         });
-        let prompt = prompt.collect();
+        let prompt: Vec<u32> = prompt.collect();
+        let mut bias = Vec::new();
         let sampling = match self.below(3) {
             0 => Sampling::GREEDY,
             1 => Sampling { temperature: 0.8, top_k: 40, seed: self.0.next_u64(), ..Sampling::GREEDY },
-            _ => Sampling {
-                temperature: 1.2,
-                top_p: 0.9,
-                min_p: 0.02,
-                repetition: 1.2,
-                seed: self.0.next_u64(),
-                ..Sampling::GREEDY
-            },
+            _ => {
+                bias.extend(prompt.first().map(|&token| (token, BAN)));
+                Sampling {
+                    temperature: 1.2,
+                    top_p: 0.9,
+                    min_p: 0.02,
+                    repetition: 1.2,
+                    presence: 0.1,
+                    frequency: 0.2,
+                    seed: self.0.next_u64(),
+                    ..Sampling::GREEDY
+                }
+            }
         };
         Request {
             prompt,
             limit: 1 + self.below(sizes.tokens),
             end: if self.one_in(2) { [0, 277].into() } else { Vec::new() },
             sampling,
+            bias,
             stops: if self.one_in(3) { [" the".into(), ".".into()].into() } else { Vec::new() },
             log_probabilities: Some(self.below(4)),
         }

@@ -45,12 +45,13 @@ impl Solo {
         pool: &mut Pool,
         request: &Request,
     ) -> Result<Self, String> {
-        let Request { prompt, limit, end, sampling, stops, log_probabilities } = request;
+        let Request { prompt, limit, end, sampling, bias, stops, log_probabilities } = request;
         let config = &model.config;
         let context = (prompt.len() + limit).min(config.context);
         let limits = Limits { context: Some(context), budget: BUDGET };
         let mut evaluator = Evaluator::new(model, kernels, limits).map_err(|error| error.to_string())?;
-        let mut sampler = Sampler::new(*sampling, config.vocabulary).map_err(|error| error.to_string())?;
+        let sampler = Sampler::with_bias(*sampling, bias, config.vocabulary);
+        let mut sampler = sampler.map_err(|error| error.to_string())?;
         let mut reader = TokenReader::new(tokenizer, stops.clone());
         let mut hash = LogitsHash::new();
         let mut solo = Self {
@@ -71,7 +72,7 @@ impl Solo {
                 solo.finish = Finish::End(token);
                 break;
             }
-            sampler.accept(&[token]);
+            sampler.chosen(token);
             if let Some(count) = *log_probabilities {
                 let all = LogProbabilities::new(evaluator.logits());
                 solo.log_probabilities.push(all.of(token));

@@ -17,9 +17,9 @@ impl Choices {
     /// Choices that follow the request's prompt, from logits for `vocabulary` tokens.
     ///
     /// # Errors
-    /// When there is no memory for the sampler's list.
+    /// When there is no memory for the sampler's lists.
     pub(super) fn new(request: &Request, vocabulary: usize) -> Result<Self, OutOfMemory> {
-        let mut sampler = Sampler::new(request.sampling, vocabulary)?;
+        let mut sampler = Sampler::with_bias(request.sampling, &request.bias, vocabulary)?;
         sampler.accept(&request.prompt);
         Ok(Self { sampler, hash: LogitsHash::new() })
     }
@@ -36,7 +36,7 @@ impl Choices {
         if end.contains(&token) {
             return Err(Finish::End(token));
         }
-        self.sampler.accept(&[token]);
+        self.sampler.chosen(token);
         Ok(token)
     }
 

@@ -30,6 +30,8 @@ pub struct Request {
     pub end: Vec<u32>,
     /// Sampling parameters.
     pub sampling: Sampling,
+    /// Added to the logits of tokens before anything is chosen: [`embodios_text::sample::Sampler::with_bias`].
+    pub bias: Vec<(u32, f32)>,
     /// Texts that the continuation ends before.
     pub stops: Vec<String>,
     /// Report each token's log-probability, and those of the so many likeliest, at most [`MOST_LIKELIEST`], beside it.
@@ -40,8 +42,8 @@ impl Request {
     /// A prompt continued by the likeliest token each time, which nothing but the limit and the context ends.
     #[must_use]
     pub fn greedy(prompt: Vec<u32>, limit: usize) -> Self {
-        let (end, stops) = (Vec::new(), Vec::new());
-        Self { prompt, limit, end, sampling: Sampling::GREEDY, stops, log_probabilities: None }
+        let (end, bias, stops) = (Vec::new(), Vec::new(), Vec::new());
+        Self { prompt, limit, end, sampling: Sampling::GREEDY, bias, stops, log_probabilities: None }
     }
 
     /// Tokens whose log-probabilities are reported beside each one made.
@@ -53,7 +55,7 @@ impl Request {
 /// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its tokens are none, or not the model's, or more than its context.
+    /// Its tokens are none, or not the model's, or more than its context; or bias is for a token of no model's.
     Prompt(PromptError),
     /// It wants more log-probabilities than [`MOST_LIKELIEST`].
     Likeliest {
