@@ -57,6 +57,11 @@ impl ApiError {
         Self { status: 501, kind: "not_supported_error", ..Self::invalid(message) }
     }
 
+    /// A call that is asked for its answer before that is whole, or that streams.
+    pub(crate) fn unfinished() -> Self {
+        Self { status: 500, kind: "server_error", ..Self::invalid("the answer is not whole") }
+    }
+
     /// The error by which a request ended, if it did by one.
     #[must_use]
     pub fn of(finish: &Finish) -> Option<Self> {

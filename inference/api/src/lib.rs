@@ -7,9 +7,21 @@
 extern crate alloc;
 
 mod call;
+mod chat;
+mod completion;
 mod error;
+mod fields;
+mod logprobs;
+mod messages;
 mod models;
+mod options;
+mod parse;
+mod prompt;
+mod responses;
+mod sampling;
+mod stream;
 mod tokens;
+mod usage;
 
 use alloc::string::String;
 

@@ -25,8 +25,8 @@ use crate::batch::{Batch, Finish, MOST_LIKELIEST, Outcome, Request, Settings};
 use crate::cache;
 use crate::model::Model;
 pub use batch::{JsonBatch, Tally};
-pub use fields::BadLine;
-use fields::{Fields, without_mark};
+use fields::without_mark;
+pub use fields::{BadLine, Fields};
 
 /// Tokens made when nothing else is said.
 const DEFAULT_TOKENS: usize = 128;

@@ -267,9 +267,19 @@ impl<'a> Tokenizer<'a> {
     /// All of `ids` as text, without the space that encoding may have put in front.
     #[must_use]
     pub fn text(&self, ids: &[u32]) -> String {
+        self.joined(ids, Self::decode)
+    }
+
+    /// As [`Self::text`], with the names of control tokens.
+    #[must_use]
+    pub fn shown(&self, ids: &[u32]) -> String {
+        self.joined(ids, Self::show)
+    }
+
+    fn joined(&self, ids: &[u32], append: fn(&Self, u32, &mut Vec<u8>)) -> String {
         let mut bytes = Vec::new();
         for &id in ids {
-            self.decode(id, &mut bytes);
+            append(self, id, &mut bytes);
         }
         let prefix: &[u8] = match &self.method {
             Method::SentencePiece(method) if method.space_prefix() => b" ",

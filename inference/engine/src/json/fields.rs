@@ -13,8 +13,10 @@ use super::unique::Unique;
 /// A fault of a request, and its field.
 #[derive(Debug)]
 pub struct BadLine {
-    field: Option<String>,
-    error: String,
+    /// The field; `None` for the line as a whole.
+    pub field: Option<String>,
+    /// What is wrong with it.
+    pub error: String,
 }
 
 impl BadLine {
@@ -59,18 +61,34 @@ impl Fields {
         }
     }
 
-    fn take<T>(
+    /// The fields of an object inside another.
+    #[must_use]
+    pub const fn of(object: Map<String, Value>) -> Self {
+        Self(object)
+    }
+
+    /// Those that have not been taken, with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Takes whatever is there; `null` is nothing.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes what `read` makes of it, which is `wanted`.
+    ///
+    /// # Errors
+    /// When it makes nothing of it.
+    pub fn take<T>(
         &mut self,
         name: &'static str,
         wanted: &str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>, BadLine> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                read(&value).map(Some).ok_or_else(|| BadLine::field(name, format!("wants {wanted}")))
-            }
-        }
+        let Some(value) = self.value(name) else { return Ok(None) };
+        read(&value).map(Some).ok_or_else(|| BadLine::field(name, format!("wants {wanted}")))
     }
 
     /// Whether there is such a field that has not been taken.
@@ -79,6 +97,9 @@ impl Fields {
     }
 
     /// A string.
+    ///
+    /// # Errors
+    /// When it is something else, here and below.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, BadLine> {
         self.take(name, "a string", |value| value.as_str().map(str::to_owned))
     }

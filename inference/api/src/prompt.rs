@@ -1,0 +1,81 @@
+//! Prompts of completions: a text, token ids, or a list of either; and what every prompt has to be.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use embodios_engine::prompt::{self, PromptError};
+use embodios_text::tokenizer::{Encoding, ParseSpecial};
+use serde_json::Value;
+
+use crate::sampling::vocabulary;
+use crate::{ApiError, Served};
+
+/// The prompts that the field `prompt` is.
+///
+/// # Errors
+/// When it is none.
+pub fn read(served: &Served<'_>, prompt: Option<Value>) -> Result<Vec<Vec<u32>>, ApiError> {
+    const NAME: &str = "prompt";
+    match prompt {
+        None => Err(ApiError::field(NAME, "is missing")),
+        Some(Value::Array(list)) if list.is_empty() => Err(ApiError::field(NAME, "is empty")),
+        Some(Value::Array(list)) if !list[0].is_number() => {
+            let one = |(index, value): (usize, &Value)| one(served, &format!("{NAME}[{index}]"), value);
+            list.iter().enumerate().map(one).collect()
+        }
+        Some(value) => one(served, NAME, &value).map(|prompt| Vec::from([prompt])),
+    }
+}
+
+fn one(served: &Served<'_>, name: &str, value: &Value) -> Result<Vec<u32>, ApiError> {
+    let vocabulary = vocabulary(served);
+    match value {
+        Value::String(text) => {
+            let tokenizer = served.responder.tokenizer;
+            // Who sends a whole prompt has rendered it, marks included.
+            let mut encoding = tokenizer.prompt(text, ParseSpecial::Yes);
+            if tokenizer.begin().is_some() && encoding.ids.get(1).copied() == tokenizer.begin() {
+                encoding.ids.remove(0);
+            }
+            complete(name, encoding)
+        }
+        Value::Array(list) => {
+            let id =
+                |value: &Value| u32::try_from(value.as_u64()?).ok().filter(|&id| (id as usize) < vocabulary);
+            let ids = list.iter().map(id).collect::<Option<Vec<u32>>>();
+            ids.ok_or_else(|| ApiError::field(name, format!("wants token ids below {vocabulary}")))
+        }
+        _ => Err(ApiError::field(name, "wants a text, a list of token ids, or a list of either")),
+    }
+}
+
+/// The text of a prompt, without the begin token that it was given.
+pub fn text(served: &Served<'_>, tokens: &[u32]) -> String {
+    let tokenizer = served.responder.tokenizer;
+    let begins = tokens.first().copied().is_some_and(|first| tokenizer.begin() == Some(first));
+    tokenizer.shown(tokens.get(usize::from(begins)..).unwrap_or_default())
+}
+
+/// The tokens of all of a text: an answer to a part of it would be one to something else.
+///
+/// # Errors
+/// When there is a part without a token.
+pub fn complete(name: &str, encoding: Encoding) -> Result<Vec<u32>, ApiError> {
+    match encoding.left_out {
+        0 => Ok(encoding.ids),
+        count => Err(ApiError::field(name, format!("has {count} bytes for which this model has no token"))),
+    }
+}
+
+/// Checks that a prompt fits.
+///
+/// # Errors
+/// When it does not, or there is none.
+pub fn check(served: &Served<'_>, name: &str, tokens: &[u32]) -> Result<(), ApiError> {
+    match prompt::check(tokens, served.responder.model.config.vocabulary, 0, served.context) {
+        Ok(()) => Ok(()),
+        Err(PromptError::ContextFull { added, context, .. }) => Err(ApiError::too_long(added, context, name)),
+        Err(error) => Err(ApiError::field(name, error.to_string())),
+    }
+}
