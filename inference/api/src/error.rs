@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 const INVALID: &str = "invalid_request_error";
 /// Kind of one by which nobody is: the same request may succeed later.
 const UNAVAILABLE: &str = "unavailable_error";
+/// Most characters of a message.
+const LONGEST: usize = 600;
 
 /// An error, with the status of HTTP that it has before a stream has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,13 @@ pub struct ApiError {
 impl ApiError {
     /// A request that is refused as a whole.
     pub(crate) fn invalid(message: impl fmt::Display) -> Self {
-        Self { status: 400, kind: INVALID, code: None, param: None, message: message.to_string() }
+        let mut message = message.to_string();
+        // It may tell of what came, of any length.
+        if let Some((end, _)) = message.char_indices().nth(LONGEST) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { status: 400, kind: INVALID, code: None, param: None, message }
     }
 
     /// A request that one of its fields is at fault for.

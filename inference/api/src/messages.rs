@@ -5,7 +5,7 @@
 //! a turn behind it instead. An assistant's turn without words begins as if it were not there.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use embodios_engine::json::{BadLine, Fields};

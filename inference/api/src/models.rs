@@ -70,11 +70,8 @@ pub fn props(served: &Served<'_>) -> Vec<u8> {
         "model_path": served.name,
         "modalities": { "vision": false, "audio": false },
         "build_info": served.fingerprint,
-        "chat_template": served.responder.chat.is_ok(),
+        "chat": served.responder.chat.is_ok(),
     });
-    if let Err(error) = served.responder.chat {
-        props["chat_template_error"] = error.to_string().into();
-    }
     for (name, text) in served.responder.tokenizer.marks() {
         props[name] = text.into();
     }
