@@ -1,6 +1,5 @@
 //! A call from the body of its request.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -33,19 +32,17 @@ impl Call {
         let mut given = Given { limit: choosing.limit, sampling: choosing.sampling, ..Given::default() };
         let (name, prompts) = match endpoint {
             Endpoint::Chat => ("messages", Vec::from([chat(served, &mut fields, &mut ignored)?])),
-            Endpoint::Completions => ("prompt", prompt::read(served, fields.value("prompt"))?),
+            Endpoint::Completions => {
+                let most = MOST_CHOICES / options.choices;
+                ("prompt", prompt::read(served, fields.value("prompt"), most)?)
+            }
             Endpoint::Responses => {
                 let turns = responses::turns(&mut fields, &mut given, &mut ignored)?;
                 let text = messages::render(served, "input", &turns, End::default())?;
                 ("input", Vec::from([messages::encode(served, "input", &text)?]))
             }
         };
-        let count = prompts.len().saturating_mul(options.choices);
-        if count > MOST_CHOICES {
-            let error = format!("{count} answers are asked for, at most {MOST_CHOICES} can be");
-            return Err(ApiError::field(name, error));
-        }
-        let mut requests = Vec::with_capacity(count);
+        let mut requests = Vec::new();
         for tokens in &prompts {
             prompt::check(served, name, tokens)?;
             for choice in 0..options.choices {

@@ -11,16 +11,22 @@ use serde_json::Value;
 use crate::sampling::vocabulary;
 use crate::{ApiError, Served};
 
-/// The prompts that the field `prompt` is.
+/// The prompts that the field `prompt` is, at most so many.
 ///
 /// # Errors
 /// When it is none.
-pub fn read(served: &Served<'_>, prompt: Option<Value>) -> Result<Vec<Vec<u32>>, ApiError> {
+pub fn read(served: &Served<'_>, prompt: Option<Value>, most: usize) -> Result<Vec<Vec<u32>>, ApiError> {
     const NAME: &str = "prompt";
     match prompt {
         None => Err(ApiError::field(NAME, "is missing")),
         Some(Value::Array(list)) if list.is_empty() => Err(ApiError::field(NAME, "is empty")),
         Some(Value::Array(list)) if !list[0].is_number() => {
+            if list.len() > most {
+                return Err(ApiError::field(
+                    NAME,
+                    format!("has {} prompts, at most {most} are taken", list.len()),
+                ));
+            }
             let one = |(index, value): (usize, &Value)| one(served, &format!("{NAME}[{index}]"), value);
             list.iter().enumerate().map(one).collect()
         }

@@ -148,6 +148,21 @@ fn a_full_queue_and_a_small_budget_are_said() {
 }
 
 #[test]
+fn bias_is_for_tokens_of_the_model() {
+    let gguf = Gguf::parse(STORY).unwrap();
+    let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
+    let mut pool = run::pool(1);
+    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 26)).unwrap();
+    let biased = |bias: &[(u32, f32)]| Request { bias: bias.into(), ..Request::greedy(vec![0, 490], 5) };
+    let error = batch.submit(&pool, biased(&[(7, 1.0), (1024, 1.0)])).unwrap_err();
+    assert_eq!(error.to_string(), "token 1024 is not one of the model's 1024");
+    let mut tokens = |bias| batch.run_one(&mut pool, biased(bias), &mut |_| {}).unwrap().tokens;
+    let plain = tokens(&[]);
+    assert_eq!(tokens(&[(300, 1000.0)]), [300; 5]);
+    assert!(!tokens(&[(plain[0], -100.0)]).contains(&plain[0]));
+}
+
+#[test]
 fn shared_prefixes_are_computed_once() {
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());

@@ -55,7 +55,7 @@ impl Request {
 /// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its tokens are none, or not the model's, or more than its context; or bias is for a token of no model's.
+    /// Its tokens are none, or more than its context; or they, or those of its bias, are not the model's.
     Prompt(PromptError),
     /// It wants more log-probabilities than [`MOST_LIKELIEST`].
     Likeliest {
