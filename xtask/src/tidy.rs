@@ -36,7 +36,7 @@ const EDGES: [(&str, &[&str]); 29] = [
     ("embodios-host", &["net", "pool"]),
     ("embodios-engine", &["gguf", "kernels", "pool", "text"]),
     ("embodios-api", &["engine", "text"]),
-    ("embodios-serve", &["api", "engine", "http", "net", "pool"]),
+    ("embodios-serve", &["api", "engine", "http", "kernels", "net", "pool"]),
     ("embodios-bench", &["engine", "kernels", "pool", "text"]),
     ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),
     ("embodios-console", &["bench", "checks", "engine", "gguf", "kernels", "net", "pool", "serve", "text"]),

@@ -6,6 +6,7 @@
 
 mod counters;
 pub mod file;
+pub mod network;
 mod threads;
 mod topology;
 

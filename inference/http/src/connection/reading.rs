@@ -102,11 +102,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Bytes that the body which arrives now can come to hold.
+    /// Bytes that the body which arrives now, or waits to be accepted, can come to hold.
     #[must_use]
-    pub const fn reserved(&self) -> usize {
+    pub fn reserved(&self) -> usize {
         match &self.state {
             State::Body(body) => body.reserved(),
+            State::Asked(Behind::Body(Extent::Bytes(bytes))) => self.limits.body.min(*bytes),
+            State::Asked(Behind::Body(Extent::Chunks)) => self.limits.body,
             _ => 0,
         }
     }
