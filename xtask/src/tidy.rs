@@ -39,7 +39,10 @@ const EDGES: [(&str, &[&str]); 29] = [
     ("embodios-serve", &["api", "engine", "http", "kernels", "net", "pool"]),
     ("embodios-bench", &["engine", "kernels", "pool", "text"]),
     ("embodios-checks", &["engine", "gguf", "kernels", "pool", "text"]),
-    ("embodios-console", &["bench", "checks", "engine", "gguf", "kernels", "net", "pool", "serve", "text"]),
+    (
+        "embodios-console",
+        &["api", "bench", "checks", "engine", "gguf", "kernels", "net", "pool", "serve", "text"],
+    ),
     (
         "embodios-programs",
         &["api", "console", "engine", "gguf", "host", "kernels", "net", "pool", "serve", "text"],

@@ -13,8 +13,8 @@ const READ_MASK: u32 = 0xffff_f000;
 /// ID_AA64ISAR0_EL1 and ID_AA64ISAR1_EL1, as CRm and op2.
 const ISAR0: u32 = 6 << 3;
 const ISAR1: u32 = 6 << 3 | 1;
-/// Fields shown: ISAR0.DP (dot products), ISAR1.I8MM and .BF16.
-const ISAR0_SHOWN: u64 = 0xf << 44;
+/// Fields shown: ISAR0.DP (dot products) and .RNDR (random numbers), ISAR1.I8MM and .BF16.
+const ISAR0_SHOWN: u64 = 0xf << 60 | 0xf << 44;
 const ISAR1_SHOWN: u64 = 0xf << 52 | 0xf << 44;
 
 /// Answers the read at the exception's address, if it is one; every other register of the space reads as 0.

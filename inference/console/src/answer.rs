@@ -10,6 +10,7 @@ use embodios_engine::cache;
 use embodios_engine::json::Tally;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
+use embodios_pool::platform::is_after;
 use embodios_text::chat::{ChatError, Message, Role};
 use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 use serde_json::json;
@@ -109,12 +110,13 @@ impl Console<'_> {
 
     fn show_continuation(&mut self, options: &Options, prompt: Encoding) -> Result<(), CommandError> {
         note_left_out(self.output, &prompt);
-        let output = self.output;
-        let (loaded, pool) = self.loaded_and_pool(options.cores)?;
+        let (output, platform, acknowledged) = (self.output, self.platform, self.input.acknowledged());
+        let Self { loaded, workers, service, .. } = self;
+        let (loaded, pool) = (*loaded.as_ref()?, workers.pool(options.cores)?);
         let tokenizer = &loaded.tokenizer;
         let request = options.request(prompt.ids, tokenizer.ends().into());
         let mut shown = 0;
-        let outcome = loaded.run(loaded.kernels, None, pool, request, &mut |event| {
+        let mut on_event = |event: Event<'_>| {
             let Event::Token { token, log_probability, likeliest, text, .. } = event else { return };
             shown += text.len();
             if let Some(own) = log_probability {
@@ -122,7 +124,15 @@ impl Console<'_> {
             } else if !text.is_empty() {
                 output.say(text);
             }
-        })?;
+        };
+        let outcome = match service {
+            // Beside requests that came by the network, on the workers that serve them.
+            Some(service) if options.cores.is_none() => {
+                let stop = || is_after(platform.interrupts(), acknowledged);
+                service.run_one(pool, request, &stop, &mut on_event)?
+            }
+            _ => loaded.run(loaded.kernels, None, pool, request, &mut on_event)?,
+        };
         // Text held back for a stop text or a character is certain now, also where the request was interrupted.
         let rest = if options.probabilities.is_some() { "" } else { &outcome.text[shown..] };
         self.say(format_args!("{rest}\n"));

@@ -19,6 +19,7 @@ use super::loaded::LoadError;
 use super::module::ModuleError;
 use super::report::Bytes;
 use super::script::ScriptError;
+use super::serve::ServeError;
 
 /// A failed command.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub enum CommandError {
     NotApart,
     /// A module does not serve.
     Module(ModuleError),
+    /// The machine does not serve.
+    Serve(ServeError),
     /// There are no commands to run.
     Script(ScriptError),
     /// Requests of a batch failed: how many.
@@ -141,6 +144,7 @@ impl fmt::Display for CommandError {
             Self::NotApart => {
                 write!(f, "each batch wants cores of its own, and no other's between them")
             }
+            Self::Serve(error) => write!(f, "not serving: {error}"),
             Self::Module(error) => error.fmt(f),
             Self::Script(error) => write!(f, "script: {error}"),
             Self::Requests(failed) => write!(f, "{failed} requests failed (see above)"),
@@ -189,6 +193,7 @@ from! {
     Refusal => Refused,
     ModuleError => Module,
     ScriptError => Script,
+    ServeError => Serve,
 }
 
 #[cfg(test)]

@@ -8,12 +8,15 @@
 //! acknowledged by ACK and their number as a printable character: a sender that sends no more than those ahead loses
 //! none.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use embodios_pool::platform::{Platform, is_after};
 
-/// Bytes taken from the terminal at once: a number that fits the printable characters.
-const READ: usize = 64;
+use crate::serve::{READ, Reader};
+
+// The number of bytes taken at once fits the printable characters.
+const _: () = assert!(ZERO as usize + READ < 0x7f);
 /// ASCII's "enquiry" and "acknowledge".
 const ENQ: u8 = 0x05;
 const ACK: u8 = 0x06;
@@ -26,6 +29,8 @@ const END: u8 = 0x04;
 /// The terminal's bytes.
 pub struct Input {
     platform: &'static dyn Platform,
+    /// The thread that reads, where there is more to wait for than input.
+    reader: Option<Arc<Reader>>,
     bytes: [u8; READ],
     /// Those that have not been taken.
     unread: Range<usize>,
@@ -44,6 +49,7 @@ impl Input {
     pub fn new(platform: &'static dyn Platform, acknowledge: bool) -> Self {
         Self {
             platform,
+            reader: None,
             bytes: [0; READ],
             unread: 0..0,
             after_return: false,
@@ -58,13 +64,38 @@ impl Input {
         self.unread.is_empty()
     }
 
+    /// Leaves reading to a thread.
+    pub fn read_by(&mut self, reader: Arc<Reader>) {
+        self.reader = Some(reader);
+    }
+
     /// The bytes that have not been taken; waits for some where there are none. Empty only at the end of the input.
     pub fn wait(&mut self) -> &[u8] {
+        self.wait_beside(&mut |reader| {
+            reader.wait_until_ready();
+            true
+        })
+    }
+
+    /// As [`Self::wait`]; where a thread reads, `meanwhile` is called until it has bytes, and may itself wait for that.
+    /// Once it says that no more input is wanted, the input is at its end.
+    pub fn wait_beside(&mut self, meanwhile: &mut dyn FnMut(&Reader) -> bool) -> &[u8] {
         while self.unread.is_empty() {
             if self.acknowledge && !core::mem::replace(&mut self.announced, true) {
                 self.platform.write(&[ENQ]);
             }
-            let count = self.platform.read(&mut self.bytes);
+            let count = match &self.reader {
+                None => self.platform.read(&mut self.bytes),
+                Some(reader) => {
+                    reader.ask();
+                    while !reader.is_ready() {
+                        if !meanwhile(reader) {
+                            return &[];
+                        }
+                    }
+                    reader.take(&mut self.bytes)
+                }
+            };
             if count == 0 {
                 break;
             }

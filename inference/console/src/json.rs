@@ -102,7 +102,8 @@ impl Lines<'_> {
 
     fn next_typed(&mut self, output: Output) -> Result<Option<&[u8]>, CommandError> {
         let Some(editor) = self.typed.as_mut() else { return Ok(None) };
-        match super::read_line(self.platform, self.input, output, editor, String::new()) {
+        let (platform, screen) = (self.platform, String::new());
+        match super::read_line(platform, self.input, output, editor, screen, &mut super::wait_for) {
             Some(Entered::Line(line)) => self.line = line.into_bytes(),
             Some(Entered::TooLong) => return Err(CommandError::LongLine(LINE_LIMIT)),
             Some(Entered::Interrupt) => return Err(CommandError::Interrupted),

@@ -25,16 +25,18 @@ mod placement;
 mod report;
 mod script;
 mod selftest;
+mod serve;
 mod start;
 mod statistics;
 mod workers;
 
+use alloc::boxed::Box;
 use alloc::fmt::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use embodios_pool::platform::{Platform, Power};
+use embodios_pool::platform::{Platform, Power, is_after};
 use embodios_pool::{DEFAULT_SPIN, Pool};
 use embodios_text::terminal::Line;
 
@@ -47,8 +49,9 @@ use input::Input;
 use loaded::{LoadError, Loaded};
 use output::Output;
 use script::ScriptSource;
+use serve::{Reader, Service};
 use start::StartOptions;
-pub use start::{Module, Start};
+pub use start::{Module, OpenNetwork, Start};
 use statistics::Baseline;
 use workers::Workers;
 
@@ -101,7 +104,10 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         input: Input::new(platform, options.flow_control),
         columns,
         is_piped: options.flow_control && columns.is_none(),
-        loaded: Loaded::new(platform, start, &options, memory.free),
+        // For as long as the engine runs: served requests borrow it.
+        loaded: Loaded::new(platform, start, &options, memory.free)
+            .map(|loaded| &*Box::leak(Box::new(loaded))),
+        service: None,
         workers,
         totals: Totals::default(),
         baseline: Baseline::default(),
@@ -113,7 +119,11 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
     if let Some(error) = no_model.filter(|_| options.quiet) {
         console.print_error(&error.into());
     }
-    let well = errors.is_empty() && no_model.is_none() && !start.has_bad_words;
+    let mut well = errors.is_empty() && no_model.is_none() && !start.has_bad_words;
+    if let Err(error) = console.serve(&options) {
+        console.print_error(&error);
+        well = false;
+    }
     let mut refused = None;
     let mut action = match &options.script {
         Some(script) if well || options.keep_going => console.obey_script(script, well, options.keep_going),
@@ -147,7 +157,8 @@ struct Console<'s> {
     columns: Option<usize>,
     /// Whether the input is a program's.
     is_piped: bool,
-    loaded: Result<Loaded, LoadError>,
+    loaded: Result<&'static Loaded, LoadError>,
+    service: Option<Service>,
     workers: Workers,
     totals: Totals,
     baseline: Baseline,
@@ -233,7 +244,7 @@ impl Console<'_> {
         let paste = if self.columns.is_some() { PASTE } else { ["", ""] };
         loop {
             let screen = format(format_args!("{}{PROMPT}", paste[0]));
-            let entered = read_line(self.platform, &mut self.input, self.output, &mut editor, screen);
+            let entered = self.read_command(&mut editor, screen);
             self.echo(paste[1]);
             let result = match entered {
                 Some(Entered::Line(line)) if !line.trim().is_empty() => self.obey(&line),
@@ -251,6 +262,24 @@ impl Console<'_> {
                 }
             }
         }
+    }
+
+    /// Has a person type a line, after `screen` is shown, and serves requests meanwhile. `None` at the end of the
+    /// input.
+    fn read_command(&mut self, editor: &mut Editor, screen: String) -> Option<Entered> {
+        let Self { platform, input, output, service, workers, .. } = self;
+        let mut meanwhile = |reader: &Reader| {
+            let Some(service) = service else { return wait_for(reader) };
+            if let Some(news) = service.news() {
+                // In the place of the prompt, which follows anew.
+                let prompt = if output.is_quiet() { "" } else { PROMPT };
+                platform.write(if output.is_quiet() { b"" } else { b"\r" });
+                output.note(format_args!("{news}{prompt}"));
+            }
+            // Workers were there when the service began, and have only been moved since.
+            workers.pool(None).is_ok_and(|pool| service.serve_beside(pool, reader))
+        };
+        read_line(*platform, input, *output, editor, screen, &mut meanwhile)
     }
 
     /// Shows a person what they type.
@@ -304,10 +333,21 @@ impl Console<'_> {
             Command::Test { wakes, batches } => self.test(wakes, batches)?,
             Command::Crash { fault, core } => self.crash(fault, core)?,
             Command::Reboot => return Ok(Some(Power::Reboot)),
-            Command::PowerOff => return Ok(Some(Power::Off { success: true })),
+            Command::PowerOff => {
+                self.drain()?;
+                return Ok(Some(Power::Off { success: true }));
+            }
             Command::Help(command) => self.say(format_args!("{}", help_on(command))),
         }
         Ok(None)
+    }
+
+    /// Ends what is served, before the machine goes off.
+    fn drain(&mut self) -> Result<(), CommandError> {
+        let Some(service) = &mut self.service else { return Ok(()) };
+        let (platform, acknowledged) = (self.platform, self.input.acknowledged());
+        service.drain(self.workers.pool(None)?, &|| is_after(platform.interrupts(), acknowledged));
+        Ok(())
     }
 
     /// Commits a fault on `core`, in the middle of a job of all workers.
@@ -328,18 +368,39 @@ impl Console<'_> {
         Ok(())
     }
 
-    fn loaded_and_pool(&mut self, cores: Option<usize>) -> Result<(&Loaded, &mut Pool), CommandError> {
-        Ok((self.loaded.as_ref()?, self.workers.pool(cores)?))
+    fn loaded_and_pool(
+        &mut self,
+        cores: Option<usize>,
+    ) -> Result<(&'static Loaded, &mut Pool), CommandError> {
+        Ok((*self.loaded.as_ref()?, self.workers.pool(cores)?))
+    }
+
+    /// Begins to serve, where there is a network and a model.
+    fn serve(&mut self, options: &StartOptions<'_>) -> Result<(), CommandError> {
+        let (Some(network), Ok(loaded)) = (self.start.network, &self.loaded) else { return Ok(()) };
+        let pool = self.workers.pool(None)?;
+        let service = Service::open(self.platform, self.start, options, network, loaded, pool)?;
+        let reader = Reader::start(self.platform, service.doorbell())?;
+        self.input.read_by(reader);
+        self.service = Some(service);
+        Ok(())
     }
 }
 
-/// Has a person type a line, after `screen` is shown. `None` at the end of the input.
+/// Waits for input, with nothing else to do meanwhile.
+fn wait_for(reader: &Reader) -> bool {
+    reader.wait_until_ready();
+    true
+}
+
+/// Has a person type a line, after `screen` is shown. `None` at the end of the input, or once `meanwhile` says so.
 fn read_line(
     platform: &dyn Platform,
     input: &mut Input,
     output: Output,
     editor: &mut Editor,
     mut screen: String,
+    meanwhile: &mut dyn FnMut(&Reader) -> bool,
 ) -> Option<Entered> {
     let show = |screen: &str| {
         if !output.is_quiet() {
@@ -351,7 +412,7 @@ fn read_line(
             show(&screen);
             screen.clear();
         }
-        let bytes = input.wait();
+        let bytes = input.wait_beside(meanwhile);
         if bytes.is_empty() {
             return None;
         }

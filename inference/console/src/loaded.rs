@@ -168,6 +168,18 @@ impl Loaded {
         Responder { model, tokenizer, chat, kernels: *kernels }
     }
 
+    /// The name by which requests call the model: the file's, without its ending.
+    pub fn served_name(&self) -> &'static str {
+        self.name.strip_suffix(".gguf").unwrap_or(self.name)
+    }
+
+    /// What the bits of an answer depend on: file, weights, arithmetic, build.
+    pub fn fingerprint(&self) -> String {
+        let most = self.file.tensors().max_by_key(|tensor| tensor.shape().iter().product::<u64>());
+        let kind = most.map_or(String::new(), |tensor| tensor.kind.to_string());
+        format!("{} {kind} precise embodios-{}", self.served_name(), env!("CARGO_PKG_VERSION"))
+    }
+
     /// One line: name, architecture, size, context, kernels.
     pub fn summary(&self) -> String {
         let config = &self.model.config;

@@ -1,10 +1,16 @@
 //! Start information of the engine: the machine's description and the words of the command line.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+use embodios_net::{Link, StackError};
 
 use super::command::Fault;
 pub use super::module::Module;
 use super::script::ScriptSource;
+
+/// Opens a network with a stack as the settings say; the second argument is the time now, in nanoseconds.
+pub type OpenNetwork = fn(embodios_net::Settings, u64) -> Result<Box<dyn Link>, StackError>;
 
 /// Start information of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +28,11 @@ pub struct Start<'s> {
     /// - `kernels=NAME`: the kernels' variant (default: the fastest);
     /// - `spin=N`: microseconds of polling before a worker sleeps;
     /// - `workers=CORES`: the workers' cores; `housekeeping=CORES` is the platform's, and workers keep off those;
+    /// - `ip=ADDRESS/PREFIX[,GATEWAY]`: an address of the network device; the word may stand several times; without it,
+    ///   DHCP and routers are asked;
+    /// - `port=N`: the port at which the machine serves;
+    /// - `api-key=NAME`: the module with the keys, one a line, of which each request needs one;
+    /// - `time=N`: seconds since 1970, where the machine has no clock or a wrong one;
     /// - `quiet`: no banner, prompt or echo; answers stand in frames ([`super::output`]);
     /// - `terminal=COLUMNS`: a person sits at a terminal of this width;
     /// - `flow-control`: reads of the input are acknowledged ([`super::input`]);
@@ -33,6 +44,12 @@ pub struct Start<'s> {
     pub modules: &'s [Module],
     /// Commits a fault on purpose, where a kernel contains it.
     pub fault: Option<fn(Fault) -> !>,
+    /// Opens the machine's network, where it has one.
+    pub network: Option<OpenNetwork>,
+    /// Seconds from 1970 to the platform's time 0, where they are known.
+    pub wall_clock: Option<u64>,
+    /// A random number, another one at each start; `None` where the processor has none.
+    pub seed: Option<u64>,
 }
 
 /// The engine's words of the command line.
@@ -48,6 +65,14 @@ pub struct StartOptions<'s> {
     pub workers: Option<&'s str>,
     /// Whether there is a `housekeeping=`.
     pub housekeeping: bool,
+    /// Values of `ip=`.
+    pub addresses: Vec<&'s str>,
+    /// Value of `port=`.
+    pub port: Option<&'s str>,
+    /// Value of `api-key=`.
+    pub keys: Option<&'s str>,
+    /// Value of `time=`.
+    pub time: Option<&'s str>,
     /// Whether there is a `quiet`.
     pub quiet: bool,
     /// Value of `terminal=`.
@@ -89,6 +114,13 @@ impl<'s> StartOptions<'s> {
             Some(("kernels", name)) => value(&mut self.kernels, name),
             Some(("spin", count)) => value(&mut self.spin, count),
             Some(("workers", cores)) => value(&mut self.workers, cores),
+            Some(("ip", address)) => {
+                self.addresses.push(address);
+                true
+            }
+            Some(("port", number)) => value(&mut self.port, number),
+            Some(("api-key", name)) => value(&mut self.keys, name),
+            Some(("time", seconds)) => value(&mut self.time, seconds),
             Some(("terminal", columns)) => value(&mut self.terminal, columns),
             Some(("housekeeping", _)) => once(&mut self.housekeeping),
             Some(("script", name)) => self.script.replace(ScriptSource::Module(name)).is_none(),

@@ -169,6 +169,12 @@ impl<'m> Batch<'m> {
         (self.waiting.len(), self.active.len())
     }
 
+    /// Most positions of a request.
+    #[must_use]
+    pub const fn context(&self) -> usize {
+        self.context
+    }
+
     /// The KV blocks.
     #[must_use]
     pub const fn blocks(&self) -> &BlockPool {

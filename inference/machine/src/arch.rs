@@ -3,7 +3,7 @@
 //! - `_start`: thread 0 comes from the kernel, the address of `EngineInfo` as its argument, and clears `.bss`;
 //! - `thread_start`: every other thread comes from the kernel, one word as its argument;
 //! - `NAME`, as the user writes it;
-//! - `system_call`, `counter`, `mark`, and the primitives of [`crate::memory`].
+//! - `system_call`, `counter`, `random`, `mark`, and the primitives of [`crate::memory`].
 //!
 //! Both entries set the default floating-point mode (round to nearest, subnormals kept): results must
 //! not depend on what ran on the core before.

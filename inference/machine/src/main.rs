@@ -13,6 +13,7 @@ mod cores;
 mod fault;
 mod heap;
 mod memory;
+mod network;
 mod platform;
 mod selftest;
 mod start;

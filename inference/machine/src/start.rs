@@ -7,12 +7,12 @@ use core::slice;
 use core::sync::atomic::AtomicU32;
 
 use embodios_abi::command_line::{self, Reader};
-use embodios_abi::{EngineInfo, INFO_MAGIC, ModuleInfo, Span};
+use embodios_abi::{EngineInfo, INFO_MAGIC, ModuleInfo, NetworkInfo, Span};
 use embodios_console::{self, Module, Start};
 
 use crate::clock::Clock;
 use crate::platform::Task;
-use crate::{arch, cores, fault, platform, system};
+use crate::{arch, cores, fault, network, platform, system};
 
 /// Said of a build that is not optimised as a whole.
 const BUILD: &str = match option_env!("EMBODIOS_PROFILE") {
@@ -32,6 +32,8 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
     let (infos, modules) = unsafe { (records(info.cores), records::<ModuleInfo>(info.modules)) };
     let modules: Vec<Module> =
         modules.iter().map(|module| Module { name: text(module.name), bytes: bytes(module.bytes) }).collect();
+    // SAFETY: as above.
+    let networks = unsafe { records::<NetworkInfo>(info.networks) };
     cores::init(infos);
     // SAFETY: the kernel's address of a live word that stays mapped, read-only, for good; it is only loaded from.
     let interrupts = unsafe { AtomicU32::from_ptr(info.interrupts as *mut u32) };
@@ -45,6 +47,9 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
             command_line: &engine_words(text(info.command_line)),
             modules: &modules,
             fault: Some(fault::commit),
+            network: network::init(networks.first()),
+            wall_clock: (info.wall_clock > 0).then_some(info.wall_clock),
+            seed: arch::random(),
         },
     )
 }

@@ -155,6 +155,12 @@ pub fn test_hook(hook: Hook) -> Result<u64, Error> {
     unsafe { call(Call::TestHook, [hook as u64, 0, 0]) }
 }
 
+/// Hands buffers of a device's queue over, each named by a word. Result: how many were taken.
+pub fn submit(queue: u64, words: &[u64]) -> Result<u64, Error> {
+    // SAFETY: the kernel reads the words of a live slice; the buffers are a device's.
+    unsafe { call(Call::Submit, [queue, words.as_ptr() as u64, words.len() as u64]) }
+}
+
 /// Stops the engine as failed, with `message` as its last words.
 pub fn abort(message: &[u8]) -> ! {
     loop {

@@ -21,6 +21,6 @@ mod table;
 
 pub use address::{Address, AddressError, MAX_STATIC};
 pub use frames::Frames;
-pub use network::{Connection, Network, Received};
+pub use network::{Connection, Link, Network, Received};
 pub use rings::{Area, BUFFER_BYTES, BUFFERS, Broken, Outgoing, RingFigures, Rings, Shared};
 pub use stack::{Figures, Settings, Stack, StackError};

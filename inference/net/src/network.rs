@@ -1,5 +1,23 @@
 //! The network as a server sees it: byte streams to one listening port, none of which ever blocks.
 
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
+
+use crate::address::Address;
+
+/// A network that threads can wait for.
+pub trait Link: Network + Send {
+    /// A word that changes, and whose waiters are woken, when something has arrived. Threads may change it, too, to wake
+    /// each other.
+    fn event(&self) -> &'static AtomicU32;
+
+    /// Whether the word shall change from now on. Result: whether something has arrived that did not change it.
+    fn listen(&mut self, on: bool) -> bool;
+
+    /// Addresses of this machine, where they have changed since this was asked last.
+    fn new_addresses(&mut self) -> Option<Vec<Address>>;
+}
+
 /// Number of a connection. No two open connections have the same; a closed one's may come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection(pub usize);

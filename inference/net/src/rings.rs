@@ -11,7 +11,7 @@ use core::fmt;
 use crate::frames::Frames;
 
 /// Buffers of each queue.
-pub const BUFFERS: u16 = 256;
+pub const BUFFERS: u16 = 128;
 /// Bytes of a buffer, the device's header included.
 pub const BUFFER_BYTES: usize = 2048;
 

@@ -77,6 +77,10 @@ impl Jobs {
         Some(order)
     }
 
+    pub fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
     /// Has a job ended, which nobody wants any more, unless it is over. Result: whether it never was the batch's.
     pub fn cancel(&mut self, job: JobId) -> bool {
         let Some(Job { wanted_by, is_taken, .. }) = self.jobs.get_mut(&job) else { return false };

@@ -112,6 +112,12 @@ impl<'m> Server<'m> {
         self.shared.jobs.take_order()
     }
 
+    /// Whether there is something that the batch's owner is to do.
+    #[must_use]
+    pub fn has_orders(&self) -> bool {
+        self.shared.jobs.has_orders()
+    }
+
     /// Takes note of the number of requests that are active in the batch.
     pub const fn active(&mut self, requests: usize) {
         self.shared.jobs.set_active(requests);

@@ -33,7 +33,7 @@ pub enum Reader {
 }
 
 /// Every word, by its name, with its reader.
-pub const WORDS: [(&str, Reader); 16] = [
+pub const WORDS: [(&str, Reader); 20] = [
     (ALLOW, Reader::Kernel),
     ("log", Reader::Kernel),
     ("hook.absent", Reader::Kernel),
@@ -44,6 +44,10 @@ pub const WORDS: [(&str, Reader); 16] = [
     ("kernels", Reader::Engine),
     ("spin", Reader::Engine),
     ("workers", Reader::Engine),
+    ("ip", Reader::Engine),
+    ("port", Reader::Engine),
+    ("api-key", Reader::Engine),
+    ("time", Reader::Engine),
     ("quiet", Reader::Engine),
     ("terminal", Reader::Engine),
     ("flow-control", Reader::Engine),

@@ -68,7 +68,7 @@ impl Console<'_> {
         };
         let own = groups.iter().map(own).collect::<Result<Vec<_>, _>>();
         let own = own.map_err(|error| CommandError::from(&error))?;
-        let shared = self.loaded.as_ref();
+        let shared = self.loaded.as_ref().copied();
         let mut works = Vec::new();
         for (group, own) in groups.iter().zip(&own) {
             let loaded = own.as_ref().map_or(shared, Ok)?;

@@ -144,6 +144,9 @@ pub fn interrupted_session(
         command_line,
         modules,
         fault: Some(fault),
+        network: None,
+        wall_clock: None,
+        seed: None,
     };
     let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(platform, &start)));
     let output = String::from_utf8(platform.output.lock().unwrap().clone()).unwrap();

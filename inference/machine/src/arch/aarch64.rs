@@ -108,6 +108,22 @@ pub fn counter() -> u64 {
     ticks
 }
 
+/// A random number of the processor's; `None` where it has no source, or none that delivers.
+pub fn random() -> Option<u64> {
+    let features: u64;
+    // SAFETY: the kernel answers the read for EL0.
+    unsafe { asm!("mrs {}, id_aa64isar0_el1", out(reg) features, options(nomem, nostack, preserves_flags)) };
+    if features >> 60 == 0 {
+        return None;
+    }
+    let (number, failed): (u64, u64);
+    // SAFETY: reads RNDR, which is there (FEAT_RNG); the zero flag says that it has nothing (Arm ARM, RNDR).
+    unsafe {
+        asm!("mrs {}, s3_3_c2_c4_0", "cset {}, eq", out(reg) number, out(reg) failed, options(nomem, nostack))
+    };
+    (failed == 0).then_some(number)
+}
+
 /// Executes a no-op that carries the mark's number.
 #[inline]
 pub fn mark(mark: Mark) {

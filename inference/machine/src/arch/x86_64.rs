@@ -117,6 +117,22 @@ pub fn counter() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// A random number of the processor's; `None` where it has no source, or none that delivers.
+pub fn random() -> Option<u64> {
+    const RDRAND: u32 = 1 << 30;
+    /// Attempts that Intel recommends (SDM volume 1, 7.3.17.1).
+    const ATTEMPTS: usize = 10;
+    if __cpuid_count(1, 0).ecx & RDRAND == 0 {
+        return None;
+    }
+    (0..ATTEMPTS).find_map(|_| {
+        let (number, done): (u64, u8);
+        // SAFETY: the instruction is there; the carry flag says whether it delivered.
+        unsafe { asm!("rdrand {}", "setc {}", out(reg) number, out(reg_byte) done, options(nomem, nostack)) };
+        (done != 0).then_some(number)
+    })
+}
+
 /// Executes a no-op that carries the mark's number.
 #[inline]
 pub fn mark(mark: Mark) {

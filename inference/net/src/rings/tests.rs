@@ -149,10 +149,11 @@ fn all_buffers_are_the_devices_at_first_and_again_after_a_reset() {
     for _ in 0..2 {
         assert_eq!(get(&memory.0.borrow().available, INDEX), BUFFERS);
         assert_eq!(memory.0.borrow().doorbells, 1);
-        let mut buffers: Vec<u16> =
-            (0..256).map(|entry| get(&memory.0.borrow().available, ENTRIES + 2 * entry)).collect();
+        let mut buffers: Vec<u16> = (0..usize::from(BUFFERS))
+            .map(|entry| get(&memory.0.borrow().available, ENTRIES + 2 * entry))
+            .collect();
         buffers.sort_unstable();
-        assert_eq!(buffers, (0..256).collect::<Vec<u16>>());
+        assert_eq!(buffers, (0..BUFFERS).collect::<Vec<u16>>());
         *memory.0.borrow_mut() = Device::default();
         rings.restart();
     }
@@ -183,24 +184,24 @@ fn indices_go_round_beyond_65536_both_ways() {
 #[test]
 fn a_full_ring_is_received_and_sent_in_order() {
     let (memory, mut rings) = rings();
-    for number in 0..256 {
+    for number in 0..u32::from(BUFFERS) {
         assert!(memory.0.borrow_mut().receive(&frame(number, 60)));
     }
-    assert!(!memory.0.borrow_mut().receive(&frame(256, 60)));
+    assert!(!memory.0.borrow_mut().receive(&frame(BUFFERS.into(), 60)));
     let mut buffer = [0; 1514];
-    for number in 0..256 {
+    for number in 0..u32::from(BUFFERS) {
         assert_eq!(rings.receive(&mut buffer), Some(60));
         assert_eq!(buffer[..60], frame(number, 60));
         rings.send(&frame(number, 60));
     }
     // With no buffer left, the batch is handed over, but the device has not sent it.
     assert!(!rings.room());
-    rings.send(&frame(256, 60));
+    rings.send(&frame(BUFFERS.into(), 60));
     memory.0.borrow_mut().send();
     assert!(rings.room());
     let sent = std::mem::take(&mut memory.0.borrow_mut().sent);
-    assert_eq!(sent, (0..256).map(|number| frame(number, 60)).collect::<Vec<_>>());
-    assert_eq!((rings.figures().batches, rings.figures().sent), (1, 256));
+    assert_eq!(sent, (0..u32::from(BUFFERS)).map(|number| frame(number, 60)).collect::<Vec<_>>());
+    assert_eq!((rings.figures().batches, rings.figures().sent), (1, BUFFERS.into()));
 }
 
 #[test]
@@ -272,12 +273,12 @@ fn wrong_buffers_are_skipped_until_there_are_too_many() {
         assert_eq!(rings.broken(), None);
         // Beyond the ring.
         memory.0.borrow_mut().next += 1;
-        memory.0.borrow_mut().use_buffer(0, 256 + 65_536 * wrong, 72);
+        memory.0.borrow_mut().use_buffer(0, u32::from(BUFFERS) + 65_536 * wrong, 72);
         assert!(memory.0.borrow_mut().receive(&frame(wrong, 60)));
         assert_eq!(rings.receive(&mut buffer), Some(60));
         assert_eq!(buffer[..60], frame(wrong, 60));
     }
-    memory.0.borrow_mut().use_buffer(0, 256, 72);
+    memory.0.borrow_mut().use_buffer(0, BUFFERS.into(), 72);
     assert_eq!(rings.receive(&mut buffer), None);
     assert_eq!(rings.broken(), Some(Broken::Buffers(Area::ReceiveUsed)));
     assert_eq!(rings.figures().wrong_buffers, MAX_LOST.into());

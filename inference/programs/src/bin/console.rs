@@ -28,6 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             command_line: &arguments.collect::<Vec<_>>().join(" "),
             modules: &modules,
             fault: None,
+            network: None,
+            wall_clock: None,
+            seed: None,
         },
     )
 }

@@ -1,0 +1,67 @@
+//! The desk: connections and what they are told, for one thread at a time.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use embodios_net::Link;
+use embodios_serve::{Clock, Server};
+
+/// The server and its network.
+pub struct Desk {
+    pub server: Server<'static>,
+    pub link: Box<dyn Link>,
+    /// Seconds from 1970 to time 0.
+    pub wall_clock: Option<u64>,
+    pub port: u16,
+    /// Whether anybody may use it.
+    pub is_open: bool,
+    /// Where it can be reached, as was said last.
+    pub urls: Vec<String>,
+}
+
+impl Desk {
+    /// Moves frames, takes requests, and answers.
+    pub fn turn(&mut self, now: u64) {
+        let unix = self.wall_clock.map(|zero| zero + now / 1_000_000_000);
+        self.server.poll(&mut *self.link, Clock { now, unix });
+    }
+
+    /// The time of the next turn that is needed without an event.
+    pub fn deadline(&self) -> u64 {
+        self.server.deadline().min(self.link.deadline())
+    }
+
+    /// Whether the batch's owner has something to do.
+    pub fn has_work(&self) -> bool {
+        self.server.has_orders() || self.server.wants_figures()
+    }
+
+    /// See [`Link::listen`].
+    pub fn listen(&mut self, on: bool) -> bool {
+        self.link.listen(on)
+    }
+
+    /// Where the machine can be reached, if that has changed.
+    pub fn news(&mut self) -> Option<String> {
+        let addresses = self.link.new_addresses()?;
+        // Of a link's own addresses nobody asks for; they are there before any other.
+        let known = addresses.iter().map(|address| address.ip).filter(|ip| match ip {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+        });
+        let urls: Vec<String> =
+            known.map(|ip| format!("http://{}/", SocketAddr::new(ip, self.port))).collect();
+        let is_same = core::mem::replace(&mut self.urls, urls) == self.urls;
+        if is_same {
+            return None;
+        }
+        Some(match (self.urls.is_empty(), self.is_open) {
+            (true, _) => "serving at no address: the network has taken them back\n".into(),
+            (false, true) => format!("serving at {} to anybody: no api-key=\n", self.urls.join(" ")),
+            (false, false) => format!("serving at {} with a key\n", self.urls.join(" ")),
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! The start of serving: the words of the command line, the network, the server, the second thread.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+use embodios_api::Served;
+use embodios_engine::batch::{Batch, Settings};
+use embodios_engine::cache::{self, CacheError};
+use embodios_net::{Address, StackError};
+use embodios_pool::platform::{CoreSet, Platform, PlatformError};
+use embodios_pool::{Pool, start_thread};
+use embodios_serve::{Feed, Server};
+
+use super::desk::Desk;
+use super::{Service, Shared};
+use crate::loaded::Loaded;
+use crate::module::{ModuleError, named};
+use crate::start::{OpenNetwork, Start, StartOptions};
+
+/// The port of a machine that was told none.
+const PORT: u16 = 8080;
+/// Most requests that wait for a place in the batch.
+const WAITING: usize = 256;
+
+/// Reason that the machine does not serve.
+#[derive(Clone, Debug)]
+pub enum ServeError {
+    /// A word of the command line, and what is wrong with it.
+    Word(String, String),
+    /// The module with keys.
+    Keys(ModuleError),
+    /// The module with keys has none, or one that no request can bring.
+    NoKeys(String),
+    /// The network.
+    Network(StackError),
+    /// No memory for the batch.
+    Batch(CacheError),
+    /// No thread.
+    Thread(PlatformError),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word, reason) => write!(f, "{word}: {reason}"),
+            Self::Keys(error) => error.fmt(f),
+            Self::NoKeys(name) => {
+                write!(f, "{name} has no keys: one a line, of printable characters without blanks")
+            }
+            Self::Network(error) => error.fmt(f),
+            Self::Batch(error) => error.fmt(f),
+            Self::Thread(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ServeError {}
+
+impl Service {
+    /// Opens the network and begins to serve `loaded`.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is served then.
+    pub fn open(
+        platform: &'static dyn Platform,
+        start: &Start<'_>,
+        options: &StartOptions<'_>,
+        network: OpenNetwork,
+        loaded: &'static Loaded,
+        pool: &Pool,
+    ) -> Result<Self, ServeError> {
+        let now = platform.now_ns();
+        let wall_clock = match options.time {
+            None => start.wall_clock,
+            Some(text) => {
+                let bad =
+                    || ServeError::Word(format!("time={text}"), "no number of seconds since 1970".into());
+                Some(text.parse::<u64>().map_err(|_| bad())?)
+            }
+        };
+        let port = match options.port {
+            None => PORT,
+            Some(text) => text.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
+                ServeError::Word(format!("port={text}"), "a port is a number from 1 to 65535".into())
+            })?,
+        };
+        let keys = options.keys.map_or(Ok(Vec::new()), |name| keys(start, name))?;
+        let is_open = keys.is_empty();
+        let seed = start.seed.unwrap_or_else(|| mixed(wall_clock.unwrap_or(0) ^ now));
+        let mut settings = embodios_net::Settings::new(port, seed);
+        for text in &options.addresses {
+            let address = Address::parse(text);
+            let bad = |error| ServeError::Word(format!("ip={text}"), format!("{error}"));
+            settings.addresses.push(address.map_err(bad)?);
+        }
+        let connections = settings.connections;
+        let link = network(settings, now).map_err(ServeError::Network)?;
+        let mut server = Server::new(embodios_serve::Settings {
+            keys,
+            connections,
+            waiting: WAITING,
+            seed: mixed(seed),
+            ..embodios_serve::Settings::default()
+        });
+        let memory = platform.memory();
+        // The console's own commands need some too.
+        let budget = Settings::new(cache::budget(&memory) / 4 * 3);
+        let Loaded { model, tokenizer, kernels, .. } = loaded;
+        let mut batch = Batch::new(model, tokenizer, *kernels, budget).map_err(ServeError::Batch)?;
+        batch.prepare(pool).map_err(|error| ServeError::Batch(CacheError::OutOfMemory(error)))?;
+        server.set_ready(Some(Served {
+            responder: loaded.requests(),
+            name: loaded.served_name(),
+            fingerprint: loaded.fingerprint(),
+            since: wall_clock.map_or(0, |zero| zero + now / 1_000_000_000),
+            context: batch.context(),
+        }));
+        let event = link.event();
+        let desk = spin::Mutex::new(Desk { server, link, wall_clock, port, is_open, urls: Vec::new() });
+        let (doorbell, busy_until) = (Arc::new(AtomicU32::new(0)), AtomicU64::new(0));
+        let shared = Arc::new(Shared { platform, desk, doorbell, event, busy_until });
+        let attendant = shared.clone();
+        start_thread(platform, &housekeeping(platform), move || attendant.attend())
+            .map_err(ServeError::Thread)?;
+        Ok(Self { shared, batch, feed: Feed::default(), restarts: start.restarts })
+    }
+}
+
+/// The cores for the thread that serves connections.
+pub fn housekeeping(platform: &dyn Platform) -> CoreSet {
+    let cores = platform.cores().iter().enumerate();
+    cores.filter(|(_, core)| core.housekeeping && core.online).map(|(index, _)| index).collect()
+}
+
+/// The keys in a module, one a line.
+fn keys(start: &Start<'_>, name: &str) -> Result<Vec<Vec<u8>>, ServeError> {
+    let module = named(start.modules, name).map_err(ServeError::Keys)?;
+    let lines = module.bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let keys: Vec<Vec<u8>> = lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
+    let is_well = |key: &Vec<u8>| key.iter().all(u8::is_ascii_graphic);
+    if keys.is_empty() || !keys.iter().all(is_well) {
+        return Err(ServeError::NoKeys(name.into()));
+    }
+    Ok(keys)
+}
+
+/// A number whose bits all depend on all bits of `value` (SplitMix64's finaliser).
+const fn mixed(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
