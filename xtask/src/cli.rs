@@ -3,6 +3,7 @@
 mod attack;
 mod bench;
 mod guest;
+mod serve;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ pub use bench::{
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
 };
 pub use guest::GuestOptions;
+pub use serve::ServeOptions;
 
 /// Builds, boots, tests and checks EMBODIOS.
 #[derive(Parser)]
@@ -39,6 +41,8 @@ pub struct Cli {
 pub enum Command {
     /// Build and boot in QEMU, into the console or through a script of commands
     Qemu(QemuOptions),
+    /// Build and boot a guest that serves the OpenAI API and a page, until Ctrl-C
+    Serve(ServeOptions),
     /// Build engine and kernel, ready to boot
     Build {
         /// Only this architecture

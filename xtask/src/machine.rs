@@ -196,6 +196,10 @@ impl Machine<'_> {
 
     fn machine(&self) -> Result<String> {
         let mut machine = self.kind.name().to_owned();
+        if self.kind == MachineKind::Microvm {
+            // By default it has a clock only where it is emulated.
+            machine.push_str(",rtc=on");
+        }
         machine.push_str(self.network.map_or("", |network| network.machine(self.kind)));
         if self.kind != MachineKind::Virt {
             ensure!(self.gic.is_none(), "--gic: {machine} has no GIC, --machine virt does");

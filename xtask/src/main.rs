@@ -33,6 +33,7 @@ mod network;
 mod process;
 mod qemu;
 mod scan;
+mod serve;
 mod setup;
 mod symbols;
 mod target;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     let consent = setup::Consent::from_environment(cli.yes);
     match cli.command {
         Command::Qemu(options) => qemu::run(&workspace, consent, &options),
+        Command::Serve(options) => serve::run(&workspace, consent, &options),
         Command::Build { arch } => {
             for arch in arch.map_or(arch::Arch::ALL.to_vec(), |arch| vec![arch]) {
                 let built = build::build(&workspace, arch)?;

@@ -23,6 +23,9 @@ const LEAST: u64 = 8 * MIB;
 /// Bytes of stacks and tables for each core.
 const PER_CORE: u64 = MIB / 4;
 
+/// Bytes for keys and values of requests that are served at the same time.
+const CONTEXTS: u64 = 512 * MIB;
+
 /// Maximum offset of a module in QEMU's `virt`, which loads it half the memory, at most this, above the memory's
 /// start (`arm_load_kernel` of its `hw/arm/boot.c`); the memory below cannot hold it.
 const VIRT_OFFSET: u64 = 128 * MIB;
@@ -59,6 +62,18 @@ impl MemorySize {
             self.bytes / MIB,
         );
         Ok(())
+    }
+
+    /// Memory for serving the model in `file` to several clients at once: no less than the default.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn for_serving(arch: Arch, cores: u32, file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else { return Ok(Self::DEFAULT) };
+        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let model = model_needs(arch, cores as usize, &bytes).map_or(0, |needs| needs.total());
+        let needed = Self::needed(arch, cores, bytes.len() as u64, model);
+        Ok(Self { bytes: Self::DEFAULT.bytes.max(needed.bytes + CONTEXTS) })
     }
 
     /// The least memory for a module of `size` bytes and an engine that needs `engine` bytes beside it, in steps of 4

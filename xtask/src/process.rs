@@ -26,6 +26,27 @@ const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from
 #[derive(Debug)]
 pub struct Interrupted;
 
+/// Whether the next interrupt is [`take_interrupt`]'s, and ends no child.
+static DEFERRED: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the next interrupt to [`take_interrupt`].
+pub fn defer_interrupts() {
+    DEFERRED.store(true, Ordering::Relaxed);
+}
+
+/// Whether the interrupt that was deferred has come. From then on another one ends the children.
+pub fn take_interrupt() -> bool {
+    let taken = INTERRUPTED.get().is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
+    if taken {
+        DEFERRED.store(false, Ordering::Relaxed);
+    }
+    taken
+}
+
+fn is_interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
 impl Interrupted {
     /// Exit status by the shell's convention for SIGINT.
     pub const CODE: u8 = 130;
@@ -87,7 +108,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().context("cannot wait for a child process")? {
                 return Ok(End::Exited(status));
             }
-            ensure!(!INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)), Interrupted);
+            ensure!(DEFERRED.load(Ordering::Relaxed) || !is_interrupted(), Interrupted);
             ensure!(!sink_failed.load(Ordering::Relaxed), "standard output was closed");
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(End::TimedOut);
