@@ -149,8 +149,8 @@ impl Call {
         }
     }
 
-    /// Takes note of the end of choice `choice`. In a stream gives `out` what was held back and the choice's last event;
-    /// with the last choice, also what ends the stream. A choice that failed ends all of it by an error.
+    /// Takes note of the end of choice `choice`. In a stream gives `out` what was held back and the choice's last
+    /// event; with the last choice, also what ends the stream. A choice that failed ends all of it by an error.
     pub fn finished(
         &mut self,
         served: &Served<'_>,

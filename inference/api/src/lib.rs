@@ -10,15 +10,15 @@
 //!   A name that is there twice is an error.
 //! - *Model.* The name of the one that is served, `default`, an empty one and none mean it; another is an error.
 //!   Answers carry the served name.
-//! - *Sampling.* Temperature 1 when nothing is said. The same seed gives the same answer, bit for bit; with none, or -1,
-//!   each call has one of its own. Choice `i` of `n` has the seed plus `i`, so that the first is that of `n: 1`.
+//! - *Sampling.* Temperature 1 when nothing is said. The same seed gives the same answer, bit for bit; with none, or
+//!   -1, each call has one of its own. Choice `i` of `n` has the seed plus `i`, so that the first is that of `n: 1`.
 //!   Bias comes first (-100 bans), then the penalty of tokens that came before in prompt and answer (`repeat_last_n`,
 //!   64), then those of tokens made (presence, frequency); then top-k, top-p, min-p. Log-probabilities are the model's
 //!   own, before all of this.
 //! - *Length.* `max_completion_tokens` goes before `max_tokens`. None, or -1: to the end of the context; a completion
 //!   has 16. 0 is taken: the prompt is computed, and the answer is empty.
 //! - *A prompt that does not fit* is an error with both numbers; an answer that does not is cut, by `length`.
-//! - *Chats* whose last turn is the assistant's go on with it (`messages.rs`); the answer is what comes behind its words.
+//! - *Chats* whose last turn is the assistant's go on with it (`messages.rs`); the answer is what comes behind it.
 //! - *Completions* take special tokens in a prompt's text as such: who sends one has applied the template.
 //! - *Streams* have a chunk a token (`stream.rs`); an error is their last event, without `[DONE]`.
 //! - *Counts.* A prompt counts once, however many choices it has. The token that ends an answer is not counted.

@@ -44,7 +44,8 @@ fn a_stream_says_what_the_whole_answer_says() {
         r#""seed": 5, "max_completion_tokens": 40, "max_tokens": 1"#,
         r#""seed": 6, "temperature": 1.7, "max_tokens": 60, "stop": [" the", "."], "logprobs": true"#,
         r#""seed": 7, "temperature": 2, "top_p": 0.9, "n": 3, "max_tokens": 25"#,
-        r#""seed": 8, "max_tokens": 40, "ignore_eos": true, "logprobs": true, "top_logprobs": 2, "return_tokens": true"#,
+        r#""seed": 8, "max_tokens": 40, "ignore_eos": true, "logprobs": true, "top_logprobs": 2,
+            "return_tokens": true"#,
         r#""seed": 9, "presence_penalty": 1, "frequency_penalty": 0.5, "logit_bias": {"260": -100}, "max_tokens": 25"#,
     ] {
         let body = |stream| format!("{{{ASK}, {more}, \"logits_hash\": true, \"stream\": {stream}}}");

@@ -37,7 +37,8 @@ fn prompts_have_four_forms() {
     };
     let (one, two) = (tokens("Once upon"), tokens("The cat"));
     let choices = |prompt: Value| {
-        answer(Completions, &json!({ "prompt": prompt, "temperature": 0, "max_tokens": 6 }).to_string())["choices"].clone()
+        let body = json!({ "prompt": prompt, "temperature": 0, "max_tokens": 6 });
+        answer(Completions, &body.to_string())["choices"].clone()
     };
     let alone = choices(json!("Once upon"));
     assert_eq!(choices(one.clone()), alone);
@@ -154,10 +155,8 @@ fn prompts_that_do_not_fit_are_refused() {
     let long = error_of(json!(ids));
     assert_eq!((long.status, long.code), (400, Some("context_length_exceeded")));
     assert!(long.message.contains("161") && long.message.contains("160"), "{long}");
-    assert_eq!(
-        answer(Completions, &json!({ "prompt": ids[1..], "ignore_eos": true }).to_string())["usage"]["completion_tokens"],
-        1
-    );
+    let body = json!({ "prompt": ids[1..], "ignore_eos": true }).to_string();
+    assert_eq!(answer(Completions, &body)["usage"]["completion_tokens"], 1);
     for prompt in [
         json!(null),
         json!([]),

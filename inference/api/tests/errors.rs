@@ -206,15 +206,21 @@ fn ends_that_are_errors_say_so() {
 const BODIES: [(Endpoint, &str); 3] = [
     (
         Chat,
-        r#"{"model":"story","messages":[{"role":"system","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"temperature":0.5,"top_p":0.9,"top_k":5,"seed":-3,"n":2,"stop":["a","b"],"logit_bias":{"5":-100},"stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"tools":[],"response_format":{"type":"text"},"max_tokens":5,"presence_penalty":0.1}"#,
+        r#"{"model":"story","messages":[{"role":"system","content":"a"},{"role":"user","content":
+        [{"type":"text","text":"b"}]}],"temperature":0.5,"top_p":0.9,"top_k":5,"seed":-3,"n":2,"stop":["a","b"],
+        "logit_bias":{"5":-100},"stream":true,"stream_options":{"include_usage":true},"logprobs":true,
+        "top_logprobs":2,"tools":[],"response_format":{"type":"text"},"max_tokens":5,"presence_penalty":0.1}"#,
     ),
     (
         Completions,
-        r#"{"prompt":["Once \u00e9",[1,2]],"logprobs":3,"max_tokens":4,"best_of":1,"suffix":null,"echo":false,"repeat_last_n":-1,"ignore_eos":true,"stop_token_ids":[3]}"#,
+        r#"{"prompt":["Once \u00e9",[1,2]],"logprobs":3,"max_tokens":4,"best_of":1,"suffix":null,"echo":false,
+        "repeat_last_n":-1,"ignore_eos":true,"stop_token_ids":[3]}"#,
     ),
     (
         Responses,
-        r#"{"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"b"}]}],"instructions":"a","text":{"format":{"type":"text"}},"include":["message.output_text.logprobs"],"max_output_tokens":5,"reasoning":{"effort":null}}"#,
+        r#"{"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"b"}]}],
+        "instructions":"a","text":{"format":{"type":"text"}},"include":["message.output_text.logprobs"],
+        "max_output_tokens":5,"reasoning":{"effort":null}}"#,
     ),
 ];
 
