@@ -39,7 +39,7 @@ impl Usage {
     pub fn of_response(&self) -> Value {
         json!({
             "input_tokens": self.prompt,
-            "input_tokens_details": { "cached_tokens": self.cached },
+            "input_tokens_details": { "cached_tokens": self.cached, "cache_write_tokens": 0 },
             "output_tokens": self.made,
             "output_tokens_details": { "reasoning_tokens": 0 },
             "total_tokens": self.prompt + self.made,
