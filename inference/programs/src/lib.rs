@@ -1,9 +1,27 @@
-//! Code that the programs share: a model's file repacked on all cores.
+//! Code that the programs share: a model's file read and repacked on all cores.
 #![forbid(unsafe_code)]
 
-use embodios_engine::model::{ModelError, quantized};
-use embodios_host::file::each_on_all_cores;
+use std::time::Instant;
+
+use embodios_engine::model::{ModelError, fastest_kernels, quantized};
+use embodios_host::file::{self, each_on_all_cores};
+use embodios_kernels::Kernels;
 use embodios_kernels::matrix::Layout;
+use memmap2::MmapMut;
+
+/// Reads a model's file as the fastest kernels want it, and names these: on all processors, ahead of being confined to
+/// those of the workers; these are taken to be like the others.
+///
+/// # Errors
+/// When it cannot be read, or is no model.
+pub fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
+    let bad = |error: ModelError| format!("{path}: {error}");
+    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+    let start = Instant::now();
+    let kernels = fastest_kernels(&file, &|| start.elapsed().as_nanos() as u64).map_err(bad)?;
+    repack(&mut file, kernels.layout()).map_err(bad)?;
+    Ok((file, kernels))
+}
 
 /// Brings all quantised tensors of a model's file from rows into `layout`, in place, on all cores that this process may
 /// use.

@@ -118,8 +118,8 @@ impl Shared<'_> {
         }
         peer.http.expire(self.clock.now);
         self.requests(number, peer);
-        // Nobody waits for the answer: even who could still read, like most programs, does not want to.
-        if peer.http.has_ended() && !matches!(peer.work, Work::None) {
+        // Hardly anyone who sends no more still reads, and work for nobody keeps others waiting.
+        if peer.http.has_ended() && matches!(peer.work, Work::Call(_) | Work::Watching { .. }) {
             return Some(End::Abort);
         }
         self.keep_alive(peer);

@@ -7,32 +7,18 @@ mod measure;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
-use std::time::Instant;
 
 use embodios_engine::json::{JsonBatch, Responder, Task};
-use embodios_engine::model::{Model, ModelError, fastest_kernels};
+use embodios_engine::model::Model;
 use embodios_engine::{batch, cache};
 use embodios_gguf::Gguf;
-use embodios_host::{Host, file};
-use embodios_kernels::Kernels;
+use embodios_host::Host;
 use embodios_pool::platform::{CoreSet, Platform as _};
 use embodios_pool::{Pool, PoolSettings};
 use embodios_text::chat::ChatTemplate;
 use embodios_text::tokenizer::Tokenizer;
-use memmap2::MmapMut;
 
 use measure::Lengths;
-
-/// A model's file as the fastest kernels want it, and these: on all processors, ahead of being confined to those of the
-/// workers; these are taken to be like the others.
-fn load(path: &str) -> Result<(MmapMut, Kernels), String> {
-    let bad = |error: ModelError| format!("{path}: {error}");
-    let mut file = file::read(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
-    let start = Instant::now();
-    let kernels = fastest_kernels(&file, &|| start.elapsed().as_nanos() as u64).map_err(bad)?;
-    embodios_programs::repack(&mut file, kernels.layout()).map_err(bad)?;
-    Ok((file, kernels))
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return measure::run(threads, path, &lengths);
     }
     let task = Task::from_name(task).filter(|_| rest.is_empty()).ok_or(usage)?;
-    let (file, kernels) = load(path)?;
+    let (file, kernels) = embodios_programs::load(path)?;
     let host = Host::leak(threads);
     let bad = |error: &dyn Error| format!("{path}: {error}");
     let file = Gguf::parse(&file).map_err(|error| bad(&error))?;

@@ -40,7 +40,7 @@ pub fn run(threads: usize, path: &str, lengths: &Lengths) -> Result<(), Box<dyn 
     let &Lengths { prompt, generated, ref contexts } = lengths;
     let before = resident("VmRSS:")?;
     let start = Instant::now();
-    let (file, kernels) = super::load(path)?;
+    let (file, kernels) = embodios_programs::load(path)?;
     let host = Host::leak(threads);
     let gguf = Gguf::parse(&file)?;
     let model = Model::load(&gguf, kernels.layout())?;
