@@ -154,10 +154,10 @@ pub fn post(path: &str, headers: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A request for so many tokens.
+/// A request for so many tokens, no fewer, and the same each time.
 pub fn completion(tokens: usize, stream: bool) -> String {
-    let body = format!(r#"{{"prompt": "Once upon a time", "max_tokens": {tokens}, "stream": {stream}}}"#);
-    post("/v1/completions", "", &body)
+    let fixed = r#""prompt": "Once upon a time", "temperature": 0, "ignore_eos": true"#;
+    post("/v1/completions", "", &format!(r#"{{{fixed}, "max_tokens": {tokens}, "stream": {stream}}}"#))
 }
 
 /// One answer.
