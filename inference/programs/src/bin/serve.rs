@@ -133,7 +133,8 @@ fn serve(
     println!("{name} is ready: context {}, {kernels} kernels", model.config.context);
     while !(server.is_draining() && server.is_idle()) {
         server.poll(network, clock(host));
-        if !feed.step(server, &mut batch, &mut pool, 0) {
+        feed.exchange(server, &mut batch, &mut pool, 0);
+        if !feed.step(&mut batch, &mut pool, &mut |_| {}) {
             let until = server.deadline().min(network.deadline());
             let most = Duration::from_nanos(until.saturating_sub(host.now_ns()));
             network.wait(most.min(LONGEST));

@@ -91,8 +91,11 @@ impl Rig {
     pub fn turn(&mut self) -> bool {
         self.clock.now += MILLISECOND;
         self.server.poll(&mut self.network, self.clock);
-        let is_busy = self.feed.step(&mut self.server, &mut self.batch, &mut self.pool, 2);
-        is_busy || self.server.deadline() == 0
+        let Self { server, batch, feed, pool, .. } = self;
+        feed.exchange(server, batch, pool, 2);
+        let is_busy = feed.step(batch, pool, &mut |_| {});
+        feed.exchange(server, batch, pool, 2);
+        is_busy || server.deadline() == 0
     }
 
     pub fn turns(&mut self, count: usize) {
