@@ -112,7 +112,8 @@ struct Wire {
 /// Opens the machine's network, which it has.
 fn open(settings: Settings, now: u64) -> Result<Box<dyn Link>, StackError> {
     let device = DEVICE.get().expect("`init` has handed this function out with it");
-    // SAFETY: the kernel's address of a live word that stays mapped, writable, for good; both sides use it as an atomic.
+    // SAFETY: the kernel's address of a live word that stays mapped, writable, for good; both sides use it as an
+    // atomic.
     let event = unsafe { AtomicU32::from_ptr(device.event as *mut u32) };
     let mac = device.mac.first_chunk().copied().unwrap_or_default();
     let stack = Stack::new(Rings::new(Memory(device), mac, MTU), settings, now)?;

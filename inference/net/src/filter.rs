@@ -1,7 +1,7 @@
 //! What a received frame is, before the protocols see it.
 //!
-//! A request to connect needs a socket that listens, which is made when the request is there. Frames that no peer in its
-//! right mind sends, and that would confuse the protocols, are refused.
+//! A request to connect needs a socket that listens, which is made when the request is there. Frames that no peer in
+//! its right mind sends, and that would confuse the protocols, are refused.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -7,8 +7,8 @@ use crate::address::Address;
 
 /// A network that threads can wait for.
 pub trait Link: Network + Send {
-    /// A word that changes, and whose waiters are woken, when something has arrived. Threads may change it, too, to wake
-    /// each other.
+    /// A word that changes, and whose waiters are woken, when something has arrived. Threads may change it, too, to
+    /// wake each other.
     fn event(&self) -> &'static AtomicU32;
 
     /// Whether the word shall change from now on. Result: whether something has arrived that did not change it.

@@ -216,7 +216,8 @@ impl Table {
         slot.map_or(0, |slot| self.sockets.get::<tcp::Socket>(slot.handle).send_queue())
     }
 
-    /// Ends a connection of the caller's, by a reset or after what was taken is delivered. False: it is not the caller's.
+    /// Ends a connection of the caller's, by a reset or after what was taken is delivered. False: it is not the
+    /// caller's.
     pub(crate) fn end(&mut self, index: usize, reset: bool, now: u64) -> bool {
         let Some(socket) = self.open(index) else { return false };
         if reset {

@@ -64,8 +64,8 @@ impl Shared<'_> {
         self.settle(peer);
     }
 
-    /// Begins the stream of a call that has none yet and wants one, once all its jobs are the batch's; ends a call that is
-    /// over.
+    /// Begins the stream of a call that has none yet and wants one, once all its jobs are the batch's; ends a call that
+    /// is over.
     fn settle(&mut self, peer: &mut Peer) {
         let Work::Call(running) = &mut peer.work else { return };
         let is_over = running.call.is_over();

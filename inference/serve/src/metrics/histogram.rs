@@ -1,6 +1,7 @@
 //! A histogram with fixed bounds.
 
-/// Upper bounds of times in seconds: three to a power of ten, from a step of a small model to a long answer of a large one.
+/// Upper bounds of times in seconds: three to a power of ten, from a step of a small model to a long answer of a large
+/// one.
 const TIMES: &[f64] = &[
     0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0,
     50.0, 100.0, 200.0, 500.0,
