@@ -5,8 +5,8 @@ use core::hint::black_box;
 
 use embodios_http::Head;
 
-/// Whether a request carries one of `keys`, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`. How long that takes says
-/// nothing of the keys but their lengths.
+/// Whether a request carries one of `keys`, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`. How long that takes
+/// says nothing of the keys but their lengths.
 pub fn is_allowed(keys: &[Vec<u8>], head: &Head) -> bool {
     let bearer = head.headers("authorization").filter_map(bearer);
     let given = bearer.chain(head.headers("x-api-key"));
