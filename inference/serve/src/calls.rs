@@ -1,5 +1,6 @@
 //! Calls that make tokens: from the body to jobs of the batch, and from what comes of them to the answer.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -60,7 +61,7 @@ impl Shared<'_> {
             requests.map(|(choice, request)| self.jobs.add(number, choice, request)).collect();
         let missing = jobs.len();
         let running = Running { call, reply, jobs, missing, has_begun: false, last: self.clock.now };
-        peer.work = Work::Call(running);
+        peer.work = Work::Call(Box::new(running));
         self.settle(peer);
     }
 

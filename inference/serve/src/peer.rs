@@ -1,5 +1,7 @@
 //! One connection's turn: what arrived is read and answered, what waits is sent.
 
+use alloc::boxed::Box;
+
 use embodios_http::{Connection, Fate, Next};
 use embodios_net::{Connection as Number, Network, Received};
 
@@ -21,7 +23,7 @@ pub enum Work {
     /// Nothing: there is none, or it is still read.
     None,
     /// Tokens.
-    Call(Running),
+    Call(Box<Running>),
     /// Figures, for the answer of `/metrics`.
     Metrics(Reply),
     /// Figures, for the page's next event.
@@ -56,7 +58,7 @@ impl Peer {
     }
 
     /// Takes its call, if it has one.
-    pub fn take_call(&mut self) -> Option<Running> {
+    pub fn take_call(&mut self) -> Option<Box<Running>> {
         match core::mem::replace(&mut self.work, Work::None) {
             Work::Call(running) => Some(running),
             other => {

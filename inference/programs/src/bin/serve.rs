@@ -134,7 +134,9 @@ fn serve(
     while !(server.is_draining() && server.is_idle()) {
         server.poll(network, clock(host));
         feed.exchange(server, &mut batch, &mut pool, 0);
-        if !feed.step(&mut batch, &mut pool, &mut |_| {}) {
+        if feed.step(&mut batch, &mut pool, &mut |_| {}) {
+            feed.exchange(server, &mut batch, &mut pool, 0);
+        } else {
             let until = server.deadline().min(network.deadline());
             let most = Duration::from_nanos(until.saturating_sub(host.now_ns()));
             network.wait(most.min(LONGEST));
