@@ -20,7 +20,12 @@ pub fn unix_seconds(Date { year, month, day }: Date, [hour, minute, second]: [u6
     let index = usize::try_from(month.checked_sub(1)?).ok()?;
     let length = *months.get(index)?;
     // A leap second is the next minute's first.
-    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+    if !(1970..=9999).contains(&year)
+        || !(1..=length).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
         return None;
     }
     let leap_days = |year: u64| year / 4 - year / 100 + year / 400;

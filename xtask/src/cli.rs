@@ -22,7 +22,7 @@ pub use bench::{
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
 };
 pub use guest::GuestOptions;
-pub use serve::ServeOptions;
+pub use serve::{FleetOptions, ServeOptions, ServedGuestOptions};
 
 /// Builds, boots, tests and checks EMBODIOS.
 #[derive(Parser)]
@@ -43,6 +43,8 @@ pub enum Command {
     Qemu(QemuOptions),
     /// Build and boot a guest that serves the OpenAI API and a page, until Ctrl-C
     Serve(ServeOptions),
+    /// Boot several guests that serve, behind HAProxy, until Ctrl-C
+    Fleet(FleetOptions),
     /// Build engine and kernel, ready to boot
     Build {
         /// Only this architecture

@@ -75,6 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Qemu(options) => qemu::run(&workspace, consent, &options),
         Command::Serve(options) => serve::run(&workspace, consent, &options),
+        Command::Fleet(options) => serve::fleet::run(&workspace, consent, &options),
         Command::Build { arch } => {
             for arch in arch.map_or(arch::Arch::ALL.to_vec(), |arch| vec![arch]) {
                 let built = build::build(&workspace, arch)?;

@@ -26,21 +26,25 @@ const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from
 #[derive(Debug)]
 pub struct Interrupted;
 
-/// Whether the next interrupt is [`take_interrupt`]'s, and ends no child.
+/// Whether the next interrupt is [`deferred_interrupt`]'s, and ends no child; and whether it has come.
 static DEFERRED: AtomicBool = AtomicBool::new(false);
+static DEFERRED_CAME: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the next interrupt to [`take_interrupt`].
+/// Leaves the next interrupt to [`deferred_interrupt`].
 pub fn defer_interrupts() {
     DEFERRED.store(true, Ordering::Relaxed);
 }
 
 /// Whether the interrupt that was deferred has come. From then on another one ends the children.
-pub fn take_interrupt() -> bool {
-    let taken = INTERRUPTED.get().is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
-    if taken {
+pub fn deferred_interrupt() -> bool {
+    let came = DEFERRED.load(Ordering::Relaxed)
+        && INTERRUPTED.get().is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
+    if came {
+        eprintln!("xtask: draining; Ctrl-C again ends it at once");
+        DEFERRED_CAME.store(true, Ordering::Relaxed);
         DEFERRED.store(false, Ordering::Relaxed);
     }
-    taken
+    DEFERRED_CAME.load(Ordering::Relaxed)
 }
 
 fn is_interrupted() -> bool {
@@ -82,12 +86,16 @@ pub enum End {
 }
 
 /// A running child, killed on drop.
-struct Running {
+pub struct Running {
     child: Child,
 }
 
 impl Running {
-    fn spawn(command: &mut Command) -> Result<Self> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         die_with_parent(command);
         let child = command.spawn().with_context(|| format!("cannot start {program}"))?;

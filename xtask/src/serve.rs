@@ -1,35 +1,22 @@
 //! `cargo xtask serve`: builds, boots a guest that serves, says how to call it, and stops it without losing an answer.
 
+pub mod fleet;
+mod plan;
+
 use anyhow::{Context, Result};
-use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::accel::{AccelChoice, Host};
-use crate::arch::Arch;
-use crate::build::{self, Program};
 use crate::cli::ServeOptions;
-use crate::command_line::{self, Manner};
-use crate::guest;
-use crate::host_cores;
-use crate::input::InputSource;
-use crate::machine::{Console, Machine, MachineKind};
-use crate::memory::MemorySize;
-use crate::model::Model;
-use crate::modules::{Loaded, Modules};
-use crate::network::Network;
 use crate::process;
-use crate::setup::{self, Consent, Tool};
-use crate::symbols::Symbols;
+use crate::setup::Consent;
 use crate::terminal;
-use crate::topology::Topology;
 use crate::workspace::Workspace;
+use plan::Plan;
 
-/// Time between two questions whether the guest is healthy.
+/// Time between two questions whether a guest is healthy.
 const ASK: Duration = Duration::from_millis(20);
 /// Time that an answer to it may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -39,86 +26,24 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the guest cannot be started; its ending is the returned status.
 pub fn run(workspace: &Workspace, consent: Consent, options: &ServeOptions) -> Result<u8> {
-    let kind = kind(options)?;
-    let arch = kind.arch();
-    let host = Host::detect();
-    let accel = match options.accel {
-        // No firmware of this machine takes seconds where ring 0 is emulated, so that any KVM is the faster one.
-        AccelChoice::Auto if kind == MachineKind::Microvm => {
-            host.choose(AccelChoice::Kvm, arch).or_else(|_| host.choose(AccelChoice::Auto, arch))?
-        }
-        choice => host.choose(choice, arch)?,
-    };
     let address = SocketAddr::new(options.host, options.port);
-    // QEMU's own words for a port in use name neither the port nor a remedy.
-    TcpListener::bind(address).with_context(|| format!("--port {}: {address} is not free", options.port))?;
-    let model = Model::resolve(workspace, consent, &options.model)?;
-    let files: Vec<_> = options.api_key.iter().cloned().collect();
-    let modules = Modules::gather(&model, &files, &workspace.output(arch))?;
-    let smp = options.smp.clone().unwrap_or_else(|| Topology::from(host_cores::count() as u32));
-    let own_cores = command_line::has_own_cores(accel, smp.cores());
-    let mut words = options.append.clone();
-    if let Some(name) = options.api_key.as_deref().and_then(|path| path.file_name()).and_then(OsStr::to_str) {
-        words.push(format!("api-key={name}"));
-    }
-    let manner = Manner { flow_control: true, ..Manner::default() };
-    let command_line = command_line::build(&modules, own_cores, &words, manner, None)?;
-    let module = modules.file.as_ref().map(Loaded::path);
-    let memory = match options.memory {
-        Some(memory) => memory,
-        None => MemorySize::for_serving(arch, smp.cores(), module)?,
-    };
-    let mut machine = Machine {
-        kind,
-        gic: None,
-        el2: false,
-        cpu: None,
-        accel,
-        smp: &smp,
-        memory,
-        kernel: "kernel".as_ref(),
-        module,
-        command_line: &command_line,
-        console: Console::Script,
-        counting: None,
-        network: Some(Network { forward: Some(address), pci: false }),
-        gdb: false,
-        extra: &options.qemu_args,
-    };
-    machine.arguments()?;
-    setup::require(Tool::Qemu(arch), consent)?;
-    let program = if options.release { Program::Engine } else { Program::Quick };
-    let built = build::build_with(workspace, arch, program)?;
-    machine.kernel = &built.image;
-    let mut qemu = Command::new(arch.qemu());
-    // A Ctrl-C of the terminal is not for QEMU, which would end at once.
-    qemu.args(machine.arguments()?).process_group(0);
+    check_free(address)?;
+    let plan = Plan::new(workspace, consent, &options.guest)?;
     process::defer_interrupts();
-    let has_key = options.api_key.is_some();
+    let has_key = options.guest.api_key.is_some();
     let announce = move |_| drop(thread::spawn(move || announce(address, has_key)));
-    let mut symbols = Symbols::new(&built, &workspace.root);
-    let input = InputSource::Reader(Box::new(PowerOff { text: b"poweroff\n" }));
-    let ending = guest::run(
-        &mut qemu,
-        Console::Script,
-        options.timeout,
-        Some(input),
-        &mut symbols,
-        &mut |bytes| terminal::write(bytes),
-        announce,
-    )?;
+    let ending = plan.boot(address, options.timeout, &mut |bytes| terminal::write(bytes), announce)?;
     if let Some(reason) = ending.reason() {
         eprintln!("xtask: {reason}");
     }
     Ok(ending.code())
 }
 
-/// The machine: on a PC the one whose firmware takes no seconds.
-fn kind(options: &ServeOptions) -> Result<MachineKind> {
-    match (options.machine, options.arch) {
-        (None, None | Some(Arch::X86_64)) => Ok(MachineKind::Microvm),
-        (machine, arch) => MachineKind::choose(arch, machine),
-    }
+/// Refuses an address that somebody else has: QEMU's own words for that name neither the port nor a remedy.
+fn check_free(address: SocketAddr) -> Result<()> {
+    TcpListener::bind(address)
+        .map(drop)
+        .with_context(|| format!("{address} is not free; --port takes another port"))
 }
 
 /// Says where the guest is once it is healthy.
@@ -147,17 +72,22 @@ pub fn is_healthy(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-/// The guest's input: nothing until Ctrl-C, then the command that drains it and ends it.
+/// A guest's input: nothing until Ctrl-C, then the command that drains it and ends it.
 struct PowerOff {
     text: &'static [u8],
 }
 
+impl PowerOff {
+    const fn new() -> Self {
+        Self { text: b"poweroff\n" }
+    }
+}
+
 impl Read for PowerOff {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !process::take_interrupt() {
+        while !process::deferred_interrupt() {
             thread::sleep(ASK);
         }
-        eprintln!("xtask: draining; Ctrl-C again ends it at once");
         let text = std::mem::take(&mut self.text);
         let count = text.len().min(buffer.len());
         buffer[..count].copy_from_slice(&text[..count]);
