@@ -13,19 +13,30 @@ use smoltcp::wire::{IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet, T
 pub(crate) enum Kind<'a> {
     /// For the protocols.
     Ordinary,
-    /// For them too: a request to connect.
-    Request(Request),
+    /// For them too: a TCP segment.
+    Tcp(Ends, Part),
     /// A router's advertisement, which is whole and from a router on this link: the router, and the ICMP message.
     Advertisement(Ipv6Addr, &'a [u8]),
     /// For nobody.
     Refused,
 }
 
-/// Request to connect: the first frame of a TCP connection (SYN).
+/// Ends of a connection, as a frame names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct Ends {
     pub(crate) from: IpEndpoint,
     pub(crate) to: IpEndpoint,
+}
+
+/// What a TCP segment is to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Request to connect: the first segment (SYN).
+    Request,
+    /// Nothing but an acknowledgement.
+    Acknowledgement,
+    /// Anything else.
+    Other,
 }
 
 /// Hop limit of messages between neighbours, which no router lets through (RFC 4861, 6.1).
@@ -100,9 +111,12 @@ fn tcp(from: IpAddress, to: IpAddress, bytes: &[u8]) -> Kind<'_> {
     if packet.src_port() == 0 || packet.dst_port() == 0 {
         return Kind::Refused;
     }
-    if !packet.syn() || packet.ack() || packet.rst() {
-        return Kind::Ordinary;
-    }
     let endpoint = |address: IpAddress, port| IpEndpoint::from(SocketAddr::new(address.into(), port));
-    Kind::Request(Request { from: endpoint(from, packet.src_port()), to: endpoint(to, packet.dst_port()) })
+    let ends = Ends { from: endpoint(from, packet.src_port()), to: endpoint(to, packet.dst_port()) };
+    let part = match (packet.syn(), packet.ack(), packet.rst() || packet.fin()) {
+        (true, false, _) => Part::Request,
+        (false, true, false) if packet.payload().is_empty() => Part::Acknowledgement,
+        _ => Part::Other,
+    };
+    Kind::Tcp(ends, part)
 }

@@ -11,6 +11,7 @@ extern crate alloc;
 mod address;
 mod addressing;
 mod device;
+mod endless;
 mod filter;
 mod frames;
 mod network;

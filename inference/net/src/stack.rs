@@ -11,7 +11,8 @@ use smoltcp::wire::EthernetAddress;
 use crate::address::{self, Address, AddressError};
 use crate::addressing::Addressing;
 use crate::device::Device;
-use crate::filter::{self, Kind};
+use crate::endless::Watch;
+use crate::filter::{self, Kind, Part};
 use crate::frames::Frames;
 use crate::network::{Connection, Network, Received};
 use crate::table::{Sizes, Table};
@@ -101,6 +102,8 @@ pub struct Figures {
     pub turned_away: u64,
     /// Answers for which the device had no room.
     pub lost: u64,
+    /// Connections reset because they acknowledged without end.
+    pub cut: u64,
 }
 
 /// A TCP/IP stack on a device, with one port listened to.
@@ -109,6 +112,7 @@ pub struct Stack<F> {
     interface: Interface,
     table: Table,
     addressing: Addressing,
+    watch: Watch,
     figures: Figures,
     now: u64,
     deadline: u64,
@@ -140,8 +144,8 @@ impl<F: Frames> Stack<F> {
         let mut interface = Interface::new(config, &mut device, instant(now));
         let mut table = Table::new(Sizes { port, connections, receive_bytes, send_bytes });
         let addressing = Addressing::new(mac, addresses, &mut interface, &mut table.sockets);
-        let figures = Figures::default();
-        Ok(Self { device, interface, table, addressing, figures, now, deadline: now })
+        let (watch, figures) = (Watch::default(), Figures::default());
+        Ok(Self { device, interface, table, addressing, watch, figures, now, deadline: now })
     }
 
     /// Addresses in use.
@@ -156,12 +160,12 @@ impl<F: Frames> Stack<F> {
 
     /// What has come and gone.
     pub fn figures(&self) -> Figures {
-        Figures { sent: self.device.sent, lost: self.device.lost, ..self.figures }
+        Figures { sent: self.device.outbox.sent, lost: self.device.outbox.lost, ..self.figures }
     }
 
     /// The device.
     pub fn frames(&mut self) -> &mut F {
-        &mut self.device.frames
+        &mut self.device.outbox.frames
     }
 
     /// Takes received frames. Result: whether there may be more.
@@ -170,13 +174,13 @@ impl<F: Frames> Stack<F> {
             let Some(frame) = self.device.next() else { return false };
             self.figures.received += 1;
             match filter::look(frame) {
-                Kind::Ordinary => {}
-                Kind::Request(request) => {
+                Kind::Tcp(request, Part::Request) => {
                     if !self.table.admit(&request, now) {
                         self.figures.turned_away += 1;
                         continue;
                     }
                 }
+                Kind::Ordinary | Kind::Tcp(..) => {}
                 Kind::Advertisement(from, message) => {
                     if let Some(routers) = &mut self.addressing.routers {
                         routers.advertise(from, message, now);
@@ -196,17 +200,26 @@ impl<F: Frames> Stack<F> {
 
     /// Sends what is to be sent. Result: whether there may be more.
     fn send_frames(&mut self, now: u64) -> bool {
+        let outbox = &mut self.device.outbox;
         if let Some(question) = self.addressing.routers.as_mut().and_then(|routers| routers.question(now)) {
-            self.device.send(&question);
+            outbox.send(question.len(), |frame| frame.copy_from_slice(&question));
         }
         self.device.full = false;
-        let before = self.device.sent;
-        let sockets = &mut self.table.sockets;
-        while self.interface.poll_egress(instant(now), &mut self.device, sockets) != PollResult::None {
-            if self.device.sent - before >= FRAMES as u64 {
+        let before = self.device.outbox.sent;
+        let poll = |stack: &mut Self| {
+            stack.interface.poll_egress(instant(now), &mut stack.device, &mut stack.table.sockets)
+        };
+        while poll(self) != PollResult::None {
+            let outbox = &self.device.outbox;
+            if let Some(endless) = self.watch.note(outbox.last()) {
+                self.table.cut(&endless, now);
+                self.figures.cut += 1;
+            }
+            if outbox.sent - before >= FRAMES as u64 {
                 return true;
             }
         }
+        self.watch.rest();
         false
     }
 
@@ -235,7 +248,7 @@ impl<F: Frames> Network for Stack<F> {
         self.addressing.update(&mut self.interface, &mut self.table.sockets, now);
         self.table.sweep(now);
         let more_goes = self.send_frames(now);
-        self.device.frames.flush();
+        self.device.outbox.frames.flush();
         self.deadline = if more_came || more_goes { now } else { self.next_poll(now) };
     }
 

@@ -11,7 +11,7 @@ use smoltcp::socket::Socket;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Duration;
 
-use crate::filter::Request;
+use crate::filter::Ends;
 
 const SECOND: u64 = 1_000_000_000;
 /// Time for a peer to answer our answer to its request: three of them are sent, after 0, 1 and 3 seconds.
@@ -85,7 +85,7 @@ impl Table {
     }
 
     /// Makes ready for a request, after which [`Self::settle`] is due. False: there is no room for its connection.
-    pub(crate) fn admit(&mut self, request: &Request, now: u64) -> bool {
+    pub(crate) fn admit(&mut self, request: &Ends, now: u64) -> bool {
         if request.to.port != self.sizes.port {
             return true;
         }
@@ -120,7 +120,7 @@ impl Table {
     }
 
     /// The connection that a request's addresses already have.
-    fn find(&self, request: &Request) -> Option<(usize, State)> {
+    fn find(&self, request: &Ends) -> Option<(usize, State)> {
         let ends = (Some(request.to), Some(request.from));
         self.slots.iter().enumerate().find_map(|(index, slot)| {
             let socket = self.sockets.get::<tcp::Socket>((*slot)?.handle);
@@ -227,6 +227,16 @@ impl Table {
         }
         self.turn(index, if reset { Phase::Resetting } else { Phase::Closing }, now);
         true
+    }
+
+    /// Resets the connection that a frame of ours belongs to.
+    pub(crate) fn cut(&mut self, frame: &Ends, now: u64) {
+        let Some((index, _)) = self.find(&Ends { from: frame.to, to: frame.from }) else { return };
+        let Some(slot) = self.slots[index] else { return };
+        self.socket(slot.handle).abort();
+        if slot.phase == Phase::Closing {
+            self.turn(index, Phase::Resetting, now);
+        }
     }
 
     fn turn(&mut self, index: usize, phase: Phase, now: u64) {

@@ -435,6 +435,28 @@ fn what_was_taken_is_delivered_after_close_and_the_wait_for_the_peer_is_bounded(
 }
 
 #[test]
+fn a_peer_whose_window_stays_shut_when_it_has_all_is_reset() {
+    let mut alone = Alone::new(settings());
+    let next = alone.connect(5001);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    // It has no room, and then has got it all nevertheless, the end too.
+    let shut = |next| Segment { window: 0, ..Segment::new(5001, 1001, Some(next)) };
+    assert_eq!(alone.say(&shut(next)), []);
+    assert_eq!(alone.world.stack.send(connection, &pattern(5000)), 5000);
+    alone.world.stack.close(connection);
+    alone.hear();
+    alone.say(&shut(next.wrapping_add(5001)));
+    let mut sent = 0;
+    for _ in 0..10 {
+        alone.world.now += SECOND;
+        sent += alone.hear().len();
+    }
+    assert!(sent < 20, "{sent} segments");
+    assert_eq!((alone.world.stack.figures().cut, alone.world.link.borrow().resets), (1, 1));
+    assert_eq!(alone.world.stack.deadline(), u64::MAX);
+}
+
+#[test]
 fn abort_resets_and_forgets() {
     let mut alone = Alone::new(settings());
     alone.connect(5001);

@@ -75,8 +75,13 @@ impl World {
         until: &mut dyn FnMut(&mut Client) -> bool,
     ) -> bool {
         let end = self.now.saturating_add(time);
+        let (mut since, mut steps) = (self.now, 0);
         loop {
             self.step(serve);
+            steps = if self.now == since { steps + 1 } else { 0 };
+            since = self.now;
+            let deadlines = (self.stack.deadline(), self.client.deadline(self.now));
+            assert!(steps < 200, "time stands still at {since}: {deadlines:?}");
             if until(&mut self.client) {
                 return true;
             }

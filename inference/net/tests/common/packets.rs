@@ -16,13 +16,14 @@ pub struct Segment {
     pub syn: bool,
     pub fin: bool,
     pub rst: bool,
+    pub window: u16,
     pub bytes: Vec<u8>,
 }
 
 impl Segment {
     pub fn new(from: u16, sequence: u32, acknowledge: Option<u32>) -> Self {
         let (syn, fin, rst) = (false, false, false);
-        Self { from, to: PORT, sequence, acknowledge, syn, fin, rst, bytes: Vec::new() }
+        Self { from, to: PORT, sequence, acknowledge, syn, fin, rst, window: 60_000, bytes: Vec::new() }
     }
 
     pub fn syn(from: u16, sequence: u32) -> Self {
@@ -55,7 +56,7 @@ impl Segment {
         tcp.set_syn(self.syn);
         tcp.set_fin(self.fin);
         tcp.set_rst(self.rst);
-        tcp.set_window_len(60_000);
+        tcp.set_window_len(self.window);
         tcp.payload_mut().copy_from_slice(&self.bytes);
         tcp.fill_checksum(&from, &to);
         bytes
@@ -85,6 +86,7 @@ pub fn segment_of(frame: &[u8]) -> Option<Segment> {
         syn: tcp.syn(),
         fin: tcp.fin(),
         rst: tcp.rst(),
+        window: tcp.window_len(),
         bytes: tcp.payload().to_vec(),
     })
 }
