@@ -243,6 +243,7 @@ proptest! {
                 fin: flags & 0x38 == 0x08,
                 rst: flags & 0x78 == 0x30,
                 window: bytes as u16 * u16::from(flags & 3),
+                options: OPTIONS[bytes % OPTIONS.len()].to_vec(),
                 bytes: vec![flags; if flags & 0x40 == 0 { 0 } else { bytes }],
             };
             let frame = segment.frame("192.0.2.2", "192.0.2.1");
@@ -261,6 +262,19 @@ proptest! {
         still_serves(&mut world)?;
     }
 }
+
+/// Options: none, sizes of segments, a window's scale, what may be acknowledged out of order, times, and nonsense.
+const OPTIONS: [&[u8]; 9] = [
+    &[],
+    &[2, 4, 0, 0],
+    &[2, 4, 0, 1],
+    &[2, 4, 0xff, 0xff],
+    &[3, 3, 14, 0],
+    &[3, 3, 255, 1, 4, 2, 2, 4],
+    &[4, 2, 3, 3, 7, 2, 4, 5, 0xb4, 1, 0, 0],
+    &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0],
+    &[1, 1, 5, 10, 0, 0, 0, 9, 0, 0, 0, 3],
+];
 
 /// A distance in sequence numbers: none, a few, a window, or any.
 fn edge() -> impl Strategy<Value = i32> {

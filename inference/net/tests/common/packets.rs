@@ -17,13 +17,26 @@ pub struct Segment {
     pub fin: bool,
     pub rst: bool,
     pub window: u16,
+    /// As many bytes as four go into.
+    pub options: Vec<u8>,
     pub bytes: Vec<u8>,
 }
 
 impl Segment {
     pub fn new(from: u16, sequence: u32, acknowledge: Option<u32>) -> Self {
         let (syn, fin, rst) = (false, false, false);
-        Self { from, to: PORT, sequence, acknowledge, syn, fin, rst, window: 60_000, bytes: Vec::new() }
+        Self {
+            from,
+            to: PORT,
+            sequence,
+            acknowledge,
+            syn,
+            fin,
+            rst,
+            window: 60_000,
+            options: Vec::new(),
+            bytes: Vec::new(),
+        }
     }
 
     pub fn syn(from: u16, sequence: u32) -> Self {
@@ -33,7 +46,7 @@ impl Segment {
     /// The frame that carries it to an address of the stack's from one of the client's.
     pub fn frame(&self, from: &str, to: &str) -> Vec<u8> {
         let (from, to): (IpAddress, IpAddress) = (from.parse().expect("one"), to.parse().expect("one"));
-        let tcp_bytes = 20 + self.bytes.len();
+        let tcp_bytes = 20 + self.options.len() + self.bytes.len();
         let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp_bytes, 64);
         let ethertype = match from {
             IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
@@ -47,7 +60,8 @@ impl Segment {
         let mut tcp = TcpPacket::new_unchecked(&mut bytes[14 + ip.header_len()..]);
         tcp.set_src_port(self.from);
         tcp.set_dst_port(self.to);
-        tcp.set_header_len(20);
+        tcp.set_header_len(20 + self.options.len() as u8);
+        tcp.options_mut().copy_from_slice(&self.options);
         tcp.set_seq_number(smoltcp::wire::TcpSeqNumber(self.sequence as i32));
         if let Some(acknowledge) = self.acknowledge {
             tcp.set_ack(true);
@@ -87,6 +101,7 @@ pub fn segment_of(frame: &[u8]) -> Option<Segment> {
         fin: tcp.fin(),
         rst: tcp.rst(),
         window: tcp.window_len(),
+        options: tcp.options().to_vec(),
         bytes: tcp.payload().to_vec(),
     })
 }
