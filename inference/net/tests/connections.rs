@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::packets::segment_of;
+use common::packets::{checksums, segment_of};
 use common::{Client, End, Faults, MILLISECOND, SECOND, Segment, World, settings};
 use embodios_net::{Connection, Network, Received, Settings, Stack};
 use smoltcp::iface::SocketHandle;
@@ -358,17 +358,14 @@ fn a_repeated_request_neither_harms_its_connection_nor_makes_a_second() {
     assert_eq!((first.len(), alone.say(&Segment::syn(5001, 1000))), (1, vec![]));
     let next = first[0].sequence.wrapping_add(1);
     alone.say(&Segment::new(5001, 1001, Some(next)));
-    // Behind another one's, so that a slot in front of it is free.
-    assert_eq!(alone.say(&Segment { rst: true, ..Segment::new(5001, 1001, None) }), []);
+    // Where the place in front of its connection's is free, so that a socket that listens would stand there.
     let next = alone.connect(5002);
-    for _ in 0..3 {
-        alone.connect(5003 + alone.echo.accepted as u16);
-        let answers = alone.say(&Segment::syn(5002, 1000));
-        assert!(answers.iter().all(|answer| !answer.rst && !answer.syn), "{answers:?}");
-    }
+    assert_eq!(alone.say(&Segment { rst: true, ..Segment::new(5001, 1001, None) }), []);
+    let answers = alone.say(&Segment::syn(5002, 1000));
+    assert!(answers.iter().all(|answer| !answer.rst && !answer.syn), "{answers:?}");
     let said = Segment { bytes: b"there".to_vec(), ..Segment::new(5002, 1001, Some(next)) };
     assert_eq!(alone.say(&said)[0].bytes, b"there");
-    assert_eq!(alone.echo.accepted, 5);
+    assert_eq!(alone.echo.accepted, 2);
 }
 
 #[test]
@@ -480,11 +477,15 @@ fn connections_that_the_server_ends_never_use_up_the_table() {
         }
     };
     for _ in 0..100 {
-        let mut exchange = Exchange::new(world.client.connect(), Vec::new());
-        assert!(world.run(900 * MILLISECOND, &mut serve, &mut |client| exchange.go_on(client)));
-        assert_eq!(exchange.received, b"answer");
-        // The client's last acknowledgement takes a time.
-        world.pass(20 * MILLISECOND, &mut serve);
+        let handle = world.client.connect();
+        let mut received = Vec::new();
+        assert!(world.run(900 * MILLISECOND, &mut serve, &mut |client| {
+            client.receive(handle, &mut received);
+            client.ended(handle) && client.state(handle) == State::CloseWait
+        }));
+        assert_eq!(received, b"answer");
+        world.client.socket(handle).close();
+        assert!(world.run(MILLISECOND, &mut serve, &mut |client| client.state(handle) == State::Closed));
     }
     assert_eq!((world.link.borrow().resets, world.stack.figures().turned_away), (0, 0));
 }
@@ -500,6 +501,15 @@ fn a_client_may_use_its_port_again_at_once() {
     assert!(alone.say(&last).iter().all(|answer| !answer.rst));
     let answers = alone.say(&Segment::syn(5001, 900_000));
     assert!(answers.len() == 1 && answers[0].syn && answers[0].acknowledge == Some(900_001), "{answers:?}");
+    // Also when the reset of its last connection has not left.
+    let next = alone.connect(5002);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    alone.world.stack.abort(connection);
+    alone.world.link.borrow_mut().room = 0;
+    assert_eq!(alone.say(&Segment::syn(5002, next)), []);
+    alone.world.link.borrow_mut().room = 256;
+    alone.world.now += MILLISECOND;
+    assert!(alone.hear().iter().any(|answer| answer.syn && answer.to == 5002));
 }
 
 #[test]
@@ -508,14 +518,41 @@ fn other_ports_refuse_and_groups_are_not_answered() {
     let other = Segment { to: 81, ..Segment::syn(5001, 1000) };
     let answers = alone.say(&other);
     assert!(answers.len() == 1 && answers[0].rst, "{answers:?}");
-    for to in ["224.0.0.1", "255.255.255.255", "192.0.2.255", "127.0.0.1"] {
-        let frame = Segment::syn(5001, 1000).frame("192.0.2.2", to);
+    let ordinary = Segment::syn(5001, 1000);
+    let change = |at: usize, bytes: &[u8]| {
+        let mut frame = ordinary.frame("192.0.2.2", "192.0.2.1");
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        checksums(&mut frame);
+        frame
+    };
+    // Behind options for all routers on the way.
+    let mut options = ordinary.frame("2001:db8::2", "2001:db8::1");
+    (options[19], options[20]) = (28, 0);
+    options.splice(54..54, [6, 0, 1, 4, 0, 0, 0, 0]);
+    let ways = [
+        ("192.0.2.2", "224.0.0.1"),
+        ("192.0.2.2", "255.255.255.255"),
+        ("192.0.2.2", "127.0.0.1"),
+        ("0.0.0.0", "192.0.2.1"),
+        ("127.0.0.1", "192.0.2.1"),
+        ("224.0.0.1", "192.0.2.1"),
+        ("255.255.255.255", "192.0.2.1"),
+        ("2001:db8::2", "ff02::1"),
+        ("2001:db8::2", "::1"),
+        ("2001:db8::2", "::"),
+        ("::1", "2001:db8::1"),
+    ];
+    let mut refused: Vec<_> = ways.map(|(from, to)| ordinary.frame(from, to)).into();
+    // To all at once, parts of packets, from and to no port, of no protocol that is known, too short.
+    refused.extend([change(0, &[0xff; 6]), change(20, &[0x20]), change(21, &[1])]);
+    refused.extend([change(34, &[0, 0]), change(36, &[0, 0]), change(12, &[0x12, 0x34]), options]);
+    refused.push(change(0, &[])[..13].to_vec());
+    for (number, frame) in (1..).zip(refused) {
         alone.world.link.borrow_mut().put(0, &frame, 0);
-        assert_eq!(alone.hear(), [], "{to}");
+        assert_eq!(alone.hear(), [], "{frame:x?}");
+        assert_eq!(alone.world.stack.figures().refused, number, "{frame:x?}");
     }
-    let mut frame = Segment::syn(5001, 1000).frame("192.0.2.2", "192.0.2.1");
-    frame[..6].fill(0xff);
-    alone.world.link.borrow_mut().put(0, &frame, 0);
+    alone.world.link.borrow_mut().put(0, &ordinary.frame("192.0.2.2", "192.0.2.255"), 0);
     assert_eq!(alone.hear(), []);
 }
 
