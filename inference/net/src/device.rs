@@ -15,8 +15,6 @@ pub(crate) struct Device<F> {
     held: Vec<u8>,
     /// Bytes of the frame held, 0 for none.
     length: usize,
-    /// There was no room for a frame that a socket wants to send.
-    pub(crate) full: bool,
 }
 
 /// The way out, with the frame that was sent last.
@@ -33,7 +31,7 @@ impl<F: Frames> Device<F> {
     pub(crate) fn new(frames: F) -> Self {
         let bytes = frames.mtu() + ETHERNET_HEADER_LEN;
         let outbox = Outbox { frames, frame: Vec::with_capacity(bytes), sent: 0, lost: 0 };
-        Self { outbox, held: vec![0; bytes], length: 0, full: false }
+        Self { outbox, held: vec![0; bytes], length: 0 }
     }
 
     /// Takes the next received frame. Result: its bytes, to be looked at.
@@ -83,8 +81,7 @@ impl<F: Frames> phy::Device for Device<F> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<&mut Outbox<F>> {
-        self.full = !self.outbox.frames.room();
-        (!self.full).then_some(&mut self.outbox)
+        self.outbox.frames.room().then_some(&mut self.outbox)
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

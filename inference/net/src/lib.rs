@@ -17,6 +17,7 @@ mod frames;
 mod network;
 mod rings;
 mod routers;
+mod settings;
 mod stack;
 mod table;
 
@@ -24,4 +25,5 @@ pub use address::{Address, AddressError, MAX_STATIC};
 pub use frames::Frames;
 pub use network::{Connection, Link, Network, Received};
 pub use rings::{Area, BUFFER_BYTES, BUFFERS, Broken, Outgoing, RingFigures, Rings, Shared};
-pub use stack::{Figures, Settings, Stack, StackError};
+pub use settings::{Settings, StackError};
+pub use stack::{Figures, Stack};

@@ -5,10 +5,13 @@
 //! the kernel in batches. Used rings are the device's, which is not trusted: no index or length of its leads out of a
 //! ring or a buffer, its mistakes are counted, and one that cannot be made good again ends the device until a reset.
 
+mod used;
+
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::frames::Frames;
+pub use used::Broken;
+use used::Used;
 
 /// Buffers of each queue.
 pub const BUFFERS: u16 = 128;
@@ -23,12 +26,8 @@ const ETHERNET: usize = 14;
 const FLAGS: usize = 0;
 const INDEX: usize = 2;
 const ENTRIES: usize = 4;
-/// Bytes of a used ring's entry: buffer, length.
-const USED_ENTRY: usize = 8;
 /// Flag of the available ring: no interrupts. Flag of a used ring: no doorbell.
 const QUIET: u16 = 1;
-/// Buffers that a device may lose of a queue by naming wrong ones before it counts as broken.
-const MAX_LOST: u16 = BUFFERS / 4;
 
 /// A ring that the engine sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,38 +78,6 @@ pub trait Shared {
     fn doorbell(&mut self);
 }
 
-/// Reason that a device has to be reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// It says that it has used more buffers than it was given.
-    Index {
-        /// The ring.
-        area: Area,
-        /// Buffers it says it has used.
-        used: u16,
-        /// Buffers it had.
-        given: u16,
-    },
-    /// It has named too many buffers that it did not have.
-    Buffers(Area),
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |area: &Area| if *area == Area::SendUsed { "sending" } else { "receiving" };
-        match self {
-            Self::Index { area, used, given } => {
-                write!(f, "{} queue: {used} buffers used of {given} given", name(area))
-            }
-            Self::Buffers(area) => {
-                write!(f, "{} queue: buffers used that the device did not have", name(area))
-            }
-        }
-    }
-}
-
-impl core::error::Error for Broken {}
-
 /// What a device has done, since its last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingFigures {
@@ -128,54 +95,6 @@ pub struct RingFigures {
     pub wrong_lengths: u64,
     /// Frames that the kernel did not take.
     pub not_taken: u64,
-}
-
-/// Used ring of a queue, as far as it was read.
-#[derive(Debug)]
-struct Used {
-    area: Area,
-    /// Index of the next entry.
-    next: u16,
-    /// Index behind the last buffer given.
-    given: u16,
-    /// Which buffers the device has.
-    has: [bool; BUFFERS as usize],
-    /// Buffers that it will never give back.
-    lost: u16,
-}
-
-impl Used {
-    fn new(area: Area) -> Self {
-        Self { area, next: 0, given: 0, has: [false; BUFFERS as usize], lost: 0 }
-    }
-
-    /// Gives a buffer.
-    fn give(&mut self, buffer: u16) {
-        self.has[usize::from(buffer)] = true;
-        self.given = self.given.wrapping_add(1);
-    }
-
-    /// Buffers that the device says it has used.
-    fn pending(&self, shared: &impl Shared) -> Result<u16, Broken> {
-        let used = shared.load(self.area, INDEX).wrapping_sub(self.next);
-        let given = self.given.wrapping_sub(self.next);
-        if used > given { Err(Broken::Index { area: self.area, used, given }) } else { Ok(used) }
-    }
-
-    /// Takes the next entry: the buffer and its length. Ok(None): the device did not have it.
-    fn take(&mut self, shared: &impl Shared) -> Result<Option<(u16, u32)>, Broken> {
-        let entry = ENTRIES + USED_ENTRY * usize::from(self.next % BUFFERS);
-        let (buffer, length) = (shared.load_wide(self.area, entry), shared.load_wide(self.area, entry + 4));
-        self.next = self.next.wrapping_add(1);
-        let buffer = u16::try_from(buffer).ok().filter(|buffer| *buffer < BUFFERS);
-        if let Some(buffer) = buffer
-            && core::mem::take(&mut self.has[usize::from(buffer)])
-        {
-            return Ok(Some((buffer, length)));
-        }
-        self.lost += 1;
-        if self.lost > MAX_LOST { Err(Broken::Buffers(self.area)) } else { Ok(None) }
-    }
 }
 
 /// Rings of a device.

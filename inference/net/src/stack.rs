@@ -1,93 +1,24 @@
 //! The stack: frames in, byte streams out, and the other way round.
 
-use alloc::vec::Vec;
-use core::fmt;
-
 use smoltcp::iface::{Config, Interface, PollResult};
 use smoltcp::socket::tcp::{RecvError, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
-use crate::address::{self, Address, AddressError};
+use crate::address::Address;
 use crate::addressing::Addressing;
 use crate::device::Device;
 use crate::endless::Watch;
 use crate::filter::{self, Kind, Part};
 use crate::frames::Frames;
 use crate::network::{Connection, Network, Received};
+use crate::settings::{Settings, StackError};
 use crate::table::{Sizes, Table};
 
 /// Frames that a poll takes at most, and sends at most: as many as a device holds.
 const FRAMES: usize = 256;
 /// Time between two polls where nothing but time was waited for, or room in the device.
 const PAUSE: u64 = 1_000_000;
-/// IP packets that every network carries (RFC 8200), and the largest that the rings' buffers hold.
-const MTU: core::ops::RangeInclusive<usize> = 1280..=2022;
-/// Connections, and bytes of a buffer.
-const CONNECTIONS: core::ops::RangeInclusive<usize> = 1..=4096;
-const BUFFER: core::ops::RangeInclusive<usize> = 2048..=1 << 20;
-
-/// What a stack is to be.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Port listened to.
-    pub port: u16,
-    /// Maximum number of connections, those that are still ending included.
-    pub connections: usize,
-    /// Bytes kept of what a connection has received.
-    pub receive_bytes: usize,
-    /// Bytes kept of what a connection is to send.
-    pub send_bytes: usize,
-    /// Addresses given. A family without one asks the network: DHCP, routers.
-    pub addresses: Vec<Address>,
-    /// Random number, another one each time: sequence numbers and transactions follow from it.
-    pub seed: u64,
-}
-
-impl Settings {
-    /// The usual sizes, with no address given.
-    pub fn new(port: u16, seed: u64) -> Self {
-        let (connections, receive_bytes, send_bytes) = (128, 16 << 10, 32 << 10);
-        Self { port, connections, receive_bytes, send_bytes, addresses: Vec::new(), seed }
-    }
-}
-
-/// Reason that a stack cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StackError {
-    /// Port 0 cannot be listened to.
-    Port,
-    /// So many connections.
-    Connections(usize),
-    /// A buffer of so many bytes.
-    Buffer(usize),
-    /// The device's address is a group's or nobody's.
-    Mac([u8; 6]),
-    /// The device carries packets of so many bytes.
-    Mtu(usize),
-    /// The addresses given do not fit together.
-    Address(AddressError),
-}
-
-impl fmt::Display for StackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |f: &mut fmt::Formatter<'_>, what, given, range: &core::ops::RangeInclusive<usize>| {
-            write!(f, "{given} {what}: from {} to {}", range.start(), range.end())
-        };
-        match self {
-            Self::Port => f.write_str("port 0 cannot be listened to"),
-            Self::Connections(given) => range(f, "connections", given, &CONNECTIONS),
-            Self::Buffer(given) => range(f, "bytes of a connection's buffer", given, &BUFFER),
-            Self::Mac(mac) => {
-                write!(f, "the network device's address {} is no device's", EthernetAddress(*mac))
-            }
-            Self::Mtu(given) => range(f, "bytes is the network device's largest packet", given, &MTU),
-            Self::Address(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for StackError {}
 
 /// What has come and gone, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,20 +55,9 @@ impl<F: Frames> Stack<F> {
     /// # Errors
     /// When a setting or the device does not serve.
     pub fn new(frames: F, settings: Settings, now: u64) -> Result<Self, StackError> {
+        settings.check(&frames)?;
         let Settings { port, connections, receive_bytes, send_bytes, addresses, seed } = settings;
         let mac = EthernetAddress(frames.mac());
-        let buffer = [receive_bytes, send_bytes].into_iter().find(|bytes| !BUFFER.contains(bytes));
-        match () {
-            () if port == 0 => return Err(StackError::Port),
-            () if !CONNECTIONS.contains(&connections) => return Err(StackError::Connections(connections)),
-            () if !mac.is_unicast() || mac.0 == [0; 6] => return Err(StackError::Mac(mac.0)),
-            () if !MTU.contains(&frames.mtu()) => return Err(StackError::Mtu(frames.mtu())),
-            () => {}
-        }
-        if let Some(bytes) = buffer {
-            return Err(StackError::Buffer(bytes));
-        }
-        address::check(&addresses).map_err(StackError::Address)?;
         let mut device = Device::new(frames);
         let mut config = Config::new(mac.into());
         config.random_seed = seed;
@@ -204,7 +124,6 @@ impl<F: Frames> Stack<F> {
         if let Some(question) = self.addressing.routers.as_mut().and_then(|routers| routers.question(now)) {
             outbox.send(question.len(), |frame| frame.copy_from_slice(&question));
         }
-        self.device.full = false;
         let before = self.device.outbox.sent;
         let poll = |stack: &mut Self| {
             stack.interface.poll_egress(instant(now), &mut stack.device, &mut stack.table.sockets)

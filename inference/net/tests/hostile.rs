@@ -53,8 +53,8 @@ fn babble(stack: &mut Stack<End>, number: usize) {
         let mut buffer = [0; 700];
         match stack.receive(connection, &mut buffer) {
             Received::Bytes(_) => drop(stack.send(connection, &buffer)),
-            Received::Nothing if (number + index) % 13 == 0 => stack.close(connection),
-            Received::Nothing if (number + index) % 29 == 0 => stack.abort(connection),
+            Received::Nothing if (number + index).is_multiple_of(13) => stack.close(connection),
+            Received::Nothing if (number + index).is_multiple_of(29) => stack.abort(connection),
             Received::Nothing => {}
             Received::End => stack.close(connection),
             Received::Gone => stack.abort(connection),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::used::{ENTRY as USED_ENTRY, MAX_LOST};
 use super::*;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -89,7 +89,7 @@ fn prefixes_that_no_address_can_be_made_of_are_passed_over() {
 #[test]
 fn a_damaged_advertisement_changes_nothing() {
     let prefix = option(PREFIX, 64, 0xc0, 7200, 3600);
-    let whole = message(1800, &[prefix.clone()]);
+    let whole = message(1800, std::slice::from_ref(&prefix));
     let no_length = message(1800, &[vec![1, 0, 0, 0, 0, 0, 0, 0], prefix.clone()]);
     for damaged in [&whole[..15], &whole[..whole.len() - 1], &no_length[..]] {
         let mut routers = Routers::new(MAC);

@@ -1,14 +1,16 @@
 //! A stack and a client face to face, on a link that makes mistakes, in a time of their own.
 
-#![allow(dead_code, reason = "each test uses its part of this")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part of this")]
 
 mod client;
 mod link;
 pub mod packets;
+mod work;
 
 pub use client::Client;
 pub use link::{End, Faults, Link};
 pub use packets::Segment;
+pub use work::{Echo, Exchange, pattern};
 
 use embodios_net::{Address, Network, Settings, Stack};
 use std::cell::RefCell;
@@ -81,7 +83,7 @@ impl World {
             steps = if self.now == since { steps + 1 } else { 0 };
             since = self.now;
             let deadlines = (self.stack.deadline(), self.client.deadline(self.now));
-            assert!(steps < 200, "time stands still at {since}: {deadlines:?}");
+            assert!(steps < 1000, "time stands still at {since}: {deadlines:?}");
             if until(&mut self.client) {
                 return true;
             }
