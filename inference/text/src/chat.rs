@@ -130,18 +130,17 @@ impl ChatTemplate {
         self.template.render(context)
     }
 
-    /// The text of a conversation whose last turn goes on: up to the end of its words. `None` where the template does
-    /// not end that turn with them.
+    /// The text of a conversation whose last turn goes on: up to the end of its words. `None` where it has none, or the
+    /// template does not end that turn with them.
     ///
     /// # Errors
     /// When the template refuses the conversation.
     pub fn render_open(&self, messages: &[Message<'_>]) -> Result<Option<Text>, TemplateError> {
         let text = self.render(messages, false)?;
         let words = messages.last().map_or("", |last| last.content.trim());
-        let last = text.outside_ranges().last().cloned();
-        Ok(last
-            .filter(|last| text.as_str()[last.clone()].trim_end().ends_with(words))
-            .map(|last| text.slice(0..last.end)))
+        let last = text.outside_ranges().last().cloned().filter(|_| !words.is_empty());
+        let ends = last.filter(|last| text.as_str()[last.clone()].trim_end().ends_with(words));
+        Ok(ends.map(|last| text.slice(0..last.end)))
     }
 
     /// The prompt of a conversation, as [`Self::render`] has it, with the begin token that the model wants.

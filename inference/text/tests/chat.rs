@@ -174,6 +174,7 @@ fn a_last_turn_goes_on_where_the_template_ends_with_its_words() {
     assert!(open(reference, "So ").unwrap().ends_with("<|im_start|>assistant\nSo "));
     assert_eq!(open(BRACKETS, "So ").unwrap(), "<s>[INST] Hi [/INST]So");
     assert_eq!(open(MARKS, "a\nb").unwrap(), "<|turn|>user\nHi<|end|>\n<|turn|>model\na\nb");
+    assert_eq!(open(MARKS, " \n"), None);
     assert_eq!(open("{{ messages[0].content }}", "So"), None);
     assert_eq!(open("{% for one in messages %}{{ one.content | upper }}{% endfor %}", "So"), None);
 }
