@@ -1,4 +1,4 @@
-//! The commands that run the model: `generate`, `chat`, `hash`, `ids`.
+//! The commands that run the model: `generate`, `hash`, `ids`; and what `chat` shows.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,7 +11,6 @@ use embodios_engine::json::Tally;
 use embodios_kernels::Kernels;
 use embodios_pool::Pool;
 use embodios_pool::platform::is_after;
-use embodios_text::chat::{ChatError, Message, Role};
 use embodios_text::tokenizer::{Encoding, ParseSpecial, Tokenizer};
 use serde_json::json;
 
@@ -66,16 +65,7 @@ impl Console<'_> {
     /// Continues `text`, showing what comes as it comes.
     pub(super) fn generate(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
         let prompt = self.loaded.as_ref()?.tokenizer.prompt(text, ParseSpecial::No);
-        self.show_continuation(options, prompt)
-    }
-
-    /// Answers `text`, showing what comes as it comes.
-    pub(super) fn chat(&mut self, options: &Options, text: &str) -> Result<(), CommandError> {
-        let Loaded { chat, tokenizer, .. } = self.loaded.as_ref()?;
-        let template = chat.as_ref().map_err(Clone::clone)?;
-        let messages = [Message { role: Role::User, content: text }];
-        let prompt = template.prompt(tokenizer, &messages, true).map_err(ChatError::Template)?;
-        self.show_continuation(options, prompt)
+        finished(self.show_continuation(options, prompt)?.finish)
     }
 
     /// Prints the ids and the hash of a greedy continuation that does not stop at the end of the text:
@@ -108,7 +98,13 @@ impl Console<'_> {
         Ok(())
     }
 
-    fn show_continuation(&mut self, options: &Options, prompt: Encoding) -> Result<(), CommandError> {
+    /// Continues `prompt`, showing what comes as it comes. Result: its outcome, which may be a failure or the person's
+    /// wish that it stops.
+    pub(super) fn show_continuation(
+        &mut self,
+        options: &Options,
+        prompt: Encoding,
+    ) -> Result<Outcome, CommandError> {
         note_left_out(self.output, &prompt);
         let (output, platform, acknowledged) = (self.output, self.platform, self.input.acknowledged());
         let Self { loaded, workers, service, .. } = self;
@@ -136,7 +132,9 @@ impl Console<'_> {
         // Text held back for a stop text or a character is certain now, also where the request was interrupted.
         let rest = if options.probabilities.is_some() { "" } else { &outcome.text[shown..] };
         self.say(format_args!("{rest}\n"));
-        finished(outcome.finish)?;
+        if finished(outcome.finish).is_err() {
+            return Ok(outcome);
+        }
         self.totals.add(&outcome);
         let Outcome { finish, times, prompt_tokens, logits_hash, .. } = &outcome;
         self.output.note(format_args!(
@@ -149,7 +147,7 @@ impl Console<'_> {
             rate(*prompt_tokens, times.prefill()),
             if *finish == Finish::ContextFull { "; the context is full" } else { "" },
         ));
-        Ok(())
+        Ok(outcome)
     }
 }
 

@@ -10,6 +10,7 @@ use embodios_pool::platform::{CoreSet, ThreadId};
 
 use super::batch::{BatchSource, groups};
 use super::bench::Bench;
+use super::chat::Turn;
 use super::options::{BATCH_OPTIONS, HASH_OPTIONS, Options, TEXT_OPTIONS, is_number};
 pub use error::ParseError;
 pub use help::help_on;
@@ -55,10 +56,7 @@ pub enum Command<'l> {
         options: Options,
         text: &'l str,
     },
-    Chat {
-        options: Options,
-        text: &'l str,
-    },
+    Chat(Turn<'l>),
     Hash {
         json: bool,
         options: Options,
@@ -129,10 +127,7 @@ impl<'l> Command<'l> {
                 let (options, text) = Options::parse("generate", TEXT_OPTIONS, DEFAULT_TOKENS, rest)?;
                 Ok(Self::Generate { options, text })
             }
-            "chat" => {
-                let (options, text) = Options::parse("chat", TEXT_OPTIONS, DEFAULT_TOKENS, rest)?;
-                Ok(Self::Chat { options, text })
-            }
+            "chat" => Turn::parse(rest, DEFAULT_TOKENS).map(Self::Chat),
             "hash" => {
                 let (json, rest) = as_json(rest);
                 let (options, text) = Options::parse("hash", HASH_OPTIONS, HASH_TOKENS, rest)?;

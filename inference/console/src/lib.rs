@@ -11,6 +11,7 @@ mod affinity;
 mod answer;
 mod batch;
 mod bench;
+mod chat;
 mod command;
 mod editor;
 mod error;
@@ -41,6 +42,7 @@ use embodios_pool::{DEFAULT_SPIN, Pool};
 use embodios_text::terminal::Line;
 
 use answer::Totals;
+use chat::Conversation;
 pub use command::Fault;
 use command::{Command, NAMES, Stats, help_on};
 use editor::{Editor, Entered, LINE_LIMIT};
@@ -108,6 +110,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         loaded: Loaded::new(platform, start, &options, memory.free)
             .map(|loaded| &*Box::leak(Box::new(loaded))),
         service: None,
+        conversation: Conversation::default(),
         workers,
         totals: Totals::default(),
         baseline: Baseline::default(),
@@ -159,6 +162,8 @@ struct Console<'s> {
     is_piped: bool,
     loaded: Result<&'static Loaded, LoadError>,
     service: Option<Service>,
+    /// What `chat` keeps.
+    conversation: Conversation,
     workers: Workers,
     totals: Totals,
     baseline: Baseline,
@@ -305,7 +310,7 @@ impl Console<'_> {
     fn execute(&mut self, line: &str) -> Result<Option<Power>, CommandError> {
         match Command::parse(line)? {
             Command::Generate { options, text } => self.generate(&options, text)?,
-            Command::Chat { options, text } => self.chat(&options, text)?,
+            Command::Chat(turn) => self.chat(turn)?,
             Command::Hash { json, options, text } => self.hash(json, &options, text)?,
             Command::Ids { text } => self.ids(text)?,
             Command::Batch { json, source } => self.batch(json, &source)?,

@@ -173,7 +173,7 @@ fn refuse_behind(allowed: &str, text: &str) -> Result<(), ParseError> {
 }
 
 /// The text up to the next quotation mark, and what follows that.
-fn quoted_text(text: &str) -> Result<(String, &str), ParseError> {
+pub fn quoted_text(text: &str) -> Result<(String, &str), ParseError> {
     let mut content = String::new();
     let mut chars = text.chars();
     while let Some(character) = chars.next() {

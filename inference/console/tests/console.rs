@@ -437,8 +437,11 @@ fn a_person_sees_what_is_typed_and_how_it_ends() {
 #[test]
 fn help_is_there_for_each_command() {
     let (output, action) = script(1, "help chat; pin --help");
-    assert!(output.starts_with("> help chat\nchat [same options] TEXT\n"), "{output}");
-    assert!(output.contains("nothing said before is kept"), "{output}");
+    assert!(
+        output.starts_with("> help chat\nchat [--new] [--system TEXT] [same options] TEXT\n"),
+        "{output}"
+    );
+    assert!(output.contains("--new: forget that first"), "{output}");
     assert!(
         output.ends_with("> pin --help\npin THREAD CORES    confine a thread to these cores\n"),
         "{output}"

@@ -13,9 +13,11 @@ generate [-n TOKENS] [-t TEMPERATURE] [-k TOP] [-p MASS] [-m SHARE] [-r PENALTY]
                     -l: show probabilities of this and the likeliest tokens.
                     Options go in front of TEXT; -- before a TEXT with words
                     like them
-chat [same options] TEXT
-                    answer TEXT through the model's chat template. Each TEXT is
-                    a conversation of its own: nothing said before is kept
+chat [--new] [--system TEXT] [same options] TEXT
+                    answer TEXT through the model's chat template, with all that
+                    was said before; --new: forget that first;
+                    --system: begin anew with instructions (several words in
+                    quotes)
 hash [--json] [-n TOKENS] [-c CORES] [-v KERNELS] [-d TOKENS] TEXT
                     token ids and hash of the logits of a greedy continuation;
                     -v: by these kernels; -d: with the prompt so many tokens
