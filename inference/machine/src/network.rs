@@ -123,6 +123,10 @@ fn open(settings: Settings, now: u64) -> Result<Box<dyn Link>, StackError> {
 impl Network for Wire {
     fn poll(&mut self, now: u64) {
         self.stack.poll(now);
+        // Only the kernel resets it: for the next engine.
+        if let Some(broken) = self.stack.frames().broken() {
+            panic!("the network device is broken: {broken}");
+        }
     }
 
     fn deadline(&self) -> u64 {

@@ -108,7 +108,7 @@ mod tests {
             (0xffff_ffe1, 0xc000),
             (0xffff_f000, 0xfebc_0000),
             (0xffff_c000 | 0b100, 0),
-            (0xffff_ffff & !0b110 & !1, 0),
+            (0xffff_fff8, 0),
             (0xffff_0000, u32::MAX),
             (0, 0),
         ]));
