@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 
 use embodios_abi::NetworkInfo;
 use embodios_abi::network::{BUFFER, QUEUE, RECEIVE, TRANSMIT, encode_buffer};
+use embodios_console::OpenNetwork;
 use embodios_net::{
     Address, Area, BUFFER_BYTES, BUFFERS, Connection, Link, Network, Outgoing, Received, Rings, Settings,
     Shared, Stack, StackError,
@@ -24,12 +25,10 @@ const MTU: usize = 1500;
 static DEVICE: Once<&'static NetworkInfo> = Once::new();
 
 /// Takes note of the machine's device, whose record is the kernel's. Result: the function that opens it.
-pub fn init(
-    device: Option<&'static NetworkInfo>,
-) -> Option<fn(Settings, u64) -> Result<Box<dyn Link>, StackError>> {
+pub fn init(device: Option<&'static NetworkInfo>) -> Option<OpenNetwork> {
     device.map(|device| {
         DEVICE.call_once(|| device);
-        open as fn(_, _) -> _
+        open as OpenNetwork
     })
 }
 
