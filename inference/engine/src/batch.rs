@@ -5,20 +5,26 @@
 //! stays about what it is when all decode. Every request's tokens and log-probabilities are the same bits in any
 //! batch, as in a batch of one: batch invariance.
 //!
-//! Keys and values lie in KV blocks under one budget. A request joins when its blocks and the memory for the rest are
-//! there, waits while others have them, and is never preempted. The whole blocks of a prefix that a request in the
-//! batch has too are shared.
+//! Keys and values lie in KV blocks under one budget. A request joins when the blocks of its prompt and the memory for the
+//! rest are there, and takes blocks as it grows (`growth.rs`). Where none is left, who joined last is preempted and goes
+//! on later. Full blocks are kept as prefixes: requests that begin alike share them, and they are retained when a request
+//! ends, until their place is wanted.
 
 mod active;
 mod admission;
+mod buffers;
 mod burst;
 mod choices;
 mod data_parallel;
+mod growth;
 mod plan;
 mod request;
 mod run;
 mod schedule;
 mod settings;
+mod steps;
+mod text;
+mod waiting;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -32,15 +38,17 @@ use crate::cache::{BlockPool, CacheError, Limits};
 use crate::forward::{CHUNK, Forward};
 use crate::model::Model;
 use crate::prompt::{self, PromptError};
-use active::{Active, Hold, Made, Waiting};
-use burst::Burst;
+use active::Active;
 use data_parallel::Groups;
-use plan::BURST_PRODUCTS;
 pub use plan::{Plan, Strategy};
 pub use request::{
     Event, Failure, Finish, MOST_LIKELIEST, Outcome, Refusal, Request, RequestId, Status, Times,
 };
 pub use settings::Settings;
+use waiting::{Hold, Preempted, Waiting};
+
+/// Bytes that stay free when a request joins or grows: for its answer, and what else allocates without asking.
+const SPARE: usize = 512 << 10;
 
 /// A batch.
 pub struct Batch<'m> {
@@ -51,12 +59,18 @@ pub struct Batch<'m> {
     blocks: BlockPool,
     waiting: VecDeque<Waiting>,
     active: Vec<Active<'m>>,
+    /// Requests that gave their blocks up, who had joined last first.
+    preempted: Vec<Preempted<'m>>,
     forward: Forward<'m>,
     kernels: Kernels,
     groups: Groups<'m>,
     next: u64,
-    /// Active requests that have ended.
-    ended: u64,
+    /// Times that a request was active no more.
+    left: u64,
+    preemptions: u64,
+    /// Tokens of prompts that were looked for among the prefixes, and those that were found.
+    looked_for: u64,
+    found: u64,
     comparisons: u64,
     plan: Option<Plan>,
     steps: usize,
@@ -75,13 +89,14 @@ impl<'m> Batch<'m> {
     ) -> Result<Self, CacheError> {
         settings.active = settings.active.clamp(1, CHUNK);
         settings.chunk = settings.chunk.clamp(settings.active, CHUNK);
-        let blocks = BlockPool::new(model, settings.budget)?;
+        let blocks = BlockPool::new(model, settings.budget)?.with_spare(SPARE);
         let context = blocks.context(Limits { context: settings.context, budget: settings.budget })?;
         let build = || {
             let forward = Forward::new(model, kernels, settings.chunk, settings.active, context)?;
-            Ok((forward, reserved(settings.active, "requests")?))
+            let most = settings.active;
+            Ok((forward, reserved(most, "requests")?, reserved(most, "requests")?))
         };
-        let (forward, active) = build().map_err(CacheError::OutOfMemory)?;
+        let (forward, active, preempted) = build().map_err(CacheError::OutOfMemory)?;
         Ok(Self {
             model,
             tokenizer,
@@ -90,11 +105,15 @@ impl<'m> Batch<'m> {
             blocks,
             waiting: VecDeque::new(),
             active,
+            preempted,
             forward,
             kernels,
             groups: Groups::new(),
             next: 0,
-            ended: 0,
+            left: 0,
+            preemptions: 0,
+            looked_for: 0,
+            found: 0,
             comparisons: 0,
             plan: None,
             steps: 0,
@@ -147,6 +166,10 @@ impl<'m> Batch<'m> {
         if let Some(index) = self.active.iter().position(|active| active.id == id) {
             return Some(self.end(index, Finish::Cancelled, now));
         }
+        if let Some(index) = self.preempted.iter().position(|preempted| preempted.active.id == id) {
+            let active = self.preempted.remove(index).active;
+            return Some(self.over(active, Finish::Cancelled, now));
+        }
         let index = self.waiting.iter().position(|waiting| waiting.id == id)?;
         let Waiting { request, submitted, .. } = self.waiting.remove(index)?;
         Some(Outcome::nothing(Finish::Cancelled, request.prompt.len(), submitted, now))
@@ -160,13 +183,15 @@ impl<'m> Batch<'m> {
                 true => Status::Decode,
                 false => Status::Prefill,
             });
-        active.or_else(|| self.waiting.iter().any(|waiting| waiting.id == id).then_some(Status::Queued))
+        let preempted = self.preempted.iter().map(|preempted| preempted.active.id);
+        let mut waiting = preempted.chain(self.waiting.iter().map(|waiting| waiting.id));
+        active.or_else(|| waiting.any(|waiting| waiting == id).then_some(Status::Queued))
     }
 
-    /// Numbers of waiting and active requests.
+    /// Numbers of waiting and active requests; preempted ones wait.
     #[must_use]
     pub fn lengths(&self) -> (usize, usize) {
-        (self.waiting.len(), self.active.len())
+        (self.preempted.len() + self.waiting.len(), self.active.len())
     }
 
     /// Most positions of a request.
@@ -181,6 +206,23 @@ impl<'m> Batch<'m> {
         &self.blocks
     }
 
+    /// Tokens of prompts that were looked for among the prefixes when their requests joined, and those that were found.
+    #[must_use]
+    pub const fn prefix_tokens(&self) -> (u64, u64) {
+        (self.looked_for, self.found)
+    }
+
+    /// Times that a request was preempted.
+    #[must_use]
+    pub const fn preemptions(&self) -> u64 {
+        self.preemptions
+    }
+
+    /// Gives back the memory of all blocks that no request has, the retained ones among them.
+    pub fn give_back(&mut self) {
+        self.blocks.release(usize::MAX);
+    }
+
     /// The plan of the last step.
     #[must_use]
     pub const fn plan(&self) -> Option<Plan> {
@@ -193,107 +235,9 @@ impl<'m> Batch<'m> {
         self.steps
     }
 
-    /// Comparisons of a waiting request with the active ones so far.
+    /// Comparisons of a waiting request with the blocks and requests that are there.
     #[must_use]
     pub const fn comparisons(&self) -> u64 {
         self.comparisons
-    }
-
-    /// Makes one step, or a burst where groups are data-parallel and all requests decode: up to 64 steps of some
-    /// milliseconds in all. Result: whether there is more to do.
-    pub fn step(&mut self, pool: &mut Pool, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.advance(pool, BURST_PRODUCTS, on_event)
-    }
-
-    /// As [`Self::step`], with bursts of up to 64 steps whatever they take, unless a request ends: where nothing is to
-    /// be submitted or cancelled before that, and events may come late.
-    pub fn long_step(&mut self, pool: &mut Pool, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        self.advance(pool, usize::MAX, on_event)
-    }
-
-    /// Makes one step, or a burst of up to so many `products` of a core. An interrupt ends all requests.
-    fn advance(&mut self, pool: &mut Pool, products: usize, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        if pool.interrupted() {
-            self.cancel_all(pool, on_event);
-            return false;
-        }
-        self.admit(pool, on_event);
-        let decoding = self.active.iter().all(Active::is_decoding);
-        schedule::take(&mut self.active, self.forward.capacity());
-        let platform = pool.platform();
-        let Self { model, settings, active, forward, groups, plan, steps, .. } = self;
-        if let Err(error) = forward.prepare(pool.workers()) {
-            let failed = Finish::Failed(Failure::OutOfMemory(error));
-            while let Some(Active { id, .. }) = self.active.last() {
-                let id = *id;
-                let outcome = self.end(self.active.len() - 1, failed, platform.now_ns());
-                on_event(Event::Finished { id, outcome });
-            }
-        } else if !active.is_empty() {
-            let mut chosen = Plan::new(model, active.len(), pool.workers(), settings.strategy);
-            let burst = Burst::new(match chosen.strategy {
-                Strategy::DataParallel { groups } if decoding => {
-                    let left = active.iter().map(Active::steps_left).min().unwrap_or(1);
-                    left.min(chosen.burst(model, groups, products))
-                }
-                _ => 1,
-            });
-            let run = |forward: &mut Forward<'m>, active: &mut [Active<'m>], pool: &mut Pool| {
-                burst.run(forward, active, pool);
-            };
-            if let Strategy::DataParallel { groups: count } = chosen.strategy
-                && !groups.run(pool, active, count, run)
-            {
-                chosen = chosen.uneven();
-            }
-            if chosen.strategy == Strategy::TensorParallel {
-                run(forward, active, pool);
-            }
-            *plan = Some(chosen);
-            *steps += burst.steps();
-            self.report(pool, burst.steps(), on_event);
-        }
-        !self.active.is_empty() || !self.waiting.is_empty()
-    }
-
-    /// Ends all requests.
-    fn cancel_all(&mut self, pool: &Pool, on_event: &mut dyn FnMut(Event<'_>)) {
-        let active = self.active.iter().map(|active| active.id);
-        let ids: Vec<RequestId> = active.chain(self.waiting.iter().map(|waiting| waiting.id)).collect();
-        for id in ids {
-            if let Some(outcome) = self.cancel(pool, id) {
-                on_event(Event::Finished { id, outcome });
-            }
-        }
-    }
-
-    /// Hands on the events of some steps, one step after the other, and ends the requests that are over.
-    fn report(&mut self, pool: &Pool, steps: usize, on_event: &mut dyn FnMut(Event<'_>)) {
-        for step in 0..steps {
-            let mut index = 0;
-            while let Some(active) = self.active.get(index) {
-                let id = active.id;
-                let (made, finish) = active.unreported(step);
-                if let Some(Made { token, log_probability, likeliest, text }) = made {
-                    on_event(Event::Token { id, token, log_probability, likeliest, text });
-                }
-                match finish {
-                    Some(finish) => {
-                        let outcome = self.end(index, finish, pool.platform().now_ns());
-                        on_event(Event::Finished { id, outcome });
-                    }
-                    None => index += 1,
-                }
-            }
-        }
-        self.active.iter_mut().for_each(Active::reported);
-    }
-
-    /// Ends an active request, and takes its blocks back.
-    fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
-        let (outcome, sequence) = self.active.remove(index).end(finish, now);
-        self.blocks.end(sequence);
-        self.ended += 1;
-        outcome
     }
 }

@@ -1,16 +1,21 @@
 //! Keys and values of all positions so far: their limits and their precision.
 //!
-//! They lie in [`blocks`], which sequences own; blocks that are full and hold the same text may be shared.
+//! They lie in [`blocks`], which sequences take as they grow. Blocks that are full are kept as [`prefixes`] by their text:
+//! sequences share them, and they are retained afterwards.
 
 mod blocks;
+mod prefixes;
+mod sequence;
 
 use core::fmt;
 
 use embodios_gguf::memory::OutOfMemory;
 use embodios_pool::platform::Memory;
 
-pub(crate) use blocks::by_block;
-pub use blocks::{BlockPool, Sequence};
+pub use blocks::{BlockPool, Found};
+pub use prefixes::BlockTokens;
+pub use sequence::Sequence;
+pub(crate) use sequence::by_block;
 
 /// Limits of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

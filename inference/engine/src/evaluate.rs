@@ -71,7 +71,7 @@ impl<'m> Evaluator<'m> {
     pub fn new(model: &'m Model<'m>, kernels: Kernels, limits: Limits) -> Result<Self, EvaluateError> {
         let mut blocks = BlockPool::new(model, limits.budget)?;
         let context = blocks.context(limits)?;
-        let sequence = blocks.begin(context, None)?;
+        let sequence = blocks.begin(context, context, [])?;
         let chunk = CHUNK.min(context);
         let forward = Forward::new(model, kernels, chunk, 1, context)?;
         let mut slot = Slot::new(model, sequence, chunk)?;

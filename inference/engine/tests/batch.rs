@@ -381,8 +381,8 @@ fn blocks_are_counted_to_the_byte() {
         } else {
             let context = 1 + random.below(256);
             let fits = expected + context.div_ceil(KV_BLOCK) * BLOCK_BYTES <= budget;
-            assert_eq!(blocks.has_room(context, 0), fits);
-            match blocks.begin(context, None) {
+            assert_eq!(context.div_ceil(KV_BLOCK) <= blocks.available(), fits);
+            match blocks.begin(context, context, []) {
                 Ok(sequence) => {
                     assert!(fits);
                     sequences.push((sequence, context));

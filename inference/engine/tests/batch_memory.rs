@@ -1,4 +1,5 @@
-//! Batches on a platform with little memory: requests wait for it, and fail only where no request's end could bring it.
+//! Batches on a platform with little memory: requests wait for it, make place for older ones, and fail only where no
+//! request's end could bring it.
 
 mod common;
 
@@ -81,7 +82,7 @@ fn outcomes(batch: &mut Batch<'_>, pool: &mut Pool, count: u64) -> (Vec<Outcome>
 }
 
 #[test]
-fn requests_wait_for_memory() {
+fn requests_wait_for_memory_and_make_place() {
     let _one = ONE_AT_A_TIME.lock();
     let gguf = Gguf::parse(STORY).unwrap();
     let (model, tokenizer) = (run::load(STORY), Tokenizer::new(&gguf).unwrap());
@@ -90,16 +91,35 @@ fn requests_wait_for_memory() {
     let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
     batch.prepare(&pool).unwrap();
     let (results, most) = within(3 * MIB, || outcomes(&mut batch, &mut pool, 32));
-    assert!((2..32).contains(&most), "{most} took part at the same time");
-    assert!(results.len() == 32 && results.iter().all(|outcome| outcome.tokens.len() == 200));
+    assert!(
+        most > 2 && batch.preemptions() > 2,
+        "{most} at the same time, {} preempted",
+        batch.preemptions()
+    );
+    assert_eq!(results.len(), 32);
+    let mut ample = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
+    let (expected, _) = outcomes(&mut ample, &mut pool, 32);
+    assert_eq!((ample.preemptions(), expected[0].tokens.len()), (0, 200));
+    let hashes = |outcomes: &[Outcome]| {
+        let mut hashes: Vec<_> = outcomes.iter().map(|outcome| outcome.logits_hash).collect();
+        hashes.sort_unstable();
+        hashes
+    };
+    assert_eq!(hashes(&results), hashes(&expected));
 
-    // Where one does not fit even alone, each fails at once and says what for.
-    let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
-    batch.prepare(&pool).unwrap();
-    let (results, most) = within(3 * MIB / 4, || outcomes(&mut batch, &mut pool, 3));
-    let finishes: Vec<_> = results.iter().map(|outcome| outcome.finish.to_string()).collect();
-    assert_eq!((finishes.len(), most), (3, 0));
-    assert!(finishes.iter().all(|finish| finish.starts_with("failed: no memory for the ")), "{finishes:?}");
+    // Where one does not fit even alone, each fails and says what for: at once, or when it can grow no more.
+    for (bytes, tokens) in [(MIB / 2 + MIB / 32, 0..1), (MIB / 2 + MIB / 4, 28..200)] {
+        let mut batch = Batch::new(&model, &tokenizer, Kernels::best(), Settings::new(1 << 30)).unwrap();
+        batch.prepare(&pool).unwrap();
+        let (results, _) = within(bytes, || outcomes(&mut batch, &mut pool, 3));
+        let finishes: Vec<_> = results.iter().map(|outcome| outcome.finish.to_string()).collect();
+        assert_eq!(finishes.len(), 3);
+        assert!(
+            finishes.iter().all(|finish| finish.starts_with("failed: no memory for the ")),
+            "{finishes:?}"
+        );
+        assert!(results.iter().all(|outcome| tokens.contains(&outcome.tokens.len())), "{results:?}");
+    }
 }
 
 #[test]

@@ -4,88 +4,29 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use embodios_gguf::memory::{OutOfMemory, reserved};
 use embodios_pool::platform::Platform;
 use embodios_text::sample::LogProbabilities;
 use embodios_text::tokenizer::{TokenReader, Tokenizer};
 
-use super::burst::MOST_STEPS;
+use super::buffers::Buffers;
 use super::choices::Choices;
 use super::request::{Finish, Outcome, Request, RequestId, Times, of_token};
-use crate::cache::Sequence;
+use super::text::Text;
+use super::waiting::Waiting;
+use crate::cache::{BlockPool, CacheError, Sequence};
 use crate::forward::Slot;
-use crate::model::Model;
 
 /// Bytes of a long token.
 const TOKEN_BYTES: usize = 64;
-/// Bytes of text a token, more than languages take.
-const TEXT_BYTES: usize = 8;
-
-/// A waiting request.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub id: RequestId,
-    pub request: Request,
-    pub submitted: u64,
-    pub hold: Hold,
-}
-
-/// The resource that a waiting request lacks, so that it is looked at again no sooner than that can have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
-    /// Nothing known.
-    Nothing,
-    /// So many KV blocks of a prefix that another request is about to compute.
-    Prefix { of: RequestId, blocks: usize },
-    /// Memory that comes back when one more request than so many has ended.
-    Memory { ended: u64 },
-}
-
-/// The buffers of an active request: lists with room for all tokens, text for what they are likely to take.
-pub(super) struct Buffers {
-    slot: Slot,
-    choices: Choices,
-    tokens: Vec<u32>,
-    log_probabilities: Vec<f32>,
-    likeliest: Vec<(u32, f32)>,
-    text: String,
-    unreported: Vec<Range<usize>>,
-    times: Vec<u64>,
-}
-
-impl Buffers {
-    /// The buffers of `request`, for steps of up to `rows` rows.
-    pub(super) fn new(
-        model: &Model<'_>,
-        request: &Request,
-        empty: Sequence,
-        rows: usize,
-    ) -> Result<Self, OutOfMemory> {
-        let longest = request.limit.min(model.config.context - request.prompt.len() + 1);
-        let wanted = if request.log_probabilities.is_some() { longest } else { 0 };
-        let likeliest = wanted.saturating_mul(request.likeliest(model));
-        let mut text = String::new();
-        let bytes = longest * TEXT_BYTES;
-        text.try_reserve(bytes).map_err(|_| OutOfMemory { what: "text", bytes })?;
-        Ok(Self {
-            slot: Slot::new(model, empty, rows)?,
-            choices: Choices::new(request, model.config.vocabulary)?,
-            tokens: reserved(longest, "tokens")?,
-            log_probabilities: reserved(wanted, "log-probabilities")?,
-            likeliest: reserved(likeliest, "log-probabilities")?,
-            text,
-            unreported: reserved(longest.min(MOST_STEPS), "tokens")?,
-            times: reserved(longest, "times of tokens")?,
-        })
-    }
-}
 
 /// A request with a sequence.
 pub(super) struct Active<'t> {
     pub id: RequestId,
     pub request: Request,
     slot: Slot,
-    /// Tokens of the prompt that have been taken, here or by the request whose KV blocks it shares.
+    /// Tokens made before it was preempted, which pass through the model behind the prompt again.
+    again: usize,
+    /// Tokens of the prompt, and of those, that have been taken, here or by a request whose KV blocks it shares.
     fed: usize,
     shared: usize,
     choices: Choices,
@@ -129,6 +70,7 @@ impl<'t> Active<'t> {
         Self {
             id,
             slot,
+            again: 0,
             fed: shared,
             shared,
             choices,
@@ -144,9 +86,19 @@ impl<'t> Active<'t> {
         }
     }
 
-    /// Tokens of the prompt that have not been taken.
+    /// Its text so far.
+    pub(super) fn text(&self) -> Text<'_> {
+        Text { prompt: &self.request.prompt, made: &self.tokens }
+    }
+
+    /// The text that passes through the model in its prefill.
+    pub(super) fn prefill(&self) -> Text<'_> {
+        Text { made: &self.tokens[..self.again], ..self.text() }
+    }
+
+    /// Tokens of that which have not been taken.
     pub(super) const fn unfed(&self) -> usize {
-        self.request.prompt.len() - self.fed
+        self.request.prompt.len() + self.again - self.fed
     }
 
     /// Positions taken.
@@ -159,14 +111,15 @@ impl<'t> Active<'t> {
         &self.slot.sequence
     }
 
-    /// Whether its prompt has passed, so that each step makes a token.
+    /// Whether its prefill is over, so that each step makes a token.
     pub(super) const fn is_decoding(&self) -> bool {
         self.unfed() == 0
     }
 
-    /// Takes the next `rows` tokens of the prompt in the next step. With the last of them it makes the first token.
+    /// Takes the next `rows` tokens of its prefill in the next step. With the last of them it makes a token.
     pub(super) fn take_prompt(&mut self, rows: usize) {
-        self.slot.tokens.extend_from_slice(&self.request.prompt[self.fed..][..rows]);
+        let text = Text { prompt: &self.request.prompt, made: &self.tokens };
+        self.slot.tokens.extend(text.tokens().skip(self.fed).take(rows));
         self.fed += rows;
         self.slot.wants_logits = self.is_decoding();
     }
@@ -175,6 +128,43 @@ impl<'t> Active<'t> {
     pub(super) fn take_latest(&mut self) {
         self.slot.tokens.extend(self.tokens.last());
         self.slot.wants_logits = true;
+    }
+
+    /// Takes blocks for its next `steps` steps, if it is in decode: those of its prefill it has.
+    pub(super) fn grow(&mut self, blocks: &mut BlockPool, steps: usize) -> Result<(), CacheError> {
+        let end = self.end_after(steps);
+        blocks.extend(&mut self.slot.sequence, end)
+    }
+
+    /// Blocks that it lacks for its next `steps` steps.
+    pub(super) fn lacking(&self, steps: usize) -> usize {
+        self.slot.sequence.lacking(self.end_after(steps))
+    }
+
+    /// Positions after `steps` steps, if it is in decode.
+    fn end_after(&self, steps: usize) -> usize {
+        let steps = if self.is_decoding() { steps } else { 0 };
+        self.position().saturating_add(steps).min(self.slot.sequence.context())
+    }
+
+    /// Keeps the blocks that have become full among the prefixes.
+    pub(super) fn keep(&mut self, blocks: &mut BlockPool) {
+        while let Some(next) = self.slot.sequence.next_to_keep() {
+            let tokens = self.text().block(next);
+            blocks.keep(&mut self.slot.sequence, &tokens);
+        }
+    }
+
+    /// Gives up its sequence, for an empty one.
+    pub(super) fn suspend(&mut self, empty: Sequence) -> Sequence {
+        core::mem::replace(&mut self.slot.sequence, empty)
+    }
+
+    /// Goes on with a sequence, which may hold the beginning of its text: the rest passes through the model again.
+    pub(super) fn resume(&mut self, sequence: Sequence) {
+        self.again = self.tokens.len();
+        self.fed = sequence.position();
+        self.slot.sequence = sequence;
     }
 
     /// Before a step: sits it out, unless something is taken.

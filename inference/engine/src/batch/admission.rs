@@ -1,30 +1,22 @@
-//! Admission: first come, first served, once the KV blocks and the memory for all that a request can need are there.
+//! Admission: first come, first served, once the KV blocks of a request's text and its buffers are there. Requests that
+//! were preempted come before all others.
 //!
 //! A waiting request is looked at again when the resource that it waits for can have come, not at every step.
 
-use embodios_gguf::memory::{OutOfMemory, reserved};
+use embodios_gguf::memory::OutOfMemory;
 use embodios_kernels::KV_BLOCK;
 use embodios_pool::Pool;
 
 use super::Batch;
-use super::active::{Active, Buffers, Hold, Waiting};
-use super::request::{Event, Failure, Finish, Outcome, Request, RequestId};
+use super::active::Active;
+use super::buffers::Buffers;
+use super::request::{Event, Failure, Finish, Outcome, Request};
+use super::text::Text;
+use super::waiting::{Hold, Preempted, Waiting};
 use crate::cache::{CacheError, Sequence};
 
 /// Most waiting requests that are considered at a step: those in front may wait for a prefix.
 const CONSIDERED: usize = 64;
-
-/// Bytes that stay free when a request joins: for its answer, and what else allocates without asking.
-const SPARE: usize = 512 << 10;
-
-/// The longest prefix that a prompt shares with an active request, in whole KV blocks.
-#[derive(Clone, Copy)]
-enum Prefix {
-    /// The request is about to compute so many, more than any has computed.
-    Pending { blocks: usize, of: RequestId },
-    /// The request at index `of` has computed so many; 0 where there is none.
-    Computed { blocks: usize, of: usize },
-}
 
 impl Batch<'_> {
     /// Positions that a request can come to need: its last token is not taken any more.
@@ -35,118 +27,150 @@ impl Batch<'_> {
 
     /// Lets requests join, first come first served; only one that waits for a pending prefix lets others pass.
     pub(super) fn admit(&mut self, pool: &Pool, on_event: &mut dyn FnMut(Event<'_>)) {
+        self.resume(pool, on_event);
         let now = pool.platform().now_ns();
         let mut index = 0;
-        while index < self.waiting.len().min(CONSIDERED) && self.active.len() < self.settings.active {
-            match self.waiting[index].hold {
-                Hold::Memory { ended } if ended == self.ended => break,
-                Hold::Prefix { of, blocks } if self.is_pending(of, blocks) => {
-                    index += 1;
-                    continue;
-                }
-                _ => {}
+        while self.preempted.is_empty()
+            && self.active.len() < self.settings.active
+            && index < self.waiting.len().min(CONSIDERED)
+        {
+            if !self.waits(self.waiting[index].hold) {
+                let request = &self.waiting[index].request;
+                let text = Text { prompt: &request.prompt, made: &[] };
+                let hold = self.look(text, self.positions(request));
+                self.waiting[index].hold = hold;
+                self.comparisons += 1;
             }
-            self.comparisons += 1;
-            let request = &self.waiting[index].request;
-            let (shared, other) = match self.prefix(&request.prompt) {
-                Prefix::Pending { blocks, of } => {
-                    self.waiting[index].hold = Hold::Prefix { of, blocks };
+            match self.waiting[index].hold {
+                Hold::Nothing => {}
+                Hold::Prefix { .. } => {
                     index += 1;
                     continue;
                 }
-                Prefix::Computed { blocks, of } => (blocks, of),
-            };
-            let positions = self.positions(request);
-            let room = match self.blocks.has_room(positions, shared) {
-                true => self.room(pool, index, positions, shared, other).map(Some),
-                false => Ok(None),
-            };
-            match room {
-                Ok(Some((buffers, sequence))) => {
-                    let Some(waiting) = self.waiting.remove(index) else { break };
+                Hold::Memory { .. } => break,
+            }
+            let Some(mut waiting) = self.waiting.remove(index) else { break };
+            match self.allocate(pool, &waiting.request) {
+                Ok((buffers, sequence)) => {
+                    self.looked_for += waiting.request.prompt.len() as u64;
+                    self.found += sequence.position() as u64;
                     self.active.push(Active::new(self.tokenizer, waiting, buffers, sequence, now));
                 }
                 Err(error) if self.active.is_empty() => {
-                    let Some(waiting) = self.waiting.remove(index) else { break };
-                    let finish = Finish::Failed(Failure::OutOfMemory(error));
                     let Waiting { id, request, submitted, .. } = waiting;
+                    let finish = Finish::Failed(Failure::OutOfMemory(error));
                     let outcome = Outcome::nothing(finish, request.prompt.len(), submitted, now);
                     on_event(Event::Finished { id, outcome });
                 }
                 // Memory of other requests comes back when they end.
-                Ok(None) | Err(_) => {
-                    self.waiting[index].hold = Hold::Memory { ended: self.ended };
+                Err(_) => {
+                    waiting.hold = Hold::Memory { left: self.left };
+                    self.waiting.insert(index, waiting);
                     break;
                 }
             }
         }
     }
 
-    /// Allocates what the waiting request at `index` needs. Where no request is active whose end could be waited for,
-    /// memory that is kept for speed only makes place.
-    fn room(
+    /// Lets preempted requests join again, the one preempted last first: it had joined before the others.
+    fn resume(&mut self, pool: &Pool, on_event: &mut dyn FnMut(Event<'_>)) {
+        while let Some(Preempted { mut active, mut hold }) = self.preempted.pop() {
+            let context = self.positions(&active.request);
+            if !self.waits(hold) {
+                hold = self.look(active.text(), context);
+                self.comparisons += 1;
+            }
+            if hold != Hold::Nothing {
+                return self.preempted.push(Preempted { active, hold });
+            }
+            match self.begin(pool, context, active.text()) {
+                Ok(sequence) => {
+                    active.resume(sequence);
+                    self.active.push(active);
+                }
+                Err(error) if self.active.is_empty() => {
+                    let (id, finish) = (active.id, Finish::Failed(Failure::OutOfMemory(error)));
+                    let outcome = self.over(active, finish, pool.platform().now_ns());
+                    on_event(Event::Finished { id, outcome });
+                }
+                Err(_) => {
+                    let hold = Hold::Memory { left: self.left };
+                    return self.preempted.push(Preempted { active, hold });
+                }
+            }
+        }
+    }
+
+    /// Whether the resource that a request waits for cannot have come.
+    fn waits(&self, hold: Hold) -> bool {
+        match hold {
+            Hold::Nothing => false,
+            Hold::Prefix { of, blocks } => {
+                self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < blocks)
+            }
+            Hold::Memory { left } => left == self.left,
+        }
+    }
+
+    /// The resource that is missing for a request with `text`, which may come to have `context` positions, to join. After
+    /// that there must be a block more for each request that is going to grow, so that none is preempted at once.
+    fn look(&self, text: Text<'_>, context: usize) -> Hold {
+        let found = self.blocks.find(text.blocks());
+        let common = self.active.iter().map(|active| (active.prefill().common_blocks(text), active.id));
+        if let Some((blocks, of)) = common.max_by_key(|&(blocks, _)| blocks)
+            && blocks > found.blocks
+        {
+            return Hold::Prefix { of, blocks };
+        }
+        let own = text.len().div_ceil(KV_BLOCK);
+        let grows = |active: &&Active<'_>| active.sequence().end() < active.sequence().context();
+        let growing = self.active.iter().filter(grows).count() + usize::from(own * KV_BLOCK < context);
+        let has_room = own - found.used + growing <= self.blocks.available();
+        if has_room { Hold::Nothing } else { Hold::Memory { left: self.left } }
+    }
+
+    /// Allocates what a request needs to join.
+    fn allocate(&mut self, pool: &Pool, request: &Request) -> Result<(Buffers, Sequence), OutOfMemory> {
+        let buffers = self.room(pool, |batch| {
+            let _spare = batch.blocks.reserve_spare()?;
+            batch.prepare(pool)?;
+            Buffers::new(batch.model, request, batch.blocks.empty(), batch.settings.chunk)
+        })?;
+        let text = Text { prompt: &request.prompt, made: &[] };
+        Ok((buffers, self.begin(pool, self.positions(request), text)?))
+    }
+
+    /// Allocates by `allocate`, which takes no block. Memory that is kept for speed only makes place: blocks that no
+    /// request has, and the groups' where no request is active whose end could be waited for.
+    pub(super) fn room<R>(
         &mut self,
         pool: &Pool,
-        index: usize,
-        positions: usize,
-        shared: usize,
-        other: usize,
-    ) -> Result<(Buffers, Sequence), OutOfMemory> {
-        match self.allocate(pool, index, positions, shared, other) {
-            Err(_) if self.active.is_empty() => {
-                self.groups.give_up(pool.workers());
-                self.blocks.give_back();
-                self.allocate(pool, index, positions, 0, usize::MAX)
+        mut allocate: impl FnMut(&mut Self) -> Result<R, OutOfMemory>,
+    ) -> Result<R, OutOfMemory> {
+        loop {
+            match allocate(self) {
+                Err(error) if self.blocks.release(error.bytes) => {}
+                Err(_) if self.active.is_empty() && self.groups.give_up(pool.workers()) => {}
+                result => return result,
             }
-            result => result,
         }
     }
 
-    fn allocate(
-        &mut self,
-        pool: &Pool,
-        index: usize,
-        positions: usize,
-        shared: usize,
-        other: usize,
-    ) -> Result<(Buffers, Sequence), OutOfMemory> {
-        let _spare = reserved::<u8>(SPARE, "answer")?;
-        self.prepare(pool)?;
-        let Self { model, settings, waiting, blocks, active, .. } = self;
-        let buffers = Buffers::new(model, &waiting[index].request, blocks.empty(), settings.chunk)?;
-        let prefix = active.get(other).map(|other| (other.sequence(), shared));
-        match blocks.begin(positions, prefix) {
-            Ok(sequence) => Ok((buffers, sequence)),
-            Err(CacheError::OutOfMemory(error)) => Err(error),
-            Err(error) => unreachable!("there was room: {error}"),
-        }
-    }
-
-    /// Whether a request is still about to compute so many blocks.
-    fn is_pending(&self, of: RequestId, blocks: usize) -> bool {
-        self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < blocks)
-    }
-
-    /// The longest prefix that `prompt` shares with an active request.
-    fn prefix(&self, prompt: &[u32]) -> Prefix {
-        let (mut pending, mut pending_of) = (0, RequestId(0));
-        let (mut computed, mut computed_of) = (0, usize::MAX);
-        for (index, active) in self.active.iter().enumerate() {
-            let other = &active.request.prompt;
-            // The last token is taken in any case: its logits are wanted.
-            let common = prompt[..prompt.len() - 1].iter().zip(other).take_while(|(a, b)| a == b).count();
-            let whole = common.min(other.len() - 1) / KV_BLOCK;
-            if whole > pending {
-                (pending, pending_of) = (whole, active.id);
-            }
-            let there = common.min(active.position()) / KV_BLOCK;
-            if there > computed {
-                (computed, computed_of) = (there, index);
+    /// Begins a sequence for `text`, with the longest prefix of it that is there.
+    fn begin(&mut self, pool: &Pool, context: usize, text: Text<'_>) -> Result<Sequence, OutOfMemory> {
+        loop {
+            match self.blocks.begin(context, text.len(), text.blocks()) {
+                Err(_) if self.active.is_empty() && self.groups.give_up(pool.workers()) => {}
+                result => return result.map_err(of_memory),
             }
         }
-        match pending > computed {
-            true => Prefix::Pending { blocks: pending, of: pending_of },
-            false => Prefix::Computed { blocks: computed, of: computed_of },
-        }
+    }
+}
+
+/// The reason that a request gets no blocks for which the budget has room.
+pub(super) fn of_memory(error: CacheError) -> OutOfMemory {
+    match error {
+        CacheError::OutOfMemory(error) => error,
+        error => unreachable!("there was room: {error}"),
     }
 }

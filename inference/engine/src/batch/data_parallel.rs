@@ -48,9 +48,11 @@ impl<'m> Groups<'m> {
         }
     }
 
-    /// Gives the memory of all groups back, and does without groups of so many workers.
-    pub(super) fn give_up(&mut self, workers: usize) {
+    /// Gives the memory of all groups back, and does without groups of so many workers. Result: whether there was any.
+    pub(super) fn give_up(&mut self, workers: usize) -> bool {
+        let had = !self.forwards.is_empty();
         *self = Self { given_up: workers, ..Self::new() };
+        had
     }
 
     fn allocate(

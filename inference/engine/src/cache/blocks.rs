@@ -1,45 +1,19 @@
-//! Blocks of keys and values under one budget, and the sequences that are made of them.
+//! Blocks of keys and values under one budget, and who has them: sequences, the pool's prefixes, or nobody.
 //!
-//! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence owns all the blocks it can come to need
-//! from its beginning, so that no step allocates. A block belongs to one sequence while it is written; once it is full
-//! it may belong to several whose texts begin alike.
+//! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence takes blocks as it grows, always before a
+//! step, so that no step allocates. Full blocks are kept as prefixes by the tokens that they hold: sequences whose texts
+//! begin alike share them, and they are retained afterwards until their place is wanted.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use embodios_gguf::memory::{OutOfMemory, reserved};
-use embodios_kernels::{KEYS, KV_BLOCK, Kernels, Precision};
+use embodios_kernels::{KV_BLOCK, Precision};
 
+use super::prefixes::{BlockTokens, Prefixes};
+use super::sequence::{Block, BlockLayout, Sequence};
 use super::{CacheError, Limits};
 use crate::model::Model;
-
-/// Bytes of a block: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of
-/// them before [`Sequence::fill`] gets there, but room for them.
-type Block = Arc<Vec<u8>>;
-
-/// Layout of a block.
-#[derive(Clone, Copy, Debug)]
-struct BlockLayout {
-    precision: Precision,
-    kv_heads: usize,
-    /// Bytes of a head's key or value at one position.
-    vector: usize,
-    /// Bytes of a block.
-    block: usize,
-}
-
-impl BlockLayout {
-    /// Bytes of the keys, or of the values, of a head in a block.
-    const fn run(&self) -> usize {
-        KV_BLOCK * self.vector
-    }
-
-    /// First byte of a head's keys; its values follow.
-    const fn start(&self, layer: usize, head: usize) -> usize {
-        (layer * self.kv_heads + head) * 2 * self.run()
-    }
-}
 
 /// Half precision for quantised weights, which are coarser; single for floats.
 fn precision_for(model: &Model<'_>) -> Precision {
@@ -47,18 +21,30 @@ fn precision_for(model: &Model<'_>) -> Precision {
     if quantized { Precision::Half } else { Precision::Single }
 }
 
-/// All blocks, and the free ones.
+/// The beginning of a text that blocks are there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Whole blocks of it.
+    pub blocks: usize,
+    /// Those that a sequence has.
+    pub used: usize,
+}
+
+/// All blocks.
 #[derive(Debug)]
 pub struct BlockPool {
     layout: BlockLayout,
     /// Blocks that the budget holds.
     most: usize,
     budget: usize,
+    /// Bytes that stay free when a block is made.
+    spare: usize,
     /// Positions that the model was trained for.
     trained: usize,
     /// Blocks made so far.
     made: usize,
     free: Vec<Block>,
+    prefixes: Prefixes,
 }
 
 impl BlockPool {
@@ -73,8 +59,25 @@ impl BlockPool {
         let block = heads.and_then(|heads| heads.checked_mul(2 * KV_BLOCK)?.checked_mul(vector));
         let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
         let block = block.ok_or(CacheError::OutOfMemory(too_much))?;
-        let layout = BlockLayout { precision, kv_heads, vector, block };
-        Ok(Self { layout, most: budget / block, budget, trained: config.context, made: 0, free: Vec::new() })
+        Ok(Self::of(BlockLayout { precision, kv_heads, vector, block }, budget, config.context))
+    }
+
+    fn of(layout: BlockLayout, budget: usize, trained: usize) -> Self {
+        let (free, prefixes) = (Vec::new(), Prefixes::default());
+        Self { layout, most: budget / layout.block, budget, spare: 0, trained, made: 0, free, prefixes }
+    }
+
+    /// The same, but `bytes` of the platform's memory stay free whenever a block is made.
+    pub(crate) fn with_spare(self, bytes: usize) -> Self {
+        Self { spare: bytes, ..self }
+    }
+
+    /// Memory that stays free.
+    ///
+    /// # Errors
+    /// When there is not so much.
+    pub(crate) fn reserve_spare(&self) -> Result<Vec<u8>, OutOfMemory> {
+        reserved(self.spare, "answer")
     }
 
     /// Positions of a sequence within `limits`' context and the whole budget.
@@ -88,77 +91,117 @@ impl BlockPool {
             return Err(CacheError::Context { asked: context, trained });
         }
         if context > fits {
-            let bytes = self.layout.block as u128 * context.div_ceil(KV_BLOCK) as u128;
-            return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
+            return Err(self.too_long(context, fits));
         }
         Ok(context)
     }
 
-    /// Whether there are blocks for `context` positions of which `shared` whole blocks are another sequence's.
+    /// Blocks that no sequence has, the retained ones among them.
     #[must_use]
-    pub const fn has_room(&self, context: usize, shared: usize) -> bool {
-        context.div_ceil(KV_BLOCK) - shared <= self.most - self.made + self.free.len()
+    pub const fn available(&self) -> usize {
+        self.most - self.made + self.free.len() + self.prefixes.retained()
+    }
+
+    /// Whole blocks that are there of a text with these blocks.
+    pub fn find(&self, text: impl IntoIterator<Item = BlockTokens>) -> Found {
+        let (mut found, mut last) = (Found::default(), None);
+        for tokens in text {
+            let Some((place, is_used)) = self.prefixes.find(last, &tokens) else { break };
+            last = Some(place);
+            found.blocks += 1;
+            found.used += usize::from(is_used);
+        }
+        found
     }
 
     /// A sequence without room for anything.
     #[must_use]
     pub const fn empty(&self) -> Sequence {
-        Sequence { layout: self.layout, blocks: Vec::new(), context: 0, position: 0 }
+        Sequence { layout: self.layout, blocks: Vec::new(), kept: 0, last: None, context: 0, position: 0 }
     }
 
-    /// A sequence with room for `context` positions that begins with the first `shared` blocks of another one, which
-    /// are full. A position must be filled before anything is stored there.
+    /// A sequence that grows up to `context` positions, with blocks for the first `positions`. It begins with what is
+    /// there of a text with these blocks.
     ///
     /// # Errors
-    /// [`CacheError::Budget`] when the free blocks do not suffice, [`CacheError::OutOfMemory`] when the memory
-    /// does not.
-    ///
-    /// # Panics
-    /// When the other sequence has not that many full blocks, or the context not so many positions.
+    /// As [`Self::extend`].
     pub fn begin(
         &mut self,
         context: usize,
-        prefix: Option<(&Sequence, usize)>,
+        positions: usize,
+        text: impl IntoIterator<Item = BlockTokens>,
     ) -> Result<Sequence, CacheError> {
-        let shared = prefix.map_or(0, |(_, shared)| shared);
-        if !self.has_room(context, shared) {
-            let bytes = self.layout.block as u128 * (context.div_ceil(KV_BLOCK) - shared) as u128;
-            let fits = (self.most - self.made + self.free.len() + shared) * KV_BLOCK;
-            return Err(CacheError::Budget { context, bytes, budget: self.budget, fits });
+        let list = reserved(context.div_ceil(KV_BLOCK), "list of blocks");
+        let blocks = list.map_err(CacheError::OutOfMemory)?;
+        let mut sequence = Sequence { blocks, context, ..self.empty() };
+        for tokens in text {
+            let Some((place, block)) = self.prefixes.take(sequence.last, &tokens) else { break };
+            sequence.last = Some(place);
+            sequence.blocks.push(block);
         }
-        let count = context.div_ceil(KV_BLOCK);
-        let mut blocks = reserved(count, "list of blocks").map_err(CacheError::OutOfMemory)?;
-        if let Some((other, shared)) = prefix {
-            assert!(shared * KV_BLOCK <= other.position.min(context), "full blocks");
-            blocks.extend(other.blocks[..shared].iter().cloned());
-        }
-        let mut sequence = Sequence { layout: self.layout, blocks, context, position: shared * KV_BLOCK };
-        while sequence.blocks.len() < count {
-            match self.block() {
-                Ok(block) => sequence.blocks.push(block),
-                Err(error) => {
-                    self.end(sequence);
-                    return Err(error);
-                }
+        sequence.kept = sequence.blocks.len();
+        sequence.position = sequence.kept * KV_BLOCK;
+        match self.extend(&mut sequence, positions) {
+            Ok(()) => Ok(sequence),
+            Err(error) => {
+                self.end(sequence);
+                Err(error)
             }
         }
-        Ok(sequence)
     }
 
-    /// Takes a sequence's blocks back. Those that another sequence still has stay with it.
+    /// Gives a sequence blocks for its first `positions`. Where none is free and no more can be made, retained prefixes
+    /// are evicted. A position must be filled before anything is stored there.
+    ///
+    /// # Errors
+    /// [`CacheError::Budget`] when sequences have all blocks, [`CacheError::OutOfMemory`] when the platform's memory
+    /// ends before that. The sequence keeps what it got.
+    ///
+    /// # Panics
+    /// When the sequence's context has not so many positions.
+    pub fn extend(&mut self, sequence: &mut Sequence, positions: usize) -> Result<(), CacheError> {
+        assert!(positions <= sequence.context, "within the context");
+        while sequence.end() < positions {
+            let block = self.block().map_err(|lack| match lack {
+                Some(error) => CacheError::OutOfMemory(error),
+                None => self.too_long(positions, sequence.end()),
+            })?;
+            sequence.blocks.push(block);
+        }
+        Ok(())
+    }
+
+    /// Keeps the next full block of a sequence among the prefixes; `tokens` are those whose keys and values it holds.
+    ///
+    /// # Panics
+    /// When the next block is not full.
+    pub(crate) fn keep(&mut self, sequence: &mut Sequence, tokens: &BlockTokens) {
+        let next = sequence.next_to_keep().expect("a full block");
+        let (place, other) = self.prefixes.keep(sequence.last, tokens, &mut sequence.blocks[next]);
+        sequence.last = Some(place);
+        sequence.kept += 1;
+        self.free.extend(other);
+    }
+
+    /// Takes a sequence's blocks back. Those that are among the prefixes stay there.
     pub fn end(&mut self, sequence: Sequence) {
-        for mut block in sequence.blocks {
-            if Arc::get_mut(&mut block).is_some() {
-                // There is room: `block` reserved it.
-                self.free.push(block);
-            }
-        }
+        let Sequence { mut blocks, kept, last, .. } = sequence;
+        // There is room: `block` reserved it.
+        self.free.extend(blocks.drain(kept..));
+        drop(blocks);
+        self.prefixes.let_go(last);
     }
 
-    /// Gives back the memory of free blocks.
-    pub(crate) fn give_back(&mut self) {
-        self.made -= self.free.len();
-        self.free = Vec::new();
+    /// Gives back the memory of at least so many bytes of blocks that no sequence has: the free ones, then the retained.
+    /// Result: whether there was any.
+    pub(crate) fn release(&mut self, bytes: usize) -> bool {
+        let made = self.made;
+        while (made - self.made).saturating_mul(self.layout.block) < bytes.max(1)
+            && self.free.pop().or_else(|| self.prefixes.evict()).is_some()
+        {
+            self.made -= 1;
+        }
+        self.made < made
     }
 
     /// Bytes of a block.
@@ -170,7 +213,13 @@ impl BlockPool {
     /// Bytes of the blocks that sequences have.
     #[must_use]
     pub const fn used(&self) -> usize {
-        (self.made - self.free.len()) * self.layout.block
+        (self.made - self.free.len() - self.prefixes.retained()) * self.layout.block
+    }
+
+    /// Bytes of the blocks that are retained as prefixes, and no sequence has.
+    #[must_use]
+    pub const fn retained(&self) -> usize {
+        self.prefixes.retained() * self.layout.block
     }
 
     /// Bytes of all blocks made so far: at most the budget.
@@ -185,133 +234,44 @@ impl BlockPool {
         self.budget
     }
 
-    fn block(&mut self) -> Result<Block, CacheError> {
+    fn too_long(&self, context: usize, fits: usize) -> CacheError {
+        let bytes = self.layout.block as u128 * context.div_ceil(KV_BLOCK) as u128;
+        CacheError::Budget { context, bytes, budget: self.budget, fits }
+    }
+
+    /// A free block, a new one, or one that was retained.
+    ///
+    /// # Errors
+    /// When there is none: the platform's memory ended, or the budget.
+    fn block(&mut self) -> Result<Block, Option<OutOfMemory>> {
         if let Some(block) = self.free.pop() {
             return Ok(block);
         }
-        let no_list = OutOfMemory { what: "list of blocks", bytes: size_of::<Block>() };
-        self.free.try_reserve(self.made + 1).map_err(|_| CacheError::OutOfMemory(no_list))?;
-        let block = reserved(self.layout.block, "cache").map_err(CacheError::OutOfMemory)?;
-        self.made += 1;
+        let made = if self.made < self.most { self.make().map_err(Some) } else { Err(None) };
+        made.or_else(|lack| self.prefixes.evict().ok_or(lack))
+    }
+
+    fn make(&mut self) -> Result<Block, OutOfMemory> {
+        let _spare = self.reserve_spare()?;
+        let all = self.made + 1;
+        let lists = self.free.try_reserve(all).and_then(|()| self.prefixes.reserve(all));
+        lists.map_err(|_| OutOfMemory { what: "list of blocks", bytes: all * size_of::<Block>() })?;
+        let block = reserved(self.layout.block, "cache")?;
+        self.made = all;
         Ok(Arc::new(block))
     }
-}
-
-/// A text's keys and values.
-#[derive(Debug)]
-pub struct Sequence {
-    layout: BlockLayout,
-    blocks: Vec<Block>,
-    context: usize,
-    position: usize,
-}
-
-impl Sequence {
-    /// Whether the blocks of the next `positions` positions are filled.
-    #[must_use]
-    pub(crate) fn is_filled(&self, positions: usize) -> bool {
-        self.blocks[self.ahead(positions)].iter().all(|block| block.len() == self.layout.block)
-    }
-
-    /// Fills those blocks of the next `positions` positions with zeros that never were. Many systems give memory when
-    /// it is written first, and that takes time: the worker that is going to store there does it, and no sooner than
-    /// need be where other workers wait.
-    pub(crate) fn fill(&mut self, positions: usize) {
-        let ahead = self.ahead(positions);
-        for block in self.blocks[ahead].iter_mut().filter_map(Arc::get_mut) {
-            block.resize(self.layout.block, 0);
-        }
-    }
-
-    /// The blocks of the next `positions` positions.
-    const fn ahead(&self, positions: usize) -> Range<usize> {
-        blocks_of(self.position, self.position + positions)
-    }
-
-    /// Positions taken so far.
-    #[must_use]
-    pub const fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Positions there is room for.
-    #[must_use]
-    pub const fn context(&self) -> usize {
-        self.context
-    }
-
-    /// The precision of keys and values.
-    #[must_use]
-    pub const fn precision(&self) -> Precision {
-        self.layout.precision
-    }
-
-    /// Forgets what comes after `position`, if anything does. Blocks that another sequence has too must not be written,
-    /// so it keeps them: call it on a sequence that began by itself.
-    pub fn rewind(&mut self, position: usize) {
-        self.position = self.position.min(position);
-    }
-
-    /// Counts positions as taken whose keys and values have been stored in every layer.
-    pub(crate) const fn advance(&mut self, positions: usize) {
-        self.position += positions;
-    }
-
-    /// Stores the keys and the values of all heads at one position.
-    ///
-    /// # Panics
-    /// When the position is on a block that another sequence has too.
-    #[inline(always)]
-    pub(crate) fn store(
-        &mut self,
-        kernels: Kernels,
-        layer: usize,
-        position: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) {
-        let BlockLayout { precision, vector, .. } = self.layout;
-        let block = Arc::get_mut(&mut self.blocks[position / KV_BLOCK])
-            .expect("a block that is written has one owner");
-        let (length, offset) = (vector / precision.bytes(), position % KV_BLOCK * vector);
-        for (head, (key, value)) in keys.chunks_exact(length).zip(values.chunks_exact(length)).enumerate() {
-            let start = self.layout.start(layer, head);
-            let run = &mut block[start + position % KV_BLOCK / KEYS * KEYS * vector..][..KEYS * vector];
-            kernels.encode_in_run(precision, key, position % KEYS, run);
-            kernels.encode(precision, value, &mut block[start + self.layout.run() + offset..][..vector]);
-        }
-    }
-
-    /// A head's keys on a block, in whole runs from the block's first to the last of these positions, and its values at
-    /// these positions.
-    ///
-    /// # Panics
-    /// When the positions are not of one block, or not all the sequence's.
-    #[inline(always)]
-    pub(crate) fn vectors(&self, layer: usize, head: usize, positions: Range<usize>) -> [&[u8]; 2] {
-        let BlockLayout { vector, .. } = self.layout;
-        let (start, run) = (self.layout.start(layer, head), self.layout.run());
-        let first = positions.start % KV_BLOCK;
-        let end = first + positions.len();
-        let (keys, values) = self.blocks[positions.start / KV_BLOCK][start..][..2 * run].split_at(run);
-        [&keys[..end.next_multiple_of(KEYS) * vector], &values[first * vector..end * vector]]
-    }
-}
-
-/// The blocks of the positions `start..end`.
-const fn blocks_of(start: usize, end: usize) -> Range<usize> {
-    start / KV_BLOCK..end.div_ceil(KV_BLOCK)
-}
-
-/// Positions, block by block.
-pub(crate) fn by_block(positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    blocks_of(positions.start, positions.end)
-        .map(move |block| positions.start.max(block * KV_BLOCK)..positions.end.min((block + 1) * KV_BLOCK))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pool of up to `most` small blocks.
+    fn pool(most: usize) -> BlockPool {
+        let (precision, vector) = (Precision::Half, 8);
+        let layout = BlockLayout { precision, kv_heads: 1, vector, block: 2 * KV_BLOCK * vector };
+        BlockPool::of(layout, most * layout.block, 4 * KV_BLOCK)
+    }
 
     /// For each of its blocks, whether it is filled.
     fn filled(sequence: &Sequence) -> Vec<bool> {
@@ -320,12 +280,8 @@ mod tests {
 
     #[test]
     fn a_block_is_filled_once_it_is_reached() {
-        let (precision, vector) = (Precision::Half, 8);
-        let layout = BlockLayout { precision, kv_heads: 1, vector, block: 2 * KV_BLOCK * vector };
-        let budget = 4 * layout.block;
-        let mut blocks =
-            BlockPool { layout, most: 4, budget, trained: 4 * KV_BLOCK, made: 0, free: Vec::new() };
-        let mut sequence = blocks.begin(4 * KV_BLOCK, None).expect("there is room");
+        let mut blocks = pool(4);
+        let mut sequence = blocks.begin(4 * KV_BLOCK, 4 * KV_BLOCK, []).expect("there is room");
         assert!(sequence.is_filled(0) && !sequence.is_filled(1));
         sequence.fill(1);
         assert_eq!(filled(&sequence), [true, false, false, false]);
@@ -337,10 +293,36 @@ mod tests {
 
         // A block that comes back stays filled, and the next sequence to have it asks for each block.
         blocks.end(sequence);
-        let mut next = blocks.begin(4 * KV_BLOCK, None).expect("all came back");
+        let mut next = blocks.begin(4 * KV_BLOCK, 4 * KV_BLOCK, []).expect("all came back");
         assert_eq!(filled(&next), [false, false, true, true]);
         assert!(!next.is_filled(4 * KV_BLOCK));
         next.fill(4 * KV_BLOCK);
-        assert!(next.is_filled(4 * KV_BLOCK) && blocks.used() == budget);
+        assert!(next.is_filled(4 * KV_BLOCK) && blocks.used() == blocks.budget());
+    }
+
+    #[test]
+    fn a_sequence_grows_at_the_cost_of_what_is_retained() {
+        let tokens = |block: u32| [block; KV_BLOCK];
+        let mut blocks = pool(4);
+        let mut first = blocks.begin(4 * KV_BLOCK, 2 * KV_BLOCK + 1, []).expect("there is room");
+        first.advance(2 * KV_BLOCK + 1);
+        [0, 1].into_iter().for_each(|block| blocks.keep(&mut first, &tokens(block)));
+        assert!(first.next_to_keep().is_none() && blocks.available() == 1);
+        blocks.end(first);
+        let block = blocks.block_bytes();
+        assert_eq!((blocks.used(), blocks.retained(), blocks.bytes()), (0, 2 * block, 3 * block));
+
+        // Half of it is found again, and the other half makes place.
+        let text = || [tokens(0), tokens(7)].into_iter();
+        assert_eq!(blocks.find(text()), Found { blocks: 1, used: 0 });
+        let mut second = blocks.begin(4 * KV_BLOCK, KV_BLOCK + 1, text()).expect("there is room");
+        assert_eq!((second.position(), second.end()), (KV_BLOCK, 2 * KV_BLOCK));
+        assert_eq!((blocks.find(text()), blocks.retained()), (Found { blocks: 1, used: 1 }, block));
+        blocks.extend(&mut second, 4 * KV_BLOCK).expect("the retained block makes place");
+        assert_eq!((blocks.available(), blocks.retained(), blocks.used()), (0, 0, 4 * block));
+        assert!(matches!(blocks.begin(1, 1, []), Err(CacheError::Budget { .. })));
+        blocks.end(second);
+        assert!(blocks.release(1) && blocks.bytes() == 3 * block);
+        assert!(blocks.release(usize::MAX) && blocks.bytes() == 0 && !blocks.release(1));
     }
 }
