@@ -1,8 +1,9 @@
 //! The batch-invariance test: every request of random batches has the tokens, log-probabilities and text of a solo run,
 //! bit for bit. For the console's `test` and the host's tests, which differ in how large and how many they are.
 //!
-//! Requests are what users mix: many share a prefix, some sample, some stop at a text. They join between steps and wait
-//! where KV blocks are few, and some are cancelled; strategies are tensor-parallel, data-parallel or the plan's.
+//! Requests are what users mix: many share a prefix, some go on from another one's answer, some sample, some stop at a
+//! text. They join between steps, wait or are preempted where KV blocks are few, find prefixes of others that have ended
+//! or not, and some are cancelled; strategies are tensor-parallel, data-parallel or the plan's.
 
 mod random;
 mod solo;
@@ -32,8 +33,10 @@ pub struct Tally {
     pub finished: usize,
     /// Their requests that were cancelled.
     pub cancelled: usize,
-    /// Tokens of shared prefixes.
+    /// Tokens of shared and retained prefixes.
     pub shared: usize,
+    /// Preemptions.
+    pub preempted: u64,
     /// Tensor-parallel steps.
     pub tensor_parallel: usize,
     /// Data-parallel steps.
@@ -42,11 +45,11 @@ pub struct Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batches, finished, cancelled, shared, tensor_parallel, data_parallel } = self;
+        let Self { batches, finished, cancelled, shared, preempted, tensor_parallel, data_parallel } = self;
         write!(
             f,
-            "{batches} batches: {finished} requests ended, {cancelled} cancelled, {shared} tokens shared, \
-             {tensor_parallel} tensor-parallel steps, {data_parallel} data-parallel"
+            "{batches} batches: {finished} requests ended, {cancelled} cancelled, {preempted} times one preempted, \
+             {shared} tokens shared, {tensor_parallel} tensor-parallel steps, {data_parallel} data-parallel"
         )
     }
 }
@@ -89,7 +92,12 @@ impl<'m> RandomBatches<'m> {
     /// When one cannot be run.
     pub fn draw(&mut self, pool: &mut Pool, count: usize) -> Result<(), String> {
         for _ in 0..count {
-            let request = self.random.request(self.sizes, self.model.config.vocabulary);
+            let mut request = self.random.request(self.sizes, self.model.config.vocabulary);
+            if self.random.one_in(3) && !self.requests.is_empty() {
+                let (last, solo) = &self.requests[self.random.below(self.requests.len())];
+                request.prompt = [&last.prompt[..], &solo.tokens, &request.prompt].concat();
+                request.prompt.truncate(self.sizes.prompt);
+            }
             let solo = Solo::of(self.model, self.tokenizer, self.kernels, pool, &request)?;
             self.requests.push((request, solo));
         }
@@ -115,7 +123,7 @@ impl<'m> RandomBatches<'m> {
     pub fn batch(&mut self, pool: &mut Pool) -> Result<(), String> {
         let count = 1 + self.random.below(self.sizes.requests);
         let asked: Vec<usize> = (0..count).map(|_| self.random.below(self.requests.len())).collect();
-        let settings = self.settings(pool.workers())?;
+        let settings = self.settings(pool.workers(), &asked)?;
         let number = self.tally.batches;
         let outcomes = self
             .outcomes(pool, settings, &asked)
@@ -145,17 +153,22 @@ impl<'m> RandomBatches<'m> {
         Ok(())
     }
 
-    /// Sometimes with too few blocks for all at once.
-    fn settings(&mut self, workers: usize) -> Result<Settings, String> {
+    /// Often with too few blocks for all at once, and sometimes with hardly more than one request needs.
+    fn settings(&mut self, workers: usize, asked: &[usize]) -> Result<Settings, String> {
         let block = BlockPool::new(self.model, usize::MAX).map_err(|error| error.to_string())?.block_bytes();
-        let needed = (self.sizes.prompt + self.sizes.tokens).div_ceil(KV_BLOCK);
-        let blocks = needed + self.random.below(8 * needed);
+        let needs = |&index: &usize| {
+            let Request { prompt, limit, .. } = &self.requests[index].0;
+            (prompt.len() + limit - 1).div_ceil(KV_BLOCK)
+        };
+        let needed = asked.iter().map(needs).max().unwrap_or(1);
+        let is_tight = !self.random.one_in(3);
+        let blocks = needed + self.random.below(if is_tight { 2 } else { 8 * needed });
         let strategy = match self.random.below(3) {
             0 => None,
             1 => Some(Strategy::TensorParallel),
             _ => Some(Strategy::DataParallel { groups: 1 + self.random.below(workers) }),
         };
-        let active = 1 + self.random.below(self.sizes.requests);
+        let active = if is_tight { self.sizes.requests } else { 1 + self.random.below(self.sizes.requests) };
         Ok(Settings { active, strategy, ..Settings::new(blocks * block) })
     }
 
@@ -166,7 +179,7 @@ impl<'m> RandomBatches<'m> {
         settings: Settings,
         asked: &[usize],
     ) -> Result<BTreeMap<RequestId, Outcome>, String> {
-        let Self { model, tokenizer, kernels, random, requests, tally, .. } = self;
+        let Self { model, tokenizer, kernels, sizes, random, requests, tally } = self;
         let mut batch =
             Batch::new(model, tokenizer, *kernels, settings).map_err(|error| error.to_string())?;
         let mut waiting = asked.iter();
@@ -183,7 +196,7 @@ impl<'m> RandomBatches<'m> {
             if !more {
                 break;
             }
-            if random.one_in(12) {
+            if random.one_in(12.max(2 * sizes.limit)) {
                 let id = RequestId(random.below(asked.len() - waiting.len()) as u64);
                 let outcome = batch.cancel(pool, id);
                 check(outcome.is_none() == outcomes.contains_key(&id), || {
@@ -215,9 +228,12 @@ impl<'m> RandomBatches<'m> {
                 None => {}
             }
         }
+        tally.preempted += batch.preemptions();
         check((batch.blocks().used(), batch.lengths()) == (0, (0, 0)), || {
             "requests or KV blocks are left over".into()
         })?;
+        batch.give_back();
+        check((batch.blocks().retained(), batch.blocks().bytes()) == (0, 0), || "KV blocks are lost".into())?;
         check(outcomes.len() == asked.len(), || "not all requests ended".into())?;
         let nothing = Reported::default();
         let as_reported = |(id, outcome): (&RequestId, &Outcome)| {

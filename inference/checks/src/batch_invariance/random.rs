@@ -7,7 +7,7 @@ use embodios_text::sample::{BAN, Sampling};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// The largest that is drawn.
+/// The largest that is drawn, where nothing else is said.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// Requests of a batch.
@@ -16,13 +16,19 @@ pub struct Sizes {
     pub prompt: usize,
     /// Tokens made of it.
     pub tokens: usize,
+    /// The smallest limit of them.
+    pub limit: usize,
+    /// One in so many requests ends at a token, and about as many at a text.
+    pub ends: usize,
 }
 
 impl Sizes {
     /// Sizes that an emulated core computes in seconds.
-    pub const SMALL: Self = Self { requests: 5, prompt: 30, tokens: 5 };
+    pub const SMALL: Self = Self { requests: 5, prompt: 30, tokens: 5, limit: 1, ends: 2 };
     /// Sizes that users send, with prompts of several blocks.
-    pub const FULL: Self = Self { requests: 32, prompt: 120, tokens: 24 };
+    pub const FULL: Self = Self { requests: 32, prompt: 120, tokens: 24, limit: 1, ends: 2 };
+    /// Sizes of requests that grow by several blocks, so that some are preempted.
+    pub const LONG: Self = Self { requests: 8, prompt: 90, tokens: 110, limit: 70, ends: 8 };
 }
 
 /// Draws the same whenever it begins with the same seed.
@@ -79,11 +85,11 @@ impl Random {
         };
         Request {
             prompt,
-            limit: 1 + self.below(sizes.tokens),
-            end: if self.one_in(2) { [0, 277].into() } else { Vec::new() },
+            limit: sizes.limit + self.below(sizes.tokens - sizes.limit + 1),
+            end: if self.one_in(sizes.ends) { [0, 277].into() } else { Vec::new() },
             sampling,
             bias,
-            stops: if self.one_in(3) { [" the".into(), ".".into()].into() } else { Vec::new() },
+            stops: if self.one_in(1 + sizes.ends) { [" the".into(), ".".into()].into() } else { Vec::new() },
             log_probabilities: Some(self.below(4)),
         }
     }
