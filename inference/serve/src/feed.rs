@@ -117,6 +117,7 @@ impl Feed {
 /// Figures of a batch, a pool and the platform below it.
 fn figures(batch: &Batch<'_>, pool: &Pool, restarts: u64) -> Figures {
     let blocks = batch.blocks();
+    let (prefix_queries, prefix_hits) = batch.prefix_tokens();
     let memory = pool.platform().memory();
     let cores = pool.monitor().workers().into_iter().map(|worker| CoreTimes {
         core: worker.core,
@@ -126,8 +127,12 @@ fn figures(batch: &Batch<'_>, pool: &Pool, restarts: u64) -> Figures {
     });
     Figures {
         blocks_used: blocks.used() / blocks.block_bytes().max(1),
+        blocks_retained: blocks.retained() / blocks.block_bytes().max(1),
         blocks: blocks.budget() / blocks.block_bytes().max(1),
         block_positions: KV_BLOCK,
+        prefix_queries,
+        prefix_hits,
+        preemptions: batch.preemptions(),
         steps: batch.steps(),
         restarts,
         cores: cores.collect(),

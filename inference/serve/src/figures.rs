@@ -20,10 +20,18 @@ pub struct CoreTimes {
 pub struct Figures {
     /// Blocks of keys and values that requests have.
     pub blocks_used: usize,
+    /// Blocks that are retained as prefixes, and no request has.
+    pub blocks_retained: usize,
     /// Blocks that there is memory for.
     pub blocks: usize,
     /// Positions of a block.
     pub block_positions: usize,
+    /// Tokens of prompts that were looked for among prefixes.
+    pub prefix_queries: u64,
+    /// Those that were found there.
+    pub prefix_hits: u64,
+    /// Times that a request was preempted.
+    pub preemptions: u64,
     /// Steps of the batch.
     pub steps: usize,
     /// Starts of the engine after the first.

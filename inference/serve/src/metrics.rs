@@ -30,10 +30,6 @@ pub struct Metrics {
     pub prompt_tokens: u64,
     /// Tokens made.
     pub generation_tokens: u64,
-    /// Tokens of prompts that were looked for among other requests'.
-    pub prefix_queries: u64,
-    /// Those that were found there.
-    pub prefix_hits: u64,
     /// Requests that ended, by reason.
     pub finished: [u64; REASONS.len()],
     /// From submission to the first token.
@@ -65,8 +61,6 @@ impl Metrics {
         Self {
             prompt_tokens: 0,
             generation_tokens: 0,
-            prefix_queries: 0,
-            prefix_hits: 0,
             finished: [0; REASONS.len()],
             first_token: Histogram::of_times(),
             output_token: Histogram::of_times(),
@@ -104,8 +98,6 @@ impl Metrics {
         if times.started == 0 {
             return;
         }
-        self.prefix_queries += outcome.prompt_tokens as u64;
-        self.prefix_hits += outcome.shared_tokens as u64;
         self.queued.add(seconds(times.queued()));
         self.whole.add(seconds(times.finished.saturating_sub(times.submitted)));
         let (Some(&first), Some(&last)) = (times.tokens.first(), times.tokens.last()) else { return };

@@ -4,8 +4,9 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{Rig, completion, get};
+use common::{Rig, completion, get, post};
 use embodios_serve::Settings;
+use serde_json::Value;
 
 /// Samples of a text, which is checked: each belongs to a metric whose kind was said, and is a number.
 fn samples(text: &str) -> HashMap<String, f64> {
@@ -81,6 +82,32 @@ fn figures_are_those_of_what_was_done() {
         let grows = name.contains("_total{") || name.contains("_bucket{") || name.contains("_count{");
         assert!(!grows || after[name] >= value, "{name}");
     }
+}
+
+#[test]
+fn a_prompt_that_comes_again_is_found() {
+    let mut rig = Rig::new(Settings::default(), 2);
+    let fixed = r#""temperature": 0, "ignore_eos": true, "max_tokens": 5"#;
+    let prompt = "Once upon a time there was a little girl who had a big red ball. ".repeat(4);
+    let mut usage = || {
+        let body = format!(r#"{{"prompt": "{prompt}", {fixed}}}"#);
+        let answer = rig.ask(&post("/v1/completions", "", &body)).json();
+        let of = |value: &Value| value.as_f64().unwrap();
+        (
+            of(&answer["usage"]["prompt_tokens"]),
+            of(&answer["usage"]["prompt_tokens_details"]["cached_tokens"]),
+        )
+    };
+    let (first, again) = (usage(), usage());
+    assert_eq!((first.1, again.1), (0.0, ((again.0 - 1.0) / 32.0).floor() * 32.0));
+    assert!(again.1 >= 64.0, "{again:?}");
+    assert_eq!(rig.metric("vllm:prefix_cache_queries_total"), first.0 + again.0);
+    assert_eq!(rig.metric("vllm:prefix_cache_hits_total"), again.1);
+    assert!(rig.metric("embodios_kv_blocks_retained") >= 2.0);
+    assert_eq!(
+        (rig.metric("vllm:kv_cache_usage_perc"), rig.metric("vllm:num_preemptions_total")),
+        (0.0, 0.0)
+    );
 }
 
 #[test]

@@ -89,9 +89,9 @@ impl core::error::Error for Refusal {}
 /// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It waits for a place, for KV blocks, or for the prefix that another request computes.
+    /// It waits for a place, for KV blocks, or for the prefix that another request computes, or was preempted.
     Queued,
-    /// Its prompt passes through the model.
+    /// Its prompt passes through the model, or its text again.
     Prefill,
     /// Tokens are made.
     Decode,
@@ -194,7 +194,7 @@ pub struct Outcome {
     pub text: String,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Tokens of the prompt that another request had passed through the model already.
+    /// Tokens of the prompt whose keys and values were there when it joined, from another request or an earlier one.
     pub shared_tokens: usize,
     /// [`LogitsHash`] of all logits that tokens were chosen from.
     pub logits_hash: u64,

@@ -32,7 +32,7 @@ fn gateway(text: &mut Text, metrics: &Metrics, figures: &Figures, now: Now<'_>) 
     let usage = figures.blocks_used as f64 / figures.blocks.max(1) as f64;
     text.gauge("vllm:num_requests_running", "Requests in the batch.", now.running);
     text.gauge("vllm:num_requests_waiting", "Requests that wait for a place in the batch.", now.waiting);
-    text.gauge("vllm:kv_cache_usage_perc", "Part of the KV blocks in use, 0 to 1.", usage);
+    text.gauge("vllm:kv_cache_usage_perc", "Part of the KV blocks that requests have, 0 to 1.", usage);
     text.head("vllm:cache_config_info", "gauge", "Shape of the KV cache.");
     let shape: [(&str, &dyn core::fmt::Display); 2] =
         [("block_size", &figures.block_positions), ("num_gpu_blocks", &figures.blocks)];
@@ -43,9 +43,14 @@ fn gateway(text: &mut Text, metrics: &Metrics, figures: &Figures, now: Now<'_>) 
         (
             "vllm:prefix_cache_queries_total",
             "Tokens of prompts looked for in the cache.",
-            metrics.prefix_queries,
+            figures.prefix_queries,
         ),
-        ("vllm:prefix_cache_hits_total", "Tokens of prompts found in the cache.", metrics.prefix_hits),
+        ("vllm:prefix_cache_hits_total", "Tokens of prompts found in the cache.", figures.prefix_hits),
+        (
+            "vllm:num_preemptions_total",
+            "Times that a request made place for an older one.",
+            figures.preemptions,
+        ),
     ] {
         text.counter(name, help, value);
     }
@@ -97,6 +102,11 @@ fn own(text: &mut Text, metrics: &Metrics, figures: &Figures, now: Now<'_>) {
             text.sample("embodios_core_seconds_total", &labels, seconds(time));
         }
     }
+    text.gauge(
+        "embodios_kv_blocks_retained",
+        "KV blocks retained for prefixes, which no request has.",
+        figures.blocks_retained,
+    );
     text.gauge("embodios_memory_bytes", "Memory of the machine.", figures.memory);
     text.gauge("embodios_memory_free_bytes", "Free memory of the machine.", figures.memory_free);
 }
