@@ -160,7 +160,10 @@ impl Server<'_> {
         let Self { peers, shared } = self;
         shared.metrics.generation_tokens += 1;
         let Some(job) = shared.jobs.get_mut(job) else { return };
-        shared.metrics.prompt_tokens += job.prompt.take().unwrap_or(0) as u64;
+        if job.made == 0 {
+            shared.metrics.prompt_tokens += job.prompt as u64;
+        }
+        job.made += 1;
         let Some(peer) = job.wanted_by.and_then(|number| peers.get_mut(&number)) else { return };
         let Some(served) = &shared.served else { return };
         peer.tell(shared.clock.now, |call, out| call.token(served, job.choice, token, out));

@@ -33,8 +33,10 @@ pub struct Job {
     pub wanted_by: Option<Connection>,
     /// Which of the call's choices it is.
     pub choice: usize,
-    /// Tokens of its prompt, until its first token is made.
-    pub prompt: Option<usize>,
+    /// Tokens of its prompt.
+    pub prompt: usize,
+    /// Tokens made.
+    pub made: usize,
     /// Whether the owner has its order.
     is_taken: bool,
 }
@@ -53,8 +55,9 @@ impl Jobs {
     pub fn add(&mut self, connection: Connection, choice: usize, request: Request) -> JobId {
         let job = JobId(self.next);
         self.next += 1;
-        let prompt = Some(request.prompt.len());
-        self.jobs.insert(job, Job { wanted_by: Some(connection), choice, prompt, is_taken: false });
+        let prompt = request.prompt.len();
+        let wanted_by = Some(connection);
+        self.jobs.insert(job, Job { wanted_by, choice, prompt, made: 0, is_taken: false });
         self.orders.push_back(Order::Submit { job, request });
         job
     }
@@ -104,6 +107,11 @@ impl Jobs {
     /// Jobs that wait for a place in the batch.
     pub fn waiting(&self) -> usize {
         self.jobs.len() - self.active()
+    }
+
+    /// All of them, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (JobId, &Job)> {
+        self.jobs.iter().map(|(&id, job)| (id, job))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -80,9 +80,14 @@ impl Shared<'_> {
             }
             (Route::Page, _) => match self.settings.page {
                 Some(page) => {
-                    let answer =
-                        reply.answer(200, self.clock).with("content-type", "text/html; charset=utf-8");
-                    self.answer(http, &answer, page);
+                    let answer = reply
+                        .answer(200, self.clock)
+                        .with("content-type", "text/html; charset=utf-8")
+                        .with("cache-control", "no-cache")
+                        .with("content-security-policy", page.policy)
+                        .with("referrer-policy", "no-referrer")
+                        .with("x-content-type-options", "nosniff");
+                    self.answer(http, &answer, page.html);
                 }
                 None => self.error(http, &reply, &errors::not_found("/")),
             },

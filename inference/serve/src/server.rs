@@ -11,6 +11,7 @@ use crate::figures::Figures;
 use crate::jobs::{Jobs, Order};
 use crate::metrics::{Metrics, seconds};
 use crate::peer::{End, Peer, Work};
+use crate::recent::Recent;
 use crate::reply::Numbers;
 use crate::settings::{Clock, Settings};
 use crate::shared::Shared;
@@ -32,6 +33,7 @@ impl<'m> Server<'m> {
             is_draining: false,
             jobs: Jobs::default(),
             metrics: Metrics::new(),
+            recent: Recent::new(),
             figures: Figures::default(),
             clock: Clock::default(),
             connections: 0,
@@ -125,6 +127,7 @@ impl<'m> Server<'m> {
 
     /// Takes note of a step of the batch, or a burst of them, with so many requests.
     pub fn stepped(&mut self, nanoseconds: u64, requests: usize) {
+        self.shared.recent.add(nanoseconds);
         self.shared.metrics.steps.add(seconds(nanoseconds));
         self.shared.metrics.rows.add(requests as f64);
     }

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use embodios_http::Limits;
 
+use crate::page::Page;
+
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000_000_000;
 
@@ -23,8 +25,8 @@ pub struct Settings {
     pub waiting: usize,
     /// Bytes of all bodies together that may be on their way, no fewer than one body may have.
     pub bodies: usize,
-    /// The page at `/`, in HTML.
-    pub page: Option<&'static [u8]>,
+    /// The page at `/`.
+    pub page: Option<Page>,
     /// Nanoseconds after which a stream without an event gets a comment, before somebody between takes it for dead.
     /// Some clients lose what follows a comment, so they are rare.
     pub ping: u64,
@@ -41,7 +43,7 @@ impl Default for Settings {
             connections: 256,
             waiting: 256,
             bodies: 16 << 20,
-            page: None,
+            page: Some(Page::CHAT),
             ping: 50 * SECOND,
             seed: 0,
         }

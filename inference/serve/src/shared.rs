@@ -7,6 +7,7 @@ use crate::figures::Figures;
 use crate::jobs::Jobs;
 use crate::live::{self, State};
 use crate::metrics::{Metrics, Now, report};
+use crate::recent::Recent;
 use crate::reply::{Numbers, Reply};
 use crate::settings::{Clock, Settings};
 
@@ -20,6 +21,7 @@ pub struct Shared<'m> {
     pub is_draining: bool,
     pub jobs: Jobs,
     pub metrics: Metrics,
+    pub recent: Recent,
     pub figures: Figures,
     pub numbers: Numbers,
     pub clock: Clock,
@@ -94,7 +96,13 @@ impl Shared<'_> {
 
     /// An event of `/events`.
     pub fn live(&self) -> alloc::string::String {
-        let state = State { now: self.now(), clock: self.clock, is_draining: self.is_draining };
+        let state = State {
+            now: self.now(),
+            clock: self.clock,
+            is_draining: self.is_draining,
+            jobs: &self.jobs,
+            steps: self.recent.spread(),
+        };
         live::event(&self.metrics, &self.figures, state)
     }
 }

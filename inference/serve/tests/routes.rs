@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Rig, completion, event_json, get, post, with_keys};
-use embodios_serve::{Figures, Settings};
+use embodios_serve::{Figures, Page, Settings};
 
 fn rig() -> Rig {
     Rig::new(Settings::default(), 4)
@@ -11,7 +11,7 @@ fn rig() -> Rig {
 
 #[test]
 fn paths_answer() {
-    let mut rig = Rig::new(Settings { page: Some(b"<html>"), ..Settings::default() }, 4);
+    let mut rig = rig();
     for path in ["/health", "/v1/health"] {
         let health = rig.ask(&get(path, ""));
         assert_eq!((health.status, health.text().as_str()), (200, r#"{"status":"ok"}"#));
@@ -22,12 +22,27 @@ fn paths_answer() {
         answer.json();
     }
     assert_eq!(rig.ask(&get("/v1/models/other", "")).status, 404);
+}
+
+#[test]
+fn the_page_comes_with_a_policy() {
+    let mut rig = Rig::new(with_keys(&["secret"]), 4);
     let page = rig.ask(&get("/", ""));
-    assert_eq!(
-        (page.text().as_str(), page.header("content-type")),
-        ("<html>", Some("text/html; charset=utf-8"))
-    );
-    assert_eq!(self::rig().ask(&get("/", "")).error(), "not_found_error");
+    assert_eq!((page.status, page.body.as_slice()), (200, Page::CHAT.html));
+    for (name, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-security-policy", Page::CHAT.policy),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(page.header(name), Some(value));
+    }
+    let client = rig.connect(&get("/", "").replace("GET", "HEAD"));
+    rig.run();
+    let head = String::from_utf8(rig.client(client).received.clone()).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(head.contains(&format!("content-length: {}\r\n", Page::CHAT.html.len())), "{head}");
+    let mut without = Rig::new(Settings { page: None, ..Settings::default() }, 4);
+    assert_eq!(without.ask(&get("/", "")).error(), "not_found_error");
 }
 
 #[test]
@@ -178,10 +193,28 @@ fn the_page_gets_figures_while_it_looks() {
         (&"story".into(), &1.into(), &2.into())
     );
     assert_eq!(event["cores"].as_array().unwrap().len(), 1);
+    assert!(event["step"].is_null() && event["jobs"].as_array().unwrap().is_empty());
     rig.client(client).has_ended = true;
     rig.run();
     assert!(rig.client(client).is_closed && rig.server.deadline() == u64::MAX);
     assert_eq!(rig.ask(&get("/events", "").replace("GET", "HEAD")).status, 204);
+}
+
+#[test]
+fn the_page_sees_each_request_and_the_times_of_steps() {
+    let mut rig = rig();
+    let busy = rig.connect(&completion(200, true));
+    rig.turns(8);
+    let client = rig.connect(&get("/events", ""));
+    rig.turns(2);
+    let event = event_json(&rig.answers(client)[0].chunks[0]);
+    let [job] = event["jobs"].as_array().unwrap().as_slice() else { panic!("{event}") };
+    assert!(job["prompt"].as_u64() > Some(2) && job["made"].as_u64() > Some(2), "{event}");
+    assert_eq!(event["step"]["count"], event["step_count"]);
+    let time = |name: &str| event["step"][name].as_f64().unwrap();
+    assert!(0.0 < time("p50") && time("p50") <= time("p99") && time("p99") <= time("max"), "{event}");
+    rig.run();
+    assert!(rig.answers(busy)[0].is_whole);
 }
 
 #[test]
