@@ -15,8 +15,8 @@ impl Page {
     pub const CHAT: Self = Self {
         html: include_bytes!("page/index.html"),
         policy: "default-src 'none'; connect-src 'self'; img-src data:; \
-                 style-src 'sha256-ICoWSS4oZinqBbZii+S/SJexUrfSvhtQnSBn+wrVPo4='; \
-                 script-src 'sha256-qgab/fVB3dOOcsu21Cvger9buk4jHO1ksxPwqMObyUQ='; \
+                 style-src 'sha256-UaJzI+coy50Xm91J4zJ0Wr+XgC1j+HEmxBAajYTK+vM='; \
+                 script-src 'sha256-QP3vrCnd2oOZI56lZAPmcW2vdaig03YbI/UDUhlAhV8='; \
                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     };
 }
