@@ -2,8 +2,8 @@
 //! bit for bit. For the console's `test` and the host's tests, which differ in how large and how many they are.
 //!
 //! Requests are what users mix: many share a prefix, some go on from another one's answer, some sample, some stop at a
-//! text. They join between steps, wait or are preempted where KV blocks are few, find prefixes of others that have ended
-//! or not, and some are cancelled; strategies are tensor-parallel, data-parallel or the plan's.
+//! text. They join between steps, wait or are preempted where KV blocks are few, find prefixes of others that go on or
+//! have ended, and some are cancelled; strategies are tensor-parallel, data-parallel or the plan's.
 
 mod random;
 mod solo;

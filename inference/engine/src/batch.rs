@@ -5,10 +5,10 @@
 //! stays about what it is when all decode. Every request's tokens and log-probabilities are the same bits in any
 //! batch, as in a batch of one: batch invariance.
 //!
-//! Keys and values lie in KV blocks under one budget. A request joins when the blocks of its prompt and the memory for the
-//! rest are there, and takes blocks as it grows (`growth.rs`). Where none is left, who joined last is preempted and goes
-//! on later. Full blocks are kept as prefixes: requests that begin alike share them, and they are retained when a request
-//! ends, until their place is wanted.
+//! Keys and values lie in KV blocks under one budget. A request joins when the blocks of its prompt and the memory for
+//! the rest are there, and takes blocks as it grows (`growth.rs`). Where none is left, who joined last is preempted and
+//! goes on later. Full blocks are kept as prefixes: requests that begin alike share them, and they are retained when a
+//! request ends, until their place is wanted.
 
 mod active;
 mod admission;
@@ -65,8 +65,8 @@ pub struct Batch<'m> {
     kernels: Kernels,
     groups: Groups<'m>,
     next: u64,
-    /// Times that a request was active no more.
-    left: u64,
+    /// Times that a request ended or was preempted, so that blocks or memory came back.
+    gone: u64,
     preemptions: u64,
     /// Tokens of prompts that were looked for among the prefixes, and those that were found.
     looked_for: u64,
@@ -110,7 +110,7 @@ impl<'m> Batch<'m> {
             kernels,
             groups: Groups::new(),
             next: 0,
-            left: 0,
+            gone: 0,
             preemptions: 0,
             looked_for: 0,
             found: 0,

@@ -1,9 +1,10 @@
 //! Keys and values of all positions so far: their limits and their precision.
 //!
-//! They lie in [`blocks`], which sequences take as they grow. Blocks that are full are kept as [`prefixes`] by their text:
-//! sequences share them, and they are retained afterwards.
+//! They lie in [`blocks`], which sequences take as they grow. Blocks that are full are kept as [`prefixes`] by their
+//! text: sequences share them, and they are retained afterwards.
 
 mod blocks;
+mod layout;
 mod prefixes;
 mod sequence;
 

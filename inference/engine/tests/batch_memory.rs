@@ -135,8 +135,8 @@ fn memory_kept_for_later_makes_place() {
     let kept = batch.blocks().bytes();
     assert!(kept > 2 * MIB, "{kept}");
     // The blocks are nearly all that there is, and a request's other buffers need some of it.
-    let (results, most) = within(MIB / 8, || outcomes(&mut batch, &mut pool, 1));
-    assert_eq!((results.len(), results[0].tokens.len(), most), (1, 200, 1));
+    let (results, most) = within(MIB / 8, || outcomes(&mut batch, &mut pool, 2));
+    assert_eq!((results.len(), results[0].tokens.len(), results[1].tokens.len(), most), (2, 200, 200, 2));
     assert!(batch.blocks().bytes() < kept);
 }
 

@@ -64,7 +64,7 @@ impl Batch<'_> {
                 }
                 // Memory of other requests comes back when they end.
                 Err(_) => {
-                    waiting.hold = Hold::Memory { left: self.left };
+                    waiting.hold = Hold::Memory { gone: self.gone };
                     self.waiting.insert(index, waiting);
                     break;
                 }
@@ -94,7 +94,7 @@ impl Batch<'_> {
                     on_event(Event::Finished { id, outcome });
                 }
                 Err(_) => {
-                    let hold = Hold::Memory { left: self.left };
+                    let hold = Hold::Memory { gone: self.gone };
                     return self.preempted.push(Preempted { active, hold });
                 }
             }
@@ -108,12 +108,12 @@ impl Batch<'_> {
             Hold::Prefix { of, blocks } => {
                 self.active.iter().any(|active| active.id == of && active.position() / KV_BLOCK < blocks)
             }
-            Hold::Memory { left } => left == self.left,
+            Hold::Memory { gone } => gone == self.gone,
         }
     }
 
-    /// The resource that is missing for a request with `text`, which may come to have `context` positions, to join. After
-    /// that there must be a block more for each request that is going to grow, so that none is preempted at once.
+    /// The resource that is missing for a request with `text`, which may come to have `context` positions, to join.
+    /// After that there must be a block more for each request that is going to grow, so that none is preempted at once.
     fn look(&self, text: Text<'_>, context: usize) -> Hold {
         let found = self.blocks.find(text.blocks());
         let common = self.active.iter().map(|active| (active.prefill().common_blocks(text), active.id));
@@ -126,7 +126,7 @@ impl Batch<'_> {
         let grows = |active: &&Active<'_>| active.sequence().end() < active.sequence().context();
         let growing = self.active.iter().filter(grows).count() + usize::from(own * KV_BLOCK < context);
         let has_room = own - found.used + growing <= self.blocks.available();
-        if has_room { Hold::Nothing } else { Hold::Memory { left: self.left } }
+        if has_room { Hold::Nothing } else { Hold::Memory { gone: self.gone } }
     }
 
     /// Allocates what a request needs to join.

@@ -30,8 +30,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Takes blocks for up to `most` steps in a row, if all requests decode. None is preempted for it. Result: the steps
-    /// that there are blocks for.
+    /// Takes blocks for up to `most` steps in a row, where all requests decode. None is preempted for it. Result: the
+    /// steps that there are blocks for.
     pub(super) fn grow_ahead(&mut self, most: usize) -> usize {
         let Self { active, blocks, .. } = self;
         let mut steps = most;
@@ -52,7 +52,7 @@ impl Batch<'_> {
         let Some(mut active) = self.active.pop() else { return };
         let sequence = active.suspend(self.blocks.empty());
         self.blocks.end(sequence);
-        self.left += 1;
+        self.gone += 1;
         self.preemptions += 1;
         self.preempted.push(Preempted { active, hold: Hold::Nothing });
     }

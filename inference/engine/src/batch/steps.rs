@@ -108,14 +108,14 @@ impl<'m> Batch<'m> {
     /// Ends the active request at `index`.
     pub(super) fn end(&mut self, index: usize, finish: Finish, now: u64) -> Outcome {
         let active = self.active.remove(index);
-        self.left += 1;
         self.over(active, finish, now)
     }
 
-    /// The outcome of a request that was active; its blocks are taken back.
+    /// The outcome of a request that joined once; its blocks are taken back.
     pub(super) fn over(&mut self, active: Active<'_>, finish: Finish, now: u64) -> Outcome {
         let (outcome, sequence) = active.end(finish, now);
         self.blocks.end(sequence);
+        self.gone += 1;
         outcome
     }
 }

@@ -25,6 +25,6 @@ pub(super) enum Hold {
     Nothing,
     /// So many KV blocks of a prefix that another request is about to compute.
     Prefix { of: RequestId, blocks: usize },
-    /// KV blocks or memory, which come back when one more request than so many has left the active ones.
-    Memory { left: u64 },
+    /// KV blocks or memory, which come back when requests end or are preempted one time more than so many.
+    Memory { gone: u64 },
 }

@@ -1,25 +1,20 @@
 //! Blocks of keys and values under one budget, and who has them: sequences, the pool's prefixes, or nobody.
 //!
 //! A block holds [`KV_BLOCK`] positions of every layer and head. A sequence takes blocks as it grows, always before a
-//! step, so that no step allocates. Full blocks are kept as prefixes by the tokens that they hold: sequences whose texts
-//! begin alike share them, and they are retained afterwards until their place is wanted.
+//! step, so that no step allocates. Full blocks are kept as prefixes by the tokens that they hold: sequences whose
+//! texts begin alike share them, and they are retained afterwards until their place is wanted.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use embodios_gguf::memory::{OutOfMemory, reserved};
-use embodios_kernels::{KV_BLOCK, Precision};
+use embodios_kernels::KV_BLOCK;
 
+use super::layout::BlockLayout;
 use super::prefixes::{BlockTokens, Prefixes};
-use super::sequence::{Block, BlockLayout, Sequence};
+use super::sequence::{Block, Sequence};
 use super::{CacheError, Limits};
 use crate::model::Model;
-
-/// Half precision for quantised weights, which are coarser; single for floats.
-fn precision_for(model: &Model<'_>) -> Precision {
-    let quantized = model.layers.iter().all(|layer| layer.key.kind().is_quantized());
-    if quantized { Precision::Half } else { Precision::Single }
-}
 
 /// The beginning of a text that blocks are there for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,13 +48,7 @@ impl BlockPool {
     /// # Errors
     /// When a block has more bytes than there are addresses.
     pub fn new(model: &Model<'_>, budget: usize) -> Result<Self, CacheError> {
-        let (config, precision) = (&model.config, precision_for(model));
-        let (kv_heads, vector) = (config.kv_heads, config.head_length * precision.bytes());
-        let heads = config.layers.checked_mul(kv_heads);
-        let block = heads.and_then(|heads| heads.checked_mul(2 * KV_BLOCK)?.checked_mul(vector));
-        let too_much = OutOfMemory { what: "cache", bytes: usize::MAX };
-        let block = block.ok_or(CacheError::OutOfMemory(too_much))?;
-        Ok(Self::of(BlockLayout { precision, kv_heads, vector, block }, budget, config.context))
+        Ok(Self::of(BlockLayout::new(model)?, budget, model.config.context))
     }
 
     fn of(layout: BlockLayout, budget: usize, trained: usize) -> Self {
@@ -192,8 +181,8 @@ impl BlockPool {
         self.prefixes.let_go(last);
     }
 
-    /// Gives back the memory of at least so many bytes of blocks that no sequence has: the free ones, then the retained.
-    /// Result: whether there was any.
+    /// Gives back the memory of at least so many bytes of blocks that no sequence has: the free ones, then those
+    /// retained. Result: whether there was any.
     pub(crate) fn release(&mut self, bytes: usize) -> bool {
         let made = self.made;
         while (made - self.made).saturating_mul(self.layout.block) < bytes.max(1)
@@ -264,6 +253,8 @@ impl BlockPool {
 
 #[cfg(test)]
 mod tests {
+    use embodios_kernels::Precision;
+
     use super::*;
 
     /// A pool of up to `most` small blocks.

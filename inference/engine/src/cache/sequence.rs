@@ -9,32 +9,11 @@ use core::ops::Range;
 
 use embodios_kernels::{KEYS, KV_BLOCK, Kernels, Precision};
 
+use super::layout::BlockLayout;
+
 /// Bytes of a block: for each layer and head first [`KV_BLOCK`] keys, in runs of [`KEYS`], then as many values. None of
 /// them before [`Sequence::fill`] gets there, but room for them.
 pub(super) type Block = Arc<Vec<u8>>;
-
-/// Layout of a block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BlockLayout {
-    pub precision: Precision,
-    pub kv_heads: usize,
-    /// Bytes of a head's key or value at one position.
-    pub vector: usize,
-    /// Bytes of a block.
-    pub block: usize,
-}
-
-impl BlockLayout {
-    /// Bytes of the keys, or of the values, of a head in a block.
-    const fn run(&self) -> usize {
-        KV_BLOCK * self.vector
-    }
-
-    /// First byte of a head's keys; its values follow.
-    const fn start(&self, layer: usize, head: usize) -> usize {
-        (layer * self.kv_heads + head) * 2 * self.run()
-    }
-}
 
 /// A text's keys and values.
 #[derive(Debug)]
@@ -107,8 +86,8 @@ impl Sequence {
         self.layout.precision
     }
 
-    /// Forgets what comes after `position`, if anything does. Blocks that are among the prefixes must not be written: call
-    /// it on a sequence that has none there.
+    /// Forgets what comes after `position`, if anything does. Blocks that are among the prefixes must not be written:
+    /// call it on a sequence that has none there.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
     }
