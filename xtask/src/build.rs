@@ -121,6 +121,16 @@ pub fn host_program(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     executable(command.args(["--bin", name]), name)
 }
 
+/// Builds a program for this host as the host tests are built, and returns its path.
+///
+/// # Errors
+/// When the build fails.
+pub fn quick_host_program(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--profile", "quick", "--package", "embodios-programs"]);
+    executable(command.args(["--bin", name]), name)
+}
+
 /// Builds the instruction-counting plugin for QEMU, for its plugin API 1, or 3 and later.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod attack;
 mod bench;
 mod guest;
+mod page;
 mod serve;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,6 +23,7 @@ pub use bench::{
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
 };
 pub use guest::GuestOptions;
+pub use page::PageOptions;
 pub use serve::{FleetOptions, ServeOptions, ServedGuestOptions};
 
 /// Builds, boots, tests and checks EMBODIOS.
@@ -59,6 +61,8 @@ pub enum Command {
     },
     /// Run the host tests and the tests inside the kernel; ends with `N passed, N failed`
     Test(TestOptions),
+    /// Test the server's page in a browser, and take pictures of it
+    Page(PageOptions),
     /// Attack the kernel with a hostile program in the engine's place; fails when the kernel does not hold
     Attack(AttackOptions),
     /// Measure the six acceptance criteria against their thresholds; fails when one is missed

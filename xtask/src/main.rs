@@ -30,6 +30,7 @@ mod memory;
 mod model;
 mod modules;
 mod network;
+mod page;
 mod process;
 mod qemu;
 mod scan;
@@ -85,6 +86,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Dist { out } => dist::run(&workspace, out),
         Command::Test(options) => test::run(&workspace, consent, &options),
+        Command::Page(options) => page::run(&workspace, consent, &options),
         Command::Bench { command: BenchCommand::Guest(options) } => {
             bench::guest::run(&workspace, consent, &options)
         }

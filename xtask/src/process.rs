@@ -102,6 +102,11 @@ impl Running {
         Ok(Self { child })
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits for the end, at most `timeout`, or until `sink_failed`. Until `reader` sees the end of the child's
     /// output, polling is slow, so that the child's measurements are not disturbed.
     fn wait(
