@@ -250,7 +250,7 @@ await check("errors are shown in words, and a key is asked for", async (page) =>
   await page.click("text=Try again");
   await page.waitForSelector("text=no memory");
   assert.match(await page.textContent(".answer"), /half/);
-  const denied = { status: 401, json: { error: { message: "a key is missing or wrong", type: "authentication_error" } } };
+  const denied = { status: 401, json: { error: { message: "a key is missing", type: "authentication_error" } } };
   await page.route("**/completions", (route) => route.fulfill(denied));
   assert.equal(await page.isVisible("#key-form"), false);
   await page.click("text=Try again");
@@ -316,7 +316,8 @@ function machine(cores, count) {
     prompt_tokens: 1000, generation_tokens: 288 * index, prefix_queries: 54321, prefix_hits: 23456, requests: 963,
     steps: 9 * index, step_count: 9 * index, step_seconds: 0.45 * index + 0.02 * Math.sin(index),
     step: { count: 256, mean: 0.0514, p50: 0.0503, p99: 0.0617, max: 0.0822 },
-    kv_blocks: 16384, kv_blocks_used: 11201, restarts: 1, memory: 2 ** 37, memory_free: 2 ** 35,
+    kv_blocks: 16384, kv_blocks_used: 11201, kv_blocks_retained: 2048, preemptions: 3, restarts: 1,
+    memory: 2 ** 37, memory_free: 2 ** 35,
     cores: Array.from({ length: cores }, (_, core) => ({
       core, working: index * (0.3 + 0.19 * Math.abs(Math.sin(core))), waiting: index * 0.004, asleep: index * 0.02,
     })),
@@ -329,11 +330,13 @@ for (const [cores, name] of [[16, "many"], [96, "crowd"]]) {
     await page.waitForFunction((name) => document.getElementById("cores").className === name, name);
     assert.equal(await page.locator("#cores > div").count(), cores);
     assert.equal(await page.textContent("#rate"), "576");
-    assert.equal(await page.textContent("#blocks"), "11,201 of 16,384");
+    assert.equal(await page.textContent("#blocks"), "11,201 + 2,048 of 16,384");
     assert.match(await page.textContent("#jobs"), /#1000100.*18\.0.*and 29 more/);
     const widths = await page.locator("#cores .working").evaluateAll((bars) => bars.map((bar) => bar.style.width));
     assert.equal(widths[0], "60%");
     await picture(page, `cores-${cores}`);
+    const wide = await page.$eval("#machine", (panel) => panel.scrollWidth - panel.clientWidth);
+    assert.equal(wide, 0);
   }, {}, (page) => page.route("**/events", (route) => route.fulfill({
     contentType: "text/event-stream", body: machine(cores, 121),
   })));
@@ -376,7 +379,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.route("**/completions", (route) => route.fulfill({
         contentType: "text/event-stream",
         body: `data: ${JSON.stringify({ choices: [{ delta: { content: SAMPLE }, text: SAMPLE }] })}\n\n` +
-          'data: {"choices":[{"delta":{},"finish_reason":"stop","logits_hash":"917a87bc41c5d2f1"}]}\n\ndata: [DONE]\n\n',
+          'data: {"choices":[{"finish_reason":"stop","logits_hash":"917a87bc41c5d2f1"}]}\n\ndata: [DONE]\n\n',
       }), { times: 1 });
       await say(page, "What is a futex? Show me how one waits.");
       await lengths(page);

@@ -75,6 +75,8 @@ pub fn event(metrics: &Metrics, figures: &Figures, state: State<'_>) -> String {
         "step": spread,
         "kv_blocks": figures.blocks,
         "kv_blocks_used": figures.blocks_used,
+        "kv_blocks_retained": figures.blocks_retained,
+        "preemptions": figures.preemptions,
         "restarts": figures.restarts,
         "memory": figures.memory,
         "memory_free": figures.memory_free,

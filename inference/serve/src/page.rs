@@ -15,8 +15,8 @@ impl Page {
     pub const CHAT: Self = Self {
         html: include_bytes!("page/index.html"),
         policy: "default-src 'none'; connect-src 'self'; img-src data:; \
-                 style-src 'sha256-UaJzI+coy50Xm91J4zJ0Wr+XgC1j+HEmxBAajYTK+vM='; \
-                 script-src 'sha256-QP3vrCnd2oOZI56lZAPmcW2vdaig03YbI/UDUhlAhV8='; \
+                 style-src 'sha256-TkSgV8lo5wIMulU9fvR7tuaNTYVikIPtG8JJ1y/C2gw='; \
+                 script-src 'sha256-oTYC5zhVI3u5E6Hcu9sVHaeZKLAyZnP9CoY05WG9foQ='; \
                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     };
 }
