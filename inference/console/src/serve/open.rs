@@ -23,6 +23,8 @@ use crate::start::{OpenNetwork, Start, StartOptions};
 
 /// The port of a machine that was told none.
 const PORT: u16 = 8080;
+/// The part of the network's connections that are not the server's: those that come, and those that are ending.
+const SPARE: usize = 8;
 /// Most requests that wait for a place in the batch.
 const WAITING: usize = 256;
 
@@ -97,7 +99,8 @@ impl Service {
             let bad = |error| ServeError::Word(format!("ip={text}"), format!("{error}"));
             settings.addresses.push(address.map_err(bad)?);
         }
-        let connections = settings.connections;
+        // The server gives an idle connection up for a new one, which the network needs a place for until then.
+        let connections = settings.connections - settings.connections.div_ceil(SPARE);
         let link = network(settings, now).map_err(ServeError::Network)?;
         let mut server = Server::new(embodios_serve::Settings {
             keys,
