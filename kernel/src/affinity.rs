@@ -4,7 +4,7 @@
 //! start.
 
 use crate::command_line::{self, Options};
-use crate::per_cpu;
+use crate::per_cpu::{self, PerCpu};
 use crate::sync::shared;
 use crate::user;
 use alloc::vec::Vec;
@@ -56,6 +56,15 @@ pub fn init(options: &Options) {
 #[must_use]
 pub fn housekeeping() -> &'static CoreSet {
     HOUSEKEEPING.get().expect("chosen before devices are routed and the engine starts")
+}
+
+/// The core that takes the interrupts of the console and of devices: the first housekeeping one.
+///
+/// Panics before [`init`].
+#[must_use]
+pub fn interrupt_core() -> &'static PerCpu {
+    let first = housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
+    first.unwrap_or_else(per_cpu::this)
 }
 
 /// A set in the engine's words, by the kernel's index.

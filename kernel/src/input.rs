@@ -101,8 +101,7 @@ impl Input {
 fn listen() {
     static LISTENING: Once<()> = Once::new();
     LISTENING.call_once(|| {
-        let first = affinity::housekeeping().iter().next().and_then(|core| per_cpu::online().nth(core));
-        let core = first.unwrap_or_else(per_cpu::this);
+        let core = affinity::interrupt_core();
         if let Some(board) = output::board() {
             board.console().enable_interrupt(core.cpu, core.hardware);
         }

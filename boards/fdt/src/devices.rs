@@ -2,7 +2,7 @@
 //!
 //! A node that makes no sense is no place: the machine does without that device.
 
-use crate::machine::first_registers;
+use crate::machine::{GIC_CELLS, first_registers, shared_interrupt};
 use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node, Property};
 use embodios_kernel::board::{MmioPlace, PciConfiguration, PciHost};
@@ -12,9 +12,8 @@ use embodios_kernel::{Line, PhysRange};
 pub const VIRTIO_MMIO: &str = "virtio,mmio";
 pub const PCI_HOST: &str = "pci-host-ecam-generic";
 
-/// Cells of a PCI address, and of a GIC interrupt specifier.
+/// Cells of a PCI address.
 const PCI_CELLS: usize = 3;
-const GIC_CELLS: usize = 3;
 /// Bits of a PCI address' first cell that say what space it is in, and the 32-bit memory space (IEEE 1275 PCI 2.1).
 const SPACE: u32 = 0x0300_0000;
 const MEMORY_32: u32 = 0x0200_0000;
@@ -22,7 +21,7 @@ const MEMORY_32: u32 = 0x0200_0000;
 /// The place of a virtio-mmio node.
 pub fn mmio(node: &FdtNode<'_>) -> Option<MmioPlace> {
     let registers = first_registers(node)?;
-    let specifier = node.property("interrupts")?.value_as::<[u32; GIC_CELLS]>().ok()?;
+    let specifier = node.property("interrupts")?.value_as().ok()?;
     Some(MmioPlace { start: registers.start, line: line(specifier)? })
 }
 
@@ -61,10 +60,10 @@ fn lines(node: &FdtNode<'_>, gic_address: usize) -> Option<[Line; 4]> {
     Some([pin(1)?, pin(2)?, pin(3)?, pin(4)?])
 }
 
-/// Shared peripheral interrupts are numbered from id 32 on, to the last one, 1019 (GIC binding). QEMU calls the lines
-/// of virtio-mmio edges, and holds them until the device is told.
-fn line([kind, number, _]: [u32; GIC_CELLS]) -> Option<Line> {
-    (kind == 0 && number < 988).then_some(Line { number: 32 + number, active_low: false, level: true })
+/// The line of an interrupt specifier. QEMU calls the lines of virtio-mmio edges, and holds them until the device is
+/// told.
+fn line(specifier: [u32; GIC_CELLS]) -> Option<Line> {
+    shared_interrupt(specifier).map(|number| Line { number, active_low: false, level: true })
 }
 
 /// The first cells of a property, as many as there is room for.

@@ -14,6 +14,9 @@ use embodios_kernel::board::{MAX_MEMORY, MAX_MMIO, MAX_RESERVED, MmioPlace, PciH
 use embodios_kernel::{HwCpuId, PhysRange};
 use heapless::Vec;
 
+/// Cells of an interrupt specifier of a GIC.
+pub(crate) const GIC_CELLS: usize = 3;
+
 /// The kind of serial port that a board drives.
 #[derive(Clone, Copy, Debug)]
 pub struct Port {
@@ -222,6 +225,11 @@ pub(crate) fn first_registers(node: &FdtNode<'_>) -> Option<PhysRange> {
     registers(node, "device").ok()?.next()
 }
 
+/// The id of a shared peripheral interrupt: they are numbered from 32 to the last one, 1019 (GIC binding).
+pub(crate) fn shared_interrupt([kind, number, _]: [u32; GIC_CELLS]) -> Option<u32> {
+    (kind == 0 && number < 988).then_some(32 + number)
+}
+
 fn pci(nodes: &Nodes<'_>) -> Option<PciHost> {
     let controller = nodes.gic_v3.as_ref().or(nodes.gic_v2.as_ref())?;
     let cells = controller.property("#address-cells").and_then(|cells| cells.value_as::<u32>().ok());
@@ -310,10 +318,10 @@ fn serial(tree: Fdt<'_>, nodes: &Nodes<'_>, port: Port) -> Result<Serial, TreeEr
     let node = output.filter(|node| node.is_compatible(port.compatible)).or(nodes.serial);
     let node = node.ok_or(TreeError::Missing(port.name))?;
     let registers = registers(&node, port.name)?.next();
-    let interrupt = node.property("interrupts").and_then(|property| property.value_as::<[u32; 3]>().ok());
+    let interrupts = node.property("interrupts");
+    let interrupt = interrupts.and_then(|property| shared_interrupt(property.value_as().ok()?));
     match (registers, interrupt) {
-        // Shared peripheral interrupts, numbered from id 32 to the last one, 1019 (GIC binding).
-        (Some(registers), Some([0, number @ ..988, _])) => Ok(Serial { registers, interrupt: 32 + number }),
+        (Some(registers), Some(interrupt)) => Ok(Serial { registers, interrupt }),
         (None, _) => Err(TreeError::Property { node: port.name, property: "reg" }),
         _ => Err(TreeError::Property { node: port.name, property: "interrupts" }),
     }

@@ -14,6 +14,8 @@ const EXIT_PORT: u16 = 0xf4;
 /// PCI configuration address and data (PCI 3.0, 3.2.2.3.2).
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
+/// Address of the host bridge's identification.
+const HOST_BRIDGE: u32 = 0x8000_0000;
 /// Keyboard controller's command port; 0xfe pulses the reset line. It reads 0xff where there is none.
 const KEYBOARD: u16 = 0x64;
 /// Reset control register of Intel chip sets.
@@ -65,16 +67,20 @@ global_asm!(
 
 /// The machine's name, told by its host bridge.
 pub fn name() -> &'static str {
-    // SAFETY: reading the host bridge's identification changes nothing; where there is no PCI the port floats.
-    let identification = unsafe {
-        out32(PCI_ADDRESS, 0x8000_0000);
-        in32(PCI_DATA)
-    };
-    match identification {
+    match read_pci(HOST_BRIDGE) {
         0x29c0_8086 => "q35",
         0x1237_8086 => "pc",
         u32::MAX => "microvm",
         _ => "pc-compatible",
+    }
+}
+
+/// A word of PCI configuration space; all ones where there is no PCI, since the port floats.
+fn read_pci(address: u32) -> u32 {
+    // SAFETY: a load from configuration space; the ports are used one call at a time: at boot, then by the kernel.
+    unsafe {
+        out32(PCI_ADDRESS, address);
+        in32(PCI_DATA)
     }
 }
 
@@ -112,11 +118,7 @@ impl Board for Pc {
     }
 
     fn read_pci(&self, address: u32) -> u32 {
-        // SAFETY: a load from configuration space; the kernel uses the ports one call at a time.
-        unsafe {
-            out32(PCI_ADDRESS, address);
-            in32(PCI_DATA)
-        }
+        read_pci(address)
     }
 
     fn write_pci(&self, address: u32, value: u32) {

@@ -6,7 +6,7 @@ use super::registers::Registers;
 use super::transport::{Mmio, Transport};
 use crate::board::{MmioPlace, Places};
 use crate::memory::memory;
-use crate::{affinity, output, per_cpu};
+use crate::{affinity, output};
 use alloc::boxed::Box;
 use embodios_arch::PhysRange;
 use embodios_arch::paging::PAGE;
@@ -60,8 +60,8 @@ unsafe fn by_mmio(places: &Places, kind: u32) -> Option<(Box<dyn Transport>, u32
         if found != kind {
             continue;
         }
-        let core = target()?;
-        match output::board().and_then(|board| board.route(line, core)) {
+        let core = affinity::interrupt_core();
+        match output::board().and_then(|board| board.route(line, core.hardware)) {
             Some(id) => return Some((Box::new(transport), id)),
             None => {
                 log::error!("no interrupt controller takes line {} of the device at {registers}", line.number)
@@ -69,10 +69,4 @@ unsafe fn by_mmio(places: &Places, kind: u32) -> Option<(Box<dyn Transport>, u32
         }
     }
     None
-}
-
-/// The core that takes devices' interrupts.
-pub fn target() -> Option<embodios_arch::HwCpuId> {
-    let first = affinity::housekeeping().iter().next()?;
-    per_cpu::online().nth(first).map(|core| core.hardware)
 }

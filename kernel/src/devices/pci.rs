@@ -5,11 +5,10 @@
 
 mod assign;
 
-use super::discovery::target;
 use super::registers::Registers;
 use super::transport::{Pci, QUEUES, Transport};
 use crate::board::{PciConfiguration, PciHost};
-use crate::output;
+use crate::{affinity, output};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use assign::Window;
@@ -245,7 +244,7 @@ unsafe fn open(
     let (notify, multiplier) = structure(2)?;
     let (interrupt_status, _) = structure(3)?;
     let (configuration, _) = structure(4)?;
-    let core = target().ok_or("no core takes its interrupts")?;
+    let core = affinity::interrupt_core().hardware;
     let board = output::board().ok_or("there is no board")?;
     let message = messages.as_ref().and_then(|_| board.message(core));
     let id = match (&mut messages, message) {

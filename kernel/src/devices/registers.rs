@@ -54,6 +54,12 @@ impl Registers {
 
     accesses! { read8 write8 u8, read16 write16 u16, read32 write32 u32 }
 
+    /// Stores the 64-bit register at `offset` as two halves, which is what virtio asks for (virtio 1.2, 4.1.3.1).
+    pub fn write_halves(&self, offset: u64, value: u64) {
+        self.write32(offset, value as u32);
+        self.write32(offset + 4, (value >> 32) as u32);
+    }
+
     /// The address of a register of so many bytes, if it is inside and aligned. What a device says of itself decides
     /// offsets, so that they are checked each time.
     fn register(&self, offset: u64, bytes: usize) -> Option<u64> {

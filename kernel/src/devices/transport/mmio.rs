@@ -46,11 +46,6 @@ impl Mmio {
             kind => Some((kind, Self { registers })),
         }
     }
-
-    fn write64(&self, offset: u64, value: u64) {
-        self.registers.write32(offset, value as u32);
-        self.registers.write32(offset + 4, (value >> 32) as u32);
-    }
 }
 
 impl Transport for Mmio {
@@ -83,9 +78,9 @@ impl Transport for Mmio {
             return Err(DeviceError::ShortQueue { queue, entries: most });
         }
         self.registers.write32(register::QUEUE_ENTRIES, entries.into());
-        self.write64(register::DESCRIPTORS, rings.descriptors);
-        self.write64(register::AVAILABLE, rings.available);
-        self.write64(register::USED, rings.used);
+        self.registers.write_halves(register::DESCRIPTORS, rings.descriptors);
+        self.registers.write_halves(register::AVAILABLE, rings.available);
+        self.registers.write_halves(register::USED, rings.used);
         self.registers.write32(register::QUEUE_READY, 1);
         Ok(())
     }

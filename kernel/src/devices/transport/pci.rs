@@ -47,13 +47,6 @@ const NO_VECTOR: u16 = 0xffff;
 /// Entry of the MSI-X table for the queues that interrupt.
 const VECTOR: u16 = 0;
 
-impl Pci {
-    fn write64(&self, offset: u64, value: u64) {
-        self.common.write32(offset, value as u32);
-        self.common.write32(offset + 4, (value >> 32) as u32);
-    }
-}
-
 impl Transport for Pci {
     fn offered(&self, word: u32) -> u32 {
         self.common.write32(register::OFFERED_SELECT, word);
@@ -94,9 +87,9 @@ impl Transport for Pci {
                 return Err(DeviceError::NoVector);
             }
         }
-        self.write64(register::DESCRIPTORS, rings.descriptors);
-        self.write64(register::AVAILABLE, rings.available);
-        self.write64(register::USED, rings.used);
+        self.common.write_halves(register::DESCRIPTORS, rings.descriptors);
+        self.common.write_halves(register::AVAILABLE, rings.available);
+        self.common.write_halves(register::USED, rings.used);
         let doorbell = u64::from(self.common.read16(register::QUEUE_NOTIFY)) * u64::from(self.multiplier);
         self.notify.part(doorbell, 2).ok_or(DeviceError::OutsideRegisters)?;
         *self.doorbells.get_mut(usize::from(queue)).ok_or(DeviceError::OutsideRegisters)? = doorbell;
