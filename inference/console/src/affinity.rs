@@ -8,6 +8,7 @@ use embodios_pool::platform::{CoreSet, ThreadId};
 
 use super::Console;
 use super::error::CommandError;
+use super::placement;
 
 impl Console<'_> {
     /// Every thread with its cores, and what the cores are for.
@@ -18,12 +19,7 @@ impl Console<'_> {
             let cores = self.platform.affinity(thread)?;
             text += &format!("thread {thread} (worker {worker}): cores {cores}\n");
         }
-        let housekeeping: CoreSet = (0..)
-            .zip(self.platform.cores())
-            .filter(|(_, core)| core.housekeeping)
-            .map(|pair| pair.0)
-            .collect();
-        text += &format!("housekeeping: {housekeeping}\n");
+        text += &format!("housekeeping: {}\n", placement::housekeeping(self.platform.cores()));
         Ok(text + &self.worker_cores())
     }
 

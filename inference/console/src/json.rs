@@ -10,11 +10,11 @@ use embodios_engine::cache;
 use embodios_engine::json::{JsonBatch, Tally, Task};
 use embodios_pool::platform::Platform;
 
-use super::Console;
 use super::editor::{Editor, Entered, LINE_LIMIT};
 use super::error::CommandError;
 use super::input::{INTERRUPT, Input};
 use super::output::Output;
+use super::{Console, typing};
 
 /// The longest line that is kept, in bytes.
 const LONGEST: usize = 16 << 20;
@@ -103,7 +103,7 @@ impl Lines<'_> {
     fn next_typed(&mut self, output: Output) -> Result<Option<&[u8]>, CommandError> {
         let Some(editor) = self.typed.as_mut() else { return Ok(None) };
         let (platform, screen) = (self.platform, String::new());
-        match super::read_line(platform, self.input, output, editor, screen, &mut super::wait_for) {
+        match typing::read_line(platform, self.input, output, editor, screen, &mut typing::wait_for) {
             Some(Entered::Line(line)) => self.line = line.into_bytes(),
             Some(Entered::TooLong) => return Err(CommandError::LongLine(LINE_LIMIT)),
             Some(Entered::Interrupt) => return Err(CommandError::Interrupted),

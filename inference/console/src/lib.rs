@@ -29,6 +29,7 @@ mod selftest;
 mod serve;
 mod start;
 mod statistics;
+mod typing;
 mod workers;
 
 use alloc::boxed::Box;
@@ -37,7 +38,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use embodios_pool::platform::{Platform, Power, is_after};
+use embodios_pool::platform::{Platform, Power};
 use embodios_pool::{DEFAULT_SPIN, Pool};
 use embodios_text::terminal::Line;
 
@@ -51,7 +52,7 @@ use input::Input;
 use loaded::{LoadError, Loaded};
 use output::Output;
 use script::ScriptSource;
-use serve::{Reader, Service};
+use serve::Service;
 use start::StartOptions;
 pub use start::{Module, OpenNetwork, Start};
 use statistics::Baseline;
@@ -269,24 +270,6 @@ impl Console<'_> {
         }
     }
 
-    /// Has a person type a line, after `screen` is shown, and serves requests meanwhile. `None` at the end of the
-    /// input.
-    fn read_command(&mut self, editor: &mut Editor, screen: String) -> Option<Entered> {
-        let Self { platform, input, output, service, workers, .. } = self;
-        let mut meanwhile = |reader: &Reader| {
-            let Some(service) = service else { return wait_for(reader) };
-            if let Some(news) = service.news() {
-                // In the place of the prompt, which follows anew.
-                let prompt = if output.is_quiet() { "" } else { PROMPT };
-                platform.write(if output.is_quiet() { b"" } else { b"\r" });
-                output.note(format_args!("{news}{prompt}"));
-            }
-            // Workers were there when the service began, and have only been moved since.
-            workers.pool(None).is_ok_and(|pool| service.serve_beside(pool, reader))
-        };
-        read_line(*platform, input, *output, editor, screen, &mut meanwhile)
-    }
-
     /// Shows a person what they type.
     fn echo(&self, screen: &str) {
         if !self.output.is_quiet() && !screen.is_empty() {
@@ -347,14 +330,6 @@ impl Console<'_> {
         Ok(None)
     }
 
-    /// Ends what is served, before the machine goes off.
-    fn drain(&mut self) -> Result<(), CommandError> {
-        let Some(service) = &mut self.service else { return Ok(()) };
-        let (platform, acknowledged) = (self.platform, self.input.acknowledged());
-        service.drain(self.workers.pool(None)?, &|| is_after(platform.interrupts(), acknowledged));
-        Ok(())
-    }
-
     /// Commits a fault on `core`, in the middle of a job of all workers.
     fn crash(&mut self, fault: Fault, core: usize) -> Result<(), CommandError> {
         let commit = self.start.fault.ok_or(CommandError::NoFaults)?;
@@ -378,54 +353,5 @@ impl Console<'_> {
         cores: Option<usize>,
     ) -> Result<(&'static Loaded, &mut Pool), CommandError> {
         Ok((*self.loaded.as_ref()?, self.workers.pool(cores)?))
-    }
-
-    /// Begins to serve, where there is a network and a model.
-    fn serve(&mut self, options: &StartOptions<'_>) -> Result<(), CommandError> {
-        let (Some(network), Ok(loaded)) = (self.start.network, &self.loaded) else { return Ok(()) };
-        let pool = self.workers.pool(None)?;
-        let service = Service::open(self.platform, self.start, options, network, loaded, pool)?;
-        let reader = Reader::start(self.platform, service.doorbell())?;
-        self.input.read_by(reader);
-        self.service = Some(service);
-        Ok(())
-    }
-}
-
-/// Waits for input, with nothing else to do meanwhile.
-fn wait_for(reader: &Reader) -> bool {
-    reader.wait_until_ready();
-    true
-}
-
-/// Has a person type a line, after `screen` is shown. `None` at the end of the input, or once `meanwhile` says so.
-fn read_line(
-    platform: &dyn Platform,
-    input: &mut Input,
-    output: Output,
-    editor: &mut Editor,
-    mut screen: String,
-    meanwhile: &mut dyn FnMut(&Reader) -> bool,
-) -> Option<Entered> {
-    let show = |screen: &str| {
-        if !output.is_quiet() {
-            platform.write(screen.as_bytes());
-        }
-    };
-    loop {
-        if input.is_empty() {
-            show(&screen);
-            screen.clear();
-        }
-        let bytes = input.wait_beside(meanwhile);
-        if bytes.is_empty() {
-            return None;
-        }
-        let (count, entered) = editor.feed(bytes, &mut screen);
-        input.take(count);
-        if entered.is_some() {
-            show(&screen);
-            return entered;
-        }
     }
 }

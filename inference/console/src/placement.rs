@@ -36,6 +36,12 @@ pub fn automatic(cores: &[Core], apart: bool) -> CoreSet {
     set
 }
 
+/// The cores for the console, and for threads beside the workers.
+pub fn housekeeping(cores: &[Core]) -> CoreSet {
+    let cores = cores.iter().enumerate();
+    cores.filter(|(_, core)| core.housekeeping && core.online).map(|(index, _)| index).collect()
+}
+
 /// The first `count` cores of `set` in the order of [`preference`]; `None` when there are not so many.
 pub fn first(cores: &[Core], set: &CoreSet, count: usize) -> Option<CoreSet> {
     let order = preference(cores).into_iter().filter(|&index| set.contains(index));

@@ -7,6 +7,7 @@
 mod desk;
 mod open;
 mod reader;
+mod session;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use embodios_engine::batch::{Batch, Event, Outcome, Refusal, Request};
 use embodios_pool::Pool;
 use embodios_pool::platform::{NEVER, Platform};
-use embodios_serve::Feed;
+use embodios_serve::{Feed, SECOND};
 
 use desk::Desk;
 pub use open::ServeError;
@@ -24,7 +25,7 @@ pub use reader::{READ, Reader};
 const BUSY: u64 = 50_000_000;
 
 /// Nanoseconds that requests have to come to their ends when the machine goes off.
-const DRAIN: u64 = 30_000_000_000;
+const DRAIN: u64 = 30 * SECOND;
 
 /// Nanoseconds between two looks at whether answers have left.
 const PAUSE: u64 = 5_000_000;

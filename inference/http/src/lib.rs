@@ -26,5 +26,5 @@ pub use connection::{Connection, Fate, Next, TooSlow};
 pub use date::imf_fixdate;
 pub use fault::Fault;
 pub use head::{Head, Method};
-pub use limits::Limits;
+pub use limits::{Limits, SECOND};
 pub use target::percent_decoded;

@@ -8,8 +8,7 @@ use embodios_abi::NetworkInfo;
 use embodios_abi::network::{BUFFER, QUEUE, RECEIVE, TRANSMIT, encode_buffer};
 use embodios_console::OpenNetwork;
 use embodios_net::{
-    Address, Area, BUFFER_BYTES, BUFFERS, Connection, Link, Network, Outgoing, Received, Rings, Settings,
-    Shared, Stack, StackError,
+    Address, Area, BUFFER_BYTES, BUFFERS, Link, Network, Outgoing, Rings, Settings, Shared, Stack, StackError,
 };
 use spin::Once;
 
@@ -119,45 +118,15 @@ fn open(settings: Settings, now: u64) -> Result<Box<dyn Link>, StackError> {
     Ok(Box::new(Wire { stack, event }))
 }
 
-impl Network for Wire {
-    fn poll(&mut self, now: u64) {
-        self.stack.poll(now);
+impl Link for Wire {
+    fn network(&mut self) -> &mut dyn Network {
         // Only the kernel resets it: for the next engine.
         if let Some(broken) = self.stack.frames().broken() {
             panic!("the network device is broken: {broken}");
         }
+        &mut self.stack
     }
 
-    fn deadline(&self) -> u64 {
-        self.stack.deadline()
-    }
-
-    fn accept(&mut self) -> Option<Connection> {
-        self.stack.accept()
-    }
-
-    fn receive(&mut self, connection: Connection, buffer: &mut [u8]) -> Received {
-        self.stack.receive(connection, buffer)
-    }
-
-    fn send(&mut self, connection: Connection, bytes: &[u8]) -> usize {
-        self.stack.send(connection, bytes)
-    }
-
-    fn unsent(&self, connection: Connection) -> usize {
-        self.stack.unsent(connection)
-    }
-
-    fn close(&mut self, connection: Connection) {
-        self.stack.close(connection);
-    }
-
-    fn abort(&mut self, connection: Connection) {
-        self.stack.abort(connection);
-    }
-}
-
-impl Link for Wire {
     fn event(&self) -> &'static AtomicU32 {
         self.event
     }

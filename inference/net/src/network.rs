@@ -6,7 +6,10 @@ use core::sync::atomic::AtomicU32;
 use crate::address::Address;
 
 /// A network that threads can wait for.
-pub trait Link: Network + Send {
+pub trait Link: Send {
+    /// Its connections.
+    fn network(&mut self) -> &mut dyn Network;
+
     /// A word that changes, and whose waiters are woken, when something has arrived. Threads may change it, too, to
     /// wake each other.
     fn event(&self) -> &'static AtomicU32;

@@ -12,7 +12,7 @@ use crate::jobs::JobId;
 use crate::peer::{Peer, Work};
 use crate::reply::Reply;
 use crate::server::Server;
-use crate::shared::Shared;
+use crate::shared::{Shared, with_ignored};
 
 /// A call that runs.
 pub struct Running {
@@ -89,10 +89,7 @@ impl Shared<'_> {
         match running.call.answer(served) {
             Ok(body) => {
                 let answer = running.reply.answer(200, self.clock).with("content-type", "application/json");
-                let ignored = running.ignored();
-                let answer =
-                    if ignored.is_empty() { answer } else { answer.with("x-embodios-ignored", &ignored) };
-                self.answer(&mut peer.http, &answer, &body);
+                self.answer(&mut peer.http, &with_ignored(answer, &running.ignored()), &body);
             }
             Err(error) => self.error(&mut peer.http, &running.reply, &error),
         }

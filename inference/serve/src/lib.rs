@@ -25,9 +25,11 @@ mod server;
 mod settings;
 mod shared;
 
+pub use embodios_http::SECOND;
 pub use feed::Feed;
 pub use figures::{CoreTimes, Figures};
 pub use jobs::{JobId, Order};
 pub use page::Page;
+pub use reply::Numbers;
 pub use server::Server;
 pub use settings::{Clock, Settings};

@@ -4,13 +4,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use embodios_http::SECOND;
 use serde_json::{Value, json};
 
 use crate::figures::{CoreTimes, Figures};
 use crate::jobs::Jobs;
 use crate::metrics::{Metrics, Now, seconds};
 use crate::recent::Spread;
-use crate::settings::{Clock, SECOND};
+use crate::settings::Clock;
 
 /// Nanoseconds from one event to the next.
 pub const PERIOD: u64 = SECOND / 2;

@@ -16,6 +16,8 @@ const LONGEST_ID: usize = 128;
 pub struct Numbers(u64);
 
 impl Numbers {
+    /// Those that follow from `seed`.
+    #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }

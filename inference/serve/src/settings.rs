@@ -3,12 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use embodios_http::Limits;
+use embodios_http::{Limits, SECOND};
 
 use crate::page::Page;
-
-/// Nanoseconds of a second.
-pub const SECOND: u64 = 1_000_000_000;
 
 /// Settings of a server.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::recent::Recent;
 use crate::reply::{Numbers, Reply};
 use crate::settings::{Clock, Settings};
 
-/// Seconds after which a request that is refused for now may come again.
+/// Seconds after which a request that was not taken may come again.
 const RETRY_AFTER: &str = "1";
 
 /// What all connections share.
@@ -72,9 +72,8 @@ impl Shared<'_> {
             .with("content-type", "text/event-stream")
             .with("cache-control", "no-cache")
             .with("x-accel-buffering", "no");
-        let answer = if ignored.is_empty() { answer } else { answer.with("x-embodios-ignored", ignored) };
         self.metrics.answered(200);
-        http.stream(&answer, self.clock.now);
+        http.stream(&with_ignored(answer, ignored), self.clock.now);
     }
 
     fn now(&self) -> Now<'_> {
@@ -105,4 +104,9 @@ impl Shared<'_> {
         };
         live::event(&self.metrics, &self.figures, state)
     }
+}
+
+/// An answer that names the fields of its request that were ignored, if there are any.
+pub fn with_ignored(answer: Answer, ignored: &str) -> Answer {
+    if ignored.is_empty() { answer } else { answer.with("x-embodios-ignored", ignored) }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use embodios_net::Link;
-use embodios_serve::{Clock, Server};
+use embodios_serve::{Clock, SECOND, Server};
 
 /// The server and its network.
 pub struct Desk {
@@ -25,13 +25,13 @@ pub struct Desk {
 impl Desk {
     /// Moves frames, takes requests, and answers.
     pub fn turn(&mut self, now: u64) {
-        let unix = self.wall_clock.map(|zero| zero + now / 1_000_000_000);
-        self.server.poll(&mut *self.link, Clock { now, unix });
+        let unix = self.wall_clock.map(|zero| zero + now / SECOND);
+        self.server.poll(self.link.network(), Clock { now, unix });
     }
 
     /// The time of the next turn that is needed without an event.
-    pub fn deadline(&self) -> u64 {
-        self.server.deadline().min(self.link.deadline())
+    pub fn deadline(&mut self) -> u64 {
+        self.server.deadline().min(self.link.network().deadline())
     }
 
     /// Whether the batch's owner has something to do.

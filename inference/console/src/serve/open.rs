@@ -11,14 +11,15 @@ use embodios_api::Served;
 use embodios_engine::batch::{Batch, Settings};
 use embodios_engine::cache::{self, CacheError};
 use embodios_net::{Address, StackError};
-use embodios_pool::platform::{CoreSet, Platform, PlatformError};
+use embodios_pool::platform::{Platform, PlatformError};
 use embodios_pool::{Pool, start_thread};
-use embodios_serve::{Feed, Server};
+use embodios_serve::{Feed, Numbers, SECOND, Server};
 
 use super::desk::Desk;
 use super::{Service, Shared};
 use crate::loaded::Loaded;
 use crate::module::{ModuleError, named};
+use crate::placement::housekeeping;
 use crate::start::{OpenNetwork, Start, StartOptions};
 
 /// The port of a machine that was told none.
@@ -92,7 +93,7 @@ impl Service {
         };
         let keys = options.keys.map_or(Ok(Vec::new()), |name| keys(start, name))?;
         let is_open = keys.is_empty();
-        let seed = start.seed.unwrap_or_else(|| mixed(wall_clock.unwrap_or(0) ^ now));
+        let seed = start.seed.unwrap_or_else(|| Numbers::new(wall_clock.unwrap_or(0) ^ now).next());
         let mut settings = embodios_net::Settings::new(port, seed);
         for text in &options.addresses {
             let address = Address::parse(text);
@@ -106,7 +107,7 @@ impl Service {
             keys,
             connections,
             waiting: WAITING,
-            seed: mixed(seed),
+            seed: Numbers::new(seed).next(),
             ..embodios_serve::Settings::default()
         });
         let memory = platform.memory();
@@ -119,7 +120,7 @@ impl Service {
             responder: loaded.requests(),
             name: loaded.served_name(),
             fingerprint: loaded.fingerprint(),
-            since: wall_clock.map_or(0, |zero| zero + now / 1_000_000_000),
+            since: wall_clock.map_or(0, |zero| zero + now / SECOND),
             context: batch.context(),
         }));
         let event = link.event();
@@ -127,16 +128,10 @@ impl Service {
         let (doorbell, busy_until) = (Arc::new(AtomicU32::new(0)), AtomicU64::new(0));
         let shared = Arc::new(Shared { platform, desk, doorbell, event, busy_until });
         let attendant = shared.clone();
-        start_thread(platform, &housekeeping(platform), move || attendant.attend())
+        start_thread(platform, &housekeeping(platform.cores()), move || attendant.attend())
             .map_err(ServeError::Thread)?;
         Ok(Self { shared, batch, feed: Feed::default(), restarts: start.restarts })
     }
-}
-
-/// The cores for the thread that serves connections.
-pub fn housekeeping(platform: &dyn Platform) -> CoreSet {
-    let cores = platform.cores().iter().enumerate();
-    cores.filter(|(_, core)| core.housekeeping && core.online).map(|(index, _)| index).collect()
 }
 
 /// The keys in a module, one a line.
@@ -149,12 +144,4 @@ fn keys(start: &Start<'_>, name: &str) -> Result<Vec<Vec<u8>>, ServeError> {
         return Err(ServeError::NoKeys(name.into()));
     }
     Ok(keys)
-}
-
-/// A number whose bits all depend on all bits of `value` (SplitMix64's finaliser).
-const fn mixed(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
 }

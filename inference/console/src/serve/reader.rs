@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use embodios_pool::platform::{NEVER, Platform, PlatformError};
 use embodios_pool::start_thread;
 
-use super::open::housekeeping;
+use crate::placement::housekeeping;
 
 /// Bytes of a read.
 pub const READ: usize = 64;
@@ -39,7 +39,7 @@ impl Reader {
         let (state, bytes) = (AtomicU32::new(IDLE), spin::Mutex::new(([0; READ], 0)));
         let reader = Arc::new(Self { platform, state, bytes, doorbell });
         let own = reader.clone();
-        start_thread(platform, &housekeeping(platform), move || own.read())?;
+        start_thread(platform, &housekeeping(platform.cores()), move || own.read())?;
         Ok(reader)
     }
 
