@@ -139,6 +139,20 @@ fn an_answer_to_a_request_is_repeated_and_its_connection_forgotten() {
 }
 
 #[test]
+fn an_event_leaves_at_once_in_a_segment_of_its_own() {
+    let mut alone = Alone::new(settings());
+    alone.connect(5001);
+    let (connection, _) = alone.echo.open.pop_first().expect("there is one");
+    // None before it is acknowledged.
+    for event in ["data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n"] {
+        assert_eq!(alone.world.stack.send(connection, event.as_bytes()), event.len());
+        let heard = alone.hear();
+        let [segment] = &heard[..] else { panic!("{heard:?}") };
+        assert_eq!(segment.bytes, event.as_bytes());
+    }
+}
+
+#[test]
 fn what_was_taken_is_delivered_after_close_and_the_wait_for_the_peer_is_bounded() {
     let mut alone = Alone::new(settings());
     let mut next = alone.connect(5001);
