@@ -63,6 +63,8 @@ pub enum Command {
     Test(TestOptions),
     /// Test the server's page in a browser, and take pictures of it
     Page(PageOptions),
+    /// Test the API of booted guests by the list of what clients expect, and write the results to docs/api.md
+    ApiList(ApiListOptions),
     /// Attack the kernel with a hostile program in the engine's place; fails when the kernel does not hold
     Attack(AttackOptions),
     /// Measure the six acceptance criteria against their thresholds; fails when one is missed
@@ -287,6 +289,17 @@ pub struct QemuOptions {
     /// Further arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGS")]
     pub qemu_args: Vec<OsString>,
+}
+
+/// Options of `cargo xtask api-list`.
+#[derive(Args)]
+pub struct ApiListOptions {
+    /// Only this architecture, without writing the file
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
+    pub timeout: Duration,
 }
 
 /// Options of `cargo xtask test`.

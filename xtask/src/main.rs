@@ -87,6 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Dist { out } => dist::run(&workspace, out),
         Command::Test(options) => test::run(&workspace, consent, &options),
         Command::Page(options) => page::run(&workspace, consent, &options),
+        Command::ApiList(options) => test::serving::api_list(&workspace, consent, &options),
         Command::Bench { command: BenchCommand::Guest(options) } => {
             bench::guest::run(&workspace, consent, &options)
         }

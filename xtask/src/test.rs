@@ -9,6 +9,7 @@ mod piped;
 pub mod placement;
 pub mod report;
 pub mod scenario;
+pub mod serving;
 pub mod setups;
 
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
     }
     if !options.host_only {
         let mut bits = Vec::new();
+        let mut items = Vec::new();
         for &arch in &architectures {
             let accel = host.choose(options.accel, arch)?;
             let built = build::build(workspace, arch)?;
@@ -61,12 +63,19 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 report.add(piped::run(workspace, &built, arch, options.timeout)?);
                 let scenarios = placement::scenarios(workspace, arch)?;
                 report.add(scenario::run(workspace, &built, arch, accel, scenarios, options.timeout)?);
+                let served = serving::run(workspace, &built, arch, accel, options.timeout)?;
+                report.add(served.row);
+                bits.extend(served.bits);
+                items.push((arch, served.items));
             }
             let scenarios = faults::scenarios(workspace, arch)?;
             report.add(scenario::run(workspace, &built, arch, accel, scenarios, options.timeout)?);
             report.add(attacks::run(workspace, arch, accel, options.timeout)?);
         }
         report.add(guests::compare_bits(&bits));
+        if items.len() == Arch::ALL.len() {
+            report.add(serving::document::check(workspace, &items)?);
+        }
     }
     print!("{report}");
     Ok(if report.passed() { 0 } else { FAILED })

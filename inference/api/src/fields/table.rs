@@ -178,3 +178,45 @@ pub(super) fn rows(endpoint: Endpoint) -> impl Iterator<Item = (&'static str, &'
 pub(super) fn class(endpoint: Endpoint, name: &str) -> Option<&'static Class> {
     rows(endpoint).find(|(known, _)| *known == name).map(|(_, class)| class)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    /// A line of the table in `docs/api.md`: names by class.
+    fn line(of: &str, rows: &[Row]) -> String {
+        let cell = |names: Vec<String>| names.join(", ");
+        let read = rows.iter().filter(|(_, class)| matches!(class, Read));
+        let harmless = rows.iter().filter(|(_, class)| matches!(class, Harmless(_)));
+        let only = rows.iter().filter_map(|(name, class)| match class {
+            Only(wanted, _) => Some(format!("`{name}` ({wanted})")),
+            _ => None,
+        });
+        let plain = |(name, _): &Row| format!("`{name}`");
+        format!(
+            "| {of} | {} | {} | {} |\n",
+            cell(read.map(plain).collect()),
+            cell(harmless.map(plain).collect()),
+            cell(only.collect())
+        )
+    }
+
+    #[test]
+    fn the_document_has_the_table() {
+        let mut table = String::from("| of | read | taken, and change nothing | refused otherwise |\n");
+        table += "| --- | --- | --- | --- |\n";
+        for (of, rows) in [
+            ("all calls", EVERYWHERE),
+            ("chats", CHAT),
+            ("completions", COMPLETIONS),
+            ("responses", RESPONSES),
+        ] {
+            table += &line(of, rows);
+        }
+        let document = include_str!("../../../../docs/api.md");
+        assert!(document.contains(&table), "docs/api.md lacks this table:\n{table}");
+    }
+}

@@ -1,0 +1,163 @@
+//! A booted guest that serves at a port of the host while a test works with it.
+
+use anyhow::{Context, Result, ensure};
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use super::client::{Client, get};
+use super::server::Server;
+use crate::accel::Accelerator;
+use crate::boot::{self, Plan, Setup};
+use crate::build::Built;
+use crate::guest::Ending;
+use crate::input::InputSource;
+use crate::memory::MemorySize;
+use crate::model::Model;
+use crate::network::Network;
+use crate::workspace::Workspace;
+
+/// Time for the answer to a question whether a guest that boots is there yet, and between two of them.
+const ANSWER: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A guest to boot.
+pub struct Guest<'g> {
+    /// The workspace.
+    pub workspace: &'g Workspace,
+    /// Engine and kernel.
+    pub built: &'g Built,
+    /// Accelerator.
+    pub accel: Accelerator,
+    /// Time limit.
+    pub timeout: Duration,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By `poweroff` at its console.
+    PowerOff,
+    /// By itself, since the work has it drained.
+    Drained,
+}
+
+/// Files and words beside the machine.
+pub struct Loaded<'l> {
+    /// Model, and the name by which it is served.
+    pub model: &'l Model,
+    pub name: &'l str,
+    /// Further files.
+    pub modules: &'l [PathBuf],
+    /// Further words of the command line.
+    pub words: &'l [String],
+}
+
+impl Guest<'_> {
+    /// Boots, waits until it serves, has `work` done, and ends it. Result: that of the work, and what is wrong with the
+    /// boot's ending.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started, or the guest ends before it serves.
+    pub fn serve<T>(
+        &self,
+        mut setup: Setup,
+        loaded: &Loaded<'_>,
+        end: End,
+        work: impl FnOnce(&Server) -> T,
+    ) -> Result<(T, Option<String>)> {
+        let address = free_address()?;
+        let pci = setup.network.is_some_and(|network| network.pci);
+        setup.network = Some(Network { forward: Some(address), pci });
+        let plan = Plan {
+            name: "test serving",
+            setup: &setup,
+            accel: self.accel,
+            memory: MemorySize::DEFAULT,
+            model: loaded.model,
+            modules: loaded.modules,
+            words: loaded.words,
+            script: "",
+            keep_going: true,
+            timeout: self.timeout,
+            pinned: false,
+        };
+        let (off, input) = mpsc::channel();
+        let input = InputSource::Reader(Box::new(Input { is_off: input, rest: b"" }));
+        let mut console = Vec::new();
+        let (result, ending) = thread::scope(|scope| {
+            let guest = scope.spawn(|| {
+                let mut sink = |bytes: &[u8]| {
+                    console.extend_from_slice(bytes);
+                    Ok(())
+                };
+                boot::run_with_input(self.workspace, self.built, &plan, input, &mut sink)
+            });
+            let first = loop {
+                if guest.is_finished() {
+                    break None;
+                }
+                if let Ok(status) = first_answer(address) {
+                    break Some(status);
+                }
+                thread::sleep(PAUSE);
+            };
+            let result = first.map(|first| work(&Server { address, first, model: loaded.name.to_owned() }));
+            if end == End::PowerOff {
+                // Nobody listens once the guest has ended.
+                let _ = off.send(());
+            }
+            let ending = match guest.join() {
+                Ok(ending) => ending?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            drop(off);
+            anyhow::Ok((result, ending))
+        })?;
+        let console = String::from_utf8_lossy(&console);
+        let wrong = match ending {
+            Ending::Success => None,
+            other => Some(other.reason().unwrap_or_else(|| "QEMU was closed".to_owned())),
+        };
+        if wrong.is_some() || result.is_none() {
+            println!("--- console of {setup} ---\n{console}\n--- end of console ---");
+        }
+        let result = result.with_context(|| format!("{setup}: it ended before it served"))?;
+        Ok((result, wrong))
+    }
+}
+
+/// The status of the first thing that a guest says.
+fn first_answer(address: SocketAddr) -> Result<u16> {
+    let answer = Client::connect_for(address, ANSWER)?.ask(get("/health", ""))?;
+    ensure!(answer.header("x-request-id").is_some(), "somebody else answers");
+    Ok(answer.status)
+}
+
+/// An address of this host whose port nobody has.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    listener.local_addr().context("a socket without an address")
+}
+
+/// A guest's input: nothing, then the command that ends it.
+struct Input {
+    is_off: Receiver<()>,
+    rest: &'static [u8],
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() && self.is_off.recv().is_ok() {
+            self.rest = b"poweroff\n";
+        }
+        let count = self.rest.len().min(buffer.len());
+        let (now, later) = self.rest.split_at(count);
+        buffer[..count].copy_from_slice(now);
+        self.rest = later;
+        Ok(count)
+    }
+}
