@@ -184,8 +184,8 @@ impl Service {
         }
     }
 
-    /// Whether no more requests are taken, and all that were taken are over.
+    /// See [`Desk::is_drained`].
     fn is_drained(&self) -> bool {
-        self.shared.at_desk(|desk| desk.server.is_draining() && desk.server.is_idle())
+        self.shared.at_desk(Desk::is_drained)
     }
 }

@@ -164,6 +164,11 @@ impl Network for TcpNetwork {
         0
     }
 
+    /// True: the system delivers it.
+    fn is_delivered(&self) -> bool {
+        true
+    }
+
     fn close(&mut self, connection: Connection) {
         let Some(stream) = self.take(connection) else { return };
         if stream.shutdown(Shutdown::Write).is_ok() {

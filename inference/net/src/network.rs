@@ -59,6 +59,9 @@ pub trait Network {
     /// Bytes taken by [`Self::send`] that the peer has not acknowledged.
     fn unsent(&self, connection: Connection) -> usize;
 
+    /// Whether the peers have acknowledged all bytes and ends of streams, those of closed connections too.
+    fn is_delivered(&self) -> bool;
+
     /// Sends what was taken, then ends the stream. The connection's number is no longer the caller's.
     fn close(&mut self, connection: Connection);
 

@@ -213,6 +213,10 @@ impl<F: Frames> Network for Stack<F> {
         self.table.unsent(connection.0)
     }
 
+    fn is_delivered(&self) -> bool {
+        self.table.is_delivered()
+    }
+
     fn close(&mut self, connection: Connection) {
         self.end(connection, false);
     }

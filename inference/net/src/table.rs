@@ -216,6 +216,15 @@ impl Table {
         slot.map_or(0, |slot| self.sockets.get::<tcp::Socket>(slot.handle).send_queue())
     }
 
+    /// Whether all bytes and ends of streams are acknowledged.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.slots.iter().flatten().all(|slot| {
+            let socket = self.sockets.get::<tcp::Socket>(slot.handle);
+            let is_ending = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
+            !is_ending && socket.send_queue() == 0
+        })
+    }
+
     /// Ends a connection of the caller's, by a reset or after what was taken is delivered. False: it is not the
     /// caller's.
     pub(crate) fn end(&mut self, index: usize, reset: bool, now: u64) -> bool {

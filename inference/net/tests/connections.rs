@@ -43,10 +43,13 @@ fn a_client_that_has_sent_all_is_still_answered() {
             sent += stack.send(open, &answer[sent..]);
             if sent == answer.len() {
                 stack.close(open);
+                assert!(!stack.is_delivered());
             }
         }
     };
     assert!(world.run(10 * SECOND, &mut serve, &mut |client| exchange.go_on(client)));
+    world.pass(SECOND, &mut |_| {});
+    assert!(world.stack.is_delivered());
     assert_eq!(exchange.received, answer);
 }
 

@@ -69,6 +69,11 @@ impl<'m> Server<'m> {
         for (number, end) in ended {
             self.end(network, number, end);
         }
+        if self.is_draining() && self.is_idle() {
+            while let Some(&number) = self.peers.keys().next() {
+                self.end(network, number, End::Close);
+            }
+        }
         network.poll(clock.now);
     }
 
@@ -156,6 +161,12 @@ impl<'m> Server<'m> {
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.shared.is_draining
+    }
+
+    /// Whether it has drained: nothing is under way, and the peers have acknowledged all that they were sent.
+    #[must_use]
+    pub fn is_drained(&self, network: &dyn Network) -> bool {
+        self.is_draining() && self.peers.is_empty() && network.is_delivered()
     }
 
     /// Whether no request is under way, and no answer waits to leave.

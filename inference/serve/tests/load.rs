@@ -235,7 +235,12 @@ fn a_server_that_drains_ends_what_runs() {
     rig.turn();
     assert!(rig.server.is_draining() && !rig.server.is_idle());
     assert_eq!(statuses(&rig, health), [503]);
+    rig.network.is_cut = true;
     rig.run();
+    assert!([running, waiting, drain, late, health].iter().all(|&client| rig.client(client).is_closed));
+    assert!(!rig.server.is_drained(&rig.network), "the last answers are on their way");
+    rig.network.is_cut = false;
+    assert!(rig.server.is_drained(&rig.network));
     assert_eq!((statuses(&rig, drain), statuses(&rig, late)), (vec![200], vec![503]));
     assert_eq!(rig.answers(late)[0].header("connection"), Some("close"));
     assert_eq!(rig.answers(running).remove(0).events().len(), 21);

@@ -35,8 +35,13 @@ impl Desk {
     }
 
     /// Whether the batch's owner has something to do.
-    pub fn has_work(&self) -> bool {
-        self.server.has_orders() || self.server.wants_figures()
+    pub fn has_work(&mut self) -> bool {
+        self.server.has_orders() || self.server.wants_figures() || self.is_drained()
+    }
+
+    /// See [`Server::is_drained`].
+    pub fn is_drained(&mut self) -> bool {
+        self.server.is_drained(self.link.network())
     }
 
     /// See [`Link::listen`].

@@ -131,7 +131,7 @@ fn serve(
         context: model.config.context,
     }));
     println!("{name} is ready: context {}, {kernels} kernels", model.config.context);
-    while !(server.is_draining() && server.is_idle()) {
+    while !server.is_drained(network) {
         server.poll(network, clock(host));
         feed.exchange(server, &mut batch, &mut pool, 0);
         if feed.step(&mut batch, &mut pool, &mut |_| {}) {

@@ -25,6 +25,8 @@ pub struct Client {
 #[derive(Debug, Default)]
 pub struct Memory {
     pub clients: Vec<Client>,
+    /// Whether nothing is acknowledged.
+    pub is_cut: bool,
 }
 
 impl Memory {
@@ -75,6 +77,10 @@ impl Network for Memory {
 
     fn unsent(&self, _connection: Connection) -> usize {
         0
+    }
+
+    fn is_delivered(&self) -> bool {
+        !self.is_cut
     }
 
     fn close(&mut self, connection: Connection) {
