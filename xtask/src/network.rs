@@ -1,4 +1,5 @@
-//! The guest's network: QEMU's user-mode network, with a port of the host led to the guest's.
+//! The guest's network: QEMU's user-mode network, with a port of the host led to the guest's, and a source of random
+//! numbers for its protocols.
 
 use std::net::SocketAddr;
 
@@ -31,12 +32,14 @@ impl Network {
             // Devices of before version 1.0 are still QEMU's default there.
             words.extend(["-global".into(), "virtio-mmio.force-legacy=false".into()]);
         }
-        let device = if on_pci {
-            "virtio-net-pci,romfile=,netdev=network"
+        let devices = if on_pci {
+            ["virtio-net-pci,romfile=,netdev=network", "virtio-rng-pci"]
         } else {
-            "virtio-net-device,netdev=network"
+            ["virtio-net-device,netdev=network", "virtio-rng-device"]
         };
-        words.extend(["-device".into(), device.into()]);
+        for device in devices {
+            words.extend(["-device".into(), device.into()]);
+        }
         words
     }
 
@@ -56,13 +59,13 @@ mod tests {
         assert_eq!(
             network.arguments(MachineKind::Q35).join(" "),
             "-netdev user,id=network,restrict=on,hostfwd=tcp:127.0.0.1:8081-:8080 \
-             -device virtio-net-pci,romfile=,netdev=network"
+             -device virtio-net-pci,romfile=,netdev=network -device virtio-rng-pci"
         );
         let plain = Network::default();
         assert_eq!(
             plain.arguments(MachineKind::Virt).join(" "),
             "-netdev user,id=network,restrict=on -global virtio-mmio.force-legacy=false \
-             -device virtio-net-device,netdev=network"
+             -device virtio-net-device,netdev=network -device virtio-rng-device"
         );
         let pci = Network { pci: true, ..plain };
         assert_eq!(pci.machine(MachineKind::Microvm), ",pcie=on");

@@ -48,7 +48,7 @@ pub struct Start<'s> {
     pub network: Option<OpenNetwork>,
     /// Seconds from 1970 to the platform's time 0, where they are known.
     pub wall_clock: Option<u64>,
-    /// A random number, another one at each start; `None` where the processor has none.
+    /// A random number, another one at each start; `None` where the machine has no source.
     pub seed: Option<u64>,
 }
 

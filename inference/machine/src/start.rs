@@ -49,9 +49,15 @@ pub extern "C" fn main_thread(info: *const EngineInfo) -> ! {
             fault: Some(fault::commit),
             network: network::init(networks.first()),
             wall_clock: (info.wall_clock > 0).then_some(info.wall_clock),
-            seed: arch::random(),
+            seed: seed(info.random),
         },
     )
+}
+
+/// A random number from what sources there are, the processor and a device's number `device`.
+fn seed(device: u64) -> Option<u64> {
+    let device = (device != 0).then_some(device);
+    arch::random().map(|number| number ^ device.unwrap_or(0)).or(device)
 }
 
 /// The words of a command line that are not the kernel's alone: the engine's, and unknown ones.

@@ -74,6 +74,8 @@ pub struct EngineInfo {
     pub counter_zero: u64,
     /// Seconds from 1970 to that time, by the machine's clock; 0 where it has none.
     pub wall_clock: u64,
+    /// A random number of a device's, another one for each engine; 0 where there is no such device.
+    pub random: u64,
     /// Number of restarts of the engine; 0 for the first.
     pub restarts: u64,
     /// Number of the latest engines in a row that crashed before they used the console. A fresh engine that sees

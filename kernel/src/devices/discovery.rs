@@ -1,39 +1,92 @@
 //! The search for devices at the places that firmware, the command line or the machine's kind names.
 
-use super::network::{KIND, Network};
-use super::pci;
+use super::entropy::{self, Entropy};
+use super::network::{self, Network};
+use super::pci::Bridge;
 use super::registers::Registers;
 use super::transport::{Mmio, Transport};
 use crate::board::{MmioPlace, Places};
 use crate::memory::memory;
 use crate::{affinity, output};
 use alloc::boxed::Box;
-use embodios_arch::PhysRange;
+use alloc::vec::Vec;
 use embodios_arch::paging::PAGE;
+use embodios_arch::{Line, PhysRange};
 
 /// Bytes of a virtio-mmio device's registers (virtio 1.2, 4.2.2), with the configuration of those driven here.
 const MMIO_BYTES: u64 = 0x200;
 
-/// Finds the first network device; it and the id of its interrupts, which are led to the first housekeeping core.
-///
-/// # Safety
-/// The places are this machine's, and nothing else drives what is there.
-pub unsafe fn network(places: &Places) -> Option<(Network, u32)> {
-    // SAFETY: handed on.
-    let (transport, interrupt) = unsafe { by_mmio(places, KIND).or_else(|| pci::find(places.pci?, KIND)) }?;
-    match Network::new(transport, &mut memory()) {
-        Ok(network) => Some((network, interrupt)),
-        Err(error) => {
-            log::error!("the network device is not used: {error}");
-            None
+/// A device by memory-mapped registers.
+struct MmioDevice {
+    kind: u32,
+    registers: PhysRange,
+    transport: Mmio,
+    line: Line,
+}
+
+/// Devices that were found and not taken yet.
+pub struct Discovery {
+    mmio: Vec<MmioDevice>,
+    bridge: Option<Bridge>,
+}
+
+impl Discovery {
+    /// Looks at all places.
+    ///
+    /// # Safety
+    /// The places are this machine's, and nothing else drives what is there.
+    pub unsafe fn new(places: &Places) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self { mmio: by_mmio(places), bridge: places.pci.map(|host| Bridge::open(host)) } }
+    }
+
+    /// The first network device; it and the id of its interrupts, which are led to the first housekeeping core.
+    pub fn network(&mut self) -> Option<(Network, u32)> {
+        let (transport, interrupt) = self.take(network::KIND, true)?;
+        match Network::new(transport, &mut memory()) {
+            Ok(network) => Some((network, interrupt?)),
+            Err(error) => {
+                log::error!("the network device is not used: {error}");
+                None
+            }
         }
+    }
+
+    /// The first entropy device, which interrupts nobody.
+    pub fn entropy(&mut self) -> Option<Entropy> {
+        let (transport, _) = self.take(entropy::KIND, false)?;
+        match Entropy::new(transport, &mut memory()) {
+            Ok(entropy) => Some(entropy),
+            Err(error) => {
+                log::error!("the entropy device is not used: {error}");
+                None
+            }
+        }
+    }
+
+    /// Takes the first device of a kind: the way to it, and the id of its interrupts where they are `routed` to the
+    /// first housekeeping core.
+    fn take(&mut self, kind: u32, routed: bool) -> Option<(Box<dyn Transport>, Option<u32>)> {
+        while let Some(index) = self.mmio.iter().position(|device| device.kind == kind) {
+            let MmioDevice { registers, transport, line, .. } = self.mmio.remove(index);
+            if !routed {
+                return Some((Box::new(transport), None));
+            }
+            let core = affinity::interrupt_core().hardware;
+            if let Some(id) = output::board().and_then(|board| board.route(line, core)) {
+                return Some((Box::new(transport), Some(id)));
+            }
+            log::error!("no interrupt controller takes line {} of the device at {registers}", line.number);
+        }
+        self.bridge.as_mut()?.take(kind, routed)
     }
 }
 
 /// # Safety
-/// As for [`network`].
-unsafe fn by_mmio(places: &Places, kind: u32) -> Option<(Box<dyn Transport>, u32)> {
+/// As for [`Discovery::new`].
+unsafe fn by_mmio(places: &Places) -> Vec<MmioDevice> {
     let mut mapped: Option<(PhysRange, Registers)> = None;
+    let mut devices = Vec::new();
     for &MmioPlace { start, line } in &places.mmio {
         let registers = PhysRange::new(start.0, MMIO_BYTES);
         // Places share pages, and often all lie in a row.
@@ -56,17 +109,9 @@ unsafe fn by_mmio(places: &Places, kind: u32) -> Option<(Box<dyn Transport>, u32
                 }
             }
         };
-        let Some((found, transport)) = whole.and_then(Mmio::find) else { continue };
-        if found != kind {
-            continue;
-        }
-        let core = affinity::interrupt_core();
-        match output::board().and_then(|board| board.route(line, core.hardware)) {
-            Some(id) => return Some((Box::new(transport), id)),
-            None => {
-                log::error!("no interrupt controller takes line {} of the device at {registers}", line.number)
-            }
+        if let Some((kind, transport)) = whole.and_then(Mmio::find) {
+            devices.push(MmioDevice { kind, registers, transport, line });
         }
     }
-    None
+    devices
 }

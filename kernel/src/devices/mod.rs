@@ -4,6 +4,7 @@
 //! comes from an engine, and the memory that a device reaches is the kernel's for good.
 
 mod discovery;
+mod entropy;
 mod network;
 mod pci;
 mod registers;
@@ -14,10 +15,13 @@ use crate::memory::{Memory, MemoryError};
 use crate::scheduler::{self, Scheduler};
 use crate::sync::{Mutex, shared};
 use core::sync::atomic::{AtomicU32, Ordering};
+use discovery::Discovery;
 use embodios_abi::{Error, NetworkInfo};
+use entropy::Entropy;
 use network::Network;
 
 shared!(NETWORK: Mutex<Option<Network>> = Mutex::new(None));
+shared!(ENTROPY: Mutex<Option<Entropy>> = Mutex::new(None));
 
 /// Interrupt id of the network device.
 static NETWORK_INTERRUPT: AtomicU32 = AtomicU32::new(NO_INTERRUPT);
@@ -30,9 +34,24 @@ const NO_INTERRUPT: u32 = u32::MAX;
 /// The places are this machine's, and nothing else drives what is there; called once.
 pub unsafe fn init(places: &Places) {
     // SAFETY: the caller's promise.
-    if let Some((network, interrupt)) = unsafe { discovery::network(places) } {
+    let mut found = unsafe { Discovery::new(places) };
+    if let Some((network, interrupt)) = found.network() {
         *NETWORK.lock() = Some(network);
         NETWORK_INTERRUPT.store(interrupt, Ordering::Release);
+    }
+    *ENTROPY.lock() = found.entropy();
+}
+
+/// A random number of the entropy device's; `None` where there is none that works.
+pub fn random() -> Option<u64> {
+    let mut device = ENTROPY.lock();
+    match device.as_mut()?.number() {
+        Ok(number) => Some(number),
+        Err(error) => {
+            log::error!("the entropy device is not used: {error}");
+            *device = None;
+            None
+        }
     }
 }
 

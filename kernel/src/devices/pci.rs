@@ -1,39 +1,33 @@
-//! PCI: configuration space, the walk over buses, BARs, MSI-X (PCI Express Base 5.0, 7.5 and 7.7; virtio 1.2, 4.1).
+//! PCI: configuration space, and the walk over buses (PCI Express Base 5.0, 7.5; virtio 1.2, 4.1).
 //!
-//! BARs that firmware left unassigned get an address in the host bridge's window. Nothing that a function says of
-//! itself is trusted to be in range.
+//! BARs that firmware left unassigned get an address in the host bridge's window (`assign`). Nothing that a function
+//! says of itself is trusted to be in range (`function`).
 
 mod assign;
+mod function;
 
 use super::registers::Registers;
-use super::transport::{Pci, QUEUES, Transport};
+use super::transport::Transport;
+use super::{entropy, network};
 use crate::board::{PciConfiguration, PciHost};
-use crate::{affinity, output};
+use crate::output;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use assign::Window;
-use embodios_arch::paging::PAGE;
-use embodios_arch::{Line, PhysRange};
-use pci_types::capability::PciCapability;
-use pci_types::{
-    CommandRegister, ConfigRegionAccess, EndpointHeader, HeaderType, PciAddress, PciHeader,
-    PciPciBridgeHeader,
-};
+use embodios_arch::PhysRange;
+use function::Function;
+use pci_types::{ConfigRegionAccess, HeaderType, PciAddress, PciHeader, PciPciBridgeHeader};
 
 /// Vendor of virtio devices; their device ids begin at this one, and are the kind from there on (4.1.2).
 const VIRTIO: u16 = 0x1af4;
 const FIRST_DEVICE: u16 = 0x1040;
-/// Device id of a network device that also speaks the protocol of before version 1.0 (4.1.2.1).
-const TRANSITIONAL_NETWORK: u16 = 0x1000;
+/// Device ids of those that also speak the protocol of before version 1.0, and their kinds (4.1.2.1).
+const TRANSITIONAL: [(u16, u32); 2] = [(0x1000, network::KIND), (0x1005, entropy::KIND)];
 /// Bytes of a bus in configuration space, and of a function.
 const BUS_BYTES: u64 = 1 << 20;
 const FUNCTION_BYTES: u64 = 1 << 12;
 /// Buses that are looked at.
 const MAX_BUSES: usize = 32;
-/// Capabilities of a function that are looked at: a list may bite its own tail.
-const MAX_CAPABILITIES: usize = 48;
-/// Bytes of an MSI-X table entry.
-const ENTRY: u64 = 16;
 
 /// Configuration space.
 struct Space {
@@ -102,48 +96,81 @@ fn port_address(address: PciAddress, offset: u16) -> u32 {
     1 << 31 | u32::from(address.bus()) << 16 | function << 8 | u32::from(offset & 0xfc)
 }
 
-/// Finds the first virtio device of a kind; the way to it, and the id of its interrupts.
-///
-/// # Safety
-/// `host` is this machine's host bridge, and nothing else drives what is behind it.
-pub unsafe fn find(host: PciHost, kind: u32) -> Option<(Box<dyn Transport>, u32)> {
-    let mut space = Space { host, buses: Vec::new() };
-    let mut window = Window::new(host.window);
-    let mut buses: Vec<u8> = [0].into();
-    let mut next = 0;
-    while let Some(&bus) = buses.get(next)
-        && next < MAX_BUSES
-    {
-        next += 1;
-        // SAFETY: the caller's promise.
-        if !unsafe { space.reach(bus) } {
-            continue;
-        }
-        // The host bridge is the first function of its bus; without one there is nothing.
-        if bus == 0 && functions(&space, 0, 0) == 0 {
-            return None;
-        }
-        for device in 0..32 {
-            for function in 0..functions(&space, bus, device) {
-                let address = PciAddress::new(0, bus, device, function);
-                let header = PciHeader::new(address);
-                if is_kind(header.id(&space), kind)
-                    && let Some(endpoint) = EndpointHeader::from_header(header, &space)
-                {
-                    // SAFETY: the caller's promise.
-                    match unsafe { open(&space, endpoint, address, &mut window) } {
-                        Ok(found) => return Some(found),
-                        Err(why) => log::error!("the device at PCI address {address} is not used: {why}"),
+/// The virtio functions behind a host bridge.
+pub struct Bridge {
+    space: Space,
+    window: Window,
+    /// Their places, and their vendor and device ids.
+    functions: Vec<(PciAddress, (u16, u16))>,
+}
+
+impl Bridge {
+    /// Looks through the buses.
+    ///
+    /// # Safety
+    /// `host` is this machine's host bridge, and nothing else drives what is behind it.
+    pub unsafe fn open(host: PciHost) -> Self {
+        let window = Window::new(host.window);
+        let mut space = Space { host, buses: Vec::new() };
+        let mut buses: Vec<u8> = [0].into();
+        let (mut found, mut next) = (Vec::new(), 0);
+        while let Some(&bus) = buses.get(next)
+            && next < MAX_BUSES
+        {
+            next += 1;
+            // SAFETY: the caller's promise.
+            if !unsafe { space.reach(bus) } {
+                continue;
+            }
+            // The host bridge is the first function of its bus; without one there is nothing.
+            if bus == 0 && functions(&space, 0, 0) == 0 {
+                break;
+            }
+            for device in 0..32 {
+                for function in 0..functions(&space, bus, device) {
+                    let address = PciAddress::new(0, bus, device, function);
+                    let id = PciHeader::new(address).id(&space);
+                    if id.0 == VIRTIO {
+                        found.push((address, id));
+                    } else if let Some(behind) = secondary(&space, address)
+                        && !buses.contains(&behind)
+                    {
+                        buses.push(behind);
                     }
-                } else if let Some(behind) = secondary(&space, address)
-                    && !buses.contains(&behind)
-                {
-                    buses.push(behind);
                 }
             }
         }
+        Self { space, window, functions: found }
     }
-    None
+
+    /// Takes the first virtio device of a kind: the way to it, and the id of its interrupts where they are `routed` to
+    /// the first housekeeping core.
+    pub fn take(&mut self, kind: u32, routed: bool) -> Option<(Box<dyn Transport>, Option<u32>)> {
+        while let Some(index) = self.functions.iter().position(|&(_, (_, device))| is_kind(device, kind)) {
+            let (address, _) = self.functions.remove(index);
+            // SAFETY: nothing else drives what is behind the bridge (`open`'s caller), and this function was not
+            // opened before.
+            match unsafe { self.device(address, routed) } {
+                Ok(device) => return Some(device),
+                Err(why) => log::error!("the device at PCI address {address} is not used: {why}"),
+            }
+        }
+        None
+    }
+
+    /// # Safety
+    /// Nothing drives the function at `address`.
+    unsafe fn device(
+        &mut self,
+        address: PciAddress,
+        routed: bool,
+    ) -> Result<(Box<dyn Transport>, Option<u32>), &'static str> {
+        let Self { space, window, .. } = self;
+        // SAFETY: the caller's promise.
+        let mut function = unsafe { Function::open(space, address, window) }?;
+        let interrupt = if routed { Some(function.route(space)?) } else { None };
+        Ok((Box::new(function.device), interrupt))
+    }
 }
 
 /// Functions of a device, present or not; none where there is no device.
@@ -166,115 +193,9 @@ fn secondary(space: &Space, address: PciAddress) -> Option<u8> {
     Some(bridge.secondary_bus_number(space)).filter(|&bus| bus > 0)
 }
 
-fn is_kind((vendor, device): (u16, u16), kind: u32) -> bool {
+/// Whether virtio's device id `device` is of a kind.
+fn is_kind(device: u16, kind: u32) -> bool {
     let own = device.checked_sub(FIRST_DEVICE).map(u32::from);
-    let transitional = (device == TRANSITIONAL_NETWORK).then_some(super::network::KIND);
-    vendor == VIRTIO && own.or(transitional) == Some(kind)
-}
-
-/// A structure in a BAR (virtio 1.2, 4.1.4).
-struct Structure {
-    bar: u8,
-    offset: u64,
-    length: u64,
-    /// The word behind, of a structure of doorbells: its multiplier.
-    more: u32,
-}
-
-/// Opens a virtio device.
-///
-/// # Safety
-/// As for [`find`].
-unsafe fn open(
-    space: &Space,
-    mut endpoint: EndpointHeader,
-    address: PciAddress,
-    window: &mut Window,
-) -> Result<(Box<dyn Transport>, u32), &'static str> {
-    // Decoding is off while BARs are sized: some hypervisors end a machine whose BAR is all ones for a moment.
-    endpoint.update_command(space, |command| {
-        command
-            - CommandRegister::MEMORY_ENABLE
-            - CommandRegister::IO_ENABLE
-            - CommandRegister::BUS_MASTER_ENABLE
-    });
-    let bars = assign::bars(space, &endpoint, address, window);
-    endpoint.update_command(space, |command| {
-        command | CommandRegister::MEMORY_ENABLE | CommandRegister::BUS_MASTER_ENABLE
-    });
-    let mut mapped: [Option<Registers>; 6] = [None; 6];
-    let mut map = |bar: u8, offset: u64, length: u64| {
-        let missing = "a structure lies in a BAR that has no address";
-        let place = mapped.get_mut(usize::from(bar)).ok_or(missing)?;
-        if place.is_none() {
-            let range: PhysRange = bars[usize::from(bar)].ok_or(missing)?;
-            // SAFETY: the caller's promise; the BAR is this function's.
-            *place = unsafe { Registers::map(range.widen(PAGE)) }
-                .ok()
-                .and_then(|whole| whole.part(range.start.0 % PAGE, range.length()));
-        }
-        let whole = place.ok_or("its registers cannot be mapped")?;
-        whole.part(offset, length).ok_or("a structure reaches out of its BAR")
-    };
-    let (mut structures, mut messages) = ([const { None::<Structure> }; 5], None);
-    for capability in endpoint.capabilities(space).take(MAX_CAPABILITIES) {
-        match capability {
-            PciCapability::Vendor(place) => {
-                // SAFETY: a capability's words lie in the function's configuration space.
-                let word = |index: u16| unsafe { space.read(address, place.offset + 4 * index) };
-                let kind = (word(0) >> 24) as usize;
-                if let Some(structure @ None) = structures.get_mut(kind) {
-                    *structure = Some(Structure {
-                        bar: word(1) as u8,
-                        offset: word(2).into(),
-                        length: word(3).into(),
-                        more: if kind == 2 { word(4) } else { 0 },
-                    });
-                }
-            }
-            PciCapability::MsiX(capability) => messages = Some(capability),
-            _ => {}
-        }
-    }
-    let mut structure = |kind: usize| {
-        let found = structures[kind].as_ref().ok_or("it lacks a structure of virtio 1.0")?;
-        Ok::<_, &str>((map(found.bar, found.offset, found.length)?, found.more))
-    };
-    let (common, _) = structure(1)?;
-    let (notify, multiplier) = structure(2)?;
-    let (interrupt_status, _) = structure(3)?;
-    let (configuration, _) = structure(4)?;
-    let core = affinity::interrupt_core().hardware;
-    let board = output::board().ok_or("there is no board")?;
-    let message = messages.as_ref().and_then(|_| board.message(core));
-    let id = match (&mut messages, message) {
-        (Some(capability), Some(message)) => {
-            let entry = map(capability.table_bar(), capability.table_offset().into(), ENTRY)?;
-            entry.write32(0, message.address as u32);
-            entry.write32(4, (message.address >> 32) as u32);
-            entry.write32(8, message.data);
-            entry.write32(12, 0);
-            capability.set_function_mask(false, space);
-            capability.set_enabled(true, space);
-            message.id
-        }
-        _ => {
-            let line = line(space, &endpoint, address)
-                .ok_or("it has no MSI-X, and its interrupt line is unknown")?;
-            board.route(line, core).ok_or("no interrupt controller takes its line")?
-        }
-    };
-    let messages = message.is_some();
-    let doorbells = [0; QUEUES];
-    let device = Pci { common, notify, multiplier, interrupt_status, configuration, messages, doorbells };
-    Ok((Box::new(device), id))
-}
-
-/// The interrupt line of a function's pin, where the host bridge's are known.
-fn line(space: &Space, endpoint: &EndpointHeader, address: PciAddress) -> Option<Line> {
-    let (pin, _) = endpoint.interrupt(space);
-    let lines = space.host.lines?;
-    let pin = pin.checked_sub(1).filter(|&pin| pin < 4)?;
-    // Pins are swizzled over slots (PCI-to-PCI Bridge 1.2, 9.1), as host bridges with four lines have them too.
-    (address.bus() == 0).then(|| lines[usize::from(address.device() + pin) % 4])
+    let transitional = TRANSITIONAL.iter().find(|&&(id, _)| id == device).map(|&(_, kind)| kind);
+    own.or(transitional) == Some(kind)
 }

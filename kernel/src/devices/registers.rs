@@ -33,6 +33,9 @@ macro_rules! accesses {
 }
 
 impl Registers {
+    /// None: loads are all ones.
+    pub const NONE: Self = Self { start: 0, length: 0 };
+
     /// Maps those at `range`.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 //! The crate `virtio-drivers` has both too. These are our own for what it lacks: an MSI-X vector a queue, a doorbell of
 //! one store, a bounded wait for a reset, and no panic over what a device says of itself.
 
+#[cfg(test)]
+pub mod fake;
 mod mmio;
 mod pci;
 
@@ -50,6 +52,8 @@ pub enum DeviceError {
     OutsideRegisters,
     /// It does not take an interrupt vector.
     NoVector,
+    /// It leaves a request unanswered.
+    NoAnswer,
 }
 
 impl fmt::Display for DeviceError {
@@ -64,6 +68,7 @@ impl fmt::Display for DeviceError {
             Self::ShortQueue { queue, entries } => write!(f, "its queue {queue} has only {entries} entries"),
             Self::OutsideRegisters => write!(f, "it names registers outside its own"),
             Self::NoVector => write!(f, "it takes no interrupt vector"),
+            Self::NoAnswer => write!(f, "it leaves a request unanswered"),
         }
     }
 }

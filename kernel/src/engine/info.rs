@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use crate::per_cpu::{self, PerCpu};
 use crate::scheduler;
 use crate::topology::{self, Place};
-use crate::{affinity, command_line};
+use crate::{affinity, command_line, devices};
 use alloc::vec::Vec;
 use bytemuck::{Pod, bytes_of};
 use core::sync::atomic::Ordering;
@@ -90,6 +90,7 @@ pub fn map(
         counter_hz: Arch::counter_hz(),
         counter_zero: payload.entry_counter,
         wall_clock: payload.wall_clock.unwrap_or(0),
+        random: devices::random().unwrap_or(0),
         restarts: engine.restarts(),
         bad_words: command_line::has_complained().into(),
         silent_crashes: super::SILENT_CRASHES.load(Ordering::Relaxed).into(),

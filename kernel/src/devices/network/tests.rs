@@ -1,81 +1,18 @@
 //! The driver against devices that work and devices that lie.
 
 use super::*;
+use crate::devices::transport::fake::{Fake, Manners, memory};
 use crate::devices::transport::status;
-use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 use embodios_abi::network::encode_buffer;
 use proptest::prelude::*;
-use std::alloc::{Layout, alloc_zeroed};
 use std::sync::Arc;
-
-/// What a device does with its driver.
-#[derive(Default)]
-struct Manners {
-    offered: u64,
-    /// Status bits that it never shows, and those that it always does.
-    hides: u8,
-    sticks: u8,
-    entries: u16,
-}
-
-/// A device that notes what it is told.
-struct Fake {
-    manners: Manners,
-    status: AtomicU16,
-    chosen: Arc<AtomicU64>,
-    notified: Arc<AtomicU64>,
-    queues: Vec<Rings>,
-}
-
-impl Transport for Fake {
-    fn offered(&self, word: u32) -> u32 {
-        (self.manners.offered >> (32 * word)) as u32
-    }
-
-    fn choose(&self, word: u32, bits: u32) {
-        self.chosen.fetch_or(u64::from(bits) << (32 * word), Ordering::Relaxed);
-    }
-
-    fn status(&self) -> u8 {
-        self.status.load(Ordering::Relaxed) as u8 & !self.manners.hides | self.manners.sticks
-    }
-
-    fn set_status(&self, status: u8) {
-        self.status.store(status.into(), Ordering::Relaxed);
-    }
-
-    fn set_queue(&mut self, queue: u16, entries: u16, rings: Rings, _: bool) -> Result<(), DeviceError> {
-        if self.manners.entries < entries {
-            return Err(DeviceError::ShortQueue { queue, entries: self.manners.entries.into() });
-        }
-        self.queues.push(rings);
-        Ok(())
-    }
-
-    fn notify(&self, queue: u16) {
-        self.notified.fetch_add(1 << (32 * queue), Ordering::Relaxed);
-    }
-
-    fn acknowledge(&self) {}
-
-    fn configuration(&self, offset: u64) -> u8 {
-        0x50 + offset as u8
-    }
-}
 
 const WORKS: u64 = 1 << 32 | MAC | 1 << 15;
 
-fn memory(bytes: u64) -> PhysRange {
-    let layout = Layout::from_size_align(bytes as usize, PAGE as usize).expect("a size");
-    // SAFETY: not of size 0.
-    PhysRange::new(unsafe { alloc_zeroed(layout) } as u64, bytes)
-}
-
 fn network(manners: Manners) -> (Network, Arc<AtomicU64>, Arc<AtomicU64>) {
-    let (chosen, notified) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
-    let (status, queues) = (AtomicU16::new(0), Vec::new());
-    let fake = Fake { manners, status, chosen: chosen.clone(), notified: notified.clone(), queues };
+    let fake = Fake::new(manners);
+    let (chosen, notified) = (fake.chosen.clone(), fake.notified.clone());
     (Network::on(Box::new(fake), memory(shared::END), memory(own::END)), chosen, notified)
 }
 
