@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use embodios_engine::json::{BadLine, Fields};
+use embodios_engine::json::{BadLine, Fields, Responder};
 use embodios_text::chat::{ChatTemplate, Message, Role, Text};
 use serde_json::{Map, Value};
 
@@ -166,7 +166,8 @@ pub fn render(served: &Served<'_>, name: &str, turns: &[Turn], end: End) -> Resu
         ApiError::invalid(format!("{error}: ask for a completion of a prompt instead"))
             .named("no_chat_template")
     };
-    let template = served.responder.chat.as_ref().map_err(|error| no_template(error))?;
+    let Responder { chat, now, .. } = served.responder;
+    let template = chat.as_ref().map_err(|error| no_template(error))?;
     let refused = |error| ApiError::field(name, format!("the model's template refuses them: {error}"));
     let mut messages: Vec<Message<'_>> = turns.iter().map(|turn| turn.role.says(&turn.content)).collect();
     let last = turns.last().filter(|last| last.role == Role::Assistant);
@@ -181,14 +182,14 @@ pub fn render(served: &Served<'_>, name: &str, turns: &[Turn], end: End) -> Resu
     match continued {
         Some(last) if last.content.trim().is_empty() => {
             messages.pop();
-            template.render(&messages, true).map_err(refused)
+            template.render(&messages, true, now).map_err(refused)
         }
-        Some(_) => template.render_open(&messages).map_err(refused)?.ok_or_else(|| {
+        Some(_) => template.render_open(&messages, now).map_err(refused)?.ok_or_else(|| {
             let error = "the model's template does not end with the last turn's words, so that it cannot go on; \
                          continue_final_message: false begins a new one";
             ApiError::field(name, error)
         }),
-        None => template.render(&messages, true).map_err(refused),
+        None => template.render(&messages, true, now).map_err(refused),
     }
 }
 

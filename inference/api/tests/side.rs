@@ -2,14 +2,34 @@
 
 mod common;
 
-use common::served;
+use std::sync::LazyLock;
+
+use common::{served, served_with, template};
 use embodios_api::Endpoint::{Chat, Responses};
-use embodios_api::{Call, Meta, Token, detokenize, embeddings, model, models, props, tokenize};
+use embodios_api::{
+    Call, Meta, Token, apply_template, detokenize, embeddings, model, models, props, tokenize,
+};
 use embodios_engine::batch::{Finish, Outcome, Times};
+use embodios_text::chat::{ChatError, ChatTemplate};
 use serde_json::{Value, json};
 
 fn value(bytes: Vec<u8>) -> Value {
     serde_json::from_slice(&bytes).unwrap()
+}
+
+/// As the templates of Llama 3 do.
+static DATED: LazyLock<Result<ChatTemplate, ChatError>> = LazyLock::new(|| {
+    template("{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}no date{% endif %}")
+});
+
+#[test]
+fn prompts_are_dated_where_the_time_is_known() {
+    let mut served = served_with(&DATED);
+    let body = br#"{"messages": [{"role": "user", "content": "Hi"}]}"#;
+    for (now, date) in [(None, "no date"), (Some(951_782_400), "29 Feb 2000")] {
+        served.responder.now = now;
+        assert_eq!(value(apply_template(&served, body).unwrap())["prompt"], date);
+    }
 }
 
 #[test]

@@ -55,8 +55,9 @@ impl Console<'_> {
             }
             BatchSource::Groups(groups) => return self.batch_groups(groups),
             BatchSource::Module(name) => {
+                let now = self.unix_time();
                 let (loaded, pool) = self.loaded_and_pool(None)?;
-                let requests = loaded.requests();
+                let requests = loaded.requests(now);
                 let mut answer = |bytes: &[u8]| output.answer(bytes);
                 let (lines, bad) = lines_of(modules, name, &requests, &mut answer)?;
                 let tally = lines.answer(&requests, pool, settings, &mut answer)?;
@@ -77,7 +78,7 @@ impl Console<'_> {
         if json {
             let lines = JsonBatch::of(requests.collect());
             let mut answer = |bytes: &[u8]| output.answer(bytes);
-            let tally = lines.answer(&loaded.requests(), pool, settings, &mut answer)?;
+            let tally = lines.answer(&loaded.requests(None), pool, settings, &mut answer)?;
             self.totals.add_batch(&tally);
             return all_well(tally.failed);
         }

@@ -78,7 +78,8 @@ impl Console<'_> {
         let Some((options, text)) = said else { return Ok(()) };
         let turns = self.conversation.0.iter().map(|(role, text)| role.says(text));
         let messages: Vec<_> = turns.chain([Role::User.says(text)]).collect();
-        let prompt = template.prompt(tokenizer, &messages, true).map_err(ChatError::Template)?;
+        let prompt =
+            template.prompt(tokenizer, &messages, true, self.unix_time()).map_err(ChatError::Template)?;
         let outcome = self.show_continuation(&options, prompt)?;
         let Outcome { text: answer, finish, .. } = outcome;
         // What was stopped was said all the same; what failed was not.

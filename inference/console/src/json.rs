@@ -25,9 +25,9 @@ impl Console<'_> {
     /// # Errors
     /// When there is no model or no memory for a line.
     pub(super) fn json(&mut self, task: Task) -> Result<Tally, CommandError> {
-        let (platform, output) = (self.platform, self.output);
+        let (platform, output, now) = (self.platform, self.output, self.unix_time());
         let (loaded, pool) = (self.loaded.as_ref()?, self.workers.pool(None)?);
-        let requests = loaded.requests();
+        let requests = loaded.requests(now);
         let typed = self.columns.map(|_| Editor::new("", &[], self.columns));
         if typed.is_some() {
             let when = if task == Task::Batch { "all are answered then" } else { "each is answered at once" };

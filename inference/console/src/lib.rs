@@ -98,6 +98,13 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         errors.push(error);
         None
     });
+    let time = options.time.map(|value| {
+        value.parse().map_err(|_| word(&valued("time", value), &"not a number of seconds since 1970"))
+    });
+    let wall_clock = time.transpose().unwrap_or_else(|error| {
+        errors.push(error);
+        None
+    });
     // Asked once: a system call takes some 0.2 ms where a hypervisor emulates the kernel's instructions.
     let memory = platform.memory();
     let mut console = Console {
@@ -113,6 +120,7 @@ pub fn run(platform: &'static dyn Platform, start: &Start<'_>) -> ! {
         service: None,
         conversation: Conversation::default(),
         workers,
+        wall_clock: wall_clock.or(start.wall_clock),
         totals: Totals::default(),
         baseline: Baseline::default(),
     };
@@ -166,11 +174,18 @@ struct Console<'s> {
     /// What `chat` keeps.
     conversation: Conversation,
     workers: Workers,
+    /// Seconds from 1970 to the platform's time 0, where they are known.
+    wall_clock: Option<u64>,
     totals: Totals,
     baseline: Baseline,
 }
 
 impl Console<'_> {
+    /// Seconds since 1970.
+    fn unix_time(&self) -> Option<u64> {
+        self.wall_clock.map(|zero| zero.saturating_add(self.platform.now_ns() / embodios_serve::SECOND))
+    }
+
     /// Says what was asked for.
     fn say(&self, text: fmt::Arguments<'_>) {
         self.output.say(&format(text));

@@ -162,10 +162,10 @@ impl Loaded {
         repacked(self.bytes, layout, copy).map(|(_, model)| model).map_err(bad)
     }
 
-    /// The responder to JSON lines.
-    pub const fn requests(&self) -> Responder<'_> {
+    /// The responder to JSON lines, at the time `now`, seconds since 1970.
+    pub const fn requests(&self, now: Option<u64>) -> Responder<'_> {
         let Self { model, tokenizer, chat, kernels, .. } = self;
-        Responder { model, tokenizer, chat, kernels: *kernels }
+        Responder { model, tokenizer, chat, kernels: *kernels, now }
     }
 
     /// The name by which requests call the model: the file's, without its ending.

@@ -79,6 +79,8 @@ pub struct Responder<'m> {
     pub chat: &'m Result<ChatTemplate, ChatError>,
     /// The kernels.
     pub kernels: Kernels,
+    /// Seconds since 1970, for templates that write the date into a prompt; `None` where nobody knows.
+    pub now: Option<u64>,
 }
 
 impl Responder<'_> {
@@ -156,7 +158,7 @@ impl Responder<'_> {
         let request = self.continuation(&mut fields, Vec::new())?;
         fields.finish()?;
         let template = self.chat.as_ref().map_err(BadLine::whole)?;
-        let rendered = template.render(&messages, answer).map_err(BadLine::whole)?;
+        let rendered = template.render(&messages, answer, self.now).map_err(BadLine::whole)?;
         let prompt = ChatTemplate::encode(self.tokenizer, &rendered);
         let mut result = json!({ "rendered": rendered.as_str(), "ids": prompt.ids });
         if reply {

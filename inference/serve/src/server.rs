@@ -56,6 +56,9 @@ impl<'m> Server<'m> {
     pub fn poll(&mut self, network: &mut dyn Network, clock: Clock) {
         network.poll(clock.now);
         self.shared.clock = clock;
+        if let Some(served) = &mut self.shared.served {
+            served.responder.now = clock.unix;
+        }
         self.shared.is_due = false;
         self.accept(network);
         self.shared.connections = self.peers.len();

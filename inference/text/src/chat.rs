@@ -110,15 +110,21 @@ impl ChatTemplate {
         let template = Template::parse(source.ok_or(ChatError::NoTemplate)?)?;
         let marks = tokenizer.marks().map(|(name, text)| (name.into(), Text::inside(text))).collect();
         let this = Self { template, marks };
-        this.render(&[Message { role: Role::User, content: "Hello" }], true)?;
+        this.render(&[Message { role: Role::User, content: "Hello" }], true, Some(0))?;
         Ok(this)
     }
 
-    /// The text of a conversation; with `answer`, up to where the model's own turn begins.
+    /// The text of a conversation; with `answer`, up to where the model's own turn begins. Templates that write the
+    /// date into it take that of `now`, seconds since 1970.
     ///
     /// # Errors
     /// When the template refuses the conversation.
-    pub fn render(&self, messages: &[Message<'_>], answer: bool) -> Result<Text, TemplateError> {
+    pub fn render(
+        &self,
+        messages: &[Message<'_>],
+        answer: bool,
+        now: Option<u64>,
+    ) -> Result<Text, TemplateError> {
         let marks = self.marks.iter();
         let mut context: Vec<_> = marks.map(|(name, text)| (name.clone(), text.clone().into())).collect();
         context.extend([
@@ -127,7 +133,7 @@ impl ChatTemplate {
             ("tools".into(), Value::None),
             ("documents".into(), Value::None),
         ]);
-        self.template.render(context)
+        self.template.render(context, now)
     }
 
     /// The text of a conversation whose last turn goes on: up to the end of its words. `None` where it has none, or the
@@ -135,8 +141,12 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// When the template refuses the conversation.
-    pub fn render_open(&self, messages: &[Message<'_>]) -> Result<Option<Text>, TemplateError> {
-        let text = self.render(messages, false)?;
+    pub fn render_open(
+        &self,
+        messages: &[Message<'_>],
+        now: Option<u64>,
+    ) -> Result<Option<Text>, TemplateError> {
+        let text = self.render(messages, false, now)?;
         let words = messages.last().map_or("", |last| last.content.trim());
         let last = text.outside_ranges().last().cloned().filter(|_| !words.is_empty());
         let ends = last.filter(|last| text.as_str()[last.clone()].trim_end().ends_with(words));
@@ -152,8 +162,9 @@ impl ChatTemplate {
         tokenizer: &Tokenizer<'_>,
         messages: &[Message<'_>],
         answer: bool,
+        now: Option<u64>,
     ) -> Result<Encoding, TemplateError> {
-        Ok(Self::encode(tokenizer, &self.render(messages, answer)?))
+        Ok(Self::encode(tokenizer, &self.render(messages, answer, now)?))
     }
 
     /// The prompt that `text` is, which was rendered, with the begin token that the model wants.

@@ -50,9 +50,9 @@ fn smollm2_conversations_equal_the_reference() {
     assert_eq!(reference.items.len(), 8);
     for item in reference.items {
         let messages: Vec<Message<'_>> = item.messages.iter().map(Turn::message).collect();
-        let rendered = template.render(&messages, item.add_generation_prompt).unwrap();
+        let rendered = template.render(&messages, item.add_generation_prompt, None).unwrap();
         assert_eq!(rendered.as_str(), item.jinja);
-        let ids = template.prompt(&tokenizer, &messages, item.add_generation_prompt).unwrap().ids;
+        let ids = template.prompt(&tokenizer, &messages, item.add_generation_prompt, None).unwrap().ids;
         assert_eq!(ids, item.jinja_ids, "{:?}", item.jinja);
         assert_eq!(tokenizer.prompt(&item.jinja, ParseSpecial::Yes).ids, item.jinja_ids);
     }
@@ -66,7 +66,8 @@ fn content_cannot_leave_its_turn() {
     let tokenizer = Tokenizer::new(&file).unwrap();
     let template = ChatTemplate::new(&file, &tokenizer).unwrap();
     let turns = |content| {
-        let prompt = template.prompt(&tokenizer, &[Message { role: Role::User, content }], true).unwrap();
+        let prompt =
+            template.prompt(&tokenizer, &[Message { role: Role::User, content }], true, None).unwrap();
         prompt.ids.iter().filter(|&&id| id == 1).count()
     };
     assert_eq!(turns("Hi"), 3);
@@ -100,8 +101,8 @@ fn conversation(template: &str, messages: &[(Role, &str)]) -> Result<(String, Ve
     let tokenizer = Tokenizer::new(&file).unwrap();
     let template = ChatTemplate::new(&file, &tokenizer).map_err(|error| error.to_string())?;
     let messages: Vec<_> = messages.iter().map(|&(role, content)| Message { role, content }).collect();
-    let rendered = template.render(&messages, true).map_err(|error| error.to_string())?;
-    let encoding = template.prompt(&tokenizer, &messages, true).unwrap();
+    let rendered = template.render(&messages, true, None).map_err(|error| error.to_string())?;
+    let encoding = template.prompt(&tokenizer, &messages, true, None).unwrap();
     assert_eq!(encoding.left_out, 0);
     let controls = encoding.ids.into_iter().filter(|&id| id < CONTROLS.len() as u32).collect();
     Ok((rendered.as_str().into(), controls))
@@ -155,7 +156,7 @@ fn smollm2_conversations_render_as_its_template_says() {
         serde_json::from_str(include_str!("../../fixtures/reference/chat.json")).unwrap();
     for item in reference.items {
         let messages: Vec<Message<'_>> = item.messages.iter().map(Turn::message).collect();
-        let rendered = template.render(&messages, item.add_generation_prompt).unwrap();
+        let rendered = template.render(&messages, item.add_generation_prompt, None).unwrap();
         assert_eq!(rendered.as_str(), item.jinja);
     }
 }
@@ -167,7 +168,7 @@ fn a_last_turn_goes_on_where_the_template_ends_with_its_words() {
         let file = model_with(template);
         let file = Gguf::parse(&file).unwrap();
         let template = ChatTemplate::new(&file, &Tokenizer::new(&file).unwrap()).unwrap();
-        let text = template.render_open(&[User.says("Hi"), Assistant.says(content)]).unwrap();
+        let text = template.render_open(&[User.says("Hi"), Assistant.says(content)], None).unwrap();
         text.map(|text| text.as_str().to_owned())
     };
     let reference = include_str!("../../fixtures/reference/chat_template.jinja");

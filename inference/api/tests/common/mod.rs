@@ -50,7 +50,7 @@ pub fn served() -> Served<'static> {
 /// The story model with this template, or none.
 pub fn served_with(chat: &'static Result<ChatTemplate, ChatError>) -> Served<'static> {
     let (model, tokenizer) = &*MODEL;
-    let responder = Responder { model, tokenizer, chat, kernels: Kernels::best() };
+    let responder = Responder { model, tokenizer, chat, kernels: Kernels::best(), now: None };
     Served { responder, name: "story", fingerprint: "fp_test".into(), since: 1_700_000_000, context: CONTEXT }
 }
 

@@ -61,7 +61,7 @@ impl Console<'_> {
         if !in_order.is_sorted_by(|one, next| one < next) {
             return Err(CommandError::NotApart);
         }
-        let (platform, start) = (self.platform, self.start);
+        let (platform, start, now) = (self.platform, self.start, self.unix_time());
         let own = |group: &&Group<'_>| {
             let options = StartOptions { model: group.model, ..StartOptions::default() };
             group.model.map(|_| Loaded::new(platform, start, &options, platform.memory().free)).transpose()
@@ -72,7 +72,7 @@ impl Console<'_> {
         let mut works = Vec::new();
         for (group, own) in groups.iter().zip(&own) {
             let loaded = own.as_ref().map_or(shared, Ok)?;
-            let requests = loaded.requests();
+            let requests = loaded.requests(now);
             let mut answers = Vec::new();
             let (lines, bad) = lines_of(start.modules, group.lines, &requests, &mut |bytes| {
                 answers.extend_from_slice(bytes)

@@ -64,7 +64,7 @@ impl fmt::Display for ServeError {
 impl core::error::Error for ServeError {}
 
 impl Service {
-    /// Opens the network and begins to serve `loaded`.
+    /// Opens the network and begins to serve `loaded`, on a machine whose time 0 is at `wall_clock`.
     ///
     /// # Errors
     /// [`ServeError`]; nothing is served then.
@@ -72,19 +72,12 @@ impl Service {
         platform: &'static dyn Platform,
         start: &Start<'_>,
         options: &StartOptions<'_>,
+        wall_clock: Option<u64>,
         network: OpenNetwork,
         loaded: &'static Loaded,
         pool: &Pool,
     ) -> Result<Self, ServeError> {
         let now = platform.now_ns();
-        let wall_clock = match options.time {
-            None => start.wall_clock,
-            Some(text) => {
-                let bad =
-                    || ServeError::Word(format!("time={text}"), "no number of seconds since 1970".into());
-                Some(text.parse::<u64>().map_err(|_| bad())?)
-            }
-        };
         let port = match options.port {
             None => PORT,
             Some(text) => text.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
@@ -117,7 +110,7 @@ impl Service {
         let mut batch = Batch::new(model, tokenizer, *kernels, budget).map_err(ServeError::Batch)?;
         batch.prepare(pool).map_err(|error| ServeError::Batch(CacheError::OutOfMemory(error)))?;
         server.set_ready(Some(Served {
-            responder: loaded.requests(),
+            responder: loaded.requests(None),
             name: loaded.served_name(),
             fingerprint: loaded.fingerprint(),
             since: wall_clock.map_or(0, |zero| zero + now / SECOND),

@@ -16,7 +16,8 @@ impl Console<'_> {
     pub(crate) fn serve(&mut self, options: &StartOptions<'_>) -> Result<(), CommandError> {
         let (Some(network), Ok(loaded)) = (self.start.network, &self.loaded) else { return Ok(()) };
         let pool = self.workers.pool(None)?;
-        let service = Service::open(self.platform, self.start, options, network, loaded, pool)?;
+        let service =
+            Service::open(self.platform, self.start, options, self.wall_clock, network, loaded, pool)?;
         if self.start.seed.is_none() {
             self.output.note(format_args!("{NO_SEED}\n"));
         }

@@ -123,7 +123,8 @@ impl Responder<'_> {
             Some(messages) => {
                 let messages: Vec<_> = messages.iter().map(|(role, content)| role.says(content)).collect();
                 let template = self.chat.as_ref().map_err(BadLine::whole)?;
-                let prompt = template.prompt(self.tokenizer, &messages, true).map_err(BadLine::whole)?;
+                let prompt =
+                    template.prompt(self.tokenizer, &messages, true, self.now).map_err(BadLine::whole)?;
                 super::complete(prompt, "messages")?
             }
             None => self.prompt(&mut fields)?,

@@ -241,7 +241,7 @@ fn render(template: &str) -> End {
     MADE.set(0);
     let result = ChatTemplate::new(&file, &tokenizer).map_err(|error| error.to_string());
     let result = result.and_then(|template| {
-        let rendered = template.render(&messages, true).map_err(|error| error.to_string())?;
+        let rendered = template.render(&messages, true, None).map_err(|error| error.to_string())?;
         Ok(rendered.as_str().len())
     });
     // It was rendered twice, first as a trial.

@@ -124,7 +124,7 @@ fn serve(
     batch.prepare(&pool)?;
     let mut feed = Feed::default();
     server.set_ready(Some(Served {
-        responder: Responder { model, tokenizer, chat, kernels: *kernels },
+        responder: Responder { model, tokenizer, chat, kernels: *kernels, now: None },
         name,
         fingerprint: format!("embodios-{}-{name}-{bytes}", env!("CARGO_PKG_VERSION")),
         since: clock(host).unix.unwrap_or(0),

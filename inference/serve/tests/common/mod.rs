@@ -48,7 +48,7 @@ fn story() -> &'static Story {
 pub fn served() -> Served<'static> {
     let Story { model, tokenizer, chat, kernels } = story();
     Served {
-        responder: Responder { model, tokenizer, chat, kernels: *kernels },
+        responder: Responder { model, tokenizer, chat, kernels: *kernels, now: None },
         name: "story",
         fingerprint: "fp_test".into(),
         since: 0,

@@ -1,15 +1,16 @@
 //! Jinja, as far as chat templates use it.
 //!
 //! Covers what `transformers` renders templates with: `trim_blocks` and `lstrip_blocks`, loop controls,
-//! `raise_exception`; not the clock, not imports, not calls with bodies. A template that uses something else is refused
-//! with its name, at the latest when rendering comes to it, and so is an argument. Templates are as untrusted as the
-//! file they come from: nesting is bounded, and [`fuel`] bounds work and memory.
+//! `raise_exception`, `strftime_now`; not imports, not calls with bodies. A template that uses something else is
+//! refused with its name, at the latest when rendering comes to it, and so is an argument. Templates are as untrusted
+//! as the file they come from: nesting is bounded, and [`fuel`] bounds work and memory.
 //!
 //! The language: <https://jinja.palletsprojects.com/en/stable/templates/>.
 
 mod arguments;
 mod ast;
 mod checks;
+mod clock;
 mod compare;
 mod error;
 mod evaluate;
@@ -53,12 +54,13 @@ impl Template {
         Ok(Self { statements: parser::parse(source)? })
     }
 
-    /// Renders with the variables in `context`.
+    /// Renders with the variables in `context`, at the time `now`, seconds since 1970. Where that is not known
+    /// `strftime_now` is not there.
     ///
     /// # Errors
     /// [`TemplateError`]: the template's own refusal, an operation on the wrong kind of value, or a bound.
-    pub fn render(&self, context: Vec<(String, Value)>) -> Result<Text, TemplateError> {
-        render::render(&self.statements, context)
+    pub fn render(&self, context: Vec<(String, Value)>, now: Option<u64>) -> Result<Text, TemplateError> {
+        render::render(&self.statements, context, now)
     }
 }
 

@@ -7,6 +7,7 @@ mod measure;
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
+use std::time::SystemTime;
 
 use embodios_engine::json::{JsonBatch, Responder, Task};
 use embodios_engine::model::Model;
@@ -40,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokenizer = Tokenizer::new(&file).map_err(|error| bad(&error))?;
     let mut pool = Pool::start(host, &CoreSet::first(threads), PoolSettings::default())?;
     let chat = ChatTemplate::new(&file, &tokenizer);
-    let requests = Responder { model: &model, tokenizer: &tokenizer, chat: &chat, kernels };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok().map(|time| time.as_secs());
+    let requests = Responder { model: &model, tokenizer: &tokenizer, chat: &chat, kernels, now };
     let mut output = io::stdout().lock();
     let mut written = Ok(());
     let mut write = |bytes: &[u8]| {

@@ -33,6 +33,7 @@ impl Renderer {
                 let entries = variables.into_iter().map(|(name, value)| (Value::text(&name), value));
                 self.map_of_pairs(entries.collect())
             }
+            Function::StrftimeNow(unix) => self.strftime_now(unix, given),
             Function::RaiseException => {
                 let [message] = self.bind(given, "raise_exception", ["message"])?;
                 let message = self.required(message, "raise_exception", "message")?;

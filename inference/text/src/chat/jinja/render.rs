@@ -20,8 +20,12 @@ const MAX_DEPTH: u32 = 48;
 /// Variables of a scope.
 type Scope = BTreeMap<String, Value>;
 
-/// Renders `statements` with the variables in `context`.
-pub fn render(statements: &[Statement], context: Vec<(String, Value)>) -> Result<Text, TemplateError> {
+/// Renders `statements` with the variables in `context`, at the time `now` where it is known.
+pub fn render(
+    statements: &[Statement],
+    context: Vec<(String, Value)>,
+    now: Option<u64>,
+) -> Result<Text, TemplateError> {
     let functions = [
         ("range", Function::Range),
         ("namespace", Function::Namespace),
@@ -30,6 +34,8 @@ pub fn render(statements: &[Statement], context: Vec<(String, Value)>) -> Result
     ];
     let fuel = Fuel::new(context.iter().map(|(_, value)| bytes(value)).sum());
     let mut globals: Scope = context.into_iter().collect();
+    let clock = now.map(|unix| ("strftime_now", Function::StrftimeNow(unix)));
+    let functions = functions.into_iter().chain(clock);
     globals.extend(functions.map(|(name, function)| (name.into(), Value::Function(function))));
     let mut renderer = Renderer {
         scopes: Vec::from([globals, Scope::new()]),

@@ -16,7 +16,7 @@ fn render(source: &str) -> Result<String, TemplateError> {
         ("n".into(), Value::Integer(7)),
         ("nothing".into(), Value::None),
     ]);
-    Template::parse(source)?.render(context).map(|text| text.as_str().into())
+    Template::parse(source)?.render(context, None).map(|text| text.as_str().into())
 }
 
 fn check(cases: &[(&str, &str)]) {

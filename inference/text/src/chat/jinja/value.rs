@@ -100,6 +100,8 @@ pub enum Function {
     Namespace,
     Dict,
     RaiseException,
+    /// At this time, seconds since 1970.
+    StrftimeNow(u64),
 }
 
 impl Value {
