@@ -3,32 +3,17 @@
 use alloc::format;
 use alloc::string::String;
 
-const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+use chrono::DateTime;
 
-/// Seconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`; the year 9999 is the last.
+/// The last second of the year 9999.
+const LAST: i64 = 253_402_300_799;
+
+/// Seconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7); the year 9999 is the last.
 #[must_use]
 pub fn imf_fixdate(unix: u64) -> String {
-    let unix = unix.min(253_402_300_799);
-    let (days, second) = (unix / 86_400, unix % 86_400);
-    // A year of this count begins in March, so that a leap day is the last of its year.
-    let day = days + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let of_month = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year + u64::from(month >= 10);
-    let name = |names: &[&'static str], index: u64| names.get(index as usize).copied().unwrap_or_default();
-    format!(
-        "{}, {of_month:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        name(&DAYS, days % 7),
-        name(&MONTHS, (month + 2) % 12),
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-    )
+    let seconds = i64::try_from(unix).unwrap_or(LAST).min(LAST);
+    let time = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    format!("{}", time.format("%a, %d %b %Y %H:%M:%S GMT"))
 }
 
 #[cfg(test)]
