@@ -1,5 +1,5 @@
 // Test of the page at `/` in Chromium: `node test.mjs URL DIRECTORY`, where a server of any model listens at URL.
-// Pictures of the page go into DIRECTORY. Wants `npm install` here, and `chromium`, or CHROMIUM with its path.
+// Pictures of the page go into DIRECTORY. Wants `npm install` here, and CHROMIUM with the path of a browser.
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
@@ -13,10 +13,9 @@ if (!url || !directory) {
 }
 mkdirSync(directory, { recursive: true });
 
-const places = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-const executablePath = places.find((path) => path && existsSync(path));
-if (!executablePath) {
-  console.error("no Chromium: install it, or set CHROMIUM to its path");
+const executablePath = process.env.CHROMIUM;
+if (!existsSync(executablePath ?? "")) {
+  console.error("CHROMIUM names no browser");
   process.exit(2);
 }
 

@@ -324,6 +324,9 @@ pub struct TestOptions {
     /// Skip tests whose model is not in the cache
     #[arg(long)]
     pub no_download: bool,
+    /// Skip the page's test, which needs Chromium and Node.js
+    #[arg(long)]
+    pub no_browser: bool,
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
     pub timeout: Duration,

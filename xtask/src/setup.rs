@@ -13,7 +13,7 @@ use crate::arch::Arch;
 use crate::process;
 use crate::workspace::Workspace;
 use packages::Manager;
-pub use packages::Tool;
+pub use packages::{CHROMIUM, Tool, chromium};
 
 /// Consent to installing packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::build::{self, Built};
 use crate::cli::TestOptions;
 use crate::setup::{self, Consent, Tool};
 use crate::workspace::Workspace;
-use crate::{checks, model};
+use crate::{checks, model, page};
 use report::{TestReport, TestRun};
 
 /// xtask's exit status after a failed test.
@@ -43,6 +43,9 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
     if !options.guest_only {
         let model = model::smollm2(workspace, consent, options.no_download)?;
         report.add(host::run(workspace, model.as_deref())?);
+        if !options.no_browser {
+            report.add(page::test(workspace, consent)?);
+        }
     }
     if !options.host_only {
         let mut bits = Vec::new();

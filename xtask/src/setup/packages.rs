@@ -1,6 +1,7 @@
 //! Package managers: the packages of each tool and the commands that install them. Pure.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::arch::Arch;
@@ -13,6 +14,22 @@ pub enum Tool {
     Qemu(Arch),
     /// Python's package installer, for downloading models.
     Pip,
+    /// Node.js, for the page's test.
+    Node,
+    /// Its package installer.
+    Npm,
+    /// A browser.
+    Chromium,
+}
+
+/// Variable with the browser's path.
+pub const CHROMIUM: &str = "CHROMIUM";
+
+/// The browser, whatever it is called here.
+pub fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os(CHROMIUM).map(PathBuf::from);
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    named.or_else(|| names.into_iter().find_map(process::find_program))
 }
 
 impl Tool {
@@ -20,6 +37,9 @@ impl Tool {
     pub fn is_present(self) -> bool {
         match self {
             Self::Qemu(arch) => process::find_program(arch.qemu()).is_some(),
+            Self::Node => process::find_program("node").is_some(),
+            Self::Npm => process::find_program("npm").is_some(),
+            Self::Chromium => chromium().is_some(),
             // Many Pythons lack the module, so only running it is proof.
             Self::Pip => Command::new("python3")
                 .args(["-m", "pip", "--version"])
@@ -36,6 +56,9 @@ impl fmt::Display for Tool {
         match self {
             Self::Qemu(arch) => write!(f, "QEMU for {arch} ({})", arch.qemu()),
             Self::Pip => f.write_str("pip for Python 3"),
+            Self::Node => f.write_str("Node.js"),
+            Self::Npm => f.write_str("npm"),
+            Self::Chromium => write!(f, "Chromium (or {CHROMIUM}, with the path of a browser like it)"),
         }
     }
 }
@@ -81,6 +104,10 @@ impl Manager {
             (Self::Apt | Self::Dnf, Tool::Pip) => "python3-pip",
             (Self::Pacman, Tool::Pip) => "python-pip",
             (Self::Brew, Tool::Pip) => "python",
+            (Self::Apt | Self::Dnf | Self::Pacman, Tool::Node) => "nodejs",
+            (Self::Brew, Tool::Node | Tool::Npm) => "node",
+            (Self::Apt | Self::Dnf | Self::Pacman, Tool::Npm) => "npm",
+            (_, Tool::Chromium) => "chromium",
         }
     }
 
