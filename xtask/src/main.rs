@@ -14,6 +14,7 @@ mod boot;
 mod build;
 mod checks;
 mod cli;
+mod client;
 mod command_line;
 mod console;
 mod counting;

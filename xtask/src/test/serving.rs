@@ -1,6 +1,5 @@
 //! The API of booted guests: every item of the list of what clients expect, and a request over every kind of device.
 
-mod client;
 mod connection;
 pub mod document;
 mod errors;
@@ -25,6 +24,7 @@ use crate::arch::Arch;
 use crate::boot::Setup;
 use crate::build::{self, Built};
 use crate::cli::ApiListOptions;
+use crate::client;
 use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::network::Network;
