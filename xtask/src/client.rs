@@ -42,9 +42,15 @@ impl Client {
 
     /// Connects, and waits for so long for each part of an answer.
     pub fn connect_for(address: SocketAddr, patience: Duration) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, patience).context("cannot connect")?;
+        let client = Self::connect_alone(address, patience)?;
         // QEMU's listener keeps hardly any connection waiting: the next but one would be tried again after a second.
         thread::sleep(ACCEPTED);
+        Ok(client)
+    }
+
+    /// As [`Self::connect_for`], where no other connection follows at once.
+    pub fn connect_alone(address: SocketAddr, patience: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience).context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;

@@ -1,7 +1,7 @@
 //! `cargo xtask serve`: builds, boots a guest that serves, says how to call it, and stops it without losing an answer.
 
 pub mod fleet;
-mod plan;
+pub mod plan;
 
 use anyhow::{Context, Result};
 use std::io::{self, Read, Write};
@@ -32,7 +32,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &ServeOptions) -> R
     process::defer_interrupts();
     let has_key = options.guest.api_key.is_some();
     let announce = move |_| drop(thread::spawn(move || announce(address, has_key)));
-    let ending = plan.boot(address, options.timeout, &mut |bytes| terminal::write(bytes), announce)?;
+    let mut sink = |bytes: &[u8]| terminal::write(bytes);
+    let ending = plan.boot(address, options.timeout, process::deferred_interrupt, &mut sink, announce)?;
     if let Some(reason) = ending.reason() {
         eprintln!("xtask: {reason}");
     }
@@ -40,7 +41,10 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &ServeOptions) -> R
 }
 
 /// Refuses an address that somebody else has: QEMU's own words for that name neither the port nor a remedy.
-fn check_free(address: SocketAddr) -> Result<()> {
+///
+/// # Errors
+/// When it is not free.
+pub fn check_free(address: SocketAddr) -> Result<()> {
     TcpListener::bind(address)
         .map(drop)
         .with_context(|| format!("{address} is not free; --port takes another port"))
@@ -72,20 +76,21 @@ pub fn is_healthy(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-/// A guest's input: nothing until Ctrl-C, then the command that drains it and ends it.
-struct PowerOff {
+/// A guest's input: nothing until its end is due, then the command that drains it and ends it.
+struct PowerOff<F> {
+    is_due: F,
     text: &'static [u8],
 }
 
-impl PowerOff {
-    const fn new() -> Self {
-        Self { text: b"poweroff\n" }
+impl<F: FnMut() -> bool> PowerOff<F> {
+    const fn new(is_due: F) -> Self {
+        Self { is_due, text: b"poweroff\n" }
     }
 }
 
-impl Read for PowerOff {
+impl<F: FnMut() -> bool> Read for PowerOff<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !process::deferred_interrupt() {
+        while !(self.is_due)() {
             thread::sleep(ASK);
         }
         let text = std::mem::take(&mut self.text);

@@ -50,7 +50,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &FleetOptions) -> R
             .map(|(number, &address)| {
                 scope.spawn(move || {
                     let mut lines = Lines { number, screen, rest: Vec::new() };
-                    plan.boot(address, options.timeout, &mut |bytes| lines.write(bytes), |_| {})
+                    let mut sink = |bytes: &[u8]| lines.write(bytes);
+                    plan.boot(address, options.timeout, process::deferred_interrupt, &mut sink, |_| {})
                 })
             })
             .collect();

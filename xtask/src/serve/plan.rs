@@ -25,6 +25,7 @@ use crate::network::Network;
 use crate::process::Sink;
 use crate::setup::{self, Consent, Tool};
 use crate::symbols::Symbols;
+use crate::target::GuestMachine;
 use crate::topology::Topology;
 use crate::workspace::Workspace;
 
@@ -76,7 +77,17 @@ impl<'a> Plan<'a> {
         self.kind.arch()
     }
 
-    /// Boots a guest that serves at `address` of the host, until Ctrl-C or until it ends by itself.
+    /// Its cores.
+    pub const fn smp(&self) -> &Topology {
+        &self.smp
+    }
+
+    /// The same machine for the console's scripts.
+    pub const fn machine(&self, timeout: Duration) -> GuestMachine {
+        GuestMachine { kind: self.kind, accel: self.accel, memory: self.memory, timeout }
+    }
+
+    /// Boots a guest that serves at `address` of the host, until `is_over` says so or until it ends by itself.
     ///
     /// # Errors
     /// When QEMU cannot be started.
@@ -84,6 +95,7 @@ impl<'a> Plan<'a> {
         &self,
         address: SocketAddr,
         timeout: Option<Duration>,
+        is_over: impl FnMut() -> bool + Send + 'static,
         sink: Sink,
         started: impl FnOnce(u32) + Send,
     ) -> Result<Ending> {
@@ -108,7 +120,7 @@ impl<'a> Plan<'a> {
         // A Ctrl-C of the terminal is not for QEMU, which would end at once.
         qemu.args(machine.arguments()?).process_group(0);
         let mut symbols = Symbols::new(&self.built, &self.root);
-        let input = InputSource::Reader(Box::new(PowerOff::new()));
+        let input = InputSource::Reader(Box::new(PowerOff::new(is_over)));
         guest::run(&mut qemu, Console::Script, timeout, Some(input), &mut symbols, sink, started)
     }
 }
