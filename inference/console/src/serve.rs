@@ -141,7 +141,7 @@ impl Service {
 
     /// What there is to say: the addresses, where they have changed.
     pub fn news(&self) -> Option<alloc::string::String> {
-        self.shared.at_desk(Desk::news)
+        self.shared.at_desk(|desk| desk.news.take())
     }
 
     /// Runs a request of the console's own to its end, beside those of others, until `stop` says that it shall end.

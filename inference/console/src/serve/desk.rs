@@ -18,8 +18,10 @@ pub struct Desk {
     pub port: u16,
     /// Whether anybody may use it.
     pub is_open: bool,
-    /// Where it can be reached, as was said last.
+    /// Where it can be reached, as was found last.
     pub urls: Vec<String>,
+    /// What is to be said of that.
+    pub news: Option<String>,
 }
 
 impl Desk {
@@ -27,6 +29,9 @@ impl Desk {
     pub fn turn(&mut self, now: u64) {
         let unix = self.wall_clock.map(|zero| zero + now / SECOND);
         self.server.poll(self.link.network(), Clock { now, unix });
+        if let Some(news) = self.find_news() {
+            self.news = Some(news);
+        }
     }
 
     /// The time of the next turn that is needed without an event.
@@ -34,9 +39,10 @@ impl Desk {
         self.server.deadline().min(self.link.network().deadline())
     }
 
-    /// Whether the batch's owner has something to do.
+    /// Whether the batch's owner has something to do, or to say.
     pub fn has_work(&mut self) -> bool {
-        self.server.has_orders() || self.server.wants_figures() || self.is_drained()
+        let has_orders = self.server.has_orders() || self.server.wants_figures();
+        has_orders || self.news.is_some() || self.is_drained()
     }
 
     /// See [`Server::is_drained`].
@@ -50,7 +56,7 @@ impl Desk {
     }
 
     /// Where the machine can be reached, if that has changed.
-    pub fn news(&mut self) -> Option<String> {
+    fn find_news(&mut self) -> Option<String> {
         let addresses = self.link.new_addresses()?;
         // Of a link's own addresses nobody asks for; they are there before any other.
         let known = addresses.iter().map(|address| address.ip).filter(|ip| match ip {

@@ -117,7 +117,8 @@ impl Service {
             context: batch.context(),
         }));
         let event = link.event();
-        let desk = spin::Mutex::new(Desk { server, link, wall_clock, port, is_open, urls: Vec::new() });
+        let (urls, news) = (Vec::new(), None);
+        let desk = spin::Mutex::new(Desk { server, link, wall_clock, port, is_open, urls, news });
         let (doorbell, busy_until) = (Arc::new(AtomicU32::new(0)), AtomicU64::new(0));
         let shared = Arc::new(Shared { platform, desk, doorbell, event, busy_until });
         let attendant = shared.clone();
