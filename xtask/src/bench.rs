@@ -7,16 +7,21 @@ pub mod jitter;
 mod llama_cpp;
 pub mod pool;
 pub mod scaling;
+pub mod serve;
 pub mod spread;
 pub mod switch;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
 use crate::accel::{Accelerator, Host};
 use crate::cli::BenchMachine;
 use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::target::GuestMachine;
+use crate::workspace::{self, Workspace};
 
 impl BenchMachine {
     /// Chooses guest and accelerator: by default the processor itself if it can, on the machine that boots fastest
@@ -40,6 +45,18 @@ impl BenchMachine {
         }
         Ok(GuestMachine { kind, accel, memory, timeout: self.timeout })
     }
+}
+
+/// Writes a report where `given` says, else under its name among the reports, and prints its path.
+fn keep(workspace: &Workspace, given: Option<&Path>, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = given.map_or_else(|| workspace.reports().join(name), Path::to_owned);
+    let shown = path.display();
+    match given {
+        Some(_) => fs::write(&path, bytes).with_context(|| format!("cannot write {shown}"))?,
+        None => workspace::replace_file(&path, |file| Ok(file.write_all(bytes)?))?,
+    }
+    println!("{shown}");
+    Ok(())
 }
 
 /// The median of `values`; of an even number, the mean of the two middle ones.

@@ -20,7 +20,7 @@ use crate::topology::Topology;
 pub use attack::{AttackMode, AttackOptions};
 pub use bench::{
     BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
-    JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, SwitchBenchOptions,
+    JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, ServeBenchOptions, SwitchBenchOptions,
 };
 pub use guest::GuestOptions;
 pub use page::PageOptions;

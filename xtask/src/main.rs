@@ -105,6 +105,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Scaling(options) } => {
             bench::scaling::run(&workspace, consent, &options)
         }
+        Command::Bench { command: BenchCommand::Serve(options) } => {
+            bench::serve::run(&workspace, consent, &options)
+        }
         Command::Bench { command: BenchCommand::Switch(options) } => {
             bench::switch::run(&workspace, consent, &options)
         }

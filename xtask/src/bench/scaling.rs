@@ -19,7 +19,7 @@ use crate::counting::CountedPart;
 use crate::host_cores;
 use crate::model::Model;
 use crate::setup::Consent;
-use crate::workspace::{self, Workspace};
+use crate::workspace::Workspace;
 use place::{Place, Sample};
 pub use report::{BatchInstructions, Curve, Figure, FigureKind, Measured, Point, ScalingReport};
 
@@ -35,17 +35,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &ScalingBenchOption
     print!("{report}");
     let json = serde_json::to_vec_pretty(&report).context("the report cannot be written as JSON")?;
     let svg = plot::svg(&report).context("the plot cannot be drawn")?;
-    for (given, name, bytes) in
-        [(&options.json, "scaling.json", json.as_slice()), (&options.svg, "scaling.svg", svg.as_bytes())]
-    {
-        let path = given.clone().unwrap_or_else(|| workspace.reports().join(name));
-        let shown = path.display().to_string();
-        match given {
-            Some(_) => fs::write(&path, bytes).with_context(|| format!("cannot write {shown}"))?,
-            None => workspace::replace_file(&path, |file| Ok(std::io::Write::write_all(file, bytes)?))?,
-        }
-        println!("{shown}");
-    }
+    super::keep(workspace, options.json.as_deref(), "scaling.json", &json)?;
+    super::keep(workspace, options.svg.as_deref(), "scaling.svg", svg.as_bytes())?;
     Ok(0)
 }
 

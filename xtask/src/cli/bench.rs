@@ -1,5 +1,7 @@
 //! Options of `cargo xtask bench`. Owns no behaviour beyond parsing.
 
+mod serve;
+
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use crate::arch::Arch;
 use crate::bench::scaling::FigureKind;
 use crate::memory::MemorySize;
 use crate::topology::Topology;
+pub use serve::ServeBenchOptions;
 
 /// Benches.
 #[derive(Subcommand)]
@@ -27,6 +30,8 @@ pub enum BenchCommand {
     /// The same batches on increasing numbers of cores: instructions, native time, emulated time; a table, JSON and a
     /// plot
     Scaling(ScalingBenchOptions),
+    /// Streams over HTTP beside batches at the console and llama-server, the first token, idle cores, and starts
+    Serve(ServeBenchOptions),
     /// Context switches between two threads of a guest, in instructions
     Switch(SwitchBenchOptions),
 }
