@@ -53,10 +53,13 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
-    /// A prompt longer than the context.
+    /// A prompt longer than the context. LiteLLM and LangChain tell this error from others by words of the message, of
+    /// which each looks for its own.
     pub(crate) fn too_long(prompt: usize, context: usize, param: &str) -> Self {
-        let message =
-            format!("the prompt has {prompt} tokens, and the context of this model is {context} tokens");
+        let message = format!(
+            "the prompt is too long: this model's maximum context length is {context} tokens, and the prompt has \
+             {prompt} tokens"
+        );
         Self { param: Some(param.into()), ..Self::invalid(message) }.named("context_length_exceeded")
     }
 
