@@ -51,7 +51,7 @@ impl Route {
             "/events" => Self::Events,
             "/v1/chat/completions" | "/chat/completions" => Self::Call(Endpoint::Chat),
             "/v1/completions" => Self::Call(Endpoint::Completions),
-            "/v1/responses" => Self::Call(Endpoint::Responses),
+            "/v1/responses" | "/responses" => Self::Call(Endpoint::Responses),
             "/v1/embeddings" => Self::Embeddings,
             "/tokenize" => Self::Tokenize,
             "/detokenize" => Self::Detokenize,
@@ -112,7 +112,12 @@ mod tests {
     #[test]
     fn paths_lead_to_routes() {
         assert_eq!(Route::at("/v1/models/a%2Fb:c"), Some(Route::Model("a/b:c".into())));
-        assert_eq!(Route::at("/v1/chat/completions"), Some(Route::Call(Endpoint::Chat)));
+        for (path, endpoint) in [("/chat/completions", Endpoint::Chat), ("/responses", Endpoint::Responses)] {
+            assert_eq!(Route::at(path), Some(Route::Call(endpoint)));
+            assert_eq!(Route::at(&["/v1", path].concat()), Some(Route::Call(endpoint)));
+        }
+        // llama-server has something else there.
+        assert_eq!(Route::at("/completions"), None);
         for path in ["/v1", "/health/", "*", "", "/v1/models/%ff", "//health"] {
             assert_eq!(Route::at(path), None, "{path}");
         }
