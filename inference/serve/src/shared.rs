@@ -61,6 +61,8 @@ impl Shared<'_> {
         match error.status {
             401 => answer.with("www-authenticate", "Bearer"),
             429 | 503 => answer.with("retry-after", RETRY_AFTER),
+            // OpenAI's client would ask three times.
+            501 => answer.with("x-should-retry", "false"),
             _ => answer,
         }
     }

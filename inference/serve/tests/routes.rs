@@ -66,6 +66,13 @@ fn what_is_not_there_is_said_in_json() {
 }
 
 #[test]
+fn what_is_never_done_is_not_to_be_asked_again() {
+    let answer = rig().ask(&post("/v1/embeddings", "", r#"{"input": "a"}"#));
+    assert_eq!((answer.status, answer.error().as_str()), (501, "not_supported_error"));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+}
+
+#[test]
 fn keys_are_asked_for() {
     let mut rig = Rig::new(with_keys(&["secret", "other"]), 4);
     for headers in
