@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use embodios_engine::json::Responder;
+use embodios_engine::logits_hash::LogitsHash;
 use embodios_engine::model::{Model, ModelError, repack};
 use embodios_gguf::memory::{OutOfMemory, filled};
 use embodios_gguf::sizing::Needs;
@@ -173,11 +174,10 @@ impl Loaded {
         self.name.strip_suffix(".gguf").unwrap_or(self.name)
     }
 
-    /// What the bits of an answer depend on: file, weights, arithmetic, build.
+    /// What the bits of an answer depend on: the file, by name and digest, arithmetic, build.
     pub fn fingerprint(&self) -> String {
-        let most = self.file.tensors().max_by_key(|tensor| tensor.shape().iter().product::<u64>());
-        let kind = most.map_or(String::new(), |tensor| tensor.kind.to_string());
-        format!("{} {kind} precise embodios-{}", self.served_name(), env!("CARGO_PKG_VERSION"))
+        let digest = digest(self.bytes);
+        format!("{} {digest:016x} precise embodios-{}", self.served_name(), env!("CARGO_PKG_VERSION"))
     }
 
     /// One line: name, architecture, size, context, kernels.
@@ -240,6 +240,17 @@ impl Loaded {
     }
 }
 
+/// A digest of a file's length and of a word of each of its pages: a file of gigabytes costs milliseconds, and two sets of
+/// weights of one shape differ in nearly every page.
+fn digest(bytes: &[u8]) -> u64 {
+    const PAGE: usize = 4096;
+    let mut hash = LogitsHash::new();
+    hash.combine(bytes.len() as u64);
+    let words = bytes.chunks(PAGE).filter_map(|page| page.first_chunk());
+    words.chain(bytes.last_chunk()).for_each(|&word| hash.combine(u64::from_le_bytes(word)));
+    hash.value()
+}
+
 /// Makes `copy`, which is as long, a copy of a file with its matrices in `layout`.
 fn repacked<'a>(
     bytes: &[u8],
@@ -286,5 +297,24 @@ impl fmt::Display for Count {
             count @ 1_000_000..1_000_000_000 => write!(f, "{:.1} M", count as f64 / 1e6),
             count => write!(f, "{:.2} G", count as f64 / 1e9),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart() {
+        let mut file = alloc::vec![7; 10_000];
+        let whole = digest(&file);
+        assert_eq!(digest(&file.clone()), whole);
+        assert_ne!(digest(&file[..9_999]), whole);
+        for place in [0, 4096, 8199, 9_999] {
+            file[place] ^= 1;
+            assert_ne!(digest(&file), whole, "{place}");
+            file[place] ^= 1;
+        }
+        assert_ne!(digest(&[]), digest(&[0]));
     }
 }
