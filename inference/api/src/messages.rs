@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use embodios_engine::json::{BadLine, Fields, Responder};
+use embodios_engine::json::{BadLine, Fields, Responder, complete};
 use embodios_text::chat::{ChatTemplate, Message, Role, Text};
 use serde_json::{Map, Value};
 
@@ -199,5 +199,5 @@ pub fn render(served: &Served<'_>, name: &str, turns: &[Turn], end: End) -> Resu
 /// When the model has no token for some of it.
 pub fn encode(served: &Served<'_>, name: &str, text: &Text) -> Result<Vec<u32>, ApiError> {
     let encoding = ChatTemplate::encode(served.responder.tokenizer, text);
-    crate::prompt::complete(name, encoding)
+    Ok(complete(encoding, name)?)
 }

@@ -4,8 +4,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use embodios_engine::json::complete;
 use embodios_engine::prompt::{self, PromptError};
-use embodios_text::tokenizer::{Encoding, ParseSpecial};
+use embodios_text::tokenizer::ParseSpecial;
 use serde_json::Value;
 
 use crate::sampling::vocabulary;
@@ -41,10 +42,8 @@ fn one(served: &Served<'_>, name: &str, value: &Value) -> Result<Vec<u32>, ApiEr
             let tokenizer = served.responder.tokenizer;
             // Who sends a whole prompt has rendered it, marks included.
             let mut encoding = tokenizer.prompt(text, ParseSpecial::Yes);
-            if tokenizer.begin().is_some() && encoding.ids.get(1).copied() == tokenizer.begin() {
-                encoding.ids.remove(0);
-            }
-            complete(name, encoding)
+            tokenizer.begin_once(&mut encoding);
+            Ok(complete(encoding, name)?)
         }
         Value::Array(list) => {
             let id =
@@ -61,17 +60,6 @@ pub fn text(served: &Served<'_>, tokens: &[u32]) -> String {
     let tokenizer = served.responder.tokenizer;
     let begins = tokens.first().copied().is_some_and(|first| tokenizer.begin() == Some(first));
     tokenizer.shown(tokens.get(usize::from(begins)..).unwrap_or_default())
-}
-
-/// The tokens of all of a text: an answer to a part of it would be one to something else.
-///
-/// # Errors
-/// When there is a part without a token.
-pub fn complete(name: &str, encoding: Encoding) -> Result<Vec<u32>, ApiError> {
-    match encoding.left_out {
-        0 => Ok(encoding.ids),
-        count => Err(ApiError::field(name, format!("has {count} bytes for which this model has no token"))),
-    }
 }
 
 /// Checks that a prompt fits.

@@ -232,8 +232,11 @@ fn log_probabilities(outcome: &Outcome) -> Value {
     tokens.collect()
 }
 
-/// The tokens of all of a text: an answer to a part of it would be one to something else.
-fn complete(encoding: Encoding, field: &'static str) -> Result<Vec<u32>, BadLine> {
+/// The tokens of all of the text in `field`: an answer to a part of it would be one to something else.
+///
+/// # Errors
+/// When there is a part without a token.
+pub fn complete(encoding: Encoding, field: &str) -> Result<Vec<u32>, BadLine> {
     match encoding.left_out {
         0 => Ok(encoding.ids),
         count => {

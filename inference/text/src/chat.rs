@@ -173,9 +173,7 @@ impl ChatTemplate {
         let mut encoding = Encoding { ids: tokenizer.begin().into_iter().collect(), left_out: 0 };
         tokenizer.encode_mixed(text.as_str(), text.outside_ranges(), &mut encoding);
         // Templates may write the begin token themselves.
-        if tokenizer.begin().is_some() && encoding.ids.get(1).copied() == tokenizer.begin() {
-            encoding.ids.remove(0);
-        }
+        tokenizer.begin_once(&mut encoding);
         encoding
     }
 }

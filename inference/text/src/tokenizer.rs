@@ -197,6 +197,13 @@ impl<'a> Tokenizer<'a> {
         encoding
     }
 
+    /// Takes the begin token out of a prompt that had one already.
+    pub fn begin_once(&self, prompt: &mut Encoding) {
+        if self.begin().is_some() && prompt.ids.get(1).copied() == self.begin() {
+            prompt.ids.remove(0);
+        }
+    }
+
     /// Appends the ids of `text` to `encoding`, which it continues.
     pub fn encode(&self, text: &str, special: ParseSpecial, encoding: &mut Encoding) {
         let all = 0..text.len();
