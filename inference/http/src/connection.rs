@@ -220,9 +220,10 @@ impl Connection {
         self.framing.persists = false;
     }
 
-    /// Whether answers to many requests at once have to leave before there are more of them.
+    /// Whether answers to many requests at once have to leave before there are more of them: a stream among them needs
+    /// room for its own events, else its peer would be taken for one that does not read.
     fn is_behind(&self) -> bool {
-        self.output.len() > self.limits.output
+        self.output.len() > self.limits.output / 2
     }
 
     /// Puts bytes to those that wait to leave.

@@ -43,6 +43,16 @@ fn a_request_is_the_same_cut_anywhere() {
     }
 }
 
+#[test]
+fn streams_in_a_pipeline_are_not_taken_for_slow() {
+    let request = REQUESTS[6];
+    for count in 1..40 {
+        let (asked, sent, fate) = outcome([request.repeat(count).as_bytes()].into_iter());
+        assert_eq!((asked.len(), fate), (count, Fate::Close));
+        assert_eq!(String::from_utf8_lossy(&sent).matches("[DONE]").count(), count);
+    }
+}
+
 /// A pipeline of requests with some of its bytes changed, left out or doubled.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![select(&b"\r\n :;,\0\t0aF"[..]), any::<u8>()];

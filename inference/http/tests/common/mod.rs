@@ -33,8 +33,9 @@ impl Peer {
             let output = self.connection.output().to_vec();
             self.sent.extend_from_slice(&output);
             self.connection.sent(output.len(), now);
-            if bytes.is_empty() || taken == 0 {
-                return self.serve(now);
+            // What has left makes room for the answers to what is there already.
+            if output.is_empty() && (bytes.is_empty() || taken == 0) {
+                return;
             }
         }
     }
