@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use embodios_http::{Connection, Fate, Next};
+use embodios_http::{Connection, Fate, Next, SECOND};
 use embodios_net::{Connection as Number, Network, Received};
 
 use crate::calls::Running;
@@ -17,6 +17,9 @@ const PIECE: usize = 4 << 10;
 /// Pieces and requests of a connection in one turn, so that none keeps the others waiting.
 const PIECES: usize = 16;
 const REQUESTS: usize = 16;
+
+/// Nanoseconds that a connection has for its first request while there is no room for others.
+const GRACE: u64 = 2 * SECOND;
 
 /// What a connection's request waits for.
 pub enum Work {
@@ -41,6 +44,8 @@ pub struct Peer {
     pub asking: Option<(Route, Reply)>,
     /// Whether it reads its stream too slowly.
     pub is_slow: bool,
+    /// Whether a request of it was read.
+    pub has_asked: bool,
 }
 
 /// How a connection ends.
@@ -54,7 +59,14 @@ pub enum End {
 
 impl Peer {
     pub const fn new(http: Connection) -> Self {
-        Self { http, work: Work::None, asking: None, is_slow: false }
+        Self { http, work: Work::None, asking: None, is_slow: false, has_asked: false }
+    }
+
+    /// The time from which on it may go for another connection, where nothing of it is under way. Who has asked nothing
+    /// yet is about to: its request may have arrived, and was only not looked at.
+    pub fn may_go_at(&self) -> Option<u64> {
+        let grace = if self.has_asked { 0 } else { GRACE };
+        self.http.is_idle().then(|| self.http.since().saturating_add(grace))
     }
 
     /// Takes its call, if it has one.
@@ -155,7 +167,9 @@ impl Shared<'_> {
     /// Takes what requests there are.
     fn requests(&mut self, number: Number, peer: &mut Peer) {
         for _ in 0..REQUESTS {
-            match peer.http.next(self.clock.now) {
+            let next = peer.http.next(self.clock.now);
+            peer.has_asked |= next != Next::Nothing;
+            match next {
                 Next::Nothing => return,
                 Next::Head(head) => self.head(peer, &head),
                 Next::Body(body) => self.body(number, peer, &body),

@@ -60,6 +60,7 @@ impl<'m> Server<'m> {
             served.responder.now = clock.unix;
         }
         self.shared.is_due = false;
+        self.end_silent(network);
         self.accept(network);
         self.shared.connections = self.peers.len();
         self.shared.reserved = self.peers.values().map(|peer| peer.http.reserved()).sum();
@@ -83,9 +84,9 @@ impl<'m> Server<'m> {
     /// Takes new connections, and gives idle ones up for them.
     fn accept(&mut self, network: &mut dyn Network) {
         loop {
-            let is_full = self.peers.len() >= self.shared.settings.connections;
-            let idle = self.peers.iter().filter(|(_, peer)| is_full && peer.http.is_idle());
-            let oldest = idle.min_by_key(|(_, peer)| peer.http.since()).map(|(&number, _)| number);
+            let (is_full, now) = (self.is_full(), self.shared.clock.now);
+            let idle = self.peers.iter().filter_map(|(&number, peer)| Some((peer.may_go_at()?, number)));
+            let oldest = idle.filter(|&(time, _)| is_full && time <= now).min().map(|(_, number)| number);
             if is_full && oldest.is_none() {
                 return;
             }
@@ -97,6 +98,25 @@ impl<'m> Server<'m> {
             self.peers.insert(number, Peer::new(http));
             self.shared.metrics.connections += 1;
         }
+    }
+
+    /// Ends connections without a request, where others may wait for their places.
+    fn end_silent(&mut self, network: &mut dyn Network) {
+        while let Some((time, number)) = self.silent().min()
+            && time <= self.shared.clock.now
+        {
+            self.end(network, number, End::Close);
+        }
+    }
+
+    /// Connections without a request, and the times at which they end, while there is no room for others.
+    fn silent(&self) -> impl Iterator<Item = (u64, Connection)> {
+        let silent = self.peers.iter().filter(|(_, peer)| self.is_full() && !peer.has_asked);
+        silent.filter_map(|(&number, peer)| Some((peer.may_go_at()?, number)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.peers.len() >= self.shared.settings.connections
     }
 
     fn end(&mut self, network: &mut dyn Network, number: Connection, end: End) {
@@ -114,7 +134,8 @@ impl<'m> Server<'m> {
     #[must_use]
     pub fn deadline(&self) -> u64 {
         let deadlines = self.peers.values().map(|peer| peer.deadline(self.shared.settings.ping));
-        if self.shared.is_due { 0 } else { deadlines.min().unwrap_or(u64::MAX) }
+        let silent = self.silent().map(|(time, _)| time);
+        if self.shared.is_due { 0 } else { deadlines.chain(silent).min().unwrap_or(u64::MAX) }
     }
 
     /// What the batch's owner is to do next.

@@ -240,6 +240,22 @@ fn what_is_idle_makes_room() {
 }
 
 #[test]
+fn who_has_just_come_is_read_before_it_makes_room() {
+    let mut rig = Rig::new(Settings { connections: 1, ..Settings::default() }, 4);
+    let all: Vec<usize> = (0..5).map(|_| rig.connect(&get("/health", ""))).collect();
+    rig.turns(12);
+    assert!(all.into_iter().all(|client| rig.answers(client).len() == 1));
+    // Who says nothing has a while, in which others wait.
+    let silent = rig.network.connect();
+    rig.turns(3);
+    let other = rig.connect(&get("/health", ""));
+    rig.run();
+    assert!(!rig.client(silent).is_closed && rig.answers(other).is_empty());
+    rig.pass(3);
+    assert!(rig.client(silent).is_closed && rig.answers(other).len() == 1);
+}
+
+#[test]
 fn bodies_on_their_way_are_bounded() {
     let mut rig = Rig::new(Settings { bodies: 1000, ..Settings::default() }, 4);
     let head = "POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 600\r\n\r\n";
