@@ -138,5 +138,7 @@ fn figures(batch: &Batch<'_>, pool: &Pool, restarts: u64) -> Figures {
         cores: cores.collect(),
         memory: memory.total,
         memory_free: memory.free,
+        engine_used: memory.engine.saturating_sub(memory.idle),
+        block_bytes: blocks.bytes() as u64,
     }
 }

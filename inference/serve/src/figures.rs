@@ -42,4 +42,8 @@ pub struct Figures {
     pub memory: u64,
     /// Bytes of it that are free.
     pub memory_free: u64,
+    /// Bytes that the engine uses: what came back to its heap is none of them.
+    pub engine_used: u64,
+    /// Bytes of all blocks of keys and values made so far, which the engine keeps.
+    pub block_bytes: u64,
 }

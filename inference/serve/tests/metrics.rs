@@ -104,6 +104,8 @@ fn a_prompt_that_comes_again_is_found() {
     assert_eq!(rig.metric("vllm:prefix_cache_queries_total"), first.0 + again.0);
     assert_eq!(rig.metric("vllm:prefix_cache_hits_total"), again.1);
     assert!(rig.metric("embodios_kv_blocks_retained") >= 2.0);
+    assert!(rig.metric("embodios_engine_bytes") > rig.metric("embodios_kv_blocks_bytes"));
+    assert!(rig.metric("embodios_kv_blocks_bytes") > 0.0);
     assert_eq!(
         (rig.metric("vllm:kv_cache_usage_perc"), rig.metric("vllm:num_preemptions_total")),
         (0.0, 0.0)

@@ -109,4 +109,14 @@ fn own(text: &mut Text, metrics: &Metrics, figures: &Figures, now: Now<'_>) {
     );
     text.gauge("embodios_memory_bytes", "Memory of the machine.", figures.memory);
     text.gauge("embodios_memory_free_bytes", "Free memory of the machine.", figures.memory_free);
+    text.gauge(
+        "embodios_engine_bytes",
+        "Memory that the engine uses, KV blocks among it.",
+        figures.engine_used,
+    );
+    text.gauge(
+        "embodios_kv_blocks_bytes",
+        "Memory of the KV blocks made so far, which the engine keeps.",
+        figures.block_bytes,
+    );
 }
