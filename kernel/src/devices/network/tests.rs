@@ -76,6 +76,43 @@ fn nothing_of_an_earlier_engine_is_left() {
 }
 
 #[test]
+fn no_memory_is_used_again_before_the_device_has_said_that_it_is_reset() {
+    let manners = Manners { offered: WORKS, entries: QUEUE as u16, ..Manners::default() };
+    let fake = Fake::new(manners);
+    let (notified, queues, lag) = (fake.notified.clone(), fake.queues.clone(), fake.lag.clone());
+    let (shared, own) = (memory(shared::END), memory(own::END));
+    let mut network = Network::on(Box::new(fake), shared, own);
+    network.start().expect("it works");
+    // All that the device was told of is the kernel's for good, whoever the engine is.
+    let inside = |part: PhysRange, address: u64| (part.start.0..part.end.0).contains(&address);
+    let queues = queues.lock().expect("no test panics here").clone();
+    assert_eq!(queues.len(), 2);
+    for rings in &queues {
+        let Rings { descriptors, available, used } = *rings;
+        assert!([descriptors, available, used].into_iter().all(|at| inside(shared, at) || inside(own, at)));
+        for index in 0..QUEUE as u64 {
+            let [at, _] = descriptor(&network, descriptors - own.start.0, index);
+            assert!(inside(shared, at) && inside(shared, at + BUFFER as u64 - 1));
+        }
+    }
+    // An engine ends while the device is at work, and takes its time to stop.
+    lag.store(9, Ordering::Relaxed);
+    network.stop().expect("it comes to an end");
+    assert_eq!(lag.load(Ordering::Relaxed), 0, "the end was not waited for");
+    assert_eq!(network.send([encode_buffer(0, 64)].into_iter()), Err(Error::NoSuchBuffer));
+    assert_eq!(network.submit(RECEIVE, 0, 0), Err(Error::NoSuchBuffer));
+    assert_eq!(notified.load(Ordering::Relaxed), 0);
+    // A fresh engine finds nothing of what came after the end of the one before.
+    lag.store(9, Ordering::Relaxed);
+    network.start().expect("it works again");
+    for rings in &queues {
+        let [buffer, _] = descriptor(&network, rings.descriptors - own.start.0, 0);
+        // SAFETY: a buffer in the memory of this test.
+        assert_eq!(unsafe { *(buffer as *const u64) }, 0);
+    }
+}
+
+#[test]
 fn an_interrupt_is_counted_in_the_word() {
     let (network, _) = working();
     network.interrupt();

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use embodios_arch::PhysRange;
 use embodios_arch::paging::PAGE;
 use std::alloc::{Layout, alloc_zeroed};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a device does with its driver.
 #[derive(Default)]
@@ -26,18 +26,39 @@ pub struct Fake {
     status: AtomicU16,
     pub chosen: Arc<AtomicU64>,
     pub notified: Arc<AtomicU64>,
-    queues: Vec<Rings>,
+    pub queues: Arc<Mutex<Vec<Rings>>>,
+    /// Looks at its status that a reset still takes. Until then it writes into the first buffer of every queue.
+    pub lag: Arc<AtomicU64>,
 }
 
 impl Fake {
     pub fn new(manners: Manners) -> Self {
         let (chosen, notified) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
-        Self { manners, status: AtomicU16::new(0), chosen, notified, queues: Vec::new() }
+        Self {
+            manners,
+            status: AtomicU16::new(0),
+            chosen,
+            notified,
+            queues: Arc::default(),
+            lag: Arc::default(),
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Vec<Rings>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a device that is not reset yet may do at any time.
+    fn write(&self) {
+        for rings in self.queues().iter() {
+            // SAFETY: a table in the memory of a test, and the first of the buffers that it names.
+            unsafe { (*(rings.descriptors as *const u64) as *mut u64).write_volatile(u64::MAX) };
+        }
     }
 
     fn answer(&self, queue: u16) {
         let Some((word, length)) = self.manners.answers else { return };
-        let rings = self.queues[usize::from(queue)];
+        let rings = self.queues()[usize::from(queue)];
         // SAFETY: the driver's memory, which is a test's.
         unsafe {
             let [buffer, _] = *(rings.descriptors as *const [u64; 2]);
@@ -58,6 +79,11 @@ impl Transport for Fake {
     }
 
     fn status(&self) -> u8 {
+        if self.lag.load(Ordering::Relaxed) > 0 {
+            self.lag.fetch_sub(1, Ordering::Relaxed);
+            self.write();
+            return 1;
+        }
         self.status.load(Ordering::Relaxed) as u8 & !self.manners.hides | self.manners.sticks
     }
 
@@ -69,7 +95,7 @@ impl Transport for Fake {
         if self.manners.entries < entries {
             return Err(DeviceError::ShortQueue { queue, entries: self.manners.entries.into() });
         }
-        self.queues.push(rings);
+        self.queues().push(rings);
         Ok(())
     }
 
