@@ -3,7 +3,7 @@
 //!
 //! Owns the boot and the printed verdict. `judgement` has the rules, `table` the effects of direct attacks.
 
-mod judgement;
+pub mod judgement;
 mod table;
 
 use anyhow::{Result, bail};

@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::setup::Consent;
 use crate::target::{GuestMachine, GuestTarget, HostTarget, Target};
 use crate::test::FAILED;
+use crate::test::serving::same;
 use crate::workspace::Workspace;
 
 /// Prompt of the continuation. The story model takes it as 17 tokens, so that both divisions leave a remainder.
@@ -34,6 +35,9 @@ struct Outcome {
 /// # Errors
 /// When a run cannot be started or fails.
 pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions) -> Result<u8> {
+    if let Some(count) = options.served {
+        return same::run(workspace, consent, options, count);
+    }
     let model = Model::resolve(workspace, consent, &options.model)?;
     let mut targets = vec![Target::Host(HostTarget::new(workspace, &model, options.timeout)?)];
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {

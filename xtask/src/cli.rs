@@ -17,7 +17,7 @@ use crate::arch::Arch;
 use crate::machine::{Gic, MachineKind};
 use crate::memory::MemorySize;
 use crate::topology::Topology;
-pub use attack::{AttackMode, AttackOptions};
+pub use attack::{AbuseOptions, AttackMode, AttackOptions};
 pub use bench::{
     BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
     JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, ServeBenchOptions, SwitchBenchOptions,
@@ -67,6 +67,8 @@ pub enum Command {
     ApiList(ApiListOptions),
     /// Attack the kernel with a hostile program in the engine's place; fails when the kernel does not hold
     Attack(AttackOptions),
+    /// Abuse a guest that serves with damaged requests and misbehaving clients; fails when it does not hold
+    Abuse(AbuseOptions),
     /// Measure the six acceptance criteria against their thresholds; fails when one is missed
     Acceptance(AcceptanceOptions),
     /// Measure the engine's speed
@@ -226,6 +228,12 @@ pub struct BitsOptions {
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECONDS")]
     pub timeout: Duration,
+    /// Compare so many answers of guests that serve the built-in model instead, alone and among others
+    #[arg(
+        long, num_args = 0..=1, require_equals = true, default_missing_value = "200", value_name = "REQUESTS",
+        conflicts_with_all = ["model", "generate", "memory"]
+    )]
+    pub served: Option<usize>,
 }
 
 /// Options of `cargo xtask qemu`.
@@ -297,6 +305,9 @@ pub struct ApiListOptions {
     /// Only this architecture, without writing the file
     #[arg(long)]
     pub arch: Option<Arch>,
+    /// Accelerator of the guests
+    #[arg(long, value_enum, default_value = "tcg")]
+    pub accel: AccelChoice,
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "300", value_name = "SECONDS")]
     pub timeout: Duration,

@@ -148,6 +148,14 @@ impl Client {
         Ok(())
     }
 
+    /// Takes whatever comes, until the server ends the connection.
+    pub fn read_out(mut self) -> Result<()> {
+        while self.receive()? {
+            self.received.clear();
+        }
+        Ok(())
+    }
+
     /// Takes `count` bytes.
     fn take(&mut self, count: usize) -> Result<Vec<u8>> {
         while self.received.len() < count {

@@ -111,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench { command: BenchCommand::Switch(options) } => {
             bench::switch::run(&workspace, consent, &options)
         }
+        Command::Abuse(options) => test::serving::abuse::command::run(&workspace, consent, &options),
         Command::Attack(options) => attack::run(&workspace, consent, &options),
         Command::Acceptance(options) => acceptance::run(&workspace, consent, &options),
         Command::Bits(options) => bits::run(&workspace, consent, &options),

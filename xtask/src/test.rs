@@ -49,7 +49,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
     }
     if !options.host_only {
         let mut bits = Vec::new();
-        let mut items = Vec::new();
+        let (mut answers, mut items) = (Vec::new(), Vec::new());
         for &arch in &architectures {
             let accel = host.choose(options.accel, arch)?;
             let built = build::build(workspace, arch)?;
@@ -69,13 +69,17 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &TestOptions) -> Re
                 let served = serving::run(workspace, &built, arch, accel, options.timeout)?;
                 report.add(served.row);
                 bits.extend(served.bits);
+                answers.push((format!("{arch}"), served.answers));
                 items.push((arch, served.items));
             }
             let scenarios = faults::scenarios(workspace, arch)?;
             report.add(scenario::run(workspace, &built, arch, accel, scenarios, options.timeout)?);
             report.add(attacks::run(workspace, arch, accel, options.timeout)?);
         }
-        report.add(guests::compare_bits(&bits));
+        report.add(guests::compare_bits("same bits on every machine", &bits));
+        if !answers.is_empty() {
+            report.add(guests::compare_bits("same served answers", &answers));
+        }
         if items.len() == Arch::ALL.len() {
             report.add(serving::document::check(workspace, &items)?);
         }

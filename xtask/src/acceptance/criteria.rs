@@ -81,7 +81,7 @@ fn sound(guests: &Guests) -> Vec<Finding> {
 fn same_bits(guests: &[Guests]) -> Finding {
     let boots = guests.iter().flat_map(|guests| &guests.boots);
     let bits: Vec<_> = boots.map(|(_, boot)| (boot.row.name.clone(), boot.bits.clone())).collect();
-    let row = guests::compare_bits(&bits);
+    let row = guests::compare_bits("same bits on every machine", &bits);
     let complete = bits.iter().all(|(_, bits)| bits.is_some());
     let met = row.failed == 0 && complete;
     let threshold = format!("{} times the same", bits.len());

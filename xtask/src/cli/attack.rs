@@ -1,10 +1,11 @@
-//! Options of `cargo xtask attack`. Owns no behaviour beyond parsing.
+//! Options of `cargo xtask attack` and `cargo xtask abuse`. Owns no behaviour beyond parsing.
 
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
 use super::{GuestOptions, seconds};
 use crate::accel::AccelChoice;
+use crate::arch::Arch;
 use crate::topology::Topology;
 
 /// Options of `cargo xtask attack`.
@@ -27,6 +28,38 @@ pub struct AttackOptions {
     pub accel: AccelChoice,
     /// End a guest that still runs after this many seconds, as failed
     #[arg(long, value_parser = seconds, default_value = "600", value_name = "SECONDS")]
+    pub timeout: Duration,
+}
+
+/// Options of `cargo xtask abuse`.
+#[derive(Args)]
+pub struct AbuseOptions {
+    /// Architecture of the guest [default: x86_64]
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Cores of the guest
+    #[arg(long, default_value = "2", value_name = "N|TOPOLOGY")]
+    pub smp: Topology,
+    /// Accelerator of QEMU
+    #[arg(long, default_value = "auto")]
+    pub accel: AccelChoice,
+    /// Start of the random numbers
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Number of the first damaged request: one that broke something, with `--requests 1`, is sent alone
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub first: u64,
+    /// Damaged requests
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub requests: u64,
+    /// Ordinary requests afterwards
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub ordinary: u64,
+    /// Connections at once, before and after the damaged requests
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub connections: usize,
+    /// End a guest that still runs after this many seconds, as failed
+    #[arg(long, value_parser = seconds, default_value = "7200", value_name = "SECONDS")]
     pub timeout: Duration,
 }
 

@@ -139,7 +139,7 @@ fn pair(line: &str, before: &str, between: &str, after: &str) -> Option<(u32, u3
 }
 
 /// Compares the bits of all boots; counts as one test.
-pub fn compare_bits(boots: &[(String, Option<String>)]) -> TestRun {
+pub fn compare_bits(name: &str, boots: &[(String, Option<String>)]) -> TestRun {
     let first = boots.iter().find_map(|(name, bits)| bits.as_ref().map(|bits| (name, bits)));
     let mut notes = Vec::new();
     for (name, bits) in boots {
@@ -153,7 +153,7 @@ pub fn compare_bits(boots: &[(String, Option<String>)]) -> TestRun {
     let same = notes.is_empty() && hashes > 0;
     notes.extend(first.filter(|_| same).map(|(_, bits)| format!("{hashes} times {bits}")));
     TestRun {
-        name: "same bits on every machine".to_owned(),
+        name: name.to_owned(),
         passed: u32::from(same),
         failed: u32::from(!same),
         time: Duration::ZERO,
@@ -217,11 +217,11 @@ mod tests {
     #[test]
     fn one_differing_machine_is_named() {
         let boot = |name: &str, bits: Option<&str>| (name.to_owned(), bits.map(str::to_owned));
-        let same = compare_bits(&[boot("a", Some("1")), boot("b", None), boot("c", Some("1"))]);
+        let same = compare_bits("bits", &[boot("a", Some("1")), boot("b", None), boot("c", Some("1"))]);
         assert_eq!((same.passed, same.failed), (1, 0));
-        let different = compare_bits(&[boot("a", Some("1")), boot("b", Some("2"))]);
+        let different = compare_bits("bits", &[boot("a", Some("1")), boot("b", Some("2"))]);
         assert_eq!((different.passed, different.failed), (0, 1));
         assert_eq!(different.notes, ["b: 2, but a: 1"]);
-        assert_eq!(compare_bits(&[boot("a", None)]).failed, 1);
+        assert_eq!(compare_bits("bits", &[boot("a", None)]).failed, 1);
     }
 }

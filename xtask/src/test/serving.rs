@@ -1,6 +1,8 @@
 //! The API of booted guests: every item of the list of what clients expect, and a request over every kind of device.
 
+pub mod abuse;
 mod connection;
+mod crash;
 pub mod document;
 mod errors;
 mod guest;
@@ -8,6 +10,8 @@ mod keys;
 mod list;
 mod load;
 mod model;
+mod random;
+pub mod same;
 mod semantics;
 mod server;
 mod side;
@@ -29,7 +33,9 @@ use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::network::Network;
 use crate::setup::{self, Consent, Tool};
+use crate::topology::Topology;
 use crate::workspace::Workspace;
+use abuse::Abuse;
 use document::Results;
 use guest::{End, Guest, Loaded};
 use list::{ITEMS, Item, Shown};
@@ -40,12 +46,19 @@ const BUILT_IN: &str = "tinystory-1.3M-q8_0";
 /// The request of every boot: that of the console's tests (`guests`), which has the same bits.
 const TOKENS: usize = 32;
 
+/// Abuse of every boot of the tests: `cargo xtask abuse` does more of it.
+const SHORT: Abuse = Abuse { seed: 1, first: 0, requests: 400, ordinary: 100, connections: 130 };
+/// Requests whose answers are compared there: `cargo xtask bits --served` has more.
+const FEW: usize = 12;
+
 /// What came of an architecture's boots.
 pub struct Served {
     /// Row of the table.
     pub row: TestRun,
     /// Hashes of all logits of one answer, by machine.
     pub bits: Vec<(String, Option<String>)>,
+    /// Digest of a few answers.
+    pub answers: Option<String>,
     /// Result of each item.
     pub items: Vec<bool>,
 }
@@ -71,20 +84,25 @@ pub fn run(
     let plain = Loaded { model: &Model::Embedded, name: BUILT_IN, modules: &[], words: &[] };
     for Place { setup, part } in places(arch) {
         let (loaded, end) = match part {
-            Part::Open => (&open, End::PowerOff),
+            Part::Open | Part::Abuse => (&open, End::PowerOff),
             Part::Keys => (&keyed, End::Drained),
-            Part::Request => (&plain, End::PowerOff),
+            Part::Request | Part::Crash => (&plain, End::PowerOff),
         };
         let name = setup.to_string();
-        let ((), wrong) = guest.serve(setup, loaded, end, |server| match part {
+        let boot = guest.serve(setup, loaded, end, |server| match part {
             Part::Open => {
                 judge.request(&name, server);
                 judge.items(server, |item| matches!(item.shown, Shown::Open(_) | Shown::Refused(_)));
             }
             Part::Keys => judge.items(server, |item| matches!(item.shown, Shown::Keys(_))),
             Part::Request => judge.request(&name, server),
+            Part::Abuse => judge.abuse(&name, server),
+            Part::Crash => judge.crash(&name, server),
         })?;
-        judge.note(&name, wrong.map_or(Ok(()), Err));
+        let expected = if matches!(part, Part::Crash) { crash::CRASHES.len() } else { 0 };
+        let restarts =
+            (boot.restarts != expected).then(|| format!("{} restarts of the engine", boot.restarts));
+        judge.note(&name, boot.wrong.or(restarts).map_or(Ok(()), Err));
     }
     Ok(judge.finish())
 }
@@ -98,6 +116,10 @@ enum Part {
     Keys,
     /// One request.
     Request,
+    /// Damaged requests and the same ones alone and among others.
+    Abuse,
+    /// Crashes of the engine.
+    Crash,
 }
 
 /// A machine, and what is done with it.
@@ -118,13 +140,35 @@ fn places(arch: Arch) -> Vec<Place> {
             place(MachineKind::Q35, 2, false, Part::Keys),
             place(MachineKind::Pc, 1, false, Part::Request),
             place(MachineKind::Microvm, 3, true, Part::Request),
+            place(MachineKind::Microvm, 2, false, Part::Abuse),
+            place(MachineKind::Microvm, 2, false, Part::Crash),
         ],
         Arch::Aarch64 => vec![
             place(MachineKind::Virt, 2, false, Part::Open),
             place(MachineKind::Virt, 2, true, Part::Keys),
             place(MachineKind::Virt, 1, true, Part::Request),
+            place(MachineKind::Virt, 2, false, Part::Abuse),
+            place(MachineKind::Virt, 2, false, Part::Crash),
         ],
     }
+}
+
+/// The machine of one architecture that serves with the fewest devices.
+pub fn machine(arch: Arch, smp: Topology) -> Setup {
+    let kind = match arch {
+        Arch::X86_64 => MachineKind::Microvm,
+        Arch::Aarch64 => MachineKind::Virt,
+    };
+    Setup { network: Some(Network::default()), ..Setup::new(kind, smp) }
+}
+
+/// KVM where there is one.
+///
+/// # Errors
+/// As [`Host::choose`].
+pub fn accelerator(arch: Arch) -> Result<Accelerator> {
+    let choose = |choice| Host::detect().choose(choice, arch);
+    choose(AccelChoice::Kvm).or_else(|_| choose(AccelChoice::Tcg))
 }
 
 /// Counts results.
@@ -132,6 +176,7 @@ struct Judge {
     row: TestRun,
     begun: Instant,
     bits: Vec<(String, Option<String>)>,
+    answers: Option<String>,
     items: Vec<bool>,
 }
 
@@ -141,7 +186,7 @@ impl Judge {
         let row = TestRun { name, passed: 0, failed: 0, time: Duration::ZERO, notes: Vec::new() };
         // What is shown on the host is tested there.
         let items = ITEMS.iter().map(|item| matches!(item.shown, Shown::Host)).collect();
-        Self { row, begun: Instant::now(), bits: Vec::new(), items }
+        Self { row, begun: Instant::now(), bits: Vec::new(), answers: None, items }
     }
 
     fn note(&mut self, name: &str, result: Result<(), String>) {
@@ -183,10 +228,29 @@ impl Judge {
         self.note(name, hash.map(drop).map_err(|error| format!("{error:#}")));
     }
 
+    /// Abuses it for a while, with what must have the same bits on all machines behind it.
+    fn abuse(&mut self, name: &str, server: &Server) {
+        let held = SHORT.run(server).map(|held| println!("{held}"));
+        self.note(&format!("{name}, abuse"), held.map_err(|error| format!("{error:#}")));
+        let few = same::few(server, FEW);
+        self.answers = few.as_ref().ok().cloned();
+        self.note(
+            &format!("{name}, alone and among others"),
+            few.map(drop).map_err(|error| format!("{error:#}")),
+        );
+    }
+
+    /// Crashes its engine.
+    fn crash(&mut self, name: &str, server: &Server) {
+        let times =
+            crash::crash(server).map(|times| times.iter().for_each(|back| println!("{name}: {back}")));
+        self.note(&format!("{name}, crashes"), times.map_err(|error| format!("{error:#}")));
+    }
+
     fn finish(mut self) -> Served {
         self.row.time = self.begun.elapsed();
         println!("{}: {} passed, {} failed", self.row.name, self.row.passed, self.row.failed);
-        Served { row: self.row, bits: self.bits, items: self.items }
+        Served { row: self.row, bits: self.bits, answers: self.answers, items: self.items }
     }
 }
 
@@ -199,7 +263,7 @@ pub fn api_list(workspace: &Workspace, consent: Consent, options: &ApiListOption
     let mut results: Vec<Results> = Vec::new();
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
         setup::require(Tool::Qemu(arch), consent)?;
-        let accel = Host::detect().choose(AccelChoice::Tcg, arch)?;
+        let accel = Host::detect().choose(options.accel, arch)?;
         let served = run(workspace, &build::build(workspace, arch)?, arch, accel, options.timeout)?;
         report.add(served.row);
         results.push((arch, served.items));

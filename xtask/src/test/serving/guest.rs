@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::client::{Client, get};
 use super::server::Server;
 use crate::accel::Accelerator;
+use crate::attack::judgement;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
 use crate::guest::Ending;
@@ -45,6 +46,16 @@ pub enum End {
     Drained,
 }
 
+/// A guest's boot, from its start to its end.
+pub struct Boot<T> {
+    /// What the work came to.
+    pub result: T,
+    /// How often the engine was started afresh, by the kernel's words.
+    pub restarts: usize,
+    /// What is wrong with its ending.
+    pub wrong: Option<String>,
+}
+
 /// Files and words beside the machine.
 pub struct Loaded<'l> {
     /// Model, and the name by which it is served.
@@ -57,8 +68,7 @@ pub struct Loaded<'l> {
 }
 
 impl Guest<'_> {
-    /// Boots, waits until it serves, has `work` done, and ends it. Result: that of the work, and what is wrong with the
-    /// boot's ending.
+    /// Boots, waits until it serves, has `work` done, and ends it.
     ///
     /// # Errors
     /// When QEMU cannot be started, or the guest ends before it serves.
@@ -68,7 +78,7 @@ impl Guest<'_> {
         loaded: &Loaded<'_>,
         end: End,
         work: impl FnOnce(&Server) -> T,
-    ) -> Result<(T, Option<String>)> {
+    ) -> Result<Boot<T>> {
         let address = free_address()?;
         let pci = setup.network.is_some_and(|network| network.pci);
         setup.network = Some(Network { forward: Some(address), pci });
@@ -85,8 +95,8 @@ impl Guest<'_> {
             timeout: self.timeout,
             pinned: false,
         };
-        let (off, input) = mpsc::channel();
-        let input = InputSource::Reader(Box::new(Input { is_off: input, rest: b"" }));
+        let (typing, lines) = mpsc::channel();
+        let input = InputSource::Reader(Box::new(Input { lines, rest: b"" }));
         let mut console = Vec::new();
         let (result, ending) = thread::scope(|scope| {
             let guest = scope.spawn(|| {
@@ -105,16 +115,19 @@ impl Guest<'_> {
                 }
                 thread::sleep(PAUSE);
             };
-            let result = first.map(|first| work(&Server { address, first, model: loaded.name.to_owned() }));
+            let result = first.map(|first| {
+                let (model, typing) = (loaded.name.to_owned(), typing.clone());
+                work(&Server { address, first, model, typing })
+            });
             if end == End::PowerOff {
                 // Nobody listens once the guest has ended.
-                let _ = off.send(());
+                let _ = typing.send("poweroff\n");
             }
             let ending = match guest.join() {
                 Ok(ending) => ending?,
                 Err(panic) => std::panic::resume_unwind(panic),
             };
-            drop(off);
+            drop(typing);
             anyhow::Ok((result, ending))
         })?;
         let console = String::from_utf8_lossy(&console);
@@ -126,7 +139,7 @@ impl Guest<'_> {
             println!("--- console of {setup} ---\n{console}\n--- end of console ---");
         }
         let result = result.with_context(|| format!("{setup}: it ended before it served"))?;
-        Ok((result, wrong))
+        Ok(Boot { result, restarts: judgement::restarts(&console), wrong })
     }
 }
 
@@ -143,16 +156,18 @@ fn free_address() -> Result<SocketAddr> {
     listener.local_addr().context("a socket without an address")
 }
 
-/// A guest's input: nothing, then the command that ends it.
+/// A guest's input: what is typed while it serves.
 struct Input {
-    is_off: Receiver<()>,
+    lines: Receiver<&'static str>,
     rest: &'static [u8],
 }
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() && self.is_off.recv().is_ok() {
-            self.rest = b"poweroff\n";
+        if self.rest.is_empty()
+            && let Ok(line) = self.lines.recv()
+        {
+            self.rest = line.as_bytes();
         }
         let count = self.rest.len().min(buffer.len());
         let (now, later) = self.rest.split_at(count);

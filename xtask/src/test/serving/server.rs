@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,16 @@ pub struct Server {
     pub first: u16,
     /// The model's name.
     pub model: String,
+    /// Lines for its console.
+    pub typing: Sender<&'static str>,
 }
 
 impl Server {
+    /// Types a line, which ends with `\n`, at its console.
+    pub fn type_line(&self, line: &'static str) -> Result<()> {
+        self.typing.send(line).context("its console reads no more")
+    }
+
     /// A connection.
     pub fn client(&self) -> Result<Client> {
         Client::connect(self.address)
