@@ -5,14 +5,16 @@ use rustix::net::sockopt;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// Time for what has to come: far more than an emulated guest on a busy host needs, so that it decides nothing.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time for QEMU to take a connection.
+/// Time for QEMU to take a connection, and the turn of who connects.
 const ACCEPTED: Duration = Duration::from_millis(5);
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A connection.
 pub struct Client {
@@ -42,9 +44,12 @@ impl Client {
 
     /// Connects, and waits for so long for each part of an answer.
     pub fn connect_for(address: SocketAddr, patience: Duration) -> Result<Self> {
+        // QEMU's listener keeps one connection waiting. Of more at once some would be tried again after a second, and
+        // some that send in pieces be reset by this host, which keeps no note of them (SYN cookies).
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let client = Self::connect_alone(address, patience)?;
-        // QEMU's listener keeps hardly any connection waiting: the next but one would be tried again after a second.
         thread::sleep(ACCEPTED);
+        drop(turn);
         Ok(client)
     }
 

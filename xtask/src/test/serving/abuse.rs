@@ -121,7 +121,7 @@ impl Abuse {
                     let asked = next.load(Ordering::Relaxed) - first;
                     if asked / LOOK >= looks {
                         looks += 1;
-                        if asked > 0 && asked % TOLD < LOOK {
+                        if looks % (TOLD / LOOK) == 0 {
                             eprintln!("xtask: {asked} of {requests} damaged requests");
                         }
                         crowd.turn(server, &mut Random::new(!seed, looks))?;
@@ -133,11 +133,12 @@ impl Abuse {
             };
             let looked = look();
             next.fetch_max(end, Ordering::Relaxed);
-            let results: Vec<Result<()>> = clients
+            let results = clients
                 .into_iter()
-                .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect();
-            results.into_iter().collect::<Result<()>>()?;
+                .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            let wrong: Vec<String> =
+                results.filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+            ensure!(wrong.is_empty(), wrong.join("\n"));
             looked
         })?;
         Ok((outcomes.into_inner().unwrap_or_else(PoisonError::into_inner), looks))

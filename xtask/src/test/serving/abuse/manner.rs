@@ -1,6 +1,6 @@
 //! How a client behaves with its request: whole, in pieces, slowly; and when it goes, and how.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fmt;
 use std::thread;
 use std::time::Duration;
@@ -101,13 +101,17 @@ impl Manner {
         };
         match self {
             Self::Cut(_, leave) | Self::Unanswered(leave) => leave.of(client),
+            // The server may give up a client that had no turn for ten seconds; it says so.
+            _ if !is_sent && attempt.expected != Expected::Anything => {
+                let answer = client.answer().context("the connection ended within the request")?;
+                ensure!(answer.status == 408, "{} before the request was whole", answer.status);
+                Ok(Outcome::Status(answer.status))
+            }
             Self::Cancel(chunks, leave) if attempt.expected != Expected::Anything => {
-                ensure!(is_sent, "the connection ended within the request");
                 let status = cancelled(&mut client, chunks)?;
                 leave.of(client).map(|_| Outcome::Status(status))
             }
             _ if attempt.expected == Expected::Answer => {
-                ensure!(is_sent, "the connection ended within the request");
                 let answer = client.answer()?;
                 check(&answer)?;
                 if matches!(self, Self::Pipelined) && answer.header("connection") != Some("close") {

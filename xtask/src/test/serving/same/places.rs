@@ -1,4 +1,4 @@
-//! `cargo xtask bits --served`: random requests to guests of both architectures, with different numbers of cores, two of
+//! `cargo xtask bits --served`: random requests to guests of both architectures, with different numbers of cores, two
 //! each, alone and among others, whether their prompts were computed before or not: one answer each.
 
 use anyhow::{Context, Result};
