@@ -47,7 +47,7 @@ const BUILT_IN: &str = "tinystory-1.3M-q8_0";
 const TOKENS: usize = 32;
 
 /// Abuse of every boot of the tests: `cargo xtask abuse` does more of it.
-const SHORT: Abuse = Abuse { seed: 1, first: 0, requests: 400, ordinary: 100, connections: 130 };
+const SHORT: Abuse = Abuse { seed: 1, first: 0, requests: 200, ordinary: 64, connections: 130 };
 /// Requests whose answers are compared there: `cargo xtask bits --served` has more.
 const FEW: usize = 12;
 

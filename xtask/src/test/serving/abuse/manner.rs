@@ -10,6 +10,8 @@ use crate::test::serving::client::{Answer, Client, get};
 use crate::test::serving::random::Random;
 use crate::test::serving::server::Server;
 
+/// Time for an answer: an emulated guest with dozens of long requests at once takes minutes for each.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Pause between two pieces. Nothing depends on whether they arrive apart.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Bytes that a slow client sends one by one.
@@ -87,7 +89,7 @@ impl Manner {
     /// # Errors
     /// When the server does not answer a request that is framed as it says, or in a wrong way.
     pub fn perform(self, server: &Server, attempt: &Attempt) -> Result<Outcome> {
-        let mut client = server.client()?;
+        let mut client = Client::connect_for(server.address, PATIENCE)?;
         let bytes = &attempt.bytes;
         let is_sent = match self {
             Self::Pieces(count) => send(&mut client, bytes.chunks(bytes.len() / count + 1)),
