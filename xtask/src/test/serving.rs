@@ -86,7 +86,8 @@ pub fn run(
         let (loaded, end) = match part {
             Part::Open | Part::Abuse => (&open, End::PowerOff),
             Part::Keys => (&keyed, End::Drained),
-            Part::Request | Part::Crash => (&plain, End::PowerOff),
+            Part::Request => (&plain, End::PowerOff),
+            Part::Crash => (&plain, End::Crashed),
         };
         let name = setup.to_string();
         let boot = guest.serve(setup, loaded, end, |server| match part {

@@ -44,6 +44,8 @@ pub enum End {
     PowerOff,
     /// By itself, since the work has it drained.
     Drained,
+    /// By `poweroff`, with the status that says that its engine has crashed.
+    Crashed,
 }
 
 /// A guest's boot, from its start to its end.
@@ -119,7 +121,7 @@ impl Guest<'_> {
                 let (model, typing) = (loaded.name.to_owned(), typing.clone());
                 work(&Server { address, first, model, typing })
             });
-            if end == End::PowerOff {
+            if end != End::Drained {
                 // Nobody listens once the guest has ended.
                 let _ = typing.send("poweroff\n");
             }
@@ -131,9 +133,10 @@ impl Guest<'_> {
             anyhow::Ok((result, ending))
         })?;
         let console = String::from_utf8_lossy(&console);
-        let wrong = match ending {
-            Ending::Success => None,
-            other => Some(other.reason().unwrap_or_else(|| "QEMU was closed".to_owned())),
+        let wrong = match (ending, end) {
+            (Ending::Success, End::PowerOff | End::Drained) | (Ending::Failure, End::Crashed) => None,
+            (Ending::Success, End::Crashed) => Some("its status says nothing of a crash".to_owned()),
+            (other, _) => Some(other.reason().unwrap_or_else(|| "QEMU was closed".to_owned())),
         };
         if wrong.is_some() || result.is_none() {
             println!("--- console of {setup} ---\n{console}\n--- end of console ---");
