@@ -28,7 +28,6 @@ use crate::arch::Arch;
 use crate::boot::Setup;
 use crate::build::{self, Built};
 use crate::cli::ApiListOptions;
-use crate::client;
 use crate::machine::MachineKind;
 use crate::model::Model;
 use crate::network::Network;

@@ -17,9 +17,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::client::post;
 use super::random::Random;
 use super::server::{COMPLETIONS, Server, story};
+use crate::client::post;
 use crowd::Crowd;
 use manner::{Manner, Outcome};
 use rest::Rest;

@@ -5,8 +5,8 @@ use serde_json::json;
 use std::thread;
 use std::time::Duration;
 
-use super::client::{Client, event, get, post};
 use super::server::{CHAT, COMPLETIONS, Server, story};
+use crate::client::{Client, event, get, post};
 
 /// Most bytes of a body.
 const BODY: usize = 1 << 20;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Answer, Client, PATIENCE, get, post};
 use super::server::{COMPLETIONS, Server, story};
+use crate::client::{Answer, Client, PATIENCE, get, post};
 
 /// Lines that crash it: by an access that faults, and by a panic.
 pub const CRASHES: [&str; 2] = ["crash null\n", "crash panic\n"];

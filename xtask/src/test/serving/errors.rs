@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::client::{get, post};
 use super::server::{CHAT, COMPLETIONS, Server, chat, story};
+use crate::client::{get, post};
 
 /// Checks that the server goes on as if nothing had been.
 fn still_answers(server: &Server) -> Result<()> {

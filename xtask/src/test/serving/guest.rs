@@ -8,12 +8,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use super::client::{Client, get};
 use super::server::Server;
 use crate::accel::Accelerator;
 use crate::attack::judgement;
 use crate::boot::{self, Plan, Setup};
 use crate::build::Built;
+use crate::client::{Client, get};
 use crate::guest::Ending;
 use crate::input::InputSource;
 use crate::memory::MemorySize;

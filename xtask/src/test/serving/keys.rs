@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::client::{get, post};
 use super::server::{CHAT, COMPLETIONS, Server, story};
+use crate::client::{get, post};
 
 /// The server's keys, one a line.
 pub const KEYS: &[u8] = b"first-key\nsecond-key\n";

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::thread;
 
-use super::client::{Client, post};
 use super::server::{COMPLETIONS, Server, story, text_of};
+use crate::client::{Client, post};
 
 /// Choices of a request, the most that there may be.
 const CHOICES: usize = 16;

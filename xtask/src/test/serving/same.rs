@@ -10,9 +10,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::client::post;
 use super::random::Random;
 use super::server::{CHAT, COMPLETIONS, Server, chat, story};
+use crate::client::post;
 use crate::digest;
 
 pub use places::run;

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Answer, Client, PATIENCE, get, post};
+use crate::client::{Answer, Client, PATIENCE, get, post};
 
 /// Paths of calls.
 pub const CHAT: &str = "/v1/chat/completions";

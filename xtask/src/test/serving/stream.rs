@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::client::{get, post};
 use super::server::{CHAT, COMPLETIONS, Server, chat, story, text_of};
+use crate::client::{get, post};
 
 /// A greedy chat of so many tokens, no fewer.
 fn talk(tokens: usize, more: Value) -> Value {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::VecDeque;
 
-use crate::test::serving::client::{Client, get, post};
+use crate::client::{Client, get, post};
 use crate::test::serving::random::Random;
 use crate::test::serving::server::{COMPLETIONS, Server, story};
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::request::{Attempt, Expected};
-use crate::test::serving::client::{Answer, Client, get};
+use crate::client::{Answer, Client, get};
 use crate::test::serving::random::Random;
 use crate::test::serving::server::Server;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::damage;
-use crate::test::serving::client::{get, post};
+use crate::client::{get, post};
 use crate::test::serving::random::Random;
 use crate::test::serving::server::{CHAT, COMPLETIONS, chat, story};
 
