@@ -240,8 +240,8 @@ impl Loaded {
     }
 }
 
-/// A digest of a file's length and of a word of each of its pages: a file of gigabytes costs milliseconds, and two sets of
-/// weights of one shape differ in nearly every page.
+/// A digest of a file's length and of a word of each of its pages: a file of gigabytes costs milliseconds, and two sets
+/// of weights of one shape differ in nearly every page.
 fn digest(bytes: &[u8]) -> u64 {
     const PAGE: usize = 4096;
     let mut hash = LogitsHash::new();
