@@ -6,7 +6,7 @@ use super::pci::Bridge;
 use super::registers::Registers;
 use super::transport::{Mmio, Transport};
 use crate::board::{MmioPlace, Places};
-use crate::memory::memory;
+use crate::memory::{MemoryError, memory};
 use crate::{affinity, output};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -43,25 +43,13 @@ impl Discovery {
     /// The first network device; it and the id of its interrupts, which are led to the first housekeeping core.
     pub fn network(&mut self) -> Option<(Network, u32)> {
         let (transport, interrupt) = self.take(network::KIND, true)?;
-        match Network::new(transport, &mut memory()) {
-            Ok(network) => Some((network, interrupt?)),
-            Err(error) => {
-                log::error!("the network device is not used: {error}");
-                None
-            }
-        }
+        Some((usable("network", Network::new(transport, &mut memory()))?, interrupt?))
     }
 
     /// The first entropy device, which interrupts nobody.
     pub fn entropy(&mut self) -> Option<Entropy> {
         let (transport, _) = self.take(entropy::KIND, false)?;
-        match Entropy::new(transport, &mut memory()) {
-            Ok(entropy) => Some(entropy),
-            Err(error) => {
-                log::error!("the entropy device is not used: {error}");
-                None
-            }
-        }
+        usable("entropy", Entropy::new(transport, &mut memory()))
     }
 
     /// Takes the first device of a kind: the way to it, and the id of its interrupts where they are `routed` to the
@@ -80,6 +68,11 @@ impl Discovery {
         }
         self.bridge.as_mut()?.take(kind, routed)
     }
+}
+
+/// A device that got its memory.
+fn usable<T>(name: &str, device: Result<T, MemoryError>) -> Option<T> {
+    device.inspect_err(|error| log::error!("the {name} device is not used: {error}")).ok()
 }
 
 /// # Safety

@@ -8,6 +8,7 @@ mod entropy;
 mod network;
 mod pci;
 mod registers;
+mod rings;
 mod transport;
 
 use crate::board::Places;

@@ -6,12 +6,13 @@
 #[cfg(test)]
 mod tests;
 
+use super::rings::{DESCRIPTOR, ENTRIES, INDEX, LENGTH, NO_INTERRUPT, NO_NOTIFY, SharedMemory, WRITE};
 use super::transport::{self, DeviceError, Rings, Transport};
 use crate::memory::{Memory, MemoryError};
 use crate::user;
 use alloc::boxed::Box;
 use core::fmt;
-use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use embodios_abi::network::{BUFFER, HEADER, QUEUE, RECEIVE, TRANSMIT, decode_buffer};
 use embodios_abi::{Error, NetworkInfo, layout};
 use embodios_arch::paging::{Access, PAGE};
@@ -21,14 +22,6 @@ use embodios_arch::{PhysRange, VirtAddr};
 pub const KIND: u32 = 1;
 /// The feature "has a MAC address" (5.1.3).
 const MAC: u64 = 1 << 5;
-/// Descriptor flag: the device writes (2.7.5).
-const WRITE: u64 = 2;
-/// Flag of an available ring: no interrupts (2.7.6).
-const NO_INTERRUPT: u16 = 1;
-/// Flag of a used ring: no notifications (2.7.8).
-const NO_NOTIFY: u16 = 1;
-/// Bytes before the entries of a ring: flags and index.
-const RING_HEADER: u64 = 4;
 
 /// Places in the memory that the engine writes, a large page: buffers, then the available ring of receive, then the
 /// event word.
@@ -57,9 +50,9 @@ const _: () = assert!(shared::END <= layout::LARGE_PAGE && 16 * QUEUE as u64 <= 
 pub struct Network {
     transport: Box<dyn Transport>,
     /// What the engine writes, [`shared`].
-    shared: PhysRange,
+    shared: SharedMemory,
     /// What it does not, [`own`].
-    own: PhysRange,
+    own: SharedMemory,
     /// Index of the available ring of transmit.
     sent: u16,
     mac: [u8; 8],
@@ -75,13 +68,13 @@ impl Network {
     /// # Errors
     /// [`MemoryError::Exhausted`].
     pub fn new(transport: Box<dyn Transport>, memory: &mut Memory) -> Result<Self, MemoryError> {
-        let shared = memory.allocate(layout::LARGE_PAGE, layout::LARGE_PAGE)?;
-        let own = memory.allocate(own::END, PAGE)?;
+        let shared = SharedMemory::take(memory, layout::LARGE_PAGE, layout::LARGE_PAGE)?;
+        let own = SharedMemory::take(memory, own::END, PAGE)?;
         Ok(Self::on(transport, shared, own))
     }
 
     /// A device on memory of its own.
-    fn on(transport: Box<dyn Transport>, shared: PhysRange, own: PhysRange) -> Self {
+    fn on(transport: Box<dyn Transport>, shared: SharedMemory, own: SharedMemory) -> Self {
         let network = Self { transport, shared, own, sent: 0, mac: [0; 8], is_live: false, was_used: false };
         network.describe();
         network
@@ -131,23 +124,23 @@ impl Network {
     /// Writes the descriptors, which nobody changes but for the lengths of frames to send.
     fn describe(&self) {
         for index in 0..QUEUE as u64 {
-            let entry = |table: u64| (self.own.start.identity().0 + table + 16 * index) as *mut u64;
+            let set = |table: u64, part: u64, value: u64| {
+                let place = table + DESCRIPTOR * index + part;
+                self.own.word::<AtomicU64>(place).store(value, Ordering::Relaxed);
+            };
             let buffer = |queue: u64| self.shared.start.0 + (queue * QUEUE as u64 + index) * BUFFER as u64;
-            // SAFETY: the tables are this device's own pages, which it does not use before its set-up.
-            unsafe {
-                entry(own::RECEIVE_DESCRIPTORS).write_volatile(buffer(RECEIVE));
-                entry(own::RECEIVE_DESCRIPTORS).add(1).write_volatile(BUFFER as u64 | WRITE << 32);
-                entry(own::TRANSMIT_DESCRIPTORS).write_volatile(buffer(TRANSMIT));
-            }
+            set(own::RECEIVE_DESCRIPTORS, 0, buffer(RECEIVE));
+            set(own::RECEIVE_DESCRIPTORS, LENGTH, BUFFER as u64 | WRITE);
+            set(own::TRANSMIT_DESCRIPTORS, 0, buffer(TRANSMIT));
         }
     }
 
     /// Empties the rings.
     fn begin_rings(&mut self) {
         self.sent = 0;
-        let begin = |part, ring, flags: u16| {
-            self.half(part, ring).store(flags, Ordering::Relaxed);
-            self.half(part, ring + 2).store(0, Ordering::Release);
+        let begin = |part: SharedMemory, ring, flags: u16| {
+            part.word::<AtomicU16>(ring).store(flags, Ordering::Relaxed);
+            part.word::<AtomicU16>(ring + INDEX).store(0, Ordering::Release);
         };
         begin(self.shared, shared::AVAILABLE, 0);
         begin(self.own, own::TRANSMIT_AVAILABLE, NO_INTERRUPT);
@@ -156,18 +149,14 @@ impl Network {
         self.event().store(0, Ordering::Release);
     }
 
-    /// A 16-bit word of a ring.
-    fn half(&self, part: PhysRange, offset: u64) -> &AtomicU16 {
-        debug_assert!(offset + 2 <= part.length());
-        // SAFETY: inside the device's memory, which lives as long as the machine and is reached by atomics only; others
-        // (device, engine) may write it at any time.
-        unsafe { &*((part.start.identity().0 + offset) as *const AtomicU16) }
+    /// A 16-bit word of [`own`].
+    fn half(&self, offset: u64) -> &AtomicU16 {
+        self.own.word(offset)
     }
 
     /// The word that counts interrupts.
     fn event(&self) -> &AtomicU32 {
-        // SAFETY: as in `half`.
-        unsafe { &*((self.shared.start.identity().0 + shared::EVENT) as *const AtomicU32) }
+        self.shared.word(shared::EVENT)
     }
 
     /// Maps a live device's memory for the engine; its record. `None` where there is no live one.
@@ -180,7 +169,7 @@ impl Network {
         }
         let shared = layout::DEVICES;
         let used = layout::DEVICES + layout::LARGE_PAGE;
-        memory.map_for_engine(VirtAddr(shared), self.shared, Access::engine(true, false))?;
+        memory.map_for_engine(VirtAddr(shared), *self.shared, Access::engine(true, false))?;
         let readable = PhysRange::new(self.own.start.0, own::READABLE);
         memory.map_for_engine(VirtAddr(used), readable, Access::engine(false, false))?;
         Ok(Some(NetworkInfo {
@@ -212,7 +201,7 @@ impl Network {
         }
         let mut taken = 0;
         // Written by the device, and good for no more than this bound.
-        let done = self.half(self.own, own::TRANSMIT_USED + 2).load(Ordering::Acquire);
+        let done = self.half(own::TRANSMIT_USED + INDEX).load(Ordering::Acquire);
         for word in words {
             let (buffer, length) = decode_buffer(word);
             if buffer as usize >= QUEUE || !(HEADER + 1..=BUFFER).contains(&(length as usize)) {
@@ -224,20 +213,20 @@ impl Network {
             if self.sent.wrapping_sub(done) >= QUEUE as u16 {
                 break;
             }
-            let descriptor = self.own.start.identity().0 + own::TRANSMIT_DESCRIPTORS + 16 * u64::from(buffer);
-            // SAFETY: inside the table. The device may read the entry meanwhile if the engine names a buffer twice:
-            // either length stays within the buffer.
-            unsafe { (descriptor as *mut u64).add(1).write_volatile(length.into()) }
-            let entry = RING_HEADER + 2 * (u64::from(self.sent) % QUEUE as u64);
-            self.half(self.own, own::TRANSMIT_AVAILABLE + entry).store(buffer as u16, Ordering::Relaxed);
+            // The device may read the entry meanwhile if the engine names a buffer twice: either length stays within
+            // the buffer.
+            let descriptor = own::TRANSMIT_DESCRIPTORS + DESCRIPTOR * u64::from(buffer);
+            self.own.word::<AtomicU64>(descriptor + LENGTH).store(length.into(), Ordering::Relaxed);
+            let entry = ENTRIES + 2 * (u64::from(self.sent) % QUEUE as u64);
+            self.half(own::TRANSMIT_AVAILABLE + entry).store(buffer as u16, Ordering::Relaxed);
             self.sent = self.sent.wrapping_add(1);
             taken += 1;
         }
         if taken > 0 {
-            self.half(self.own, own::TRANSMIT_AVAILABLE + 2).store(self.sent, Ordering::Release);
+            self.half(own::TRANSMIT_AVAILABLE + INDEX).store(self.sent, Ordering::Release);
             // The index is seen before the flag is looked at (2.7.13.4.1).
             fence(Ordering::SeqCst);
-            if self.half(self.own, own::TRANSMIT_USED).load(Ordering::Acquire) & NO_NOTIFY == 0 {
+            if self.half(own::TRANSMIT_USED).load(Ordering::Acquire) & NO_NOTIFY == 0 {
                 self.transport.notify(TRANSMIT as u16);
             }
         }

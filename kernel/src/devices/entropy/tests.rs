@@ -1,12 +1,12 @@
 //! The driver against devices that work and devices that do not.
 
 use super::*;
-use crate::devices::transport::fake::{Fake, Manners, memory};
+use crate::devices::transport::fake::{Fake, Manners};
 
 const VERSION_1: u64 = 1 << 32;
 
 fn entropy(manners: Manners) -> Entropy {
-    Entropy { transport: Box::new(Fake::new(manners)), page: memory(PAGE) }
+    Entropy { transport: Box::new(Fake::new(manners)), page: SharedMemory::of_test(PAGE) }
 }
 
 fn working(answer: (u64, u32)) -> Entropy {
@@ -18,7 +18,7 @@ fn a_number_is_the_devices_and_stands_nowhere_after() {
     let mut device = working((0x0123_4567_89ab_cdef, 8));
     for _ in 0..2 {
         assert_eq!(device.number(), Ok(0x0123_4567_89ab_cdef));
-        assert_eq!(device.word::<AtomicU64>(place::NUMBER).load(Ordering::Relaxed), 0);
+        assert_eq!(device.page.word::<AtomicU64>(place::NUMBER).load(Ordering::Relaxed), 0);
         assert_eq!(device.transport.status(), 0, "it reaches memory no more");
     }
 }

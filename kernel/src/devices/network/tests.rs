@@ -1,7 +1,7 @@
 //! The driver against devices that work and devices that lie.
 
 use super::*;
-use crate::devices::transport::fake::{Fake, Manners, memory};
+use crate::devices::transport::fake::{Fake, Manners};
 use crate::devices::transport::status;
 use core::sync::atomic::AtomicU64;
 use embodios_abi::network::encode_buffer;
@@ -13,7 +13,11 @@ const WORKS: u64 = 1 << 32 | MAC | 1 << 15;
 fn network(manners: Manners) -> (Network, Arc<AtomicU64>, Arc<AtomicU64>) {
     let fake = Fake::new(manners);
     let (chosen, notified) = (fake.chosen.clone(), fake.notified.clone());
-    (Network::on(Box::new(fake), memory(shared::END), memory(own::END)), chosen, notified)
+    (
+        Network::on(Box::new(fake), SharedMemory::of_test(shared::END), SharedMemory::of_test(own::END)),
+        chosen,
+        notified,
+    )
 }
 
 fn working() -> (Network, Arc<AtomicU64>) {
@@ -37,7 +41,7 @@ fn every_descriptor_of_receive_is_a_buffer_to_fill() {
     for index in 0..QUEUE as u64 {
         let address = network.shared.start.0 + index * BUFFER as u64;
         let [at, rest] = descriptor(&network, own::RECEIVE_DESCRIPTORS, index);
-        assert_eq!((at, rest), (address, BUFFER as u64 | WRITE << 32));
+        assert_eq!((at, rest), (address, BUFFER as u64 | 2 << 32));
     }
 }
 
@@ -80,7 +84,7 @@ fn no_memory_is_used_again_before_the_device_has_said_that_it_is_reset() {
     let manners = Manners { offered: WORKS, entries: QUEUE as u16, ..Manners::default() };
     let fake = Fake::new(manners);
     let (notified, queues, lag) = (fake.notified.clone(), fake.queues.clone(), fake.lag.clone());
-    let (shared, own) = (memory(shared::END), memory(own::END));
+    let (shared, own) = (SharedMemory::of_test(shared::END), SharedMemory::of_test(own::END));
     let mut network = Network::on(Box::new(fake), shared, own);
     network.start().expect("it works");
     // All that the device was told of is the kernel's for good, whoever the engine is.
@@ -89,10 +93,10 @@ fn no_memory_is_used_again_before_the_device_has_said_that_it_is_reset() {
     assert_eq!(queues.len(), 2);
     for rings in &queues {
         let Rings { descriptors, available, used } = *rings;
-        assert!([descriptors, available, used].into_iter().all(|at| inside(shared, at) || inside(own, at)));
+        assert!([descriptors, available, used].into_iter().all(|at| inside(*shared, at) || inside(*own, at)));
         for index in 0..QUEUE as u64 {
             let [at, _] = descriptor(&network, descriptors - own.start.0, index);
-            assert!(inside(shared, at) && inside(shared, at + BUFFER as u64 - 1));
+            assert!(inside(*shared, at) && inside(*shared, at + BUFFER as u64 - 1));
         }
     }
     // An engine ends while the device is at work, and takes its time to stop.
@@ -128,8 +132,8 @@ fn no_more_is_sent_than_there_is_room_for() {
     assert_eq!(network.send(words()), Ok(0));
     // One bell for all, and none where the device looks by itself.
     assert_eq!(notified.load(Ordering::Relaxed), 1 << 32);
-    network.half(network.own, own::TRANSMIT_USED + 2).store(2, Ordering::Relaxed);
-    network.half(network.own, own::TRANSMIT_USED).store(NO_NOTIFY, Ordering::Relaxed);
+    network.half(own::TRANSMIT_USED + 2).store(2, Ordering::Relaxed);
+    network.half(own::TRANSMIT_USED).store(NO_NOTIFY, Ordering::Relaxed);
     assert_eq!(network.send(words()), Ok(2));
     assert_eq!(notified.load(Ordering::Relaxed), 1 << 32);
 }
@@ -143,7 +147,7 @@ proptest! {
     ) {
         let (mut network, _) = working();
         for (used, words) in rounds {
-            network.half(network.own, own::TRANSMIT_USED + 2).store(used, Ordering::Relaxed);
+            network.half(own::TRANSMIT_USED + 2).store(used, Ordering::Relaxed);
             let words = words.into_iter().map(|(buffer, length)| encode_buffer(buffer, length));
             let _ = network.send(words.chain(wild.iter().copied()));
         }
@@ -151,7 +155,7 @@ proptest! {
             let [at, rest] = descriptor(&network, own::TRANSMIT_DESCRIPTORS, index);
             prop_assert_eq!(at, network.shared.start.0 + (QUEUE as u64 + index) * BUFFER as u64);
             prop_assert!(rest <= BUFFER as u64, "no flag, and no length beyond the buffer: {:#x}", rest);
-            let entry = network.half(network.own, own::TRANSMIT_AVAILABLE + RING_HEADER + 2 * index);
+            let entry = network.half(own::TRANSMIT_AVAILABLE + ENTRIES + 2 * index);
             prop_assert!(usize::from(entry.load(Ordering::Relaxed)) < QUEUE);
         }
     }

@@ -3,9 +3,6 @@
 use super::{DeviceError, Rings, Transport};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use embodios_arch::PhysRange;
-use embodios_arch::paging::PAGE;
-use std::alloc::{Layout, alloc_zeroed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a device does with its driver.
@@ -109,11 +106,4 @@ impl Transport for Fake {
     fn configuration(&self, offset: u64) -> u8 {
         0x50 + offset as u8
     }
-}
-
-/// Zeroed memory of a device.
-pub fn memory(bytes: u64) -> PhysRange {
-    let layout = Layout::from_size_align(bytes as usize, PAGE as usize).expect("a size");
-    // SAFETY: not of size 0.
-    PhysRange::new(unsafe { alloc_zeroed(layout) } as u64, bytes)
 }
