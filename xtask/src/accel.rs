@@ -62,6 +62,18 @@ impl Host {
         }
     }
 
+    /// As [`Self::choose`], but `auto` takes any KVM: for machines whose firmware takes no seconds where ring 0 is
+    /// emulated.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn choose_any(self, choice: AccelChoice, guest: Arch) -> Result<Accelerator> {
+        match choice {
+            AccelChoice::Auto => Ok(self.choose(AccelChoice::Kvm, guest).unwrap_or(Accelerator::Tcg)),
+            choice => self.choose(choice, guest),
+        }
+    }
+
     /// Chooses the accelerator for a guest.
     ///
     /// # Errors
@@ -118,5 +130,14 @@ mod tests {
         assert_eq!(kvm(PVM, Arch::X86_64).ok(), Some(Accelerator::Kvm { paravirtual: true }));
         assert!(kvm(BARE, Arch::X86_64).is_err());
         assert!(kvm(INTEL, Arch::Aarch64).is_err());
+    }
+
+    #[test]
+    fn any_kvm_goes_before_emulation() {
+        let any = |host: Host, guest| host.choose_any(AccelChoice::Auto, guest).expect("auto never fails");
+        assert_eq!(any(PVM, Arch::X86_64), Accelerator::Kvm { paravirtual: true });
+        assert_eq!(any(BARE, Arch::X86_64), Accelerator::Tcg);
+        assert_eq!(any(INTEL, Arch::Aarch64), Accelerator::Tcg);
+        assert!(BARE.choose_any(AccelChoice::Kvm, Arch::X86_64).is_err());
     }
 }

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod guest;
 pub mod jitter;
 mod llama_cpp;
+mod plot;
 pub mod pool;
 pub mod scaling;
 pub mod serve;
@@ -30,13 +31,8 @@ impl BenchMachine {
     /// # Errors
     /// When the options contradict each other or the host, or the model does not fit the memory.
     fn native_if_possible(&self, model: &Model) -> Result<GuestMachine> {
-        use crate::accel::AccelChoice::{Auto, Kvm, Tcg};
-        let host = Host::detect();
         let arch = self.guest.kind()?.arch();
-        let accel = match self.accel {
-            Auto => host.choose(Kvm, arch).or_else(|_| host.choose(Tcg, arch))?,
-            chosen => host.choose(chosen, arch)?,
-        };
+        let accel = Host::detect().choose_any(self.accel, arch)?;
         let fast = matches!(accel, Accelerator::Kvm { .. }) && arch == MachineKind::Microvm.arch();
         let machine = self.guest.machine.or_else(|| fast.then_some(MachineKind::Microvm));
         let (kind, memory) = (MachineKind::choose(self.guest.arch, machine)?, self.guest.memory);

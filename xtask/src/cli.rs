@@ -19,8 +19,9 @@ use crate::memory::MemorySize;
 use crate::topology::Topology;
 pub use attack::{AbuseOptions, AttackMode, AttackOptions};
 pub use bench::{
-    BatchBenchOptions, BenchCommand, BenchMachine, Contender, EngineBenchOptions, GuestBenchOptions,
-    JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, ServeBenchOptions, SwitchBenchOptions,
+    BatchBenchOptions, BatchLengths, BenchCommand, BenchMachine, Contender, EngineBenchOptions,
+    GuestBenchOptions, JitterBenchOptions, PoolBenchOptions, ScalingBenchOptions, ServeBenchOptions,
+    SwitchBenchOptions,
 };
 pub use guest::GuestOptions;
 pub use page::PageOptions;

@@ -41,6 +41,7 @@ mod symbols;
 mod target;
 mod terminal;
 mod test;
+mod threads;
 mod tidy;
 mod topology;
 mod workspace;

@@ -3,17 +3,15 @@
 //! Owns the server's start and end, and the tools. The checks are in `ci/page/test.mjs`.
 
 use anyhow::{Context, Result, ensure};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::build;
 use crate::cli::PageOptions;
 use crate::model::Model;
 use crate::process::{self, End, Running};
-use crate::serve::is_healthy;
+use crate::serve;
 use crate::setup::{self, Consent, Tool};
 use crate::terminal;
 use crate::test::FAILED;
@@ -22,8 +20,6 @@ use crate::workspace::Workspace;
 
 /// Time that the server may take to load its model.
 const LOADING: Duration = Duration::from_secs(120);
-/// Time between two questions whether it has.
-const ASK: Duration = Duration::from_millis(50);
 
 /// Runs the checks against a server of its own, with any model.
 ///
@@ -55,15 +51,10 @@ fn check(workspace: &Workspace, consent: Consent, model: Model, pictures: &Path)
     let browser = tools(&directory, consent)?;
     let model = model.on_host(workspace)?;
     let program = build::quick_host_program(workspace, "serve")?;
-    let address = free_address()?;
+    let address = serve::free_address()?;
     let mut server =
         Running::spawn(Command::new(program).arg(model).args(["--port", &address.port().to_string()]))?;
-    let started = Instant::now();
-    while !is_healthy(address) {
-        let is_loading = !server.has_ended() && started.elapsed() < LOADING;
-        ensure!(is_loading, "the server at {address} does not serve");
-        thread::sleep(ASK);
-    }
+    ensure!(serve::comes_up(&mut server, address, LOADING), "the server at {address} does not serve");
     let mut test = Command::new("node");
     test.current_dir(&directory).env(setup::CHROMIUM, browser);
     test.arg("test.mjs").arg(format!("http://{address}/")).arg(pictures);
@@ -98,10 +89,4 @@ fn tools(directory: &Path, consent: Consent) -> Result<PathBuf> {
         process::run(&mut install).context("playwright-core could not be installed")?;
     }
     setup::chromium().context("Chromium is missing")
-}
-
-/// An address of this host that nobody listens at.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
-    listener.local_addr().context("no port is free")
 }

@@ -4,13 +4,14 @@ pub mod fleet;
 pub mod plan;
 
 use anyhow::{Context, Result};
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::ServeOptions;
-use crate::process;
+use crate::client::{Client, get};
+use crate::process::{self, Running};
 use crate::setup::Consent;
 use crate::terminal;
 use crate::workspace::Workspace;
@@ -50,6 +51,15 @@ pub fn check_free(address: SocketAddr) -> Result<()> {
         .with_context(|| format!("{address} is not free; --port takes another port"))
 }
 
+/// An address of this host whose port nobody has.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    listener.local_addr().context("a socket without an address")
+}
+
 /// Says where the guest is once it is healthy.
 fn announce(address: SocketAddr, has_key: bool) {
     while !is_healthy(address) {
@@ -64,16 +74,21 @@ fn announce(address: SocketAddr, has_key: bool) {
 }
 
 /// Whether `/health` answers with 200.
-pub fn is_healthy(address: SocketAddr) -> bool {
-    let ask = || -> io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer)?;
-        Ok(&answer == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
+fn is_healthy(address: SocketAddr) -> bool {
+    let ask = || Client::connect_alone(address, ANSWER)?.ask(get("/health", "Connection: close\r\n"));
+    ask().is_ok_and(|answer| answer.status == 200)
+}
+
+/// Waits until the server that runs at `address` is healthy. False: it has ended before, or time is over.
+pub fn comes_up(server: &mut Running, address: SocketAddr, most: Duration) -> bool {
+    let end = Instant::now() + most;
+    while !is_healthy(address) {
+        if server.has_ended() || Instant::now() > end {
+            return false;
+        }
+        thread::sleep(ASK);
+    }
+    true
 }
 
 /// A guest's input: nothing until its end is due, then the command that drains it and ends it.
@@ -103,6 +118,7 @@ impl<F: FnMut() -> bool> Read for PowerOff<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn health_is_the_status_of_an_answer() {

@@ -40,6 +40,7 @@ use core::fmt;
 
 use embodios_pool::platform::{Platform, Power};
 use embodios_pool::{DEFAULT_SPIN, Pool};
+use embodios_serve::Clock;
 use embodios_text::terminal::Line;
 
 use answer::Totals;
@@ -183,7 +184,7 @@ struct Console<'s> {
 impl Console<'_> {
     /// Seconds since 1970.
     fn unix_time(&self) -> Option<u64> {
-        self.wall_clock.map(|zero| zero.saturating_add(self.platform.now_ns() / embodios_serve::SECOND))
+        Clock::at(self.platform.now_ns(), self.wall_clock).unix
     }
 
     /// Says what was asked for.

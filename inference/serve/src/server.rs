@@ -84,11 +84,13 @@ impl<'m> Server<'m> {
     /// Takes new connections, and gives idle ones up for them.
     fn accept(&mut self, network: &mut dyn Network) {
         loop {
-            let (is_full, now) = (self.is_full(), self.shared.clock.now);
-            let idle = self.peers.iter().filter_map(|(&number, peer)| Some((peer.may_go_at()?, number)));
-            let oldest = idle.filter(|&(time, _)| is_full && time <= now).min().map(|(_, number)| number);
-            if is_full && oldest.is_none() {
-                return;
+            let mut oldest = None;
+            if self.is_full() {
+                let idle = self.peers.iter().filter_map(|(&number, peer)| Some((peer.may_go_at()?, number)));
+                let Some((_, number)) = idle.min().filter(|&(time, _)| time <= self.shared.clock.now) else {
+                    return;
+                };
+                oldest = Some(number);
             }
             let Some(number) = network.accept() else { return };
             if let Some(oldest) = oldest {
@@ -111,7 +113,8 @@ impl<'m> Server<'m> {
 
     /// Connections without a request, and the times at which they end, while there is no room for others.
     fn silent(&self) -> impl Iterator<Item = (u64, Connection)> {
-        let silent = self.peers.iter().filter(|(_, peer)| self.is_full() && !peer.has_asked);
+        let is_full = self.is_full();
+        let silent = self.peers.iter().filter(move |(_, peer)| is_full && !peer.has_asked);
         silent.filter_map(|(&number, peer)| Some((peer.may_go_at()?, number)))
     }
 

@@ -55,3 +55,11 @@ pub struct Clock {
     /// Seconds since 1970, where they are known.
     pub unix: Option<u64>,
 }
+
+impl Clock {
+    /// The time `now` of a clock whose time 0 was at `zero`, in seconds since 1970, where that is known.
+    #[must_use]
+    pub fn at(now: u64, zero: Option<u64>) -> Self {
+        Self { now, unix: zero.map(|zero| zero.saturating_add(now / SECOND)) }
+    }
+}

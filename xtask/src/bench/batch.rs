@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::llama_cpp;
-use crate::cli::{BatchBenchOptions, BenchMachine, Contender};
+use crate::cli::{BatchBenchOptions, BatchLengths, BenchMachine, Contender};
 use crate::console;
 use crate::model::Model;
 use crate::setup::Consent;
@@ -79,7 +79,7 @@ pub fn measure(workspace: &Workspace, consent: Consent, options: &BatchBenchOpti
         None => None,
     };
     let target = target(workspace, consent, machine, &model)?;
-    let BatchBenchOptions { prompt, generate, repetitions, .. } = options;
+    let BatchBenchOptions { lengths: BatchLengths { prompt, generate }, repetitions, .. } = options;
     let script = format!("bench batch --json -p {prompt} -n {generate}");
     let (mut sides, mut others) = (Vec::new(), Vec::new());
     for repetition in 1..=*repetitions {
@@ -169,6 +169,17 @@ impl Threshold {
     /// Whether it is met; `None` where it was not measured.
     pub fn met(&self) -> Option<bool> {
         self.value.map(|value| if self.at_least { value >= self.limit } else { value <= self.limit })
+    }
+
+    /// A line of a table, with so many digits; `missing` says why there may be no value.
+    pub fn line(&self, digits: usize, missing: &str) -> String {
+        let Self { name, limit, .. } = self;
+        let Some((value, met)) = self.value.zip(self.met()) else {
+            return format!("{name}: not measured here: {missing}\n");
+        };
+        let bound = if self.at_least { "at least" } else { "at most" };
+        let verdict = if met { "met" } else { "missed" };
+        format!("{name}: {value:.digits$}, {bound} {limit}: {verdict}\n")
     }
 }
 

@@ -81,11 +81,11 @@ fn measure(workspace: &Workspace, consent: Consent, options: &ServeBenchOptions)
     let plan = Plan::new(workspace, consent, &served_options)?;
     let without = GuestTarget::new(workspace, consent, "bench serve", plan.machine(options.timeout), &model)?;
     let place = format!("{}, {}", without.setup(&options.smp), without.accel());
-    let mut prompts = Prompts::new(vocabulary(&file)?, options.prompt as usize);
+    let mut prompts = Prompts::new(vocabulary(&file)?, options.lengths.prompt as usize);
     let most = options.clients.iter().copied().max().unwrap_or(1);
     let (rounds, idle) = served::with(&plan, own, |served| {
         let start = |program| {
-            let context = options.prompt + options.generate + SPARE;
+            let context = options.lengths.prompt + options.lengths.generate + SPARE;
             LlamaServer::start(program, &file, other, options.smp.cores(), most, context)
         };
         let llama_server = options.llama_server.as_deref().map(start).transpose()?;
@@ -115,8 +115,8 @@ fn measure(workspace: &Workspace, consent: Consent, options: &ServeBenchOptions)
         machine,
         date,
         rounds: options.rounds,
-        prompt: options.prompt,
-        generated: options.generate,
+        prompt: options.lengths.prompt,
+        generated: options.lengths.generate,
         loads: loads.collect(),
         batch: beside(options, &rounds),
         first: first(&rounds),
@@ -165,8 +165,8 @@ fn round(
     without: &GuestTarget<'_>,
     prompts: &mut Prompts,
 ) -> Result<Round> {
-    let ServeBenchOptions { smp, prompt, generate, firsts, .. } = options;
-    let console = console::measure(without, smp, *prompt, *generate, *firsts)?;
+    let ServeBenchOptions { smp, lengths, firsts, .. } = options;
+    let console = console::measure(without, smp, *lengths, *firsts)?;
     let loads = loads(options, servers, prompts)?;
     let first = |address| first_ms(address, *firsts);
     let other = |address| first(address).context("llama-server, idle");
@@ -176,7 +176,7 @@ fn round(
 
 /// Puts each load on both servers.
 fn loads(options: &ServeBenchOptions, servers: &Servers, prompts: &mut Prompts) -> Result<Vec<Loads>> {
-    let generate = options.generate;
+    let generate = options.lengths.generate;
     let load = |address, requests: &[String]| -> Result<LoadFigures> {
         thread::sleep(REST);
         Ok(LoadFigures::of(&load::run(address, requests, generate)?, generate))

@@ -189,12 +189,9 @@ pub struct GuestBenchOptions {
     pub repetitions: u32,
 }
 
-/// Options of `cargo xtask bench batch`.
-#[derive(Args)]
-pub struct BatchBenchOptions {
-    /// Place: the host, or a guest with --arch or --machine
-    #[command(flatten)]
-    pub machine: BenchMachine,
+/// Lengths of the requests of a batch.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct BatchLengths {
     /// Tokens of each prompt
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
     pub prompt: u32,
@@ -204,6 +201,17 @@ pub struct BatchBenchOptions {
         value_name = "TOKENS"
     )]
     pub generate: u32,
+}
+
+/// Options of `cargo xtask bench batch`.
+#[derive(Args)]
+pub struct BatchBenchOptions {
+    /// Place: the host, or a guest with --arch or --machine
+    #[command(flatten)]
+    pub machine: BenchMachine,
+    /// Lengths of the requests
+    #[command(flatten)]
+    pub lengths: BatchLengths,
     /// Runs of each
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub repetitions: u32,

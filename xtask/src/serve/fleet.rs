@@ -14,6 +14,7 @@ use crate::guest::Ending;
 use crate::process::{self, Running};
 use crate::setup::Consent;
 use crate::terminal;
+use crate::threads;
 use crate::workspace::Workspace;
 
 /// The line of the configuration that says where the balancer is, but for the address.
@@ -65,11 +66,7 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &FleetOptions) -> R
         command.arg("-db").arg("-q").arg("-f").arg(&file);
         let balancer = Running::spawn(&mut command)?;
         eprintln!("xtask: {} guests behind http://{front}/ (Ctrl-C ends them)", guests.len());
-        let endings = boots.into_iter().map(|boot| match boot.join() {
-            Ok(ending) => ending,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        let endings = endings.collect::<Result<Vec<Ending>>>();
+        let endings = boots.into_iter().map(threads::join).collect::<Result<Vec<Ending>>>();
         drop(balancer);
         endings
     })?;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::PowerOff;
-use crate::accel::{AccelChoice, Accelerator, Host};
+use crate::accel::{Accelerator, Host};
 use crate::arch::Arch;
 use crate::build::{self, Built, Program};
 use crate::cli::ServedGuestOptions;
@@ -135,12 +135,8 @@ fn kind(options: &ServedGuestOptions) -> Result<MachineKind> {
 
 fn accelerator(options: &ServedGuestOptions, kind: MachineKind) -> Result<Accelerator> {
     let host = Host::detect();
-    let choose = |choice| host.choose(choice, kind.arch());
-    match options.accel {
-        // No firmware of this machine takes seconds where ring 0 is emulated, so that any KVM is the faster one.
-        AccelChoice::Auto if kind == MachineKind::Microvm => {
-            choose(AccelChoice::Kvm).or_else(|_| choose(AccelChoice::Auto))
-        }
-        choice => choose(choice),
+    match kind {
+        MachineKind::Microvm => host.choose_any(options.accel, kind.arch()),
+        _ => host.choose(options.accel, kind.arch()),
     }
 }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::report::{TestReport, TestRun};
 use super::scenario;
-use crate::accel::{AccelChoice, Accelerator, Host};
+use crate::accel::{Accelerator, Host};
 use crate::arch::Arch;
 use crate::boot::Setup;
 use crate::build::{self, Built};
@@ -160,15 +160,6 @@ pub fn machine(arch: Arch, smp: Topology) -> Setup {
         Arch::Aarch64 => MachineKind::Virt,
     };
     Setup { network: Some(Network::default()), ..Setup::new(kind, smp) }
-}
-
-/// KVM where there is one.
-///
-/// # Errors
-/// As [`Host::choose`].
-pub fn accelerator(arch: Arch) -> Result<Accelerator> {
-    let choose = |choice| Host::detect().choose(choice, arch);
-    choose(AccelChoice::Kvm).or_else(|_| choose(AccelChoice::Tcg))
 }
 
 /// Counts results.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use embodios_net::Link;
-use embodios_serve::{Clock, SECOND, Server};
+use embodios_serve::{Clock, Server};
 
 /// The server and its network.
 pub struct Desk {
@@ -27,8 +27,7 @@ pub struct Desk {
 impl Desk {
     /// Moves frames, takes requests, and answers.
     pub fn turn(&mut self, now: u64) {
-        let unix = self.wall_clock.map(|zero| zero + now / SECOND);
-        self.server.poll(self.link.network(), Clock { now, unix });
+        self.server.poll(self.link.network(), Clock::at(now, self.wall_clock));
         if let Some(news) = self.find_news() {
             self.news = Some(news);
         }

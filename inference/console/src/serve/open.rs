@@ -13,7 +13,7 @@ use embodios_engine::cache::{self, CacheError};
 use embodios_net::{Address, StackError};
 use embodios_pool::platform::{Platform, PlatformError};
 use embodios_pool::{Pool, start_thread};
-use embodios_serve::{Feed, Numbers, SECOND, Server};
+use embodios_serve::{Clock, Feed, Numbers, Server};
 
 use super::desk::Desk;
 use super::{Service, Shared};
@@ -113,7 +113,7 @@ impl Service {
             responder: loaded.requests(None),
             name: loaded.served_name(),
             fingerprint: loaded.fingerprint(),
-            since: wall_clock.map_or(0, |zero| zero + now / SECOND),
+            since: Clock::at(now, wall_clock).unix.unwrap_or(0),
             context: batch.context(),
         }));
         let event = link.event();

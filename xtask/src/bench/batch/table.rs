@@ -1,6 +1,6 @@
 //! The table of `cargo xtask bench batch`.
 
-use super::{BatchReport, BatchRow, BatchRun, BatchTimes, Threshold};
+use super::{BatchReport, BatchRow, BatchRun, BatchTimes};
 
 /// The report as text.
 pub fn table(report: &BatchReport) -> String {
@@ -50,16 +50,9 @@ pub fn table(report: &BatchReport) -> String {
         table.push('\n');
     }
     for threshold in report.thresholds() {
-        let Threshold { name, value, limit, at_least } = &threshold;
-        let bound = if *at_least { "at least" } else { "at most" };
-        table += &match (value, threshold.met()) {
-            (Some(value), Some(true)) => format!("{name}: {value:.2}, {bound} {limit}: met\n"),
-            (Some(value), _) => format!("{name}: {value:.2}, {bound} {limit}: missed\n"),
-            (None, _) if figure == "time, emulated" => {
-                format!("{name}: not measured here: the guest is emulated\n")
-            }
-            (None, _) => format!("{name}: not measured here: needs --compare llama.cpp\n"),
-        };
+        let is_emulated = figure == "time, emulated";
+        table += &threshold
+            .line(2, if is_emulated { "the guest is emulated" } else { "needs --compare llama.cpp" });
     }
     table
 }

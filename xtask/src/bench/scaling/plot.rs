@@ -1,16 +1,13 @@
 //! The plot: speed-up over cores, a panel for each kind of figure, its legend below it.
 
 use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::{Curve, Figure, FigureKind, Point, ScalingReport};
+use crate::bench::plot::{Area, Drawn, FONT, ROW, WIDTH};
 
-/// Width of a panel and height of its chart, in pixels.
-const PANEL: (u32, u32) = (460, 420);
-/// Height of a line of text.
-const ROW: u32 = 18;
-const FONT: (&str, i32) = ("sans-serif", 12);
+/// Height of a panel's chart, in pixels.
+const HEIGHT: u32 = 420;
 
 /// The report as SVG. Missing figures are not drawn.
 ///
@@ -31,7 +28,7 @@ pub fn svg(report: &ScalingReport) -> Result<String> {
     let rows = kinds.iter().map(|&kind| of(kind).len() as u32 + 1).max().unwrap_or(0);
     let mut text = String::new();
     {
-        let size = (PANEL.0 * kinds.len().max(1) as u32, PANEL.1 + (rows + 2) * ROW);
+        let size = (WIDTH * kinds.len().max(1) as u32, HEIGHT + (rows + 2) * ROW);
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let draw = || -> Result<(), Box<dyn std::error::Error + '_>> {
             area.fill(&WHITE)?;
@@ -39,7 +36,7 @@ pub fn svg(report: &ScalingReport) -> Result<String> {
             let ScalingReport { machine, date, .. } = report;
             foot.draw(&Text::new(format!("{machine}; {date}"), (12, 2), FONT))?;
             for (&kind, area) in kinds.iter().zip(panels.split_evenly((1, kinds.len().max(1)))) {
-                let (chart, legend) = area.split_vertically(PANEL.1);
+                let (chart, legend) = area.split_vertically(HEIGHT);
                 panel(&chart, kind, &report.model, &of(kind), &series).map_err(|error| error.to_string())?;
                 describe(&legend, &of(kind), &series).map_err(|error| error.to_string())?;
             }
@@ -50,9 +47,6 @@ pub fn svg(report: &ScalingReport) -> Result<String> {
     }
     Ok(text)
 }
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 fn panel<'a>(
     area: &Area<'a>,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::load;
 use crate::bench::batch::BatchRun;
 use crate::bench::median;
+use crate::cli::BatchLengths;
 use crate::console;
 use crate::target::GuestTarget;
 use crate::topology::Topology;
@@ -46,10 +47,10 @@ pub fn short_request(number: u32) -> String {
 pub fn measure(
     guest: &GuestTarget<'_>,
     smp: &Topology,
-    prompt: u32,
-    generate: u32,
+    lengths: BatchLengths,
     firsts: u32,
 ) -> Result<ConsoleFigures> {
+    let BatchLengths { prompt, generate } = lengths;
     let batch = format!("bench batch --json -b {SIZE} -p {prompt} -n {generate}");
     let first = guest.run(smp, &[], &script(firsts))?;
     let batch: BatchRun = console::object(&guest.run(smp, &[], &batch)?)?;

@@ -4,15 +4,13 @@ use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::process::{self, Running};
-use crate::serve::is_healthy;
+use crate::serve::comes_up;
 
-/// Time for it to load the model, and between two questions whether it has.
+/// Time for it to load the model.
 const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that runs until it is dropped.
 pub struct LlamaServer {
@@ -41,12 +39,8 @@ impl LlamaServer {
         command.args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut running = Running::spawn(&mut command)?;
-        let end = Instant::now() + PATIENCE;
-        while !is_healthy(address) {
-            let is_there = !running.has_ended() && Instant::now() < end;
-            ensure!(is_there, "--llama-server: `{}` does not come to serve", process::shown(&command));
-            thread::sleep(PAUSE);
-        }
+        let is_there = comes_up(&mut running, address, PATIENCE);
+        ensure!(is_there, "--llama-server: `{}` does not come to serve", process::shown(&command));
         Ok(Self { _running: running, address })
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::client::{self, Client, post};
+use crate::threads;
 
 /// Path of the call, which both servers have.
 const COMPLETIONS: &str = "/v1/completions";
@@ -77,11 +78,7 @@ pub fn run(address: SocketAddr, requests: &[String], generate: u32) -> Result<Ve
                 })
             })
             .collect();
-        let join = |stream: thread::ScopedJoinHandle<'_, Result<Raw>>| match stream.join() {
-            Ok(stream) => stream,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        streams.into_iter().map(join).collect::<Result<_>>()
+        streams.into_iter().map(threads::join).collect::<Result<_>>()
     })?;
     streams.iter().map(|stream| stream.read(generate)).collect()
 }

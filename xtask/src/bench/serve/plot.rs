@@ -1,16 +1,14 @@
 //! The plot: tokens a second and the 99th percentile of gaps over the number of clients, a panel each.
 
 use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::figures::LoadFigures;
 use super::report::{LoadRow, ServeReport};
+use crate::bench::plot::{Area, Drawn, FONT, ROW, WIDTH};
 
-/// Size of a panel, and height of a line of text.
-const PANEL: (u32, u32) = (460, 360);
-const ROW: u32 = 18;
-const FONT: (&str, i32) = ("sans-serif", 12);
+/// Height of a panel.
+const HEIGHT: u32 = 360;
 
 /// A server's figures in a row, if it was measured.
 type Server = fn(&LoadRow) -> Option<&LoadFigures>;
@@ -24,9 +22,6 @@ const PANELS: [(&str, Figure); 2] = [
     ("gap between tokens, p99, ms", |figures| figures.gap_ms.p99),
 ];
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
-
 /// The report as SVG.
 ///
 /// # Errors
@@ -34,11 +29,11 @@ type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBacke
 pub fn svg(report: &ServeReport) -> Result<String> {
     let mut text = String::new();
     {
-        let size = (PANEL.0 * PANELS.len() as u32, PANEL.1 + ROW);
+        let size = (WIDTH * PANELS.len() as u32, HEIGHT + ROW);
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let draw = || -> Drawn<'_> {
             area.fill(&WHITE)?;
-            let (panels, foot) = area.split_vertically(PANEL.1);
+            let (panels, foot) = area.split_vertically(HEIGHT);
             let ServeReport { model, machine, date, .. } = report;
             foot.draw(&Text::new(format!("{model}; {machine}; {date}"), (12, 2), FONT))?;
             for ((name, figure), area) in PANELS.into_iter().zip(panels.split_evenly((1, PANELS.len()))) {

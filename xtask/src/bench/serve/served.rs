@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::guest::Ending;
 use crate::host_cores;
 use crate::serve::plan::Plan;
+use crate::threads;
 
 /// Lines by which a guest says how far it is.
 const CONSOLE: &str = "console after ";
@@ -66,10 +67,7 @@ pub fn with<T>(plan: &Plan<'_>, address: SocketAddr, work: impl FnOnce(Served) -
         };
         let result = wait().and_then(work);
         is_over.store(true, Ordering::Relaxed);
-        let ending = match guest.join() {
-            Ok(ending) => ending?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
+        let ending = threads::join(guest)?;
         let result = result?;
         let reason = ending.reason().unwrap_or_else(|| "QEMU was closed".to_owned());
         ensure!(ending == Ending::Success, "the guest that served: {reason}");

@@ -3,7 +3,6 @@
 use super::idle::AwakeCore;
 use super::report::{BatchBeside, FirstToken, LoadRow, ServeReport};
 use super::start::StartTimes;
-use crate::bench::batch::Threshold;
 
 /// The report as text.
 pub fn table(report: &ServeReport) -> String {
@@ -55,13 +54,7 @@ pub fn table(report: &ServeReport) -> String {
         );
     }
     for threshold in report.thresholds() {
-        let Threshold { name, value, limit, at_least } = &threshold;
-        let bound = if *at_least { "at least" } else { "at most" };
-        text += &match (value, threshold.met()) {
-            (Some(value), Some(true)) => format!("{name}: {value:.3}, {bound} {limit}: met\n"),
-            (Some(value), _) => format!("{name}: {value:.3}, {bound} {limit}: missed\n"),
-            (None, _) => format!("{name}: not measured here: needs 8 among --clients\n"),
-        };
+        text += &threshold.line(3, "needs 8 among --clients");
     }
     text
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::BatchLengths;
 use crate::cli::seconds;
 use crate::topology::Topology;
 
@@ -22,15 +23,9 @@ pub struct ServeBenchOptions {
         value_parser = clap::value_parser!(u32).range(1..=32), value_name = "LIST"
     )]
     pub clients: Vec<u32>,
-    /// Tokens of each prompt
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), value_name = "TOKENS")]
-    pub prompt: u32,
-    /// Tokens to generate for each
-    #[arg(
-        long = "gen", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..),
-        value_name = "TOKENS"
-    )]
-    pub generate: u32,
+    /// Lengths of the requests
+    #[command(flatten)]
+    pub lengths: BatchLengths,
     /// Rounds over all loads and servers, in turns; medians are judged
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub rounds: u32,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::random::Random;
 use super::server::{COMPLETIONS, Server, story};
 use crate::client::post;
+use crate::threads;
 use crowd::Crowd;
 use manner::{Manner, Outcome};
 use rest::Rest;
@@ -133,9 +134,7 @@ impl Abuse {
             };
             let looked = look();
             next.fetch_max(end, Ordering::Relaxed);
-            let results = clients
-                .into_iter()
-                .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            let results = clients.into_iter().map(threads::join);
             let wrong: Vec<String> =
                 results.filter_map(Result::err).map(|error| format!("{error:#}")).collect();
             ensure!(wrong.is_empty(), wrong.join("\n"));
@@ -159,30 +158,13 @@ fn one(server: &Server, seed: u64, number: u64) -> Result<Outcome> {
 
 /// Sends ordinary requests, each of a few many times, from several clients.
 fn ordinary(server: &Server, requests: u64) -> Result<()> {
-    let next = AtomicU64::new(0);
-    let client = || -> Result<()> {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= requests {
-                return Ok(());
-            }
-            let mut random = Random::new(0, number % ORDINARY);
-            let prompt: Vec<usize> = (0..1 + random.below(80)).map(|_| 260 + random.below(200)).collect();
-            let body = story(1 + random.below(6), json!({ "prompt": prompt, "stream": random.one_in(2) }));
-            let answer = server.ask(post(COMPLETIONS, "", &body.to_string()))?;
-            ensure!(
-                answer.status == 200,
-                "ordinary request {number}: {}: {:?}",
-                answer.status,
-                answer.text()
-            );
-        }
-    };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        clients
-            .into_iter()
-            .try_for_each(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    threads::each(CLIENTS, 0..requests, |number| {
+        let mut random = Random::new(0, number % ORDINARY);
+        let prompt: Vec<usize> = (0..1 + random.below(80)).map(|_| 260 + random.below(200)).collect();
+        let body = story(1 + random.below(6), json!({ "prompt": prompt, "stream": random.one_in(2) }));
+        let answer = server.ask(post(COMPLETIONS, "", &body.to_string()))?;
+        ensure!(answer.status == 200, "ordinary request {number}: {}: {:?}", answer.status, answer.text());
+        Ok(())
     })
 }
 

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::server::{COMPLETIONS, Server, story};
-use crate::client::{Answer, Client, PATIENCE, get, post};
+use super::server::{COMPLETIONS, Server, story, sum};
+use crate::client::{Client, PATIENCE, get, post};
 
 /// Lines that crash it: by an access that faults, and by a panic.
 pub const CRASHES: [&str; 2] = ["crash null\n", "crash panic\n"];
+/// Metric of how often the engine was started afresh.
+const RESTARTS: &str = "embodios_restarts_total";
 /// Streams that run meanwhile.
 const STREAMS: usize = 8;
 /// Time for the answer to the first question whether it is back. The next ones have more: QEMU tries a connection that
@@ -50,7 +52,7 @@ fn once(server: &Server, line: &'static str, number: u32, known: &Value) -> Resu
     let health = health(server, begun, number)?;
     ensure!(answer(server)? == *known, "the next answer is another one than {known}");
     let back = Back { health, answered: begun.elapsed() };
-    let restarts = server.metric(&["embodios_restarts_total"])?;
+    let restarts = server.metric(&[RESTARTS])?;
     ensure!(restarts == f64::from(number), "{restarts} restarts are counted, not {number}");
     for (index, client) in streams.into_iter().enumerate() {
         ended(client).with_context(|| format!("stream {index}"))?;
@@ -70,7 +72,8 @@ fn health(server: &Server, begun: Instant, number: u32) -> Result<Vec<(Option<u1
             seen.push((status, begun.elapsed()));
         }
         if status == Some(200)
-            && ask("/metrics").ok().and_then(|answer| restarts(&answer)) == Some(number.into())
+            && ask("/metrics").and_then(|metrics| sum(metrics.text()?, &[RESTARTS])).ok()
+                == Some(number.into())
         {
             return Ok(seen);
         }
@@ -78,12 +81,6 @@ fn health(server: &Server, begun: Instant, number: u32) -> Result<Vec<(Option<u1
         thread::sleep(PAUSE);
     }
     bail!("no fresh engine serves: {seen:?}")
-}
-
-/// Restarts that metrics say.
-fn restarts(metrics: &Answer) -> Option<f64> {
-    let line = metrics.text().ok()?.lines().find(|line| line.starts_with("embodios_restarts_total{"))?;
-    line.rsplit(' ').next()?.parse().ok()
 }
 
 /// Checks that a stream has no proper end. Who only listens hears nothing of a machine that began afresh; who sends is

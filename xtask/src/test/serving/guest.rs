@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -20,6 +20,7 @@ use crate::memory::MemorySize;
 use crate::model::Model;
 use crate::network::Network;
 use crate::workspace::Workspace;
+use crate::{serve, threads};
 
 /// Time for the answer to a question whether a guest that boots is there yet, and between two of them.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -81,7 +82,7 @@ impl Guest<'_> {
         end: End,
         work: impl FnOnce(&Server) -> T,
     ) -> Result<Boot<T>> {
-        let address = free_address()?;
+        let address = serve::free_address()?;
         let pci = setup.network.is_some_and(|network| network.pci);
         setup.network = Some(Network { forward: Some(address), pci });
         let plan = Plan {
@@ -125,10 +126,7 @@ impl Guest<'_> {
                 // Nobody listens once the guest has ended.
                 let _ = typing.send("poweroff\n");
             }
-            let ending = match guest.join() {
-                Ok(ending) => ending?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
+            let ending = threads::join(guest)?;
             drop(typing);
             anyhow::Ok((result, ending))
         })?;
@@ -151,12 +149,6 @@ fn first_answer(address: SocketAddr) -> Result<u16> {
     let answer = Client::connect_for(address, ANSWER)?.ask(get("/health", ""))?;
     ensure!(answer.header("x-request-id").is_some(), "somebody else answers");
     Ok(answer.status)
-}
-
-/// An address of this host whose port nobody has.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
-    listener.local_addr().context("a socket without an address")
 }
 
 /// A guest's input: what is typed while it serves.

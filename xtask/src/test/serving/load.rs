@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use std::thread;
 
 use super::server::{COMPLETIONS, Server, story, text_of};
 use crate::client::{Client, post};
+use crate::threads;
 
 /// Choices of a request, the most that there may be.
 const CHOICES: usize = 16;
@@ -147,13 +147,7 @@ pub fn side_by_side(server: &Server) -> Result<()> {
         ensure!(text_of(&events, 0) == alone, "{:?}, not {alone:?}", text_of(&events, 0));
         Ok(())
     };
-    thread::scope(|scope| {
-        let streams: Vec<_> = (0..8).map(|_| scope.spawn(stream)).collect();
-        streams.into_iter().try_for_each(|stream| match stream.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
+    threads::each(8, 0..8, |_| stream())
 }
 
 pub fn ready(server: &Server) -> Result<()> {

@@ -7,18 +7,17 @@ use serde_json::{Value, json};
 use std::io;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use super::random::Random;
 use super::server::{CHAT, COMPLETIONS, Server, chat, story};
 use crate::client::post;
 use crate::digest;
+use crate::threads;
 
 pub use places::run;
 
 /// Requests at once.
-const TOGETHER: usize = 32;
+const TOGETHER: u64 = 32;
 
 /// Words of prompts.
 const WORDS: [&str; 16] = [
@@ -132,21 +131,11 @@ pub fn alone(server: &Server, requests: &[Asked]) -> Result<Vec<Said>> {
 /// # Errors
 /// As [`Asked::ask`].
 pub fn together(server: &Server, requests: &[Asked]) -> Result<Vec<Said>> {
-    let (next, all) = (AtomicUsize::new(0), Mutex::new(vec![None; requests.len()]));
-    let client = || -> Result<()> {
-        while let Some((number, request)) = Some(next.fetch_add(1, Ordering::Relaxed))
-            .and_then(|number| Some((number, requests.get(number)?)))
-        {
-            let said = request.ask(server)?;
-            all.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(said);
-        }
+    let all = Mutex::new(vec![None; requests.len()]);
+    threads::each(TOGETHER, 0..requests.len() as u64, |number| {
+        let said = requests[number as usize].ask(server)?;
+        all.lock().unwrap_or_else(PoisonError::into_inner)[number as usize] = Some(said);
         Ok(())
-    };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..TOGETHER).map(|_| scope.spawn(client)).collect();
-        clients
-            .into_iter()
-            .try_for_each(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     all.into_iter().collect::<Option<_>>().context("a request was left out")

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use super::server::{CHAT, COMPLETIONS, Server, chat, story, text_of};
+use crate::threads;
 
 /// What seed 7 makes of a text at temperature 1, on every machine.
 const SEEDED: &str = ", there was a funny small bunny named Daisy. One";
@@ -196,10 +197,10 @@ pub fn seed(server: &Server) -> Result<()> {
     let bodies = [others, seeded(json!({})), story(12, json!({})), seeded(json!({}))];
     let together = thread::scope(|scope| {
         let asks = bodies.each_ref().map(|body| scope.spawn(|| server.choice(COMPLETIONS, body)));
-        asks.map(ScopedJoinHandle::join)
+        asks.map(threads::join)
     });
     for (index, choice) in together.into_iter().enumerate().filter(|(index, _)| *index != 2) {
-        let choice = choice.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let choice = choice?;
         ensure!(choice == alone, "request {index} of four at once: {choice}, not {alone}");
     }
     // Again, with most of its prompt retained.

@@ -97,12 +97,7 @@ impl Server {
 
     /// The sum of a metric's samples whose names and labels have all of `parts`.
     pub fn metric(&self, parts: &[&str]) -> Result<f64> {
-        let answer = self.get("/metrics")?;
-        let lines = answer.text()?.lines().filter(|line| !line.starts_with('#'));
-        let lines: Vec<&str> = lines.filter(|line| parts.iter().all(|part| line.contains(part))).collect();
-        ensure!(!lines.is_empty(), "no metric {parts:?}");
-        let number = |line: &&str| line.rsplit(' ').next()?.parse::<f64>().ok();
-        lines.iter().map(|line| number(line).with_context(|| format!("no number: {line}"))).sum()
+        sum(self.get("/metrics")?.text()?, parts)
     }
 
     /// Requests in the batch and before it.
@@ -127,6 +122,15 @@ impl Server {
         self.until("all requests are gone", || Ok(self.requests()? == 0.0))?;
         self.until("all KV blocks are free", || Ok(self.metric(&["vllm:kv_cache_usage_perc"])? == 0.0))
     }
+}
+
+/// The sum of those samples of `metrics` whose names and labels have all of `parts`.
+pub fn sum(metrics: &str, parts: &[&str]) -> Result<f64> {
+    let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+    let lines: Vec<&str> = lines.filter(|line| parts.iter().all(|part| line.contains(part))).collect();
+    ensure!(!lines.is_empty(), "no metric {parts:?}");
+    let number = |line: &&str| line.rsplit(' ').next()?.parse::<f64>().ok();
+    lines.iter().map(|line| number(line).with_context(|| format!("no number: {line}"))).sum()
 }
 
 /// A chat of one question, with `more` fields.

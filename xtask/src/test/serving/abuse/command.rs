@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use std::time::Instant;
 
 use super::Abuse;
-use crate::accel::{AccelChoice, Host};
+use crate::accel::Host;
 use crate::arch::Arch;
 use crate::build;
 use crate::cli::AbuseOptions;
@@ -21,10 +21,7 @@ use crate::workspace::Workspace;
 pub fn run(workspace: &Workspace, consent: Consent, options: &AbuseOptions) -> Result<u8> {
     let arch = options.arch.unwrap_or(Arch::X86_64);
     setup::require(Tool::Qemu(arch), consent)?;
-    let accel = match options.accel {
-        AccelChoice::Auto => serving::accelerator(arch)?,
-        choice => Host::detect().choose(choice, arch)?,
-    };
+    let accel = Host::detect().choose_any(options.accel, arch)?;
     if options.connections > 4000 {
         bail!("--connections {}: a process has not so many files open", options.connections);
     }

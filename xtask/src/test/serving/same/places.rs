@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::time::Instant;
 
 use super::{Said, alone, differing, digest, requests, together};
+use crate::accel::{AccelChoice, Host};
 use crate::arch::Arch;
 use crate::build;
 use crate::cli::BitsOptions;
@@ -34,7 +35,8 @@ pub fn run(workspace: &Workspace, consent: Consent, options: &BitsOptions, count
     let (mut answers, mut different) = (0, 0);
     for arch in options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]) {
         setup::require(Tool::Qemu(arch), consent)?;
-        let (built, accel) = (build::build(workspace, arch)?, serving::accelerator(arch)?);
+        let (built, accel) =
+            (build::build(workspace, arch)?, Host::detect().choose_any(AccelChoice::Auto, arch)?);
         let guest = Guest { workspace, built: &built, accel, timeout: options.timeout };
         let (file, _) = model::write(workspace, arch)?;
         let loaded = Loaded { model: &file, name: model::NAME, modules: &[], words: &[] };
